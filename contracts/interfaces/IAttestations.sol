@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+/// Where an epoch stands. `Committing` is the registry's open epoch; the rest happens here.
+enum EpochPhase {
+    Committing,
+    AttestCommit,
+    AttestReveal,
+    Attested, // quorum reached and reveals over: waits for `settle`
+    Challengeable,
+    Final,
+    Void,
+    Missed // reveals over without a quorum: waits for `voidEpoch`
+}
+
+/// @title Judgement of sealed epochs by the stake of their verifiers.
+/// @notice A report is one byte per work: 0 not paid, 1-100 percent of the price, 255 fraud. Any other byte, and a byte
+///         that is missing, counts as 0.
+interface IAttestations {
+    event VerifierEnlisted(uint256 indexed taskId, address indexed verifier, uint128 weight);
+    event VerifierDelisted(uint256 indexed taskId, address indexed verifier);
+    event EpochSealed(
+        uint256 indexed taskId, uint64 indexed epoch, bytes32 seed, uint16 works, uint16 verifiers, uint128 weight, uint40 attestBy
+    );
+    event AttestationCommitted(uint256 indexed taskId, uint64 indexed epoch, address indexed verifier, bytes32 commitment);
+    event AttestationRevealed(
+        uint256 indexed taskId, uint64 indexed epoch, address indexed verifier, bytes32 reportHash, bytes32 evidenceRoot
+    );
+    /// The quorum has revealed. Aggregation follows `EpochSettled`.
+    event EpochAttested(uint256 indexed taskId, uint64 indexed epoch, uint128 weight);
+    event EpochSettled(uint256 indexed taskId, uint64 indexed epoch, bytes scores, uint40 challengeBy);
+    event PolicyPublished(uint256 indexed taskId, uint64 indexed epoch, uint32 indexed version, bytes32 policyRoot, string uri);
+    event EpochFinal(uint256 indexed taskId, uint64 indexed epoch);
+    event EpochVoid(uint256 indexed taskId, uint64 indexed epoch);
+    event AbsenceSlashed(uint256 indexed taskId, uint64 indexed epoch, address indexed verifier, uint128 amount);
+
+    error WrongPhase(uint256 taskId, uint64 epoch, EpochPhase phase);
+    error AlreadyEnlisted(uint256 taskId, address verifier);
+    error NotEnlisted(uint256 taskId, address verifier);
+    error NotEnlistedAtSeal(uint256 taskId, uint64 epoch, address verifier);
+    error NotBonded(address verifier, uint256 bonded, uint256 needed);
+    error TooSoonToEnlist(uint256 taskId, address verifier, uint40 from);
+    error NoVerifiers(uint256 taskId);
+    error AlreadyAttested(uint256 taskId, uint64 epoch, address verifier);
+    error EmptyCommitment();
+    error NotCommitted(uint256 taskId, uint64 epoch, address verifier);
+    error CommitmentMismatch(bytes32 commitment, bytes32 revealed);
+    error ReportsUnsorted(bytes32 reportHash);
+    error UnknownReport(bytes32 reportHash);
+    error ReportsIncomplete(uint256 weight, uint256 revealed);
+    error StillChallengeable(uint256 taskId, uint64 epoch, uint40 challengeBy);
+    error OpenChallenges(uint256 taskId, uint64 epoch, uint256 count);
+    error EmptyRoot();
+    error PolicyOutOfOrder(uint256 taskId, uint64 epoch, uint64 newest);
+    error SignersUnsorted(address verifier);
+    error NoQuorum(uint256 weight, uint256 needed);
+    error WasPresent(uint256 taskId, uint64 epoch, address verifier);
+    error AlreadySlashed(uint256 taskId, uint64 epoch, address verifier);
+    error NotAuthorised(address caller);
+    error UnknownTask(uint256 taskId);
+
+    /// Enlists the caller's operator for a task, with its active verifier bond as weight; counts for epochs that are
+    /// sealed in later blocks. Locks the bond against unbonding until `delist`.
+    function enlist(uint256 taskId) external;
+
+    /// Ends the caller's enlistment for epochs sealed from now on; it still owes its attestation to those sealed before.
+    /// Enlisting again for this task is possible after UNBONDING_PERIOD.
+    function delist(uint256 taskId) external;
+
+    /// Ends the commit phase of the task's open epoch; fixes seed = keccak256(abi.encode(prevrandao, runningHash)) and
+    /// the enlisted weight. Anybody may call.
+    function sealEpoch(uint256 taskId) external returns (uint64 epoch);
+
+    /// commitment = keccak256(abi.encode(taskId, epoch, verifier, reportHash, salt)), verifier being the operator.
+    function commitAttestation(uint256 taskId, uint64 epoch, bytes32 commitment) external;
+
+    /// reportHash = keccak256(report). `evidenceRoot` is the manifest root of the evidence bundle (it holds the report's
+    /// bytes); it is only emitted.
+    function revealAttestation(uint256 taskId, uint64 epoch, bytes32 reportHash, bytes32 salt, bytes32 evidenceRoot) external;
+
+    /// Hands in the bytes of every distinct report revealed, in ascending order of their hashes. Stores the scores and
+    /// starts the challenge window.
+    function settle(uint256 taskId, uint64 epoch, bytes[] calldata reports) external;
+
+    /// Publishes the policy that follows from a settled epoch. `signatures` are EIP-712 signatures by (worker or operator
+    /// keys of) verifiers enlisted at the seal, in ascending order of operator, over
+    /// `Policy(uint256 taskId,uint64 epoch,bytes32 policyRoot)`; their weight must reach the quorum.
+    function publishPolicy(
+        uint256 taskId,
+        uint64 epoch,
+        bytes32 policyRoot,
+        string calldata uri,
+        bytes[] calldata signatures
+    ) external;
+
+    /// Ends the challenge window; claims and slashes follow.
+    function finalise(uint256 taskId, uint64 epoch) external;
+
+    /// Ends an epoch that found no quorum: nobody is paid or slashed for its works.
+    function voidEpoch(uint256 taskId, uint64 epoch) external;
+
+    /// Takes `absenceSlash` from a verifier that was enlisted at the seal of a settled or void epoch and did not reveal.
+    function slashAbsence(uint256 taskId, uint64 epoch, address verifier) external;
+
+    /// Score of one work of a settled epoch.
+    function scoreOf(uint256 taskId, uint64 epoch, uint16 index) external view returns (uint8);
+    function phaseOf(uint256 taskId, uint64 epoch) external view returns (EpochPhase);
+    function seedOf(uint256 taskId, uint64 epoch) external view returns (bytes32);
+    /// Newest policy version of a task (0: the initiator's) and its root.
+    function policyOf(uint256 taskId) external view returns (uint32 version, bytes32 policyRoot);
+    function isEnlisted(uint256 taskId, address verifier) external view returns (bool);
+    /// What a verifier revealed: its report's hash (0: nothing), its weight, the works on which it differed from the
+    /// outcome, how many works there were, the epoch's enlisted weight.
+    function attestationOf(uint256 taskId, uint64 epoch, address verifier)
+        external
+        view
+        returns (bytes32 reportHash, uint128 weight, uint16 differences, uint16 works, uint128 enlistedWeight);
+    /// Verifiers enlisted at the seal, those that committed, those that revealed, and the weight revealed.
+    function tallyOf(uint256 taskId, uint64 epoch)
+        external
+        view
+        returns (uint16 verifiers, uint16 committed, uint16 revealed, uint128 revealedWeight, uint128 enlistedWeight);
+}
