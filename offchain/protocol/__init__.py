@@ -1,0 +1,1 @@
+"""Pure protocol: types, errors, encodings, manifests, economics. No I/O."""

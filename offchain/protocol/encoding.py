@@ -1,0 +1,131 @@
+"""Canonical encodings and the hashes and seeds derived from them. Every party must get the same bytes."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import cast
+
+from eth_abi.abi import encode as abi_encode
+from eth_utils.crypto import keccak
+
+from offchain.protocol.errors import Malformed
+from offchain.protocol.types import Address, Epoch, Root, Seed, TaskId, Work
+
+Json = str | int | bool | None | Sequence["Json"] | Mapping[str, "Json"]
+MAX_JSON_DEPTH = 16
+MAX_SAFE_INT = 2**53 - 1
+
+
+def canonical_json(value: Json) -> bytes:
+    """Sorted keys, no spaces, UTF-8, no floats (a decimal is a string: "0.0003"), integers within ±(2^53 - 1).
+
+    Raises Malformed: the value holds something that two machines could write differently.
+    """
+    _refuse_inexact(value, MAX_JSON_DEPTH)
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+def parse_canonical_json(data: bytes) -> Json:
+    """Parse bytes that must be exactly what `canonical_json` writes. Raises Malformed otherwise."""
+    try:
+        value = cast(Json, json.loads(data))
+    except (ValueError, RecursionError) as error:
+        raise Malformed(f"not JSON: {error}") from error
+    try:
+        same = canonical_json(value) == data
+    except (UnicodeEncodeError, RecursionError) as error:
+        raise Malformed(f"not canonical JSON: {error}") from error
+    if not same:
+        raise Malformed("JSON is not in canonical form (sorted keys, no spaces, no duplicate keys)")
+    return value
+
+
+def _refuse_inexact(value: Json, depth: int) -> None:
+    if depth == 0:
+        raise Malformed(f"JSON is nested deeper than {MAX_JSON_DEPTH} levels")
+    if value is None or isinstance(value, (bool, str)):
+        return
+    if isinstance(value, int):
+        if abs(value) > MAX_SAFE_INT:
+            raise Malformed(f"integer {value} exceeds 2^53 - 1: write it as a string")
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            if not isinstance(key, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+                raise Malformed(f"JSON key {key!r} is not a string")
+            _refuse_inexact(item, depth - 1)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            _refuse_inexact(item, depth - 1)
+    else:
+        raise Malformed(f"{type(value).__name__} has no canonical JSON form")
+
+
+def work_hash(work: Work) -> bytes:
+    """What `ITaskRegistry.workHash` stores for a committed work."""
+    return keccak(
+        abi_encode(
+            ["uint16", "address", "uint16", "uint32", "bytes32"],
+            [work.index, work.trainer, work.units, work.policy_version, work.manifest_root],
+        )
+    )
+
+
+def trainer_seed(previous_seed: Seed, task_id: TaskId, epoch: Epoch, trainer: Address) -> Seed:
+    """Seed of a trainer's prompts and sampling: it chooses neither and cannot work ahead (design §3).
+
+    `previous_seed` is the seed of the epoch before; for epoch 0 that of `TaskOpened`.
+    """
+    return Seed(
+        keccak(
+            abi_encode(["bytes32", "uint256", "uint64", "address"], [previous_seed, task_id, epoch, trainer])
+        )
+    )
+
+
+def report_hash(report: bytes) -> bytes:
+    return keccak(report)
+
+
+def attestation_commitment(task_id: TaskId, epoch: Epoch, verifier: Address, report: bytes, salt: bytes) -> bytes:
+    """What `commitAttestation` takes; `verifier` is the operator."""
+    return keccak(
+        abi_encode(
+            ["uint256", "uint64", "address", "bytes32", "bytes32"],
+            [task_id, epoch, verifier, report_hash(report), salt],
+        )
+    )
+
+
+def derive(seed: Seed, *labels: str | int) -> Seed:
+    """Independent sub-seed for one purpose, e.g. `derive(seed, "sample", work_index)`.
+
+    SHA-256 over seed and length-prefixed labels: no two label lists share an encoding.
+    """
+    digest = hashlib.sha256(seed)
+    for label in labels:
+        part = str(label).encode()
+        digest.update(len(part).to_bytes(4, "big") + part)
+    return Seed(digest.digest())
+
+
+def uniform_bps(seed: Seed) -> int:
+    """Uniform draw from 0..9999, to compare with a rate in basis points (bias below 2^-240)."""
+    return int.from_bytes(seed, "big") % 10_000
+
+
+def merkle_root(leaves: Sequence[bytes]) -> Root:
+    """SHA-256 Merkle root, RFC 6962: leaf = H(0x00 || data), node = H(0x01 || left || right).
+
+    Raises ValueError for no leaves: an empty tree commits to nothing.
+    """
+    if not leaves:
+        raise ValueError("a Merkle tree needs at least one leaf")
+    level = [hashlib.sha256(b"\x00" + leaf).digest() for leaf in leaves]
+    return Root(_fold(level))
+
+
+def _fold(level: Sequence[bytes]) -> bytes:
+    if len(level) == 1:
+        return level[0]
+    split = 1 << (len(level) - 1).bit_length() - 1  # largest power of two below the count
+    return hashlib.sha256(b"\x01" + _fold(level[:split]) + _fold(level[split:])).digest()

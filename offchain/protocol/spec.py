@@ -1,0 +1,148 @@
+"""What a task asks for, off chain: `spec.json` in the task bundle, whose root is `specHash` on chain.
+
+All parties derive everything from it, so it is exact: decimals are strings in the file (`"0.0003"`), floats in memory.
+"""
+
+from decimal import Decimal, InvalidOperation
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError, model_validator
+
+from offchain.protocol.encoding import Json, canonical_json, parse_canonical_json
+from offchain.protocol.errors import Malformed
+
+
+def _read_decimal(value: Any) -> float:
+    if isinstance(value, float) or (isinstance(value, int) and not isinstance(value, bool)):
+        return float(value)
+    try:
+        number = Decimal(value)
+    except (InvalidOperation, TypeError) as error:
+        raise ValueError(f"{value!r} is not a decimal number") from error
+    if not number.is_finite():
+        raise ValueError(f"{value!r} is not finite")
+    return float(number)
+
+
+def _write_decimal(value: float) -> str:
+    return repr(float(value))
+
+
+Number = Annotated[float, BeforeValidator(_read_decimal), PlainSerializer(_write_decimal)]
+Positive = Annotated[Number, Field(gt=0)]
+Fraction = Annotated[Number, Field(ge=0, le=1)]
+
+
+class SpecPart(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class EnvironmentSpec(SpecPart):
+    """`name` is "sorting" or "reasoning-gym/<dataset>"; `args` go to its constructor."""
+
+    name: str
+    args: dict[str, int | str | bool] = {}
+
+
+class SamplerSpec(SpecPart):
+    """Inverse-CDF sampling from seeded uniforms: token = first id whose cumulative probability exceeds u."""
+
+    temperature: Positive = 1.0
+    max_new_tokens: Annotated[int, Field(ge=1, le=32_768)] = 16
+
+
+class RolloutSpec(SpecPart):
+    """How much one work rolls out. One unit (of payment) is one group."""
+
+    groups: Annotated[int, Field(ge=1, le=65_535)] = 16
+    group_size: Annotated[int, Field(ge=2, le=1_024)] = 8
+
+
+class RecipeSpec(SpecPart):
+    """H inner GRPO steps with INTELLECT-2's two-sided clipping (arXiv:2505.07291 §3.4), AdamW with fresh state."""
+
+    inner_steps: Annotated[int, Field(ge=1, le=1_000)] = 4
+    groups_per_step: Annotated[int, Field(ge=1)] = 16
+    lr: Positive = 3e-4
+    clip_low: Positive = 0.2
+    clip_high: Positive = 0.2
+    clip_max: Positive = 4.0  # bounds the ratio where the advantage is negative
+    weight_decay: Annotated[Number, Field(ge=0)] = 0.0
+    max_grad_norm: Positive = 1.0
+    dtype: Literal["float32"] = "float32"
+
+
+class OuterSpec(SpecPart):
+    """OpenDiLoCo's outer step: Nesterov SGD over the aggregated pseudo-gradient (arXiv:2407.07852)."""
+
+    rule: Literal["weighted_mean"] = "weighted_mean"
+    lr: Positive = 0.7
+    momentum: Fraction = 0.6
+    clip_norm_ratio: Positive = 2.0  # updates are clipped to this multiple of the median norm
+
+
+class ToplocSpec(SpecPart):
+    """TOPLOC (arXiv:2501.16007): parameters and thresholds; errors must be `<=` them."""
+
+    topk: Annotated[int, Field(ge=1, le=4_096)] = 128
+    chunk_tokens: Annotated[int, Field(ge=1, le=4_096)] = 32
+    max_exponent_mismatches: Annotated[int, Field(ge=0)] = 38
+    max_mantissa_mean: Positive = 10.0
+    max_mantissa_median: Positive = 8.0
+
+
+class CheckSpec(SpecPart):
+    """Thresholds of the checks beside TOPLOC's."""
+
+    completions_checked: Annotated[int, Field(ge=1)] = 1_000_000  # sampled per work; all, when fewer
+    max_logprob_error: Positive = 0.05  # mean |claimed - recomputed| over a completion's tokens
+    max_cdf_error: Positive = 0.02  # how far u may lie outside of its token's interval
+    max_cdf_outliers: Fraction = 0.02  # share of a work's tokens that may lie further out
+    min_eos_probability: Fraction = 1e-6
+    reward_tolerance: Positive = 1e-6
+    min_replay_cosine: Fraction = 0.99
+    max_replay_norm_error: Positive = 0.02  # relative difference of norms
+    max_update_norm_ratio: Positive = 10.0  # against the median of the epoch's works
+
+
+class LimitSpec(SpecPart):
+    """Sizes checked before reading."""
+
+    work_bytes: Annotated[int, Field(ge=1)] = 256 * 2**20
+    policy_bytes: Annotated[int, Field(ge=1)] = 4 * 2**30
+
+
+class TaskSpec(SpecPart):
+    """All that trainers and verifiers of one task must agree on."""
+
+    title: Annotated[str, Field(max_length=200)]
+    environment: EnvironmentSpec
+    sampler: SamplerSpec = SamplerSpec()
+    rollout: RolloutSpec = RolloutSpec()
+    recipe: RecipeSpec = RecipeSpec()
+    codec: Literal["fp32", "int8"] = "int8"
+    outer: OuterSpec = OuterSpec()
+    toploc: ToplocSpec = ToplocSpec()
+    checks: CheckSpec = CheckSpec()
+    limits: LimitSpec = LimitSpec()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "TaskSpec":
+        if self.recipe.clip_max < 1 + self.recipe.clip_high:
+            raise ValueError("recipe.clip_max must be at least 1 + clip_high")
+        return self
+
+    def to_bytes(self) -> bytes:
+        return canonical_json(self.model_dump(mode="json"))
+
+
+def parse_spec(data: bytes, max_bytes: int = 65_536) -> TaskSpec:
+    """Read a stranger's spec. Raises Malformed: too large, not canonical, unknown fields or impossible values."""
+    if len(data) > max_bytes:
+        raise Malformed(f"spec of {len(data)} bytes exceeds {max_bytes}")
+    value: Json = parse_canonical_json(data)
+    try:
+        return TaskSpec.model_validate(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise Malformed(f"spec {'.'.join(str(part) for part in first['loc'])}: {first['msg']}") from error

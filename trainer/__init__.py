@@ -1,0 +1,1 @@
+"""The bonded worker: follows a task, rolls out, proves, trains, submits."""
