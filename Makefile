@@ -1,0 +1,82 @@
+# Everything is installed under this folder: .venv, .venv-ape, node_modules, .build. A target that has nothing to do is instant.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV := .venv/bin
+NODE := node_modules/.bin
+export SOLCX_BINARY_PATH := $(CURDIR)/.build/solcx
+export HF_HUB_OFFLINE := 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+SETUP := .venv/installed .venv-ape/installed node_modules/installed .build/solcx/solc-v0.8.37
+
+.PHONY: help setup abi lock fmt check test test-quick test-contracts demo gas clean
+
+help: ## Show what can be made
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+
+setup: $(SETUP) ## Install all that the project needs, under this folder
+
+.venv/installed: requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Assay needs Python 3.11 or newer: set PYTHON=")'
+	$(PYTHON) -m venv .venv
+	$(VENV)/pip install --quiet --no-deps -r requirements.lock
+	$(VENV)/pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+.venv-ape/installed: requirements-ape.lock
+	$(PYTHON) -m venv .venv-ape
+	.venv-ape/bin/pip install --quiet --no-deps -r requirements-ape.lock
+	touch $@
+
+node_modules/installed: package.json package-lock.json
+	npm ci --no-audit --no-fund --loglevel=error
+	touch $@
+
+.build/solcx/solc-v0.8.37: tools/solc node_modules/installed
+	mkdir -p .build/solcx
+	ln -sf ../../tools/solc $@
+	touch -h $@
+
+.build/forge/compiled: $(wildcard contracts/*.sol contracts/*/*.sol) foundry.toml $(SETUP)
+	$(NODE)/forge build --skip test
+	touch $@
+
+abi: .build/forge/compiled ## Generate the contracts' ABIs into offchain/chain/abi
+	$(VENV)/python tools/abi.py
+
+lock: .venv/installed ## Resolve pyproject's ranges again into requirements.lock
+	$(VENV)/python tools/lock.py
+
+fmt: $(SETUP) ## Format everything
+	$(VENV)/ruff check --fix .
+	$(VENV)/ruff format .
+	$(NODE)/forge fmt
+
+check: .build/forge/compiled ## Style, types, import rules, generated files
+	$(VENV)/ruff check .
+	$(VENV)/ruff format --check .
+	$(NODE)/pyright
+	$(VENV)/lint-imports
+	$(NODE)/forge fmt --check
+	$(NODE)/solhint --max-warnings 0 'contracts/**/*.sol'
+	$(VENV)/python tools/abi.py --check
+	$(VENV)/codespell
+
+test: test-contracts ## Everything: contracts, units, chain, slow, the demo
+	$(VENV)/pytest -m "not e2e"
+	$(VENV)/pytest -m e2e
+
+test-quick: $(SETUP) ## The offline tests, in seconds
+	$(VENV)/pytest -m "not chain and not slow and not e2e"
+
+test-contracts: .build/forge/compiled ## Forge: units, fuzz, invariants, gas bounds
+	$(NODE)/forge test
+
+demo: .build/forge/compiled ## A whole local network: real training, cheats caught, payouts claimed
+	$(VENV)/assay demo
+
+clean: ## Remove what was built and installed
+	rm -rf .venv .venv-ape node_modules .build runs *.egg-info
