@@ -1,0 +1,1 @@
+"""SHARDCAST: content-addressed bundles on relays that are trusted for availability only, never for content."""
