@@ -1,0 +1,1 @@
+"""The checks of design §4, one per file, cheapest first."""
