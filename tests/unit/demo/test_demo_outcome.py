@@ -1,0 +1,64 @@
+"""The demo's verdict on itself: each promise, when broken, is named."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from offchain.cli.demo.outcome import DemoOutcome, GasUse, TrainerOutcome
+from offchain.cli.demo.picture import draw_rewards
+
+HONEST = TrainerOutcome("trainer-1", True, works=3, accepted=3, owed_wei=30, claimed_wei=30, slashed_wei=0)
+CHEAT = TrainerOutcome("cheater-1", False, works=1, accepted=0, owed_wei=0, claimed_wei=0, slashed_wei=100)
+KEPT = DemoOutcome(
+    wall_seconds=100.04,
+    epochs=3,
+    rewards=(0.2, 0.4, 0.6),
+    trainers=(HONEST, CHEAT),
+    policy_roots=("aa", "bb", "cc"),
+    derived_roots=({"verifier-1": "bb", "verifier-2": "bb"}, {"verifier-1": "cc", "verifier-2": "cc"}),
+    verifiers=2,
+    gas={"commitWork": GasUse(count=3, mean=60_000)},
+)
+
+
+def test_a_run_that_keeps_every_promise_has_no_failures() -> None:
+    assert KEPT.failures() == []
+
+
+@pytest.mark.parametrize(
+    ("broken", "says"),
+    [
+        pytest.param(replace(KEPT, rewards=(0.2, 0.49)), "rose by 0.290", id="no learning"),
+        pytest.param(replace(KEPT, trainers=(replace(HONEST, slashed_wei=1), CHEAT)), "honest trainer-1 was slashed", id="honest slashed"),
+        pytest.param(replace(KEPT, trainers=(replace(HONEST, claimed_wei=29), CHEAT)), "claimed 29 wei and is owed 30", id="wrong claim"),
+        pytest.param(replace(KEPT, trainers=(replace(HONEST, accepted=0), CHEAT)), "had no work accepted", id="nothing accepted"),
+        pytest.param(replace(KEPT, trainers=(HONEST, replace(CHEAT, slashed_wei=0))), "cheater-1 was not slashed", id="cheat kept its bond"),
+        pytest.param(replace(KEPT, trainers=(HONEST, replace(CHEAT, owed_wei=5))), "cheater-1 earned 5", id="cheat earned"),
+        pytest.param(replace(KEPT, policy_roots=("aa",), derived_roots=()), "no policy version", id="no policy"),
+        pytest.param(
+            replace(KEPT, derived_roots=({"verifier-1": "bb", "verifier-2": "xx"}, KEPT.derived_roots[1])),
+            "not all verifiers derived policy version 1",
+            id="another root",
+        ),
+        pytest.param(
+            replace(KEPT, derived_roots=(KEPT.derived_roots[0], {"verifier-1": "cc"})),
+            "not all verifiers derived policy version 2",
+            id="a verifier that did not sign",
+        ),
+    ],
+)  # fmt: skip
+def test_each_broken_promise_is_named(broken: DemoOutcome, says: str) -> None:
+    assert any(says in failure for failure in broken.failures())
+
+
+def test_the_summary_has_the_promised_fields() -> None:
+    summary = KEPT.summary()
+    assert {"wall_seconds", "epochs", "reward_first", "reward_last", "trainers", "policy_roots", "gas"} <= set(summary)
+    assert (summary["reward_first"], summary["reward_last"], summary["wall_seconds"]) == (0.2, 0.6, 100.0)
+
+
+def test_the_reward_curve_becomes_a_picture(tmp_path: Path) -> None:
+    picture = tmp_path / "reward.png"
+    draw_rewards(picture, KEPT.rewards, [(1, "cheater-1"), (1, "cheater-2")], "sorting")
+    assert picture.read_bytes().startswith(b"\x89PNG")
