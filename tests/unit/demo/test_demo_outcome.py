@@ -30,11 +30,27 @@ def test_a_run_that_keeps_every_promise_has_no_failures() -> None:
     ("broken", "says"),
     [
         pytest.param(replace(KEPT, rewards=(0.2, 0.49)), "rose by 0.290", id="no learning"),
-        pytest.param(replace(KEPT, trainers=(replace(HONEST, slashed_wei=1), CHEAT)), "honest trainer-1 was slashed", id="honest slashed"),
-        pytest.param(replace(KEPT, trainers=(replace(HONEST, claimed_wei=29), CHEAT)), "claimed 29 wei and is owed 30", id="wrong claim"),
-        pytest.param(replace(KEPT, trainers=(replace(HONEST, accepted=0), CHEAT)), "had no work accepted", id="nothing accepted"),
-        pytest.param(replace(KEPT, trainers=(HONEST, replace(CHEAT, slashed_wei=0))), "cheater-1 was not slashed", id="cheat kept its bond"),
-        pytest.param(replace(KEPT, trainers=(HONEST, replace(CHEAT, owed_wei=5))), "cheater-1 earned 5", id="cheat earned"),
+        pytest.param(
+            replace(KEPT, trainers=(replace(HONEST, slashed_wei=1), CHEAT)),
+            "honest trainer-1 was slashed",
+            id="honest slashed",
+        ),
+        pytest.param(
+            replace(KEPT, trainers=(replace(HONEST, claimed_wei=29), CHEAT)),
+            "claimed 29 wei and is owed 30",
+            id="wrong claim",
+        ),
+        pytest.param(
+            replace(KEPT, trainers=(replace(HONEST, accepted=0), CHEAT)), "had no work accepted", id="nothing accepted"
+        ),
+        pytest.param(
+            replace(KEPT, trainers=(HONEST, replace(CHEAT, slashed_wei=0))),
+            "cheater-1 was not slashed",
+            id="cheat kept its bond",
+        ),
+        pytest.param(
+            replace(KEPT, trainers=(HONEST, replace(CHEAT, owed_wei=5))), "cheater-1 earned 5", id="cheat earned"
+        ),
         pytest.param(replace(KEPT, policy_roots=("aa",), derived_roots=()), "no policy version", id="no policy"),
         pytest.param(
             replace(KEPT, derived_roots=({"verifier-1": "bb", "verifier-2": "xx"}, KEPT.derived_roots[1])),
@@ -47,7 +63,7 @@ def test_a_run_that_keeps_every_promise_has_no_failures() -> None:
             id="a verifier that did not sign",
         ),
     ],
-)  # fmt: skip
+)
 def test_each_broken_promise_is_named(broken: DemoOutcome, says: str) -> None:
     assert any(says in failure for failure in broken.failures())
 

@@ -37,7 +37,7 @@ def test_a_child_that_ignores_the_polite_signal_is_killed(tmp_path: Path) -> Non
 def test_a_child_that_ended_is_reported_with_its_last_words(tmp_path: Path) -> None:
     with Children(tmp_path) as children:
         children.start("brief", [sys.executable, "-c", "print('out of luck'); raise SystemExit(3)"]).process.wait()
-        with pytest.raises(Stop, match="brief ended with exit code 3.*\n.*out of luck"):
+        with pytest.raises(Stop, match=r"brief ended with exit code 3.*\n.*out of luck"):
             children.check()
         children.check(allowed_to_end=frozenset({"brief"}))
 
