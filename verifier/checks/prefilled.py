@@ -1,0 +1,85 @@
+"""The one batched prefill that TOPLOC, sampling and termination share.
+
+Shapes: T = tokens of one completion.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from offchain.policy.interface import Prefill
+from offchain.protocol.encoding import derive
+from offchain.protocol.spec import SamplerSpec
+from offchain.protocol.types import Seed
+from offchain.rollouts.seeding import uniforms
+from offchain.rollouts.trajectory import Completion, Rollouts
+
+BATCH_TOKENS = 65_536  # positions that go through the model at once; bounds memory, not results
+
+
+class Prefiller(Protocol):
+    def prefill(
+        self, prompts: Sequence[Sequence[int]], completions: Sequence[Sequence[int]], sampler: SamplerSpec
+    ) -> list[Prefill]: ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prefilled:
+    """A completion beside what the declared policy says about it."""
+
+    group: int
+    member: int
+    row: Completion
+    prefill: Prefill
+    uniforms_T: npt.NDArray[np.float64]  # what the trainer's seed dictated for each token
+
+    @property
+    def interval_errors_T(self) -> npt.NDArray[np.float64]:
+        """How far each uniform lies outside of the interval of the token that it is said to have drawn; 0 inside."""
+        below = self.prefill.cdf_below_T - self.uniforms_T
+        above = self.uniforms_T - self.prefill.cdf_upto_T
+        return np.maximum(np.maximum(below, above), 0.0)
+
+
+def prefill_rollouts(
+    policy: Prefiller, rollouts: Rollouts, positions: Sequence[int], sampler: SamplerSpec, trainer_seed: Seed
+) -> list[Prefilled]:
+    """Prefill the completions at `positions`, in as few batches as memory allows.
+
+    Raises Malformed: a token id outside of the vocabulary, or longer than the policy's context.
+    """
+    rows = [rollouts.completions[position] for position in positions]
+    prefills: list[Prefill] = []
+    for batch in _batches(rows):
+        prefills += policy.prefill([row.prompt_ids for row in batch], [row.completion_ids for row in batch], sampler)
+    return [
+        Prefilled(
+            group=position // rollouts.group_size,
+            member=position % rollouts.group_size,
+            row=row,
+            prefill=prefill,
+            uniforms_T=_uniforms(trainer_seed, position, rollouts.group_size, len(row.completion_ids)),
+        )
+        for position, row, prefill in zip(positions, rows, prefills, strict=True)
+    ]
+
+
+def _uniforms(trainer_seed: Seed, position: int, group_size: int, count: int) -> npt.NDArray[np.float64]:
+    group, member = divmod(position, group_size)
+    return uniforms(derive(trainer_seed, "sample", group, member), count)
+
+
+def _batches(rows: Sequence[Completion]) -> list[list[Completion]]:
+    """Consecutive rows whose padded size stays within BATCH_TOKENS."""
+    batches: list[list[Completion]] = []
+    longest = 0
+    for row in rows:
+        longest = max(longest, len(row.prompt_ids) + len(row.completion_ids))
+        if not batches or longest * (len(batches[-1]) + 1) > BATCH_TOKENS:
+            batches.append([])
+            longest = len(row.prompt_ids) + len(row.completion_ids)
+        batches[-1].append(row)
+    return batches
