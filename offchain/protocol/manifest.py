@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
-from typing import cast
 
 from offchain.protocol.encoding import Json, canonical_json, merkle_root, parse_canonical_json
 from offchain.protocol.errors import MalformedManifest, Rejected
@@ -111,7 +110,7 @@ def parse_manifest(data: bytes, limits: BundleLimits, expected_root: Root | None
         if len(files) > limits.files:
             raise MalformedManifest(f"manifest lists {len(files)} files, at most {limits.files} are taken")
         kind = BundleKind(str(value["kind"]))
-        manifest = Manifest(kind, fields, tuple(_parse_entry(cast(Json, item)) for item in files))
+        manifest = Manifest(kind, fields, tuple(_parse_entry(item) for item in files))
     except MalformedManifest:
         raise
     except Rejected as error:
@@ -145,7 +144,7 @@ def _parse_entry(value: Json) -> FileEntry:
         raise MalformedManifest(f"file {name!r} has an impossible size")
     if not isinstance(shards, list) or len(shards) != -(-size // SHARD_BYTES):
         raise MalformedManifest(f"file {name!r} of {size} bytes must have {-(-size // SHARD_BYTES)} shards")
-    return FileEntry(name, size, _hex32(sha256), tuple(_hex32(cast(Json, shard)) for shard in shards))
+    return FileEntry(name, size, _hex32(sha256), tuple(_hex32(shard) for shard in shards))
 
 
 def _hex32(value: Json) -> bytes:
