@@ -1,0 +1,26 @@
+"""Group-relative advantages (GRPO, arXiv:2402.03300 §4.1.2)."""
+
+import numpy as np
+import numpy.typing as npt
+
+from offchain.rollouts.trajectory import Rollouts
+
+STD_EPSILON = 1e-6
+
+
+def group_advantages(rewards_M: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """(r - mean) / (std + epsilon) over the completions of one prompt, [M]; zero where all rewards are equal."""
+    if rewards_M.min() == rewards_M.max():
+        return np.zeros_like(rewards_M)
+    return (rewards_M - rewards_M.mean()) / (rewards_M.std() + STD_EPSILON)
+
+
+def informative_groups(rollouts: Rollouts) -> dict[int, npt.NDArray[np.float64]]:
+    """Advantages [M] by group, without the groups that teach nothing because all their rewards are equal."""
+    advantages: dict[int, npt.NDArray[np.float64]] = {}
+    for group in range(rollouts.groups):
+        rewards_M = np.array([completion.reward for completion in rollouts.group(group)], dtype=np.float64)
+        advantages_M = group_advantages(rewards_M)
+        if advantages_M.any():
+            advantages[group] = advantages_M
+    return advantages

@@ -1,0 +1,1 @@
+"""Trajectories of one work: how they are seeded, stored and named. Shared by whoever makes and whoever checks them."""

@@ -1,0 +1,60 @@
+"""What a trainer's seed dictates: its prompts and the uniform numbers behind each token it samples.
+
+Shapes: M = completions of one group (`group_size`), T = most tokens of one completion (`max_new_tokens`).
+"""
+
+from collections.abc import Sequence
+from typing import Protocol, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from offchain.protocol.encoding import derive
+from offchain.protocol.spec import TaskSpec
+from offchain.protocol.types import Seed
+
+P_co = TypeVar("P_co", covariant=True)
+
+
+class PromptSource(Protocol[P_co]):
+    """The part of an environment that names prompts."""
+
+    def prompt(self, seed: Seed, index: int) -> P_co: ...
+
+
+def work_prompts(source: PromptSource[P_co], seed: Seed, groups: int) -> list[P_co]:
+    """The prompts of a work, one per group; `seed` is the work's `trainer_seed`."""
+    return [source.prompt(seed, index) for index in range(groups)]
+
+
+def group_uniforms(seed: Seed, group: int, spec: TaskSpec) -> npt.NDArray[np.float64]:
+    """Uniforms in [0, 1) for each token that the completions of one group may sample, [M, T].
+
+    Member m's row depends on (seed, group, m) alone, so one completion can be checked without the others.
+    """
+    rows = [
+        uniforms(derive(seed, "sample", group, member), spec.sampler.max_new_tokens)
+        for member in range(spec.rollout.group_size)
+    ]
+    return np.stack(rows)
+
+
+def uniforms(seed: Seed, count: int) -> npt.NDArray[np.float64]:
+    """`count` uniforms in [0, 1) with 53 random bits each, the same on every machine and NumPy version.
+
+    Philox4x64-10 in counter mode, keyed by the first 16 bytes of `seed`. NumPy guarantees the raw stream of a bit
+    generator; of its distributions it guarantees nothing, so the conversion is written out.
+    """
+    return (raw_stream(seed, count) >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+def permutation(seed: Seed, items: Sequence[int]) -> list[int]:
+    """`items` in an order drawn from `seed`: sorted by 64-bit random keys, ties by position."""
+    keys = raw_stream(seed, len(items))
+    return [items[position] for position in np.argsort(keys, kind="stable").tolist()]
+
+
+def raw_stream(seed: Seed, count: int) -> npt.NDArray[np.uint64]:
+    """The first `count` words of the Philox stream that `seed` keys."""
+    key = np.frombuffer(seed[:16], dtype="<u8").astype(np.uint64)
+    return np.random.Philox(key=key).random_raw(count)
