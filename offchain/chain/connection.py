@@ -1,0 +1,77 @@
+"""One connection to one deployment on one chain."""
+
+from dataclasses import dataclass
+
+from web3 import Web3
+
+from offchain.chain.contracts import (
+    AttestationsContract,
+    PayoutsContract,
+    StakingContract,
+    TaskRegistryContract,
+    TokenContract,
+)
+from offchain.chain.deployment import Deployment
+from offchain.chain.rpc import asking_node, connect_http, public_url
+from offchain.protocol.errors import Stop
+from offchain.protocol.types import Address
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """The contracts of a deployment through one node."""
+
+    web3: Web3
+    deployment: Deployment
+    token: TokenContract
+    staking: StakingContract
+    registry: TaskRegistryContract
+    attestations: AttestationsContract
+    payouts: PayoutsContract
+
+    @classmethod
+    def connect(cls, deployment: Deployment, rpc_url: str | None = None) -> "Chain":
+        """Connect and make sure that the node serves the chain on which these contracts are.
+
+        Raises Stop: another chain, or no contracts there. Unavailable: the node is down.
+        """
+        url = rpc_url or deployment.rpc_url
+        chain = cls(
+            web3=(web3 := connect_http(url)),
+            deployment=deployment,
+            token=TokenContract(web3, deployment.token),
+            staking=StakingContract(web3, deployment.staking),
+            registry=TaskRegistryContract(web3, deployment.registry),
+            attestations=AttestationsContract(web3, deployment.attestations),
+            payouts=PayoutsContract(web3, deployment.payouts),
+        )
+        with asking_node(f"connecting to {public_url(url)}"):
+            found = web3.eth.chain_id
+        if found != deployment.chain_id:
+            raise Stop(
+                f"{public_url(url)} serves chain {found}, but {deployment.network!r} was deployed on chain "
+                f"{deployment.chain_id}: use a node of that chain, or choose another network"
+            )
+        for contract in (chain.token, chain.staking, chain.registry, chain.attestations, chain.payouts):
+            chain.require_code(contract.name, contract.address)
+        return chain
+
+    def require_code(self, name: str, address: Address) -> None:
+        """Raises Stop: nothing is deployed at the address."""
+        with asking_node(f"code of {name}"):
+            code = self.web3.eth.get_code(Web3.to_checksum_address(address))
+        if not code:
+            raise Stop(
+                f"no {name} at {address} on {self.deployment.network!r}: the chain was started anew, "
+                f"or the deployment is of another one; run `assay deploy --network {self.deployment.network}`"
+            )
+
+    def balance_wei(self, account: Address) -> int:
+        """What an account can pay fees with."""
+        with asking_node("balance"):
+            return self.web3.eth.get_balance(Web3.to_checksum_address(account))
+
+    def now(self) -> int:
+        """Unix time of the newest block: what the contracts' windows are measured by."""
+        with asking_node("time"):
+            return int(self.web3.eth.get_block("latest").get("timestamp", 0))

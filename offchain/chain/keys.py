@@ -1,0 +1,165 @@
+"""Keys: Web3 Secret Storage v3 keystores (those of geth, ape and cast) and EIP-712 signatures made with them."""
+
+import json
+import os
+import sys
+from getpass import getpass
+from pathlib import Path
+from typing import Any
+
+from eth_account import Account
+from eth_account.messages import SignableMessage, encode_typed_data
+from eth_account.signers.local import LocalAccount
+from eth_keys.exceptions import BadSignature
+from eth_utils.address import is_address, to_checksum_address
+from eth_utils.exceptions import ValidationError
+
+from offchain.protocol.errors import Rejected, Stop
+from offchain.protocol.types import Address, Epoch, Root, TaskId
+
+MAX_KEYSTORE_BYTES = 16_384
+SIGNATURE_BYTES = 65
+# Scrypt at geth's cost takes seconds; PBKDF2 with few rounds is for throw-away keys of local networks.
+LOCAL_ROUNDS = 10_000
+
+STAKING_DOMAIN = ("Assay Staking", "1")
+ATTESTATIONS_DOMAIN = ("Assay Attestations", "1")
+
+
+def load_account(path: Path, password: str) -> LocalAccount:
+    """Decrypt a keystore. Raises Stop: no such file, not a keystore, or the wrong password."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_KEYSTORE_BYTES + 1)
+    except OSError as error:
+        raise Stop(f"no key at {path} ({error.strerror}): name a keystore, or make one with `assay key new`") from error
+    try:
+        if len(data) > MAX_KEYSTORE_BYTES:
+            raise ValueError("too large")
+        keystore: Any = json.loads(data)
+        if not isinstance(keystore, dict) or keystore.get("version") != 3:
+            raise ValueError("not version 3")
+    except ValueError as error:
+        raise Stop(f"{path} is not a Web3 Secret Storage v3 keystore ({error}): name another file") from error
+    try:
+        return Account.from_key(Account.decrypt(keystore, password))
+    except ValueError as error:
+        raise Stop(f"the password does not open {path}: check the password or its file") from error
+    except (KeyError, TypeError) as error:
+        raise Stop(f"{path} is a broken keystore ({type(error).__name__}): name another file") from error
+
+
+def new_keystore(path: Path, password: str, *, rounds: int | None = None) -> LocalAccount:
+    """Make a key and store it, readable by its owner only; `rounds` chooses quick PBKDF2 for throw-away keys.
+
+    Raises Stop: the file is there already; a key is never overwritten.
+    """
+    account = Account.create()
+    write_keystore(path, account, password, rounds=rounds)
+    return account
+
+
+def write_keystore(path: Path, account: LocalAccount, password: str, *, rounds: int | None = None) -> None:
+    """Store an existing key as `new_keystore` does. Raises Stop: the file is there already."""
+    if path.exists():
+        raise Stop(f"{path} exists already: choose another name, a key is never overwritten")
+    kdf = {"kdf": "pbkdf2", "iterations": rounds} if rounds else {}
+    text = json.dumps(Account.encrypt(account.key, password, **kdf))  # pyright: ignore[reportArgumentType]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+    try:
+        os.link(part, path)  # fails when somebody else has made it meanwhile
+    except FileExistsError as error:
+        raise Stop(f"{path} exists already: choose another name, a key is never overwritten") from error
+    finally:
+        part.unlink()
+
+
+def keystore_address(path: Path) -> Address:
+    """The address a keystore says it holds, without opening it. Raises Stop: it says none."""
+    try:
+        address = str(json.loads(path.read_text())["address"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise Stop(f"{path} is not a keystore that names its address: name another file") from error
+    if not is_address(address):
+        raise Stop(f"{path} names no address: name another file")
+    return Address(to_checksum_address(address))
+
+
+def read_password(password_file: Path | None, prompt: str = "Password: ") -> str:
+    """From the first line of a file, else from the terminal. Raises Stop: neither is there."""
+    if password_file is not None:
+        try:
+            return password_file.read_text().split("\n", 1)[0].removesuffix("\r")
+        except OSError as error:
+            raise Stop(f"cannot read the password file {password_file} ({error.strerror})") from error
+    if not sys.stdin.isatty():
+        raise Stop("no terminal to ask for the password: give a password file")
+    return getpass(prompt)
+
+
+def _domain(domain: tuple[str, str], chain_id: int, contract: Address) -> dict[str, object]:
+    name, version = domain
+    return {"name": name, "version": version, "chainId": chain_id, "verifyingContract": contract}
+
+
+def worker_key_message(chain_id: int, staking: Address, operator: Address, worker: Address) -> SignableMessage:
+    """`WorkerKey(address operator,address worker)`: a worker key's consent to act for an operator."""
+    fields = [{"name": "operator", "type": "address"}, {"name": "worker", "type": "address"}]
+    return encode_typed_data(
+        _domain(STAKING_DOMAIN, chain_id, staking), {"WorkerKey": fields}, {"operator": operator, "worker": worker}
+    )
+
+
+def policy_message(
+    chain_id: int, attestations: Address, task_id: TaskId, epoch: Epoch, policy_root: Root
+) -> SignableMessage:
+    """`Policy(uint256 taskId,uint64 epoch,bytes32 policyRoot)`: a verifier's word for the next policy."""
+    fields = [
+        {"name": "taskId", "type": "uint256"},
+        {"name": "epoch", "type": "uint64"},
+        {"name": "policyRoot", "type": "bytes32"},
+    ]
+    values = {"taskId": task_id, "epoch": epoch, "policyRoot": policy_root}
+    return encode_typed_data(_domain(ATTESTATIONS_DOMAIN, chain_id, attestations), {"Policy": fields}, values)
+
+
+def sign_worker_key(worker: LocalAccount, chain_id: int, staking: Address, operator: Address) -> bytes:
+    """The worker's consent, for `setWorkerKey` sent by the operator. 65 bytes."""
+    message = worker_key_message(chain_id, staking, operator, Address(worker.address))
+    return bytes(worker.sign_message(message).signature)
+
+
+def sign_policy(
+    account: LocalAccount, chain_id: int, attestations: Address, task_id: TaskId, epoch: Epoch, policy_root: Root
+) -> bytes:
+    """Signature for `publishPolicy`, by an operator or its worker key. 65 bytes."""
+    message = policy_message(chain_id, attestations, task_id, epoch, policy_root)
+    return bytes(account.sign_message(message).signature)
+
+
+def recover_policy_signer(
+    signature: bytes, chain_id: int, attestations: Address, task_id: TaskId, epoch: Epoch, policy_root: Root
+) -> Address:
+    """Whose key signed (ask `operator_of` for its operator). Raises Rejected: not a signature."""
+    return recover(policy_message(chain_id, attestations, task_id, epoch, policy_root), signature)
+
+
+def recover_worker_key_signer(
+    signature: bytes, chain_id: int, staking: Address, operator: Address, worker: Address
+) -> Address:
+    """Who signed a worker key's consent. Raises Rejected: not a signature."""
+    return recover(worker_key_message(chain_id, staking, operator, worker), signature)
+
+
+def recover(message: SignableMessage, signature: bytes) -> Address:
+    """The key behind a stranger's signature. Raises Rejected: it is not one."""
+    if len(signature) != SIGNATURE_BYTES:
+        raise Rejected(f"a signature has {SIGNATURE_BYTES} bytes, this one {len(signature)}")
+    try:
+        return Address(Account.recover_message(message, signature=signature))
+    except (BadSignature, ValidationError, ValueError) as error:
+        raise Rejected("the signature belongs to no key") from error
