@@ -46,8 +46,9 @@ def _read_page(data: bytes, start: int, end: int) -> tuple[int, int]:
     if header != {TYPE: DATA_PAGE, UNCOMPRESSED_BYTES: body, COMPRESSED_BYTES: body, DATA_PAGE_HEADER: page}:
         _refuse("a column page is not an uncompressed data page")
     values = page.get(VALUES)
-    plain: Struct = {ENCODING: PLAIN, DEFINITION_LEVELS: RLE, REPETITION_LEVELS: RLE}
-    if not isinstance(values, int) or values < 0 or page != {VALUES: values, **plain, STATISTICS: page.get(STATISTICS)}:
+    page.setdefault(STATISTICS, {})  # some writers leave them empty, some out
+    plain: Struct = {ENCODING: PLAIN, DEFINITION_LEVELS: RLE, REPETITION_LEVELS: RLE, STATISTICS: {}}
+    if not isinstance(values, int) or values < 0 or page != {VALUES: values, **plain}:
         _refuse("a column page is not encoded PLAIN with RLE levels")
     if reader.position + body > end:
         _refuse("a column page ends outside of its column")
