@@ -17,8 +17,6 @@ from offchain.protocol.types import Seed
 from offchain.rollouts.seeding import uniforms
 from offchain.rollouts.trajectory import Completion, Rollouts
 
-BATCH_TOKENS = 65_536  # positions that go through the model at once; bounds memory, not results
-
 
 class Prefiller(Protocol):
     def prefill(
@@ -47,14 +45,12 @@ class Prefilled:
 def prefill_rollouts(
     policy: Prefiller, rollouts: Rollouts, positions: Sequence[int], sampler: SamplerSpec, trainer_seed: Seed
 ) -> list[Prefilled]:
-    """Prefill the completions at `positions`, in as few batches as memory allows.
+    """Prefill the completions at `positions`; the policy batches as its memory allows.
 
     Raises Malformed: a token id outside of the vocabulary, or longer than the policy's context.
     """
     rows = [rollouts.completions[position] for position in positions]
-    prefills: list[Prefill] = []
-    for batch in _batches(rows):
-        prefills += policy.prefill([row.prompt_ids for row in batch], [row.completion_ids for row in batch], sampler)
+    prefills = policy.prefill([row.prompt_ids for row in rows], [row.completion_ids for row in rows], sampler)
     return [
         Prefilled(
             group=position // rollouts.group_size,
@@ -70,16 +66,3 @@ def prefill_rollouts(
 def _uniforms(trainer_seed: Seed, position: int, group_size: int, count: int) -> npt.NDArray[np.float64]:
     group, member = divmod(position, group_size)
     return uniforms(derive(trainer_seed, "sample", group, member), count)
-
-
-def _batches(rows: Sequence[Completion]) -> list[list[Completion]]:
-    """Consecutive rows whose padded size stays within BATCH_TOKENS."""
-    batches: list[list[Completion]] = []
-    longest = 0
-    for row in rows:
-        longest = max(longest, len(row.prompt_ids) + len(row.completion_ids))
-        if not batches or longest * (len(batches[-1]) + 1) > BATCH_TOKENS:
-            batches.append([])
-            longest = len(row.prompt_ids) + len(row.completion_ids)
-        batches[-1].append(row)
-    return batches

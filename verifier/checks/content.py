@@ -1,0 +1,53 @@
+"""Check 1: a work's bytes have the form that a work has. Whatever does not, earns 0.
+
+The bundle's hashes, sizes and names were verified when it was fetched; here its files are parsed for the first time.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from offchain.protocol.errors import Malformed
+from offchain.protocol.header import WorkHeader, parse_work_header
+from offchain.protocol.manifest import BundleKind, Manifest
+from offchain.protocol.spec import TaskSpec
+from offchain.recipe.trace import MAX_TRACE_BYTES, TRACE_NAME, StepTrace, parse_trace
+from offchain.rollouts.table import ROLLOUTS_NAME, RolloutLimits, read_rollouts
+from offchain.rollouts.trajectory import Rollouts
+from verifier.verdict import Finding, passed
+
+NAME = "bytes"
+UPDATE_FOLDER = "update/"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Contents:
+    """A work's files, parsed; true or not is for the other checks. The update is read by its own check."""
+
+    header: WorkHeader
+    rollouts: Rollouts
+    trace: tuple[StepTrace, ...]
+
+
+def read_contents(directory: Path, manifest: Manifest, spec: TaskSpec) -> Contents:
+    """Parse everything but the update.
+
+    Raises Malformed: another kind of bundle, a missing or surplus file, or a file that its reader refuses.
+    """
+    if manifest.kind is not BundleKind.WORK:
+        raise Malformed(f"the bundle is of kind {manifest.kind}, not a work")
+    names = {entry.name for entry in manifest.files}
+    surplus = {name for name in names if not name.startswith(UPDATE_FOLDER)} ^ {ROLLOUTS_NAME, TRACE_NAME}
+    if surplus:
+        raise Malformed(f"a work holds exactly {ROLLOUTS_NAME}, {TRACE_NAME} and an update; {min(surplus)!r} is amiss")
+    header = parse_work_header(manifest.fields)
+    if manifest.entry(TRACE_NAME).size_bytes > MAX_TRACE_BYTES:
+        raise Malformed(f"{TRACE_NAME} exceeds {MAX_TRACE_BYTES} bytes")
+    rollouts = read_rollouts(directory / ROLLOUTS_NAME, RolloutLimits.of(spec))
+    trace = parse_trace((directory / TRACE_NAME).read_bytes(), spec.recipe.inner_steps, spec.rollout.groups)
+    return Contents(header, rollouts, trace)
+
+
+def finding(contents: Contents) -> Finding:
+    rollouts = contents.rollouts
+    detail = f"{len(rollouts.completions)} completions, {rollouts.tokens} tokens, {len(contents.trace)} inner steps"
+    return passed(NAME, 0, 0, f"well-formed: {detail}")

@@ -1,0 +1,1 @@
+"""Explorer pages: server-rendered HTML, nothing loaded from elsewhere."""
