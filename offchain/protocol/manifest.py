@@ -4,6 +4,7 @@
 what goes on chain, and enough to find the bundle on any relay.
 """
 
+import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ MAX_MANIFEST_BYTES = 4 * 2**20
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]*(/[a-z0-9][a-z0-9_-]*){0,3}(\.[a-z0-9]{1,12}){0,2}")
 MAX_NAME_CHARS = 120
 HEX32 = re.compile(r"[0-9a-f]{64}")
+EMPTY_SHA256 = hashlib.sha256(b"").digest()
 
 
 class BundleKind(StrEnum):
@@ -121,6 +123,23 @@ def parse_manifest(data: bytes, limits: BundleLimits, expected_root: Root | None
     if expected_root is not None and manifest.root != expected_root:
         raise MalformedManifest(f"manifest has root {manifest.root.hex()}, expected {expected_root.hex()}")
     return manifest
+
+
+def commits_to(root: Root, data: bytes) -> bool:
+    """Whether these bytes are what `root` stands for, well-formed or not.
+
+    Tells a sender that committed to an impossible manifest from a relay that sends something else.
+    """
+    try:
+        value = parse_canonical_json(data)
+        if not isinstance(value, Mapping) or set(value) != {"fields", "files", "kind"}:
+            return False
+        if not isinstance(value["files"], list):
+            return False
+        header = canonical_json({"fields": value["fields"], "kind": value["kind"]})
+        return merkle_root([header, *(canonical_json(item) for item in value["files"])]) == root
+    except Rejected:
+        return False
 
 
 def _check_whole(manifest: Manifest, limits: BundleLimits) -> None:

@@ -50,15 +50,15 @@ def open_bundle(directory: Path, limits: BundleLimits, expected_root: Root | Non
     for entry in manifest.files:
         path = directory / entry.name
         if path.stat().st_size != entry.size_bytes:
-            raise Malformed(f"file {entry.name!r} has {path.stat().st_size} bytes, its manifest says {entry.size_bytes}")
+            raise Malformed(
+                f"file {entry.name!r} has {path.stat().st_size} bytes, its manifest says {entry.size_bytes}"
+            )
         if hash_file(path, entry.name) != entry:
             raise Malformed(f"file {entry.name!r} differs from its hash in the manifest")
     return manifest
 
 
-def read_manifest(
-    directory: Path, limits: BundleLimits = OWN_LIMITS, expected_root: Root | None = None
-) -> Manifest:
+def read_manifest(directory: Path, limits: BundleLimits = OWN_LIMITS, expected_root: Root | None = None) -> Manifest:
     """The manifest of a directory, whose files are not looked at. Raises MalformedManifest."""
     path = directory / MANIFEST_NAME
     try:

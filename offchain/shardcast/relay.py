@@ -1,0 +1,366 @@
+"""The relay: an HTTP service that keeps shards and manifests and is trusted for availability only.
+
+PUT/GET/HEAD /v1/manifests/{root}, PUT/GET/HEAD /v1/shards/{sha256} (ranges),
+PUT/GET /v1/tasks/{task}/epochs/{epoch}/signatures[/{operator}], GET /v1/health.
+"""
+
+import asyncio
+import logging
+import shutil
+import time
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Annotated
+
+import uvicorn
+from eth_utils.address import to_checksum_address
+from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi import Path as InPath
+from fastapi.responses import FileResponse, JSONResponse
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
+
+from offchain.protocol.errors import Malformed, Rejected, Unavailable
+from offchain.protocol.manifest import MAX_MANIFEST_BYTES, SHARD_BYTES, BundleKind, BundleLimits, parse_manifest
+from offchain.protocol.types import Address, Epoch, Root, TaskId
+from offchain.shardcast.authority import Authoriser, Remembered, SignatureChecker
+from offchain.shardcast.engine import PolicySignature
+from offchain.shardcast.messages import Board, Health, Missing, SignatureIn, SignatureOut
+from offchain.shardcast.patience import Patience, PunctualProtocol
+from offchain.shardcast.shelf import Keep, QuotaExceeded, Shelf
+from offchain.shardcast.upload import EXPIRES_HEADER, ROOT_HEADER, SIGNATURE_HEADER, recover_uploader
+
+log = logging.getLogger(__name__)
+
+Hex32 = Annotated[str, InPath(pattern="^[0-9a-f]{64}$")]
+Task = Annotated[str, InPath(pattern="^(0|[1-9][0-9]{0,76})$")]
+EpochNumber = Annotated[int, InPath(ge=0, lt=2**63)]
+Operator = Annotated[str, InPath(pattern="^0x[0-9a-fA-F]{40}$")]
+
+MAX_SIGNATURE_BODY_BYTES = 1_024
+FOREVER = {"Cache-Control": "public, max-age=31536000, immutable"}  # names are hashes: content never changes
+DAY_S = 86_400.0
+
+
+class RelaySettings(BaseSettings):
+    """`ASSAY_RELAY_*` in the environment."""
+
+    model_config = SettingsConfigDict(env_prefix="ASSAY_RELAY_", frozen=True)
+
+    directory: Path
+    chain_id: int
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65_535)] = 8_700
+    quota_bytes: Annotated[int, Field(gt=0)] = 64 * 2**30
+    """Per operator or initiator: declared sizes of what it has uploaded and was not collected."""
+    bundle_bytes: Annotated[int, Field(gt=0)] = 8 * 2**30
+    bundle_files: Annotated[int, Field(gt=0)] = 4_096
+    min_free_bytes: Annotated[int, Field(ge=0)] = 2**30
+    """Uploads are refused when they would leave less of the disk free."""
+    task_keep_s: float = 365 * DAY_S
+    policy_keep_s: float = 7 * DAY_S
+    work_keep_s: float = 7 * DAY_S
+    evidence_keep_s: float = 30 * DAY_S
+    newest_kept: Annotated[int, Field(ge=1)] = 16
+    """That many bundles of each kind and payer outlive their window."""
+    incomplete_s: float = 3_600.0
+    collect_every_s: float = 600.0
+    max_signature_s: float = DAY_S
+    """How far ahead an upload's signature may expire."""
+    idle_s: float = 20.0
+    min_bytes_per_s: Annotated[int, Field(gt=0)] = 16_384
+    max_connections: Annotated[int, Field(gt=0)] = 512
+
+    def keep(self) -> dict[BundleKind, Keep]:
+        seconds = {
+            BundleKind.TASK: self.task_keep_s,
+            BundleKind.POLICY: self.policy_keep_s,
+            BundleKind.WORK: self.work_keep_s,
+            BundleKind.EVIDENCE: self.evidence_keep_s,
+        }
+        return {kind: Keep(seconds[kind], self.newest_kept) for kind in BundleKind}
+
+
+class ShardResponse(FileResponse):
+    chunk_size = 2**20  # 64 KiB pieces, each through a thread, would cost half of the throughput
+
+
+def create_relay(
+    settings: RelaySettings,
+    authoriser: Authoriser,
+    checker: SignatureChecker,
+    clock: Callable[[], float] = time.time,
+) -> FastAPI:
+    """The relay as an application. It opens its directory here and closes it when the server stops."""
+    settings.directory.mkdir(parents=True, exist_ok=True)
+    shelf = Shelf(settings.directory, settings.keep(), settings.incomplete_s, clock)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
+        collector = asyncio.create_task(_collect_regularly(shelf, settings.collect_every_s))
+        yield
+        collector.cancel()
+        with suppress(asyncio.CancelledError):
+            await collector
+        shelf.close()
+
+    app = FastAPI(title="Assay relay", version="1", lifespan=lifespan)
+    app.add_middleware(Patience, idle_s=settings.idle_s, min_bytes_per_s=settings.min_bytes_per_s)
+    _answer_errors(app)
+    gate = _Gate(settings, authoriser, clock)
+    _serve_manifests(app, shelf, gate, settings)
+    _serve_shards(app, shelf, gate, settings)
+    _serve_board(app, shelf, checker)
+
+    @app.get("/v1/health")
+    def health() -> Health:  # pyright: ignore[reportUnusedFunction]
+        bundles, size = shelf.totals()
+        return Health(status="ok", bundles=bundles, shard_bytes=size, free_bytes=_free_bytes(settings.directory))
+
+    return app
+
+
+def serve(settings: RelaySettings, authoriser: Authoriser, checker: SignatureChecker) -> None:
+    """Run a relay until Ctrl-C or SIGTERM; requests that are under way are given a few seconds to end."""
+    server = uvicorn.Server(server_config(settings, create_relay(settings, authoriser, checker)))
+    with suppress(KeyboardInterrupt):  # uvicorn raises the signal again once it has shut down
+        server.run()
+
+
+def server_config(settings: RelaySettings, app: FastAPI) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        http=PunctualProtocol,
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        limit_concurrency=settings.max_connections,
+        timeout_keep_alive=30,
+        timeout_graceful_shutdown=3,
+    )
+
+
+# ---------------------------------------------------------------------------------------------------- manifests
+
+
+def _serve_manifests(app: FastAPI, shelf: Shelf, gate: "_Gate", settings: RelaySettings) -> None:
+    limits = BundleLimits(settings.bundle_bytes, settings.bundle_files)
+
+    @app.put("/v1/manifests/{root}")
+    async def put_manifest(root: Hex32, request: Request) -> Missing:  # pyright: ignore[reportUnusedFunction]
+        """Begin an upload, or ask what is missing of it."""
+        payer = await run_in_threadpool(gate.payer, request, _root(root))
+        data = await _read_body(request, MAX_MANIFEST_BYTES)
+
+        def accept() -> Missing:
+            manifest = parse_manifest(data, limits, _root(root))
+            gate.require_space(manifest.size_bytes)
+            missing = shelf.add_manifest(manifest, data, payer, settings.quota_bytes)
+            return Missing(missing=[digest.hex() for digest in missing])
+
+        return await run_in_threadpool(accept)
+
+    @app.api_route("/v1/manifests/{root}", methods=["GET", "HEAD"])
+    def get_manifest(root: Hex32, request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
+        """The manifest of a bundle that is here in full; 404 until then."""
+        return _file_response(shelf.manifest_path(_root(root)), root, "application/json", request)
+
+
+# ------------------------------------------------------------------------------------------------------- shards
+
+
+def _serve_shards(app: FastAPI, shelf: Shelf, gate: "_Gate", settings: RelaySettings) -> None:
+    @app.put("/v1/shards/{sha256}", status_code=201)
+    async def put_shard(sha256: Hex32, request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
+        """Upload one shard of the bundle named in X-Assay-Root, whose manifest must list it."""
+        root, digest = _root(request.headers.get(ROOT_HEADER, "")), bytes.fromhex(sha256)
+        await run_in_threadpool(gate.payer, request, root)
+        size = await run_in_threadpool(shelf.expected_bytes, root, digest)
+        if size is None:
+            raise HTTPException(409, "no manifest uploaded here lists this shard under that root: upload it first")
+        _check_length(request, size)
+        gate.require_space(size)
+        with shelf.receive(digest, size) as shard:
+            async for piece in request.stream():
+                shard.write(piece)
+            await run_in_threadpool(shard.land, root)
+        return Response(status_code=201)
+
+    @app.api_route("/v1/shards/{sha256}", methods=["GET", "HEAD"])
+    def get_shard(sha256: Hex32, request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
+        path = shelf.shard_path(bytes.fromhex(sha256))
+        return _file_response(path, sha256, "application/octet-stream", request)
+
+
+# -------------------------------------------------------------------------------------------------------- board
+
+
+def _serve_board(app: FastAPI, shelf: Shelf, checker: SignatureChecker) -> None:
+    @app.put("/v1/tasks/{task}/epochs/{epoch}/signatures/{operator}", status_code=204)
+    async def put_signature(  # pyright: ignore[reportUnusedFunction]
+        task: Task, epoch: EpochNumber, operator: Operator, request: Request
+    ) -> None:
+        """Post an enlisted verifier's signature of the policy root it derived."""
+        data = await _read_body(request, MAX_SIGNATURE_BODY_BYTES)
+        try:
+            body = SignatureIn.model_validate_json(data)
+        except ValidationError as error:
+            raise Malformed(f"body must hold policy_root and signature in hex: {error.errors()[0]['msg']}") from error
+        signed = PolicySignature(_address(operator), _root(body.policy_root), bytes.fromhex(body.signature))
+
+        def accept() -> None:
+            task_id, number = TaskId(int(task)), Epoch(epoch)
+            if not checker.is_signed_by(task_id, number, signed.operator, signed.policy_root, signed.signature):
+                raise HTTPException(403, f"not the signature of a verifier {operator} enlisted for task {task}")
+            shelf.add_signature(task_id, number, signed)
+
+        await run_in_threadpool(accept)
+
+    @app.get("/v1/tasks/{task}/epochs/{epoch}/signatures")
+    def get_signatures(task: Task, epoch: EpochNumber) -> Board:  # pyright: ignore[reportUnusedFunction]
+        return Board(signatures=[_signature_out(s) for s in shelf.signatures(TaskId(int(task)), Epoch(epoch))])
+
+    @app.get("/v1/tasks/{task}/epochs/{epoch}/signatures/{operator}")
+    def get_signature(  # pyright: ignore[reportUnusedFunction]
+        task: Task, epoch: EpochNumber, operator: Operator
+    ) -> Board:
+        board = get_signatures(task, epoch)
+        return Board(signatures=[s for s in board.signatures if s.operator == _address(operator)])
+
+
+def _signature_out(signed: PolicySignature) -> SignatureOut:
+    return SignatureOut(
+        operator=signed.operator, policy_root=signed.policy_root.hex(), signature=signed.signature.hex()
+    )
+
+
+# ------------------------------------------------------------------------------------------------ who, how much
+
+
+class _Gate:
+    """Lets uploads in: signature, expiry, permission, room on the disk; all before a body is read."""
+
+    def __init__(self, settings: RelaySettings, authoriser: Authoriser, clock: Callable[[], float]) -> None:
+        self._settings = settings
+        self._authoriser = authoriser
+        self._clock = clock
+        # Recovering a key takes milliseconds of Python; the shards of one upload share a signature.
+        self._signers = Remembered[tuple[Root, int, bytes], Address](lambda _: settings.max_signature_s, clock)
+
+    def payer(self, request: Request, root: Root) -> Address:
+        """Who pays for the upload. Raises HTTPException 401 or 403; Unavailable: the chain does not answer."""
+        signature, expires_at = _signature_headers(request)
+        now = self._clock()
+        if not now < expires_at <= now + self._settings.max_signature_s:
+            raise HTTPException(401, f"upload signature expired or is valid for too long: {expires_at}, now {int(now)}")
+        try:
+            key = self._signers.get(
+                (root, expires_at, signature),
+                lambda: recover_uploader(self._settings.chain_id, root, expires_at, signature),
+            )
+        except Malformed as error:
+            raise HTTPException(401, str(error)) from error
+        payer = self._authoriser.payer_of(key)
+        if payer is None:
+            raise HTTPException(403, f"{key} may not upload: bond it, or open a task with it, first")
+        return payer
+
+    def require_space(self, size: int) -> None:
+        if _free_bytes(self._settings.directory) - size < self._settings.min_free_bytes:
+            raise HTTPException(507, "this relay's disk is full: use another")
+
+
+def _signature_headers(request: Request) -> tuple[bytes, int]:
+    try:
+        signature = bytes.fromhex(request.headers[SIGNATURE_HEADER])
+        expires = request.headers[EXPIRES_HEADER]
+        if len(signature) != 65 or not expires.isascii() or not expires.isdigit() or len(expires) > 12:
+            raise ValueError
+        return signature, int(expires)
+    except (KeyError, ValueError) as error:
+        raise HTTPException(
+            401, f"sign the upload: {SIGNATURE_HEADER} (65 bytes in hex) and {EXPIRES_HEADER} (seconds)"
+        ) from error
+
+
+async def _read_body(request: Request, limit: int) -> bytes:
+    """The whole body, of which no more than `limit` bytes are ever held."""
+    announced = request.headers.get("content-length", "0")
+    if not announced.isdigit() or int(announced) > limit:
+        raise HTTPException(413, f"body exceeds {limit} bytes")
+    data = bytearray()
+    async for piece in request.stream():
+        data += piece
+        if len(data) > limit:
+            raise HTTPException(413, f"body exceeds {limit} bytes")
+    return bytes(data)
+
+
+def _check_length(request: Request, size: int) -> None:
+    announced = request.headers.get("content-length")
+    if announced is not None and announced != str(size):
+        raise HTTPException(
+            413 if len(announced) > 10 or int(announced) > SHARD_BYTES else 400,
+            f"shard must have the {size} bytes of its manifest, not {announced[:20]}",
+        )
+
+
+def _root(text: str) -> Root:
+    if len(text) != 64:
+        raise HTTPException(400, f"{ROOT_HEADER} must name the bundle's root in 64 hex digits")
+    try:
+        return Root(bytes.fromhex(text))
+    except ValueError as error:
+        raise HTTPException(400, f"{text!r} is not a root in hex") from error
+
+
+def _address(text: str) -> Address:
+    return Address(to_checksum_address(text))
+
+
+def _file_response(path: Path | None, name: str, media_type: str, request: Request) -> Response:
+    etag = f'"{name}"'
+    try:
+        stat = path.stat() if path is not None else None
+    except FileNotFoundError:  # collected this moment
+        stat = None
+    if path is None or stat is None:
+        raise HTTPException(404, "not here, or not in full")
+    headers = {"ETag": etag, **FOREVER}
+    if request.headers.get("if-none-match") == etag:
+        return Response(status_code=304, headers=headers)
+    return ShardResponse(path, media_type=media_type, headers=headers, stat_result=stat)
+
+
+def _free_bytes(directory: Path) -> int:
+    return shutil.disk_usage(directory).free
+
+
+def _answer_errors(app: FastAPI) -> None:
+    """Protocol errors become responses that say whose fault it is."""
+
+    def answer(status: int) -> Callable[[Request, Exception], JSONResponse]:
+        return lambda _, error: JSONResponse({"detail": str(error)[:500]}, status)
+
+    app.add_exception_handler(Rejected, answer(400))
+    app.add_exception_handler(QuotaExceeded, answer(413))
+    app.add_exception_handler(Unavailable, answer(503))
+    app.add_exception_handler(ClientDisconnect, answer(400))  # nobody reads it; the log stays free of tracebacks
+
+
+async def _collect_regularly(shelf: Shelf, every_s: float) -> None:
+    while True:
+        await asyncio.sleep(every_s)
+        try:
+            removed = await run_in_threadpool(shelf.collect)
+        except Exception:
+            log.exception("collection failed")
+            continue
+        if removed:
+            log.info("bundles collected", extra={"bundles": removed})

@@ -1,0 +1,142 @@
+"""One relay as its client sees it: requests in its language, and how it has behaved so far."""
+
+import logging
+import threading
+import time
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+
+import httpx
+
+from offchain.protocol.errors import Stop, Unavailable
+from offchain.protocol.manifest import Manifest
+from offchain.protocol.types import Root
+from offchain.shardcast.messages import Missing
+
+log = logging.getLogger(__name__)
+
+MAX_ANSWER_BYTES = 8 * 2**20  # the list of missing shards of the largest manifest
+MIN_BYTES_PER_S = 16_384
+TELLING_BYTES = 2**18  # smaller answers tell the latency, not the speed
+REFUSALS = {400, 401, 403, 404, 405, 413, 422}  # sending the same again would not help
+
+
+class Lied(Exception):
+    """A relay sent what cannot be what it was asked for."""
+
+
+class RemoteRelay:
+    """Safe to use from several threads."""
+
+    def __init__(self, url: str, http: httpx.Client, patience_s: float, shun_s: float) -> None:
+        self._url = url
+        self._http = http
+        self._patience_s = patience_s
+        self._shun_s = shun_s
+        self._shun_until = 0.0
+        self._seconds_per_byte = 1e-10  # optimistic, so that each is tried
+        self._under_way = 0
+        self._lock = threading.Lock()
+        self.is_dropped = False
+
+    def __str__(self) -> str:
+        return self._url
+
+    # ---------------------------------------------------------------------------------------------- behaviour
+
+    def rank(self) -> tuple[bool, float]:
+        """Lower is better: has it failed lately, and the time that one more shard would take."""
+        return time.monotonic() < self._shun_until, self._seconds_per_byte * (self._under_way + 1)
+
+    @contextmanager
+    def busy(self) -> Generator[None]:
+        with self._lock:
+            self._under_way += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._under_way -= 1
+
+    def drop(self, why: str) -> None:
+        """Never ask it again."""
+        self.is_dropped = True
+        log.warning("relay dropped", extra={"relay": self._url, "why": why})
+
+    def _shun(self) -> None:
+        self._shun_until = time.monotonic() + self._shun_s
+
+    def _learn_speed(self, size: int, seconds: float) -> None:
+        if size >= TELLING_BYTES:
+            with self._lock:
+                self._seconds_per_byte += 0.3 * (seconds / size - self._seconds_per_byte)
+
+    # ----------------------------------------------------------------------------------------------- requests
+
+    def get(self, path: str, max_bytes: int) -> bytes:
+        """A body of at most `max_bytes`. Raises Unavailable: no answer, or not here; Lied: it is longer."""
+        started_at = time.monotonic()
+        status, data = self._request("GET", path, max_bytes)
+        if status != 200:
+            raise Unavailable(f"{self} answers {status}{_detail(data)}")
+        self._learn_speed(len(data), time.monotonic() - started_at)
+        return data
+
+    def has(self, root: Root) -> bool:
+        status, _ = self._request("HEAD", f"/v1/manifests/{root.hex()}", 0)
+        if status not in (200, 404):
+            raise Unavailable(f"{self} answers {status}")
+        return status == 200
+
+    def begin(self, manifest: Manifest, headers: Mapping[str, str]) -> set[bytes]:
+        """Send the manifest; returns the hashes of the shards that the relay lacks. Raises Unavailable, Stop."""
+        answer = self.put(f"/v1/manifests/{manifest.root.hex()}", manifest.to_bytes(), headers)
+        try:
+            return {bytes.fromhex(digest) for digest in Missing.model_validate_json(answer).missing}
+        except ValueError as error:
+            raise Unavailable(f"{self} answers an upload with nonsense") from error
+
+    def put(self, path: str, data: bytes, headers: Mapping[str, str] | None = None) -> bytes:
+        """Raises Unavailable: retry; Stop: the relay refuses, and says why."""
+        try:
+            status, answer = self._request("PUT", path, MAX_ANSWER_BYTES, data, headers)
+        except Lied as error:
+            raise Unavailable(str(error)) from error
+        if status in REFUSALS:
+            raise Stop(f"{self} refuses{_detail(answer)}")
+        if not 200 <= status < 300:
+            raise Unavailable(f"{self} answers {status}{_detail(answer)}")
+        return answer
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        max_bytes: int,
+        data: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> tuple[int, bytes]:
+        """Status and body. An encoded body is refused: a few bytes could be blown up into gigabytes."""
+        until = time.monotonic() + 2 * self._patience_s + (max_bytes + len(data or b"")) / MIN_BYTES_PER_S
+        all_headers = {"Accept-Encoding": "identity", **(headers or {})}
+        body = bytearray()
+        try:
+            with self._http.stream(method, self._url + path, content=data, headers=all_headers) as response:
+                for piece in response.iter_raw():
+                    body += piece
+                    if len(body) > max_bytes and response.status_code == 200:
+                        raise Lied(f"{self} sent more than {max_bytes} bytes")
+                    if len(body) > MAX_ANSWER_BYTES or time.monotonic() > until:
+                        raise Unavailable(f"{self} is too slow")
+        except (httpx.TransportError, httpx.InvalidURL, Unavailable) as error:
+            self._shun()
+            raise Unavailable(f"{self} does not answer: {error or type(error).__name__}") from error
+        if response.status_code >= 500:
+            self._shun()
+        return response.status_code, bytes(body)
+
+
+def _detail(answer: bytes) -> str:
+    """What the relay says about it, shortened and without control characters."""
+    text = answer[:300].decode(errors="replace")
+    return f": {''.join(char if char.isprintable() else ' ' for char in text)}" if text else ""

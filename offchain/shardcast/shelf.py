@@ -1,0 +1,334 @@
+"""What a relay keeps: shards by hash and manifests by root as files, and an SQLite index of who put what there.
+
+A file under its final name is whole and true to its hash: it is written under another name, hashed on the way,
+synced, then renamed. The index says which of the files are in use; files that it does not know are removed at start.
+"""
+
+import hashlib
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import IO
+
+from offchain.protocol.errors import Malformed, MalformedManifest, Rejected
+from offchain.protocol.manifest import BundleKind, Manifest
+from offchain.protocol.types import Address, Epoch, Root, TaskId
+from offchain.shardcast.engine import PolicySignature
+from offchain.shardcast.store import sync_directory, write_atomically
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS bundles (
+    root BLOB PRIMARY KEY, kind TEXT NOT NULL, payer TEXT NOT NULL, bytes INTEGER NOT NULL,
+    added_at REAL NOT NULL, complete INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS bundles_by_payer ON bundles (payer, kind, added_at);
+CREATE TABLE IF NOT EXISTS pieces (
+    root BLOB NOT NULL REFERENCES bundles ON DELETE CASCADE, sha256 BLOB NOT NULL, bytes INTEGER NOT NULL,
+    PRIMARY KEY (root, sha256, bytes)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS pieces_by_hash ON pieces (sha256);
+CREATE TABLE IF NOT EXISTS shards (sha256 BLOB PRIMARY KEY, bytes INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS signatures (
+    task_id TEXT NOT NULL, epoch TEXT NOT NULL, operator TEXT NOT NULL, policy_root BLOB NOT NULL,
+    signature BLOB NOT NULL, PRIMARY KEY (task_id, epoch, operator, policy_root)
+) WITHOUT ROWID;
+"""
+MAX_ROOTS_PER_OPERATOR = 4  # an operator that found its own mistake may sign anew, not without end
+BUNDLE_OVERHEAD_BYTES = 4_096  # so that empty bundles are not free
+
+
+class QuotaExceeded(Rejected):
+    """The payer's bundles would exceed its quota, even without those that may be collected."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """When a bundle may be collected: older than `seconds` and not among the `newest` of its payer and kind."""
+
+    seconds: float
+    newest: int
+
+
+class Shelf:
+    """The relay's storage. Safe to call from several threads; one process at a time owns the directory."""
+
+    def __init__(
+        self,
+        directory: Path,
+        keep: Mapping[BundleKind, Keep],
+        incomplete_s: float,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._directory = directory
+        self._keep = keep
+        self._incomplete_s = incomplete_s
+        self._clock = clock
+        self._lock = threading.RLock()
+        for part in ("manifests", "shards", "incoming"):
+            (directory / part).mkdir(parents=True, exist_ok=True)
+        self._index = sqlite3.connect(directory / "index.sqlite", check_same_thread=False, isolation_level=None)
+        self._index.execute("PRAGMA journal_mode=WAL")
+        self._index.execute("PRAGMA foreign_keys=ON")
+        self._index.executescript(SCHEMA)
+        self._reconcile()
+
+    def close(self) -> None:
+        with self._lock:
+            self._index.close()
+
+    # ------------------------------------------------------------------------------------------------ bundles
+
+    def manifest_path(self, root: Root) -> Path | None:
+        """The manifest of a whole bundle; None: there is none, or parts of it are still missing."""
+        with self._lock:
+            row = self._index.execute("SELECT complete FROM bundles WHERE root = ?", (root,)).fetchone()
+        return self._manifest_file(root) if row is not None and row[0] else None
+
+    def add_manifest(self, manifest: Manifest, data: bytes, payer: Address, quota_bytes: int) -> Sequence[bytes]:
+        """Begin (or go on with) a bundle; returns the hashes of the shards that are missing.
+
+        Raises QuotaExceeded.
+        """
+        root = manifest.root
+        with self._lock:
+            if not self._knows(root):
+                self._make_room(payer, _charge(manifest, data), quota_bytes)
+                write_atomically(self._manifest_file(root), data)
+                with self._transaction():
+                    self._index.execute(
+                        "INSERT INTO bundles VALUES (?, ?, ?, ?, ?, 0)",
+                        (root, str(manifest.kind), payer, _charge(manifest, data), self._clock()),
+                    )
+                    rows = {(root, digest, size) for digest, size in _pieces(manifest)}
+                    self._index.executemany("INSERT INTO pieces VALUES (?, ?, ?)", sorted(rows))
+            return self._finish(root)
+
+    def expected_bytes(self, root: Root, digest: bytes) -> int | None:
+        """Size of a shard that an accepted bundle asks for; None: it does not."""
+        with self._lock:
+            row = self._index.execute(
+                "SELECT MIN(bytes) FROM pieces WHERE root = ? AND sha256 = ?", (root, digest)
+            ).fetchone()
+        return row[0]
+
+    # ------------------------------------------------------------------------------------------------- shards
+
+    def shard_path(self, digest: bytes) -> Path | None:
+        with self._lock:
+            row = self._index.execute("SELECT 1 FROM shards WHERE sha256 = ?", (digest,)).fetchone()
+        return self._shard_file(digest) if row is not None else None
+
+    def receive(self, digest: bytes, size: int) -> "IncomingShard":
+        """A place for a shard on its way in."""
+        return IncomingShard(self, digest, size, self._directory / "incoming")
+
+    def land(self, root: Root, digest: bytes, size: int, temporary: Path) -> None:
+        """Give a verified file its final name and count it towards every bundle that lists it."""
+        target = self._shard_file(digest)
+        target.parent.mkdir(exist_ok=True)
+        with self._lock:
+            if not self._knows(root):  # collected meanwhile
+                raise MalformedManifest(f"bundle {root.hex()} is not known here: upload its manifest first")
+            os.replace(temporary, target)
+            sync_directory(target.parent)
+            self._index.execute("INSERT OR REPLACE INTO shards VALUES (?, ?)", (digest, size))
+            waiting = self._index.execute(
+                "SELECT root FROM pieces JOIN bundles USING (root) WHERE sha256 = ? AND NOT complete", (digest,)
+            ).fetchall()
+            for (other,) in waiting:
+                self._finish(Root(other))
+
+    # -------------------------------------------------------------------------------------------------- board
+
+    def add_signature(self, task_id: TaskId, epoch: Epoch, signed: PolicySignature) -> None:
+        """Keep a checked signature. Raises Rejected: the operator has signed too many roots for this epoch."""
+        key = (str(task_id), str(epoch), signed.operator)
+        with self._lock, self._transaction():
+            self._index.execute(
+                "INSERT OR IGNORE INTO signatures VALUES (?, ?, ?, ?, ?)", (*key, signed.policy_root, signed.signature)
+            )
+            (roots,) = self._index.execute(
+                "SELECT COUNT(*) FROM signatures WHERE task_id = ? AND epoch = ? AND operator = ?", key
+            ).fetchone()
+            if roots > MAX_ROOTS_PER_OPERATOR:
+                raise Rejected(f"{signed.operator} has signed {MAX_ROOTS_PER_OPERATOR} other roots for this epoch")
+
+    def signatures(self, task_id: TaskId, epoch: Epoch) -> list[PolicySignature]:
+        with self._lock:
+            rows = self._index.execute(
+                "SELECT operator, policy_root, signature FROM signatures WHERE task_id = ? AND epoch = ?",
+                (str(task_id), str(epoch)),
+            ).fetchall()
+        return [PolicySignature(Address(operator), Root(root), signature) for operator, root, signature in rows]
+
+    # --------------------------------------------------------------------------------------- counting, clearing
+
+    def totals(self) -> tuple[int, int]:
+        """Whole bundles, bytes of shards."""
+        with self._lock:
+            (bundles,) = self._index.execute("SELECT COUNT(*) FROM bundles WHERE complete").fetchone()
+            (size,) = self._index.execute("SELECT COALESCE(SUM(bytes), 0) FROM shards").fetchone()
+        return bundles, size
+
+    def collect(self) -> int:
+        """Remove bundles past their window, and the shards that no other bundle lists; returns how many bundles."""
+        with self._lock:
+            old = [root for kind, keep in self._keep.items() for root in self._outdated(kind, keep)]
+            old += [
+                Root(root)
+                for (root,) in self._index.execute(
+                    "SELECT root FROM bundles WHERE NOT complete AND added_at < ?",
+                    (self._clock() - self._incomplete_s,),
+                )
+            ]
+            for root in dict.fromkeys(old):
+                self._remove(root)
+            return len(set(old))
+
+    def _outdated(self, kind: BundleKind, keep: Keep) -> list[Root]:
+        rows = self._index.execute(
+            """SELECT root FROM (
+                SELECT root, added_at, ROW_NUMBER() OVER (PARTITION BY payer ORDER BY added_at DESC) AS age
+                FROM bundles WHERE kind = ? AND complete
+            ) WHERE age > ? AND added_at < ?""",
+            (str(kind), keep.newest, self._clock() - keep.seconds),
+        )
+        return [Root(root) for (root,) in rows]
+
+    def _remove(self, root: Root) -> None:
+        with self._transaction():
+            shards = self._index.execute(
+                """SELECT DISTINCT sha256 FROM pieces AS mine WHERE root = ?
+                AND NOT EXISTS (SELECT 1 FROM pieces WHERE sha256 = mine.sha256 AND root != mine.root)""",
+                (root,),
+            ).fetchall()
+            self._index.executemany("DELETE FROM shards WHERE sha256 = ?", shards)
+            self._index.execute("DELETE FROM bundles WHERE root = ?", (root,))
+        self._manifest_file(root).unlink(missing_ok=True)
+        for (digest,) in shards:
+            self._shard_file(digest).unlink(missing_ok=True)
+
+    def _make_room(self, payer: Address, needed: int, quota_bytes: int) -> None:
+        if self._used(payer) + needed > quota_bytes:
+            self.collect()
+        if (used := self._used(payer)) + needed > quota_bytes:
+            raise QuotaExceeded(f"bundle of {needed} bytes exceeds the quota of {payer}: {used} of {quota_bytes} used")
+
+    def _used(self, payer: Address) -> int:
+        query = "SELECT COALESCE(SUM(bytes), 0) FROM bundles WHERE payer = ?"
+        return self._index.execute(query, (payer,)).fetchone()[0]
+
+    def _finish(self, root: Root) -> list[bytes]:
+        """Mark the bundle complete if it is; returns the shards that are missing."""
+        rows = self._index.execute(
+            """SELECT DISTINCT pieces.sha256 FROM pieces LEFT JOIN shards USING (sha256)
+            WHERE root = ? AND (shards.bytes IS NULL OR shards.bytes != pieces.bytes)""",
+            (root,),
+        ).fetchall()
+        if not rows:
+            self._index.execute("UPDATE bundles SET complete = 1 WHERE root = ?", (root,))
+        return [digest for (digest,) in rows]
+
+    def _reconcile(self) -> None:
+        """Make index and disk agree after a crash: what one of them does not know, or is cut short, is not there."""
+        for leftover in (self._directory / "incoming").iterdir():
+            leftover.unlink()
+        roots = {root.hex() for (root,) in self._index.execute("SELECT root FROM bundles")}
+        on_disk = {path.stem for path in (self._directory / "manifests").glob("*.json")}
+        for name in on_disk - roots:
+            (self._directory / "manifests" / f"{name}.json").unlink()
+        wanted = {
+            (digest.hex(), size): digest for digest, size in self._index.execute("SELECT sha256, bytes FROM pieces")
+        }
+        present: dict[bytes, int] = {}
+        for path in (self._directory / "shards").glob("*/*"):
+            size = path.stat().st_size
+            if (path.name, size) in wanted:
+                present[wanted[path.name, size]] = size
+            else:
+                path.unlink()
+        with self._transaction():
+            self._index.execute("DELETE FROM shards")
+            self._index.executemany("INSERT INTO shards VALUES (?, ?)", present.items())
+            for name in roots - on_disk:
+                self._index.execute("DELETE FROM bundles WHERE root = ?", (bytes.fromhex(name),))
+            self._index.execute("UPDATE bundles SET complete = 0")
+            for name in roots & on_disk:
+                self._finish(Root(bytes.fromhex(name)))
+
+    def _knows(self, root: Root) -> bool:
+        return self._index.execute("SELECT 1 FROM bundles WHERE root = ?", (root,)).fetchone() is not None
+
+    @contextmanager
+    def _transaction(self) -> Generator[None]:
+        self._index.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._index.execute("ROLLBACK")
+            raise
+        self._index.execute("COMMIT")
+
+    def _manifest_file(self, root: Root) -> Path:
+        return self._directory / "manifests" / f"{root.hex()}.json"
+
+    def _shard_file(self, digest: bytes) -> Path:
+        return self._directory / "shards" / digest.hex()[:2] / digest.hex()
+
+
+class IncomingShard:
+    """A shard on its way in, hashed as it lands; used as a context, which leaves nothing behind but a landed shard."""
+
+    def __init__(self, shelf: Shelf, digest: bytes, size: int, directory: Path) -> None:
+        self._shelf = shelf
+        self._digest = digest
+        self._size = size
+        self._directory = directory
+        self._hash = hashlib.sha256()
+        self._received = 0
+        self._file: IO[bytes] | None = None
+
+    def __enter__(self) -> "IncomingShard":
+        self._file = NamedTemporaryFile(dir=self._directory, delete=False)  # closed by __exit__
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            self._file.close()
+            Path(self._file.name).unlink(missing_ok=True)
+
+    def write(self, piece: bytes) -> None:
+        """Raises Malformed: more bytes than the manifest says."""
+        assert self._file is not None, "used outside of its context"
+        self._received += len(piece)
+        if self._received > self._size:
+            raise Malformed(f"shard exceeds the {self._size} bytes of its manifest")
+        self._hash.update(piece)
+        self._file.write(piece)
+
+    def land(self, root: Root) -> None:
+        """Raises Malformed: fewer bytes, or another hash, than the manifest says."""
+        assert self._file is not None, "used outside of its context"
+        if self._received != self._size:
+            raise Malformed(f"shard has {self._received} bytes, its manifest says {self._size}")
+        if self._hash.digest() != self._digest:
+            raise Malformed(f"shard has hash {self._hash.hexdigest()}, not {self._digest.hex()}")
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._shelf.land(root, self._digest, self._size, Path(self._file.name))
+
+
+def _pieces(manifest: Manifest) -> Iterator[tuple[bytes, int]]:
+    for entry in manifest.files:
+        for position, digest in enumerate(entry.shards):
+            yield digest, entry.shard_bytes(position)
+
+
+def _charge(manifest: Manifest, data: bytes) -> int:
+    return manifest.size_bytes + len(data) + BUNDLE_OVERHEAD_BYTES
