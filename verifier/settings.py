@@ -1,14 +1,27 @@
 """Settings of a verifier: a TOML file, overridden by `ASSAY_*` environment variables, overridden by arguments."""
 
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic import BeforeValidator, Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
 
 from offchain.protocol.errors import Stop
 
 S = TypeVar("S", bound=BaseSettings)
+
+
+def _split(value: Any) -> Any:
+    return value.replace(",", " ").split() if isinstance(value, str) else value
+
+
+Urls = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]  # in a variable: separated by spaces or commas
 
 
 class VerifierSettings(BaseSettings):
@@ -23,7 +36,7 @@ class VerifierSettings(BaseSettings):
     password_file: Path | None = None  # None: asked for at the terminal
     state_dir: Path = Path(".assay/verifier")
     database_url: str | None = None  # None: SQLite in `state_dir`
-    relays: tuple[str, ...] = ()  # none: the deployment's
+    relays: Urls = ()  # none: the deployment's
     threads: int = Field(default=1, ge=1, le=256)
     poll_s: float = Field(default=0.5, gt=0, le=60)
     status_file: Path | None = None  # a line of JSON per change, for whoever watches

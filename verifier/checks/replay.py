@@ -1,0 +1,55 @@
+"""Check 10: all inner steps again, from the declared policy on the work's own rollouts, and the updates compared.
+
+Our update passes through the task's codec as the trainer's did. Other hardware moves it by float noise; a skipped,
+altered or poisoned step moves it much further.
+"""
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from offchain.protocol.errors import Reason
+from offchain.protocol.spec import CheckSpec
+from verifier.checks.update import norm
+from verifier.verdict import Finding, failed, measure, passed
+
+NAME_DIRECTION = "replay direction"
+NAME_LENGTH = "replay length"
+
+Tensors = Mapping[str, npt.NDArray[np.float32]]
+
+
+def check(claimed: Tensors, replayed: Tensors, limits: CheckSpec) -> list[Finding]:
+    """Compare two updates with the same names and shapes: the angle between them, then their lengths.
+
+    Both are errors: 1 - cosine, and the relative difference of norms.
+    """
+    lengths = norm(claimed), norm(replayed)
+    max_turn = 1 - limits.min_replay_cosine
+    if lengths == (0.0, 0.0):
+        return [passed(NAME_DIRECTION, 0, max_turn, "nothing to learn: both updates are zero")]
+    evidence = {"claimed_norm": repr(lengths[0]), "replayed_norm": repr(lengths[1])}
+    if 0.0 in lengths:
+        whose = "the claimed update" if lengths[0] == 0.0 else "our replay"
+        detail = f"{whose} is zero, the other is not"
+        return [failed(NAME_DIRECTION, Reason.REPLAY_MISMATCH, 1, max_turn, detail, evidence=evidence)]
+    turn = 1 - _inner(claimed, replayed) / (lengths[0] * lengths[1])
+    detail = f"the claimed update points away from our replay by 1 - cosine = {turn:.3g}"
+    direction = measure(NAME_DIRECTION, Reason.REPLAY_MISMATCH, turn, max_turn, detail, evidence=evidence)
+    if direction.reason is not None:
+        return [direction]
+    error = abs(lengths[0] - lengths[1]) / lengths[1]
+    detail = f"the claimed update's norm is {lengths[0]:.4g}, our replay's {lengths[1]:.4g}"
+    length = measure(
+        NAME_LENGTH, Reason.REPLAY_MISMATCH, error, limits.max_replay_norm_error, detail, evidence=evidence
+    )
+    return [direction, length]
+
+
+def _inner(left: Tensors, right: Tensors) -> float:
+    products = (
+        float(np.dot(left[name].astype(np.float64).ravel(), right[name].astype(np.float64).ravel())) for name in left
+    )
+    return math.fsum(products)

@@ -1,0 +1,64 @@
+"""Check 6: the TOPLOC proofs commit to the hidden states of the declared policy (arXiv:2501.16007).
+
+One prefill serves all completions. A proof that is short, surplus or broken is malformed; one that decodes and lies far
+from what we recomputed was made by another model, other weights or another prompt.
+"""
+
+from collections.abc import Sequence
+
+from offchain.protocol.errors import Reason
+from offchain.protocol.spec import ToplocSpec
+from offchain.toploc import Distance, Hidden, check_all
+from verifier.checks.prefilled import Prefilled
+from verifier.verdict import Finding, failed, passed
+
+NAME = "toploc"
+
+
+def check(checked: Sequence[Prefilled], limits: ToplocSpec) -> Finding:
+    """The first chunk outside of the thresholds, else the largest number of exponent mismatches.
+
+    Raises MalformedProof: too few or too many proofs, or one of the wrong length.
+    """
+    distances = check_all(
+        [Hidden(item.prefill.hidden_NH, len(item.row.prompt_ids)) for item in checked],
+        [item.row.proofs for item in checked],
+        topk=limits.topk,
+        chunk_tokens=limits.chunk_tokens,
+    )
+    worst = 0
+    wrong: list[tuple[Prefilled, int, Distance]] = []
+    for item, chunks in zip(checked, distances, strict=True):
+        for chunk, distance in enumerate(chunks):
+            worst = max(worst, distance.exponent_mismatches)
+            if not distance.within(limits):
+                wrong.append((item, chunk, distance))
+    chunks = sum(len(each) for each in distances)
+    if not wrong:
+        detail = f"{chunks} proofs match the declared policy; at most {worst} exponents of a proof differ"
+        return passed(NAME, worst, limits.max_exponent_mismatches, detail)
+    item, chunk, distance = wrong[0]
+    measured, threshold, what = _exceeded(distance, limits)
+    detail = (
+        f"{len(wrong)} of {chunks} proofs do not match the declared policy; first chunk {chunk} of completion "
+        f"{item.member} of group {item.group}, by its {what}"
+    )
+    evidence = {
+        "group": item.group,
+        "member": item.member,
+        "chunk": chunk,
+        "proof": item.row.proofs[chunk].hex(),
+        "exponent_mismatches": distance.exponent_mismatches,
+        "mantissa_mean": repr(distance.mantissa_mean),
+        "mantissa_median": repr(distance.mantissa_median),
+    }
+    return failed(NAME, Reason.PROOF_MISMATCH, measured, threshold, detail, evidence=evidence)
+
+
+def _exceeded(distance: Distance, limits: ToplocSpec) -> tuple[float, float, str]:
+    """Which of the three thresholds is exceeded first: measured, threshold, its name."""
+    if not distance.exponent_mismatches <= limits.max_exponent_mismatches:
+        return distance.exponent_mismatches, limits.max_exponent_mismatches, "exponent mismatches"
+    if not distance.mantissa_mean <= limits.max_mantissa_mean:
+        return distance.mantissa_mean, limits.max_mantissa_mean, "mean mantissa error"
+    return distance.mantissa_median, limits.max_mantissa_median, "median mantissa error"
