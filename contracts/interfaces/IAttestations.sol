@@ -20,16 +20,26 @@ interface IAttestations {
     event VerifierEnlisted(uint256 indexed taskId, address indexed verifier, uint128 weight);
     event VerifierDelisted(uint256 indexed taskId, address indexed verifier);
     event EpochSealed(
-        uint256 indexed taskId, uint64 indexed epoch, bytes32 seed, uint16 works, uint16 verifiers, uint128 weight, uint40 attestBy
+        uint256 indexed taskId,
+        uint64 indexed epoch,
+        bytes32 seed,
+        uint16 works,
+        uint16 verifiers,
+        uint128 weight,
+        uint40 attestBy
     );
-    event AttestationCommitted(uint256 indexed taskId, uint64 indexed epoch, address indexed verifier, bytes32 commitment);
+    event AttestationCommitted(
+        uint256 indexed taskId, uint64 indexed epoch, address indexed verifier, bytes32 commitment
+    );
     event AttestationRevealed(
         uint256 indexed taskId, uint64 indexed epoch, address indexed verifier, bytes32 reportHash, bytes32 evidenceRoot
     );
     /// The quorum has revealed. Aggregation follows `EpochSettled`.
     event EpochAttested(uint256 indexed taskId, uint64 indexed epoch, uint128 weight);
     event EpochSettled(uint256 indexed taskId, uint64 indexed epoch, bytes scores, uint40 challengeBy);
-    event PolicyPublished(uint256 indexed taskId, uint64 indexed epoch, uint32 indexed version, bytes32 policyRoot, string uri);
+    event PolicyPublished(
+        uint256 indexed taskId, uint64 indexed epoch, uint32 indexed version, bytes32 policyRoot, string uri
+    );
     event EpochFinal(uint256 indexed taskId, uint64 indexed epoch);
     event EpochVoid(uint256 indexed taskId, uint64 indexed epoch);
     event AbsenceSlashed(uint256 indexed taskId, uint64 indexed epoch, address indexed verifier, uint128 amount);
@@ -60,11 +70,12 @@ interface IAttestations {
     error UnknownTask(uint256 taskId);
 
     /// Enlists the caller's operator for a task, with its active verifier bond as weight; counts for epochs that are
-    /// sealed in later blocks. Locks the bond against unbonding until `delist`.
+    /// sealed in later blocks. Locks the bond against unbonding until `delist`. The weight stays as it is (bond more, then
+    /// enlist anew, to raise it), but counts for no more than what is still at stake when the verifier attests.
     function enlist(uint256 taskId) external;
 
     /// Ends the caller's enlistment for epochs sealed from now on; it still owes its attestation to those sealed before.
-    /// Enlisting again for this task is possible after UNBONDING_PERIOD.
+    /// Enlisting again for this task is possible after UNBONDING_PERIOD. Fees stay claimable through one further enlistment.
     function delist(uint256 taskId) external;
 
     /// Ends the commit phase of the task's open epoch; fixes seed = keccak256(abi.encode(prevrandao, runningHash)) and
@@ -76,10 +87,12 @@ interface IAttestations {
 
     /// reportHash = keccak256(report). `evidenceRoot` is the manifest root of the evidence bundle (it holds the report's
     /// bytes); it is only emitted.
-    function revealAttestation(uint256 taskId, uint64 epoch, bytes32 reportHash, bytes32 salt, bytes32 evidenceRoot) external;
+    function revealAttestation(uint256 taskId, uint64 epoch, bytes32 reportHash, bytes32 salt, bytes32 evidenceRoot)
+        external;
 
     /// Hands in the bytes of every distinct report revealed, in ascending order of their hashes. Stores the scores and
-    /// starts the challenge window.
+    /// starts the challenge window. Once a further reveal window has passed, reports may be missing (whoever revealed one
+    /// may hold its bytes back) as long as those handed in carry the quorum; a missing one earns no fee.
     function settle(uint256 taskId, uint64 epoch, bytes[] calldata reports) external;
 
     /// Publishes the policy that follows from a settled epoch. `signatures` are EIP-712 signatures by (worker or operator
@@ -96,11 +109,17 @@ interface IAttestations {
     /// Ends the challenge window; claims and slashes follow.
     function finalise(uint256 taskId, uint64 epoch) external;
 
-    /// Ends an epoch that found no quorum: nobody is paid or slashed for its works.
+    /// Ends an epoch that found no quorum, or that nobody could settle for UNBONDING_PERIOD: nobody is paid or slashed for
+    /// its works.
     function voidEpoch(uint256 taskId, uint64 epoch) external;
 
-    /// Takes `absenceSlash` from a verifier that was enlisted at the seal of a settled or void epoch and did not reveal.
+    /// Takes `absenceSlash` from a verifier that was enlisted at the seal of a settled or void epoch and did not reveal, to
+    /// the task's budget. Ends its enlistment when its bond no longer suffices.
     function slashAbsence(uint256 taskId, uint64 epoch, address verifier) external;
+
+    /// Score of one work, and whether it can no longer change: all that a claim needs to know, in one slot for the first
+    /// 24 works of an epoch.
+    function outcomeOf(uint256 taskId, uint64 epoch, uint16 index) external view returns (uint8 score, bool isFinal);
 
     /// Score of one work of a settled epoch.
     function scoreOf(uint256 taskId, uint64 epoch, uint16 index) external view returns (uint8);

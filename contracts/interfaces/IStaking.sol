@@ -46,7 +46,7 @@ interface IStaking {
     function setWorkerKey(address worker, bytes calldata signature) external;
 
     /// Takes up to `amount` from bond, then unbonding, and sends `reporterAmount` of what was taken (at most all of it)
-    /// to `reporter`, the rest to `recipient`. Only Payouts and Attestations.
+    /// to `reporter`, the rest to `recipient`. Only Payouts (trainers) and Attestations (verifiers).
     function slash(
         address operator,
         Role role,
@@ -56,12 +56,16 @@ interface IStaking {
         address recipient
     ) external returns (uint128 taken, uint128 toReporter);
 
-    /// Counts an enlistment (or its end); only TaskRegistry and Attestations.
+    /// Counts an enlistment (or its end); only TaskRegistry (trainers) and Attestations (verifiers).
     function enlisted(address operator, Role role, bool enter) external;
 
     /// The operator that `key` acts for (itself when it is nobody's worker key), and that operator's bond in `role`
     /// that counts in this block.
     function activeBond(Role role, address key) external view returns (address operator, uint128 amount);
+
+    /// The operator that `key` acts for, and what it has at stake in `role`: a slash can reach both amounts. Unlike
+    /// `activeBond` it counts what was bonded in this block.
+    function stakeOf(Role role, address key) external view returns (address operator, uint128 bonded, uint128 unbonding);
 
     /// Amounts of an operator in one role.
     function bondOf(address operator, Role role)

@@ -94,7 +94,8 @@ interface ITaskRegistry {
         uint128 budget
     ) external returns (uint256 taskId);
 
-    /// Adds to the budget; anybody may. Opens the next epoch when the task had run dry.
+    /// Adds to the budget; anybody may. Opens the next epoch when the task had run dry; so does an amount of 0, when
+    /// claims have released enough.
     function fundTask(uint256 taskId, uint128 amount) external;
 
     /// No further epoch will open. An open epoch without works ends; one with works runs its course.
@@ -104,14 +105,16 @@ interface ITaskRegistry {
     /// May be called again when later claims release more.
     function refundTask(uint256 taskId) external;
 
-    /// Makes the caller's operator one of those the open epoch waits for. Needs `trainerBond`.
+    /// Makes the caller's operator one of those the open epoch waits for. Needs an active bond of `trainerBond` over and
+    /// above what the operator's other enlistments need: one bond does not answer for two tasks.
     function enlist(uint256 taskId) external;
 
     /// Ends an enlistment. Anybody may end that of a trainer who has no work in the last sealed epoch though it was
-    /// enlisted when that opened, or whose bond no longer suffices; so that nobody waits for those who left.
+    /// enlisted when that opened, or whose bond no longer covers its enlistments; so that nobody waits for those who left.
     function delist(uint256 taskId, address trainer) external;
 
-    /// Commits to one work directory: one per enlisted trainer and epoch. May be sent by the worker key.
+    /// Commits to one work directory: one per enlisted trainer and epoch. May be sent by the worker key. When the window
+    /// passed without a work, the first work starts it anew (`EpochOpened` again).
     function commitWork(uint256 taskId, bytes32 manifestRoot, uint16 units, uint32 policyVersion) external;
 
     /// Ends the open epoch and opens the next; only Attestations, from `sealEpoch`. Reverts with `EpochNotReady` unless
@@ -121,10 +124,13 @@ interface ITaskRegistry {
     /// Gives the money reserved for a void epoch back to the budget; only Attestations.
     function releaseEpoch(uint256 taskId, uint64 epoch) external;
 
-    /// Marks a work as paid or slashed, pays `amount` of its reservation to its trainer, frees the rest; only Payouts.
+    /// Checks a work against its stored hash and marks it as paid or slashed; only Payouts.
     function settleWork(uint256 taskId, uint64 epoch, Work calldata work) external;
 
-    /// Moves `amount` of what is reserved to `to` and frees `released`; only Payouts.
+    /// Gives back `amount` of what is reserved: the part of the verifier fee that nobody earned; only Attestations.
+    function release(uint256 taskId, uint256 amount) external;
+
+    /// Ends the reservation of `released`: `amount` of it goes to `to`, the rest back to the budget; only Payouts.
     function pay(uint256 taskId, address to, uint256 amount, uint256 released) external;
 
     /// Records money that Staking has just sent here for a task's budget; only Payouts and Attestations.
@@ -160,6 +166,10 @@ interface ITaskRegistry {
     /// keccak256(abi.encode(index, trainer, units, policyVersion, manifestRoot)); 0 nothing committed, 1 paid or slashed.
     function workHash(uint256 taskId, uint64 epoch, address trainer) external view returns (bytes32);
     function isEnlisted(uint256 taskId, address trainer) external view returns (bool);
+    /// The root of the initiator's own policy, version 0.
+    function policyRootOf(uint256 taskId) external view returns (bytes32);
+    /// What the enlistments of a trainer need together.
+    function neededBondOf(address trainer) external view returns (uint128);
     /// Whether `seal` would succeed now.
     function sealable(uint256 taskId) external view returns (bool);
     function taskCount() external view returns (uint256);

@@ -1,0 +1,514 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
+import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
+import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
+import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
+
+import {EpochPhase, IAttestations} from "./interfaces/IAttestations.sol";
+import {IStaking, Role} from "./interfaces/IStaking.sol";
+import {ITaskRegistry, TaskParams} from "./interfaces/ITaskRegistry.sol";
+import {Economics} from "./libraries/Economics.sol";
+import {Scores} from "./libraries/Scores.sol";
+
+/// @title Judgement of sealed epochs by the stake of their verifiers.
+/// @dev Holds no money. Loops run over the works of an epoch (at most TaskRegistry.MAX_WORKS) and over what a caller
+///      hands in. Warning: whoever seals chooses the block, and with it the seed, among those it is willing to wait for.
+contract Attestations is IAttestations, EIP712 {
+    using SafeCast for uint256;
+
+    /// One slot. Epochs below `untilEpoch` that were sealed after `enlistedBlock` are the verifier's to judge.
+    struct Enlistment {
+        uint128 weight;
+        uint40 enlistedBlock;
+        uint40 delistedAt; // 0: still enlisted
+        uint48 untilEpoch;
+    }
+
+    /// The verifiers of a task and its newest policy.
+    struct Roll {
+        uint128 weight;
+        uint48 sealedEpochs;
+        uint40 freshBlock;
+        uint16 verifiers;
+        uint16 freshVerifiers; // enlisted in block `freshBlock`, so not counted in it; so is `freshWeight`
+        uint128 freshWeight;
+        uint64 policyEpochs; // 1 + the epoch of the newest policy
+        uint32 policyVersion;
+        bytes32 policyRoot;
+    }
+
+    /// First slot: fixed at the seal. Second slot: the tally. Fourth slot: all that a claim reads.
+    struct Epoch {
+        uint128 weight;
+        uint40 sealedBlock;
+        uint16 works;
+        uint16 verifiers;
+        uint16 quorumBps;
+        uint128 revealedWeight;
+        uint40 attestBy; // brought forward when all have committed
+        uint40 revealBy; // brought forward when all who committed have revealed
+        uint16 committed;
+        uint16 revealed;
+        bytes32 seed;
+        EpochPhase outcome; // Committing until settled or void
+        uint40 challengeBy;
+        uint16 openChallenges;
+        bytes24 firstScores; // of the works below _FIRST
+        mapping(uint256 word => bytes32) furtherScores; // 32 works a word
+        mapping(address verifier => bytes32) attestations; // 0, a commitment's hash, a report's hash, or _ABSENT
+        mapping(bytes32 reportHash => Tally) tallies;
+    }
+
+    struct Tally {
+        uint128 weight;
+        uint16 agreements; // works on which the report and the outcome are the same; known once settled
+    }
+
+    uint256 private constant _FIRST = 24;
+    bytes32 private constant _ABSENT = bytes32(uint256(1));
+    bytes32 private constant _POLICY_TYPEHASH = keccak256("Policy(uint256 taskId,uint64 epoch,bytes32 policyRoot)");
+
+    IStaking public immutable STAKING;
+    ITaskRegistry public immutable REGISTRY;
+
+    mapping(uint256 taskId => Roll) private _rolls;
+    mapping(uint256 taskId => mapping(address verifier => Enlistment)) private _enlistments;
+    /// The enlistment before the present one: its epochs are over, their fees may be unclaimed.
+    mapping(uint256 taskId => mapping(address verifier => Enlistment)) private _formerEnlistments;
+    mapping(uint256 taskId => mapping(uint64 epoch => Epoch)) private _epochs;
+
+    constructor(IStaking staking, ITaskRegistry registry) EIP712("Assay", "1") {
+        STAKING = staking;
+        REGISTRY = registry;
+    }
+
+    /// @inheritdoc IAttestations
+    function enlist(uint256 taskId) external {
+        (address initiator,,,,,,) = REGISTRY.stateOf(taskId);
+        require(initiator != address(0), UnknownTask(taskId));
+        (address verifier, uint128 bonded) = STAKING.activeBond(Role.Verifier, msg.sender);
+        uint128 needed = REGISTRY.paramsOf(taskId).verifierBond;
+        require(bonded >= needed, NotBonded(verifier, bonded, needed));
+
+        Enlistment storage enlistment = _enlistments[taskId][verifier];
+        if (enlistment.weight != 0) {
+            require(enlistment.delistedAt != 0, AlreadyEnlisted(taskId, verifier));
+            uint40 from = enlistment.delistedAt + STAKING.UNBONDING_PERIOD();
+            require(block.timestamp >= from, TooSoonToEnlist(taskId, verifier, from));
+            _formerEnlistments[taskId][verifier] = enlistment;
+        }
+        _enlistments[taskId][verifier] = Enlistment(bonded, uint40(block.number), 0, type(uint48).max);
+
+        Roll storage roll = _rolls[taskId];
+        if (roll.freshBlock != block.number) {
+            (roll.freshBlock, roll.freshWeight, roll.freshVerifiers) = (uint40(block.number), 0, 0);
+        }
+        roll.freshWeight += bonded;
+        roll.weight += bonded;
+        ++roll.freshVerifiers;
+        ++roll.verifiers;
+        emit VerifierEnlisted(taskId, verifier, bonded);
+        STAKING.enlisted(verifier, Role.Verifier, true);
+    }
+
+    /// @inheritdoc IAttestations
+    function delist(uint256 taskId) external {
+        address verifier = STAKING.operatorOf(msg.sender);
+        require(isEnlisted(taskId, verifier), NotEnlisted(taskId, verifier));
+        _delist(taskId, verifier);
+    }
+
+    /// @inheritdoc IAttestations
+    function sealEpoch(uint256 taskId) external returns (uint64 epochId) {
+        uint16 works;
+        bytes32 runningHash;
+        (epochId, works, runningHash) = REGISTRY.seal(taskId);
+        TaskParams memory params = REGISTRY.paramsOf(taskId);
+        Roll storage roll = _rolls[taskId];
+        bool anyFresh = roll.freshBlock == block.number;
+        uint16 verifiers = roll.verifiers - (anyFresh ? roll.freshVerifiers : 0);
+        require(verifiers > 0, NoVerifiers(taskId));
+        roll.sealedEpochs = uint48(epochId) + 1; // one epoch a second takes 8 million years
+
+        Epoch storage epoch = _epochs[taskId][epochId];
+        epoch.weight = roll.weight - (anyFresh ? roll.freshWeight : 0);
+        epoch.sealedBlock = uint40(block.number);
+        epoch.works = works;
+        epoch.verifiers = verifiers;
+        epoch.quorumBps = params.quorumBps;
+        epoch.attestBy = (block.timestamp + params.attestWindow).toUint40();
+        epoch.revealBy = (block.timestamp + params.attestWindow + params.revealWindow).toUint40();
+        epoch.seed = keccak256(abi.encode(block.prevrandao, runningHash));
+        emit EpochSealed(taskId, epochId, epoch.seed, works, verifiers, epoch.weight, epoch.attestBy);
+    }
+
+    /// @inheritdoc IAttestations
+    function commitAttestation(uint256 taskId, uint64 epochId, bytes32 commitment) external {
+        Epoch storage epoch = _inPhase(taskId, epochId, EpochPhase.AttestCommit);
+        require(commitment != bytes32(0), EmptyCommitment());
+        (address verifier, uint128 bonded, uint128 unbonding) = STAKING.stakeOf(Role.Verifier, msg.sender);
+        Enlistment storage enlistment = _memberAt(taskId, epochId, epoch.sealedBlock, verifier);
+        require(epoch.attestations[verifier] == bytes32(0), AlreadyAttested(taskId, epochId, verifier));
+        if (uint256(bonded) + unbonding < enlistment.weight) {
+            _lowerWeight(taskId, enlistment, verifier, bonded + unbonding);
+        }
+
+        // Hashed once more, so that nothing that was only committed can pass for the hash of a revealed report.
+        epoch.attestations[verifier] = keccak256(abi.encode(commitment));
+        if (++epoch.committed == epoch.verifiers) {
+            uint40 window = epoch.revealBy - epoch.attestBy;
+            (epoch.attestBy, epoch.revealBy) = (uint40(block.timestamp), uint40(block.timestamp) + window);
+        }
+        emit AttestationCommitted(taskId, epochId, verifier, commitment);
+    }
+
+    /// @inheritdoc IAttestations
+    function revealAttestation(uint256 taskId, uint64 epochId, bytes32 reportHash, bytes32 salt, bytes32 evidenceRoot)
+        external
+    {
+        Epoch storage epoch = _inPhase(taskId, epochId, EpochPhase.AttestReveal);
+        address verifier = STAKING.operatorOf(msg.sender);
+        uint256 weight = _checkReveal(taskId, epochId, epoch, verifier, reportHash, salt);
+
+        epoch.attestations[verifier] = reportHash;
+        epoch.tallies[reportHash].weight += uint128(weight); // it came from a uint128
+        uint256 before = epoch.revealedWeight;
+        epoch.revealedWeight = uint128(before + weight); // no more than the epoch's weight
+        if (++epoch.revealed == epoch.committed) epoch.revealBy = uint40(block.timestamp);
+        emit AttestationRevealed(taskId, epochId, verifier, reportHash, evidenceRoot);
+
+        (uint256 quorumBps, uint256 enlistedWeight) = (epoch.quorumBps, epoch.weight);
+        if (
+            Economics.reachesQuorum(before + weight, quorumBps, enlistedWeight)
+                && !Economics.reachesQuorum(before, quorumBps, enlistedWeight)
+        ) emit EpochAttested(taskId, epochId, uint128(before + weight));
+    }
+
+    /// @inheritdoc IAttestations
+    function settle(uint256 taskId, uint64 epochId, bytes[] calldata reports) external {
+        Epoch storage epoch = _inPhase(taskId, epochId, EpochPhase.Attested);
+        TaskParams memory params = REGISTRY.paramsOf(taskId);
+        (bytes32[] memory hashes, uint256[] memory weights, uint256 total) = _weigh(epoch, reports);
+        if (total < epoch.revealedWeight) {
+            require(
+                block.timestamp >= epoch.revealBy + uint256(params.revealWindow),
+                ReportsIncomplete(total, epoch.revealedWeight)
+            );
+            uint256 needed = _quorumOf(epoch);
+            require(total >= needed, NoQuorum(total, needed));
+        }
+
+        bytes memory scores = _decide(epoch, reports, hashes, weights);
+        _store(epoch, scores);
+        uint40 challengeBy = (block.timestamp + params.challengeWindow).toUint40();
+        (epoch.outcome, epoch.challengeBy) = (EpochPhase.Challengeable, challengeBy);
+        emit EpochSettled(taskId, epochId, scores, challengeBy);
+    }
+
+    /// @inheritdoc IAttestations
+    function publishPolicy(
+        uint256 taskId,
+        uint64 epochId,
+        bytes32 policyRoot,
+        string calldata uri,
+        bytes[] calldata signatures
+    ) external {
+        EpochPhase phase = phaseOf(taskId, epochId);
+        require(phase == EpochPhase.Challengeable || phase == EpochPhase.Final, WrongPhase(taskId, epochId, phase));
+        require(policyRoot != bytes32(0), EmptyRoot());
+        Roll storage roll = _rolls[taskId];
+        require(epochId >= roll.policyEpochs, PolicyOutOfOrder(taskId, epochId, roll.policyEpochs - 1));
+        Epoch storage epoch = _epochs[taskId][epochId];
+        bytes32 digest = _hashTypedDataV4(keccak256(abi.encode(_POLICY_TYPEHASH, taskId, epochId, policyRoot)));
+        uint256 weight = _weighSigners(taskId, epochId, epoch.sealedBlock, digest, signatures);
+        uint256 needed = _quorumOf(epoch);
+        require(weight >= needed, NoQuorum(weight, needed));
+
+        roll.policyEpochs = epochId + 1;
+        roll.policyRoot = policyRoot;
+        emit PolicyPublished(taskId, epochId, ++roll.policyVersion, policyRoot, uri);
+    }
+
+    /// @inheritdoc IAttestations
+    function finalise(uint256 taskId, uint64 epochId) external {
+        Epoch storage epoch = _inPhase(taskId, epochId, EpochPhase.Challengeable);
+        require(block.timestamp >= epoch.challengeBy, StillChallengeable(taskId, epochId, epoch.challengeBy));
+        require(epoch.openChallenges == 0, OpenChallenges(taskId, epochId, epoch.openChallenges));
+
+        epoch.outcome = EpochPhase.Final;
+        emit EpochFinal(taskId, epochId);
+        uint256 fee = REGISTRY.paramsOf(taskId).verifierFee;
+        uint256 unearned = Economics.feeShare(fee, epoch.weight - epoch.revealedWeight, epoch.weight);
+        if (unearned > 0) REGISTRY.release(taskId, unearned);
+    }
+
+    /// @inheritdoc IAttestations
+    function voidEpoch(uint256 taskId, uint64 epochId) external {
+        Epoch storage epoch = _epochs[taskId][epochId];
+        EpochPhase phase = phaseOf(taskId, epochId);
+        bool isStale =
+            phase == EpochPhase.Attested && block.timestamp >= epoch.revealBy + uint256(STAKING.UNBONDING_PERIOD());
+        require(phase == EpochPhase.Missed || isStale, WrongPhase(taskId, epochId, phase));
+
+        epoch.outcome = EpochPhase.Void;
+        emit EpochVoid(taskId, epochId);
+        REGISTRY.releaseEpoch(taskId, epochId);
+    }
+
+    /// @inheritdoc IAttestations
+    function slashAbsence(uint256 taskId, uint64 epochId, address verifier) external {
+        Epoch storage epoch = _epochs[taskId][epochId];
+        require(epoch.outcome != EpochPhase.Committing, WrongPhase(taskId, epochId, phaseOf(taskId, epochId)));
+        _memberAt(taskId, epochId, epoch.sealedBlock, verifier);
+        require(_reportOf(epoch, verifier) == bytes32(0), WasPresent(taskId, epochId, verifier));
+        require(epoch.attestations[verifier] != _ABSENT, AlreadySlashed(taskId, epochId, verifier));
+        epoch.attestations[verifier] = _ABSENT;
+
+        TaskParams memory params = REGISTRY.paramsOf(taskId);
+        // The amount taken is known only after the call, which goes to contracts of this deployment and their token.
+        (uint128 taken,) = STAKING.slash(verifier, Role.Verifier, params.absenceSlash, address(0), 0, address(REGISTRY));
+        emit AbsenceSlashed(taskId, epochId, verifier, taken);
+        REGISTRY.credit(taskId, taken);
+        if (isEnlisted(taskId, verifier)) {
+            (uint128 bonded,,,) = STAKING.bondOf(verifier, Role.Verifier);
+            if (bonded < params.verifierBond) _delist(taskId, verifier);
+        }
+    }
+
+    /// @inheritdoc IAttestations
+    function outcomeOf(uint256 taskId, uint64 epochId, uint16 index) external view returns (uint8 score, bool isFinal) {
+        Epoch storage epoch = _epochs[taskId][epochId];
+        return (_scoreAt(epoch, index), epoch.outcome == EpochPhase.Final);
+    }
+
+    /// @inheritdoc IAttestations
+    function scoreOf(uint256 taskId, uint64 epochId, uint16 index) external view returns (uint8) {
+        return _scoreAt(_epochs[taskId][epochId], index);
+    }
+
+    /// @inheritdoc IAttestations
+    function seedOf(uint256 taskId, uint64 epochId) external view returns (bytes32) {
+        return _epochs[taskId][epochId].seed;
+    }
+
+    /// @inheritdoc IAttestations
+    function policyOf(uint256 taskId) external view returns (uint32 version, bytes32 policyRoot) {
+        version = _rolls[taskId].policyVersion;
+        policyRoot = version == 0 ? REGISTRY.policyRootOf(taskId) : _rolls[taskId].policyRoot;
+    }
+
+    /// @inheritdoc IAttestations
+    function attestationOf(uint256 taskId, uint64 epochId, address verifier)
+        external
+        view
+        returns (bytes32 reportHash, uint128 weight, uint16 differences, uint16 works, uint128 enlistedWeight)
+    {
+        Epoch storage epoch = _epochs[taskId][epochId];
+        (works, enlistedWeight) = (epoch.works, epoch.weight);
+        (Enlistment storage enlistment, bool isMember) = _lookUp(taskId, epochId, epoch.sealedBlock, verifier);
+        if (isMember) weight = enlistment.weight;
+        reportHash = _reportOf(epoch, verifier);
+        bool isSettled = epoch.outcome == EpochPhase.Challengeable || epoch.outcome == EpochPhase.Final;
+        if (reportHash != bytes32(0) && isSettled) differences = works - epoch.tallies[reportHash].agreements;
+    }
+
+    /// @inheritdoc IAttestations
+    function tallyOf(uint256 taskId, uint64 epochId)
+        external
+        view
+        returns (uint16 verifiers, uint16 committed, uint16 revealed, uint128 revealedWeight, uint128 enlistedWeight)
+    {
+        Epoch storage epoch = _epochs[taskId][epochId];
+        return (epoch.verifiers, epoch.committed, epoch.revealed, epoch.revealedWeight, epoch.weight);
+    }
+
+    /// @inheritdoc IAttestations
+    function isEnlisted(uint256 taskId, address verifier) public view returns (bool) {
+        Enlistment storage enlistment = _enlistments[taskId][verifier];
+        return enlistment.weight != 0 && enlistment.delistedAt == 0;
+    }
+
+    /// @inheritdoc IAttestations
+    function phaseOf(uint256 taskId, uint64 epochId) public view returns (EpochPhase) {
+        Epoch storage epoch = _epochs[taskId][epochId];
+        if (epoch.sealedBlock == 0 || epoch.outcome != EpochPhase.Committing) return epoch.outcome;
+        return _phase(epoch);
+    }
+
+    function _delist(uint256 taskId, address verifier) private {
+        Enlistment storage enlistment = _enlistments[taskId][verifier];
+        Roll storage roll = _rolls[taskId];
+        enlistment.delistedAt = uint40(block.timestamp);
+        enlistment.untilEpoch = roll.sealedEpochs;
+        roll.weight -= enlistment.weight;
+        --roll.verifiers;
+        if (enlistment.enlistedBlock == block.number) {
+            roll.freshWeight -= enlistment.weight;
+            --roll.freshVerifiers;
+        }
+        emit VerifierDelisted(taskId, verifier);
+        STAKING.enlisted(verifier, Role.Verifier, false);
+    }
+
+    /// A weight never counts for more than the bond behind it, which slashes may have reduced since.
+    function _lowerWeight(uint256 taskId, Enlistment storage enlistment, address verifier, uint128 weight) private {
+        require(weight > 0, NotBonded(verifier, 0, 1));
+        if (enlistment.delistedAt == 0) _rolls[taskId].weight -= enlistment.weight - weight;
+        enlistment.weight = weight;
+    }
+
+    /// Writes the scores behind the outcome in one slot, then 32 to a slot.
+    function _store(Epoch storage epoch, bytes memory scores) private {
+        uint256 word;
+        for (uint256 i; i < scores.length; ++i) {
+            bool isFirst = i < _FIRST;
+            uint256 place = isFirst ? _FIRST - 1 - i : 31 - (i - _FIRST) % 32;
+            word |= uint256(uint8(scores[i])) << (8 * place);
+            if (place == 0 || i == scores.length - 1) {
+                if (isFirst) epoch.firstScores = bytes24(uint192(word));
+                else epoch.furtherScores[(i - _FIRST) / 32] = bytes32(word);
+                word = 0;
+            }
+        }
+    }
+
+    /// The outcome of every work; records how far each report agrees with it.
+    function _decide(Epoch storage epoch, bytes[] calldata reports, bytes32[] memory hashes, uint256[] memory weights)
+        private
+        returns (bytes memory outcome)
+    {
+        uint256 works = epoch.works;
+        outcome = new bytes(works);
+        if (reports.length == 1) {
+            bytes memory report = reports[0];
+            for (uint256 i; i < works; ++i) {
+                outcome[i] = bytes1(Scores.scoreAt(report, i));
+            }
+            // The quorum stands behind it, so its fraud verdicts hold: it is all that was revealed, or `settle` asked.
+            epoch.tallies[hashes[0]].agreements = uint16(works);
+            return outcome;
+        }
+        uint256[] memory agreements = new uint256[](reports.length);
+        uint8[] memory scores = new uint8[](reports.length);
+        (uint256 quorumBps, uint256 enlistedWeight) = (epoch.quorumBps, epoch.weight);
+        for (uint256 i; i < works; ++i) {
+            for (uint256 k; k < reports.length; ++k) {
+                scores[k] = Scores.scoreAt(reports[k], i);
+            }
+            uint8 score = Scores.decide(scores, weights, quorumBps, enlistedWeight);
+            outcome[i] = bytes1(score);
+            for (uint256 k; k < reports.length; ++k) {
+                if (scores[k] == score) ++agreements[k];
+            }
+        }
+        for (uint256 k; k < reports.length; ++k) {
+            epoch.tallies[hashes[k]].agreements = uint16(agreements[k]); // no more than the works
+        }
+    }
+
+    function _checkReveal(
+        uint256 taskId,
+        uint64 epochId,
+        Epoch storage epoch,
+        address verifier,
+        bytes32 reportHash,
+        bytes32 salt
+    ) private view returns (uint128 weight) {
+        bytes32 committed = epoch.attestations[verifier];
+        require(committed != bytes32(0), NotCommitted(taskId, epochId, verifier));
+        bytes32 revealed = keccak256(abi.encode(keccak256(abi.encode(taskId, epochId, verifier, reportHash, salt))));
+        if (committed != revealed) {
+            require(epoch.tallies[committed].weight == 0, AlreadyAttested(taskId, epochId, verifier));
+            revert CommitmentMismatch(committed, revealed);
+        }
+        return _memberAt(taskId, epochId, epoch.sealedBlock, verifier).weight;
+    }
+
+    /// The hashes of reports, the weight behind each, and all of it.
+    function _weigh(Epoch storage epoch, bytes[] calldata reports)
+        private
+        view
+        returns (bytes32[] memory hashes, uint256[] memory weights, uint256 total)
+    {
+        hashes = new bytes32[](reports.length);
+        weights = new uint256[](reports.length);
+        for (uint256 k; k < reports.length; ++k) {
+            hashes[k] = keccak256(reports[k]);
+            require(k == 0 || hashes[k] > hashes[k - 1], ReportsUnsorted(hashes[k]));
+            weights[k] = epoch.tallies[hashes[k]].weight;
+            require(weights[k] > 0, UnknownReport(hashes[k]));
+            total += weights[k];
+        }
+    }
+
+    function _weighSigners(
+        uint256 taskId,
+        uint64 epochId,
+        uint40 sealedBlock,
+        bytes32 digest,
+        bytes[] calldata signatures
+    ) private view returns (uint256 weight) {
+        address last;
+        for (uint256 i; i < signatures.length; ++i) {
+            address key = ECDSA.recoverCalldata(digest, signatures[i]);
+            (address verifier, uint128 bonded, uint128 unbonding) = STAKING.stakeOf(Role.Verifier, key);
+            require(verifier > last, SignersUnsorted(verifier));
+            uint256 enlistedWeight = _memberAt(taskId, epochId, sealedBlock, verifier).weight;
+            weight += Math.min(enlistedWeight, uint256(bonded) + unbonding);
+            last = verifier;
+        }
+    }
+
+    /// The enlistment by which a verifier belongs to an epoch.
+    function _memberAt(uint256 taskId, uint64 epochId, uint40 sealedBlock, address verifier)
+        private
+        view
+        returns (Enlistment storage enlistment)
+    {
+        bool isMember;
+        (enlistment, isMember) = _lookUp(taskId, epochId, sealedBlock, verifier);
+        require(isMember, NotEnlistedAtSeal(taskId, epochId, verifier));
+    }
+
+    function _lookUp(uint256 taskId, uint64 epochId, uint40 sealedBlock, address verifier)
+        private
+        view
+        returns (Enlistment storage enlistment, bool isMember)
+    {
+        enlistment = _enlistments[taskId][verifier];
+        if (enlistment.enlistedBlock >= sealedBlock) enlistment = _formerEnlistments[taskId][verifier];
+        isMember = enlistment.weight != 0 && enlistment.enlistedBlock < sealedBlock && epochId < enlistment.untilEpoch;
+    }
+
+    function _inPhase(uint256 taskId, uint64 epochId, EpochPhase wanted) private view returns (Epoch storage epoch) {
+        epoch = _epochs[taskId][epochId];
+        EpochPhase phase = phaseOf(taskId, epochId);
+        require(phase == wanted, WrongPhase(taskId, epochId, phase));
+    }
+
+    /// Where a sealed epoch stands that is neither settled nor void.
+    function _phase(Epoch storage epoch) private view returns (EpochPhase) {
+        uint16 committed = epoch.committed;
+        if (block.timestamp < epoch.attestBy && committed < epoch.verifiers) return EpochPhase.AttestCommit;
+        if (block.timestamp < epoch.revealBy && epoch.revealed < committed) return EpochPhase.AttestReveal;
+        bool isAttested = Economics.reachesQuorum(epoch.revealedWeight, epoch.quorumBps, epoch.weight);
+        return isAttested ? EpochPhase.Attested : EpochPhase.Missed;
+    }
+
+    /// The hash of the report that a verifier revealed; 0 if it did not.
+    function _reportOf(Epoch storage epoch, address verifier) private view returns (bytes32 reportHash) {
+        reportHash = epoch.attestations[verifier];
+        if (epoch.tallies[reportHash].weight == 0) reportHash = bytes32(0);
+    }
+
+    function _scoreAt(Epoch storage epoch, uint256 index) private view returns (uint8) {
+        if (index < _FIRST) return uint8(epoch.firstScores[index]);
+        return uint8(epoch.furtherScores[(index - _FIRST) / 32][(index - _FIRST) % 32]);
+    }
+
+    function _quorumOf(Epoch storage epoch) private view returns (uint256) {
+        return Math.ceilDiv(uint256(epoch.weight) * epoch.quorumBps, Economics.BPS);
+    }
+}

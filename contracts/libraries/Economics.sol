@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+/// @title The arithmetic of money: payouts and fees round down, slashes round up.
+library Economics {
+    uint256 internal constant BPS = 10_000;
+    /// A slash must outweigh the gain of cheating by this factor.
+    uint256 internal constant MARGIN_BPS = 12_000;
+
+    /// Least slash with which cheating does not pay: gain × (1 − p) × margin / p, rounded up.
+    /// @param gain the most that one work can earn; below 2^160
+    /// @param samplingBps p, the probability that one work is replayed, in basis points; not 0
+    function neededSlash(uint256 gain, uint256 samplingBps) internal pure returns (uint256) {
+        uint256 numerator = gain * (BPS - samplingBps) * MARGIN_BPS;
+        uint256 denominator = samplingBps * BPS;
+        return (numerator + denominator - 1) / denominator;
+    }
+
+    /// What a work earns; its score is at most 100.
+    function payout(uint256 units, uint256 unitPrice, uint256 score) internal pure returns (uint256) {
+        return units * unitPrice * score / 100;
+    }
+
+    /// The part of an epoch's verifier fee that falls to `weight` of the epoch's `enlistedWeight`.
+    function feeShare(uint256 fee, uint256 weight, uint256 enlistedWeight) internal pure returns (uint256) {
+        return fee * weight / enlistedWeight; // both factors are below 2^128
+    }
+
+    /// Whether `weight` is at least `quorumBps` of `enlistedWeight`.
+    function reachesQuorum(uint256 weight, uint256 quorumBps, uint256 enlistedWeight) internal pure returns (bool) {
+        return weight * BPS >= quorumBps * enlistedWeight;
+    }
+}

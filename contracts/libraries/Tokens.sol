@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
+import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
+
+/// @title Taking in tokens, and only as many as were promised.
+library Tokens {
+    using SafeERC20 for IERC20;
+
+    /// The token charges a fee on transfers, or otherwise delivers another amount than asked for.
+    error UnsupportedToken(uint256 asked, uint256 received);
+
+    /// Pulls `amount` from `from` into the calling contract.
+    function pull(IERC20 token, address from, uint256 amount) internal {
+        uint256 before = token.balanceOf(address(this));
+        token.safeTransferFrom(from, address(this), amount);
+        uint256 received = token.balanceOf(address(this)) - before;
+        require(received == amount, UnsupportedToken(amount, received));
+    }
+}
