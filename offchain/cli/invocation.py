@@ -1,0 +1,133 @@
+"""One invocation of the command: what its shared options said, and what is built from them, only when it is needed."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from offchain.cli.output import emit
+from offchain.protocol.errors import Stop
+
+if TYPE_CHECKING:
+    from eth_account.signers.local import LocalAccount
+
+    from offchain.chain.connection import Chain
+    from offchain.chain.deployment import Deployment
+    from offchain.cli.amounts import Money
+    from offchain.protocol.types import Address
+    from offchain.shardcast.client import RelayClient
+
+
+@dataclass(slots=True)
+class Invocation:
+    """Filled by the shared options; a command that does not offer one sees its default here."""
+
+    is_json: bool = False
+    is_dry_run: bool = False
+    network: str = "local"
+    rpc_url: str | None = None
+    keystore: str | None = None
+    password_file: str | None = None
+    keys_dir: str = "~/.assay/keys"
+    relays: tuple[str, ...] = ()
+    state_dir: str | None = None
+    database_url: str | None = None
+    threads: int = 1
+    poll_s: float = 0.5
+    status_file: str | None = None
+    host: str = "127.0.0.1"
+    port: int = 8080
+
+    def emit(self, data: Any, lines: Iterable[str]) -> None:
+        """Print the result, as lines or as JSON."""
+        emit(self.is_json, data, lines)
+
+    # ------------------------------------------------------------------------------------------------- places
+
+    @property
+    def keys_folder(self) -> Path:
+        return Path(self.keys_dir).expanduser()
+
+    def state_folder(self, purpose: str) -> Path:
+        """The folder given, or one for this purpose below ~/.assay."""
+        return Path(self.state_dir).expanduser() if self.state_dir else Path("~/.assay").expanduser() / purpose
+
+    def keystore_path(self) -> Path:
+        """Raises Stop: no key was chosen, or there is none of that name."""
+        if self.keystore is None:
+            raise Stop("no key chosen: add --keystore NAME (see `assay keys list`), or set ASSAY_KEYSTORE")
+        path = find_keystore(self.keystore, self.keys_folder)
+        if not path.is_file():
+            raise Stop(f"no key {self.keystore!r} ({path}): make one with `assay keys new`, or name another")
+        return path
+
+    @property
+    def password_path(self) -> Path | None:
+        return Path(self.password_file).expanduser() if self.password_file else None
+
+    # -------------------------------------------------------------------------------------------- what is built
+
+    def deployment(self) -> "Deployment":
+        """Raises Stop: no such network."""
+        from offchain.chain.deployment import load_deployment
+
+        return load_deployment(self.network)
+
+    def chain(self) -> "Chain":
+        """Raises Stop: no such network, or the node serves another. Unavailable: the node is down."""
+        from offchain.chain.connection import Chain
+
+        return Chain.connect(self.deployment(), self.rpc_url)
+
+    def account(self) -> "LocalAccount":
+        """Unlock the chosen key. Raises Stop: none chosen, or the wrong password."""
+        from offchain.chain.keys import load_account, read_password
+
+        path = self.keystore_path()
+        return load_account(path, read_password(self.password_path, f"Password of {path.stem}: "))
+
+    def address_of(self, address: str | None) -> "Address":
+        """The address given, else the chosen key's, which need not be unlocked for it. Raises Stop: neither."""
+        from eth_utils.address import is_address, to_checksum_address
+
+        from offchain.chain.keys import keystore_address
+        from offchain.protocol.types import Address
+
+        if address is None:
+            if self.keystore is None:
+                raise Stop("whose? add --address ADDRESS or --keystore NAME")
+            return keystore_address(self.keystore_path())
+        if not is_address(address):
+            raise Stop(f"{address[:80]!r} is not an address: it must be 0x and 40 hex digits")
+        return Address(to_checksum_address(address))
+
+    def relay_urls(self) -> tuple[str, ...]:
+        """Raises Stop: neither the options nor the deployment name a relay, or one is no URL."""
+        relays = self.relays or tuple(self.deployment().relays)
+        if not relays:
+            raise Stop(f"network {self.network!r} names no relay: add --relay URL, or set ASSAY_RELAYS")
+        for url in relays:
+            if not url.startswith(("http://", "https://")):
+                raise Stop(f"relay {url!r} is not a URL: write http://HOST:PORT")
+        return relays
+
+    def relay_client(self) -> "RelayClient":
+        """A client of the relays, over the cache that all commands of this user share. Close it after use."""
+        from offchain.shardcast.client import RelayClient
+
+        cache = self.state_folder("cache") if not self.state_dir else self.state_folder("") / "cache"
+        return RelayClient(self.relay_urls(), cache, chain_id=self.deployment().chain_id)
+
+
+def find_keystore(name: str, folder: Path) -> Path:
+    """A path is taken as it is; a bare name is a file of the keys' folder."""
+    if "/" in name or name.endswith(".json"):
+        return Path(name).expanduser()
+    return folder / f"{name}.json"
+
+
+def money_of(chain: "Chain") -> "Money":
+    """Name and decimals of the deployment's token."""
+    from offchain.cli.amounts import Money
+
+    return Money(chain.token.symbol(), chain.token.decimals())

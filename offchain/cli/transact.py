@@ -1,0 +1,128 @@
+"""Send the transactions of a command one after another, or, with --dry-run, say what they would do and cost."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from offchain.cli.amounts import plain
+from offchain.protocol.errors import Stop
+
+if TYPE_CHECKING:
+    from offchain.chain.connection import Chain
+    from offchain.chain.contracts import Call
+    from offchain.chain.sender import Receipt, Sender
+    from offchain.cli.invocation import Invocation
+    from offchain.protocol.types import Address
+
+COIN_DECIMALS = 18
+METHOD_NOT_FOUND = -32601
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """One transaction, sent or (without a hash) only simulated; then the fee is what it would cost at most now."""
+
+    call: str
+    gas: int
+    fee_wei: int
+    tx_hash: bytes | None = None
+
+    def line(self) -> str:
+        fee = f"gas {self.gas:,}, fee {plain(self.fee_wei, COIN_DECIMALS)}"
+        return f"would send {self.call}: {fee}" if self.tx_hash is None else f"{self.call}: {fee}"
+
+    def json(self) -> dict[str, Any]:
+        tx_hash = None if self.tx_hash is None else "0x" + self.tx_hash.hex()
+        return {"call": self.call, "gas": self.gas, "fee_wei": self.fee_wei, "tx_hash": tx_hash}
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a command's transactions; `last` is the receipt of the last one, None for a dry run."""
+
+    done: tuple[Done, ...]
+    last: "Receipt | None"
+
+    def json(self, **result: Any) -> dict[str, Any]:
+        """The command's JSON: whether it was a dry run, the transactions, and what it achieved."""
+        return {"dry_run": self.last is None, "transactions": [each.json() for each in self.done], **result}
+
+    def lines(self, achieved: str) -> list[str]:
+        """For people: what was achieved (or, dry, that nothing was sent) and what it cost."""
+        head = "dry run: nothing was sent" if self.last is None else achieved
+        return [head, *(f"  {each.line()}" for each in self.done)]
+
+
+def transact(invocation: "Invocation", chain: "Chain", calls: Sequence["Call"]) -> Outcome:
+    """Send `calls` in order from the chosen key. Raises Reverted, Unavailable, Stop (no key, it cannot pay)."""
+    from offchain.chain.sender import Sender
+
+    sender = Sender(chain, invocation.account())
+    if invocation.is_dry_run:
+        return Outcome(tuple(_simulate(chain, sender, calls)), None)
+    done: list[Done] = []
+    receipt: Receipt | None = None
+    for call in calls:
+        receipt = sender.send(call)
+        done.append(Done(str(call), receipt.gas_used, receipt.fee_wei, receipt.tx_hash))
+    return Outcome(tuple(done), receipt)
+
+
+def approval(chain: "Chain", owner: "Address", spender: "Address", amount_wei: int) -> list["Call"]:
+    """The approval that a payment needs first: none when the allowance suffices. Raises Stop: the balance does not."""
+    from offchain.cli.invocation import money_of
+
+    balance = chain.token.balance_of(owner)
+    if balance < amount_wei:
+        money = money_of(chain)
+        raise Stop(
+            f"{owner} holds {money.show(balance)} but {money.show(amount_wei)} are needed: send it the missing "
+            f"{money.show(amount_wei - balance)}"
+        )
+    if chain.token.allowance(owner, spender) >= amount_wei:
+        return []
+    return [chain.token.approve(spender, amount_wei)]
+
+
+def _simulate(chain: "Chain", sender: "Sender", calls: Sequence["Call"]) -> list[Done]:
+    fee_per_gas = _fee_per_gas(chain)
+    if len(calls) == 1:
+        gas = sender.dry_run(calls[0])
+        return [Done(str(calls[0]), gas, gas * fee_per_gas)]
+    return [
+        Done(str(call), gas, gas * fee_per_gas)
+        for call, gas in zip(calls, _simulate_together(chain, sender.address, calls), strict=True)
+    ]
+
+
+def _simulate_together(chain: "Chain", address: "Address", calls: Sequence["Call"]) -> list[int]:
+    """Gas of calls that build on each other (`eth_simulateV1`). Raises Reverted; Stop: the node cannot do it."""
+    from web3.types import RPCEndpoint
+
+    from offchain.chain.reverts import decode_revert
+    from offchain.chain.rpc import asking_node
+    from offchain.protocol.errors import Reverted
+
+    steps = [{"from": address, "to": call.to, "input": "0x" + call.data.hex()} for call in calls]
+    request = {"blockStateCalls": [{"calls": steps}], "validation": False}
+    with asking_node("simulating"):
+        response: Any = chain.web3.provider.make_request(RPCEndpoint("eth_simulateV1"), [request, "latest"])
+    if (error := response.get("error")) is not None:
+        reason = "has no eth_simulateV1" if error.get("code") == METHOD_NOT_FOUND else str(error.get("message"))[:200]
+        names = ", then ".join(str(call) for call in calls)
+        raise Stop(f"{names} build on each other, and this node cannot simulate that ({reason}): use another --rpc-url")
+    used: list[int] = []
+    for call, result in zip(calls, response["result"][0]["calls"], strict=True):
+        if int(result["status"], 16) != 1:
+            data = (result.get("error") or {}).get("data") or result.get("returnData") or "0x"
+            found = decode_revert(bytes.fromhex(str(data).removeprefix("0x")))
+            raise Reverted(found.name, found.arguments, str(call))
+        used.append(int(result["gasUsed"], 16))
+    return used
+
+
+def _fee_per_gas(chain: "Chain") -> int:
+    from offchain.chain.rpc import asking_node
+
+    with asking_node("fees"):
+        return int(chain.web3.eth.gas_price)
