@@ -242,6 +242,10 @@ class TaskRegistryContract(Contract):
     def is_enlisted(self, task_id: TaskId, trainer: Address) -> bool:
         return bool(self._ask("isEnlisted", task_id, trainer))
 
+    def needed_bond_of(self, trainer: Address) -> int:
+        """What a trainer's enlistments need together, in wei: one bond answers for one task."""
+        return int(self._ask("neededBondOf", trainer))
+
     def sealable(self, task_id: TaskId) -> bool:
         return bool(self._ask("sealable", task_id))
 

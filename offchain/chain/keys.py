@@ -22,9 +22,6 @@ SIGNATURE_BYTES = 65
 # Scrypt at geth's cost takes seconds; PBKDF2 with few rounds is for throw-away keys of local networks.
 LOCAL_ROUNDS = 10_000
 
-STAKING_DOMAIN = ("Assay Staking", "1")
-ATTESTATIONS_DOMAIN = ("Assay Attestations", "1")
-
 
 def load_account(path: Path, password: str) -> LocalAccount:
     """Decrypt a keystore. Raises Stop: no such file, not a keystore, or the wrong password."""
@@ -101,16 +98,16 @@ def read_password(password_file: Path | None, prompt: str = "Password: ") -> str
     return getpass(prompt)
 
 
-def _domain(domain: tuple[str, str], chain_id: int, contract: Address) -> dict[str, object]:
-    name, version = domain
-    return {"name": name, "version": version, "chainId": chain_id, "verifyingContract": contract}
+def eip712_domain(chain_id: int, contract: Address) -> dict[str, object]:
+    """The domain of all of Assay's signatures; the contract is the one that checks them."""
+    return {"name": "Assay", "version": "1", "chainId": chain_id, "verifyingContract": contract}
 
 
 def worker_key_message(chain_id: int, staking: Address, operator: Address, worker: Address) -> SignableMessage:
     """`WorkerKey(address operator,address worker)`: a worker key's consent to act for an operator."""
     fields = [{"name": "operator", "type": "address"}, {"name": "worker", "type": "address"}]
     return encode_typed_data(
-        _domain(STAKING_DOMAIN, chain_id, staking), {"WorkerKey": fields}, {"operator": operator, "worker": worker}
+        eip712_domain(chain_id, staking), {"WorkerKey": fields}, {"operator": operator, "worker": worker}
     )
 
 
@@ -124,7 +121,7 @@ def policy_message(
         {"name": "policyRoot", "type": "bytes32"},
     ]
     values = {"taskId": task_id, "epoch": epoch, "policyRoot": policy_root}
-    return encode_typed_data(_domain(ATTESTATIONS_DOMAIN, chain_id, attestations), {"Policy": fields}, values)
+    return encode_typed_data(eip712_domain(chain_id, attestations), {"Policy": fields}, values)
 
 
 def sign_worker_key(worker: LocalAccount, chain_id: int, staking: Address, operator: Address) -> bytes:

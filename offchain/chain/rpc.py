@@ -52,7 +52,9 @@ def connect_http(rpc_url: str, timeout_s: float = 30.0) -> Web3:
         HTTPProvider(
             rpc_url,
             request_kwargs={"timeout": timeout_s},
-            exception_retry_configuration=ExceptionRetryConfiguration(retries=2),
+            exception_retry_configuration=ExceptionRetryConfiguration(
+                errors=(requests.ConnectionError, requests.Timeout), retries=2
+            ),
         )
     )
     # Blocks of proof-of-authority chains hold more extraData than web3 admits; on other chains this changes nothing.
