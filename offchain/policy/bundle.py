@@ -68,13 +68,17 @@ def freeze_others(module: torch.nn.Module, patterns: Sequence[str]) -> dict[str,
 
     Raises Malformed: the patterns match nothing.
     """
-    chosen = dict(module.named_parameters())
-    chosen = {n: p for n, p in chosen.items() if any(fnmatchcase(n, pattern) for pattern in patterns)}
+    chosen = {name: parameter for name, parameter in module.named_parameters() if matches(name, patterns)}
     if not chosen:
         raise Malformed(f"no parameter of the policy matches {', '.join(patterns)}: nothing could be trained")
     for name, parameter in module.named_parameters():
         parameter.requires_grad_(name in chosen)
     return chosen
+
+
+def matches(name: str, patterns: Sequence[str]) -> bool:
+    """Whether a parameter of that name is trainable."""
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def parse_patterns(value: Json) -> tuple[str, ...]:

@@ -84,45 +84,45 @@ class CausalPolicy:
         config: Mapping[str, Json],
         trainable: Mapping[str, torch.nn.Parameter],
     ) -> None:
-        self._backbone = backbone
-        self._tokenizer = tokenizer
+        self.backbone = backbone
+        self.tokenizer = tokenizer
         self._config = dict(config)
         self._trainable = dict(sorted(trainable.items()))
 
     @property
     def eos_id(self) -> int:
-        return self._tokenizer.eos_id
+        return self.tokenizer.eos_id
 
     @property
     def vocabulary(self) -> int:
-        return self._backbone.vocabulary
+        return self.backbone.vocabulary
 
     @property
     def context_tokens(self) -> int:
-        return self._backbone.context_tokens
+        return self.backbone.context_tokens
 
     @property
     def config(self) -> Mapping[str, Json]:
         return self._config
 
     def encode(self, text: str) -> list[int]:
-        return self._tokenizer.encode(text)
+        return self.tokenizer.encode(text)
 
     def decode(self, token_ids: Sequence[int]) -> str:
         self._check_ids(token_ids)
-        return self._tokenizer.decode([token for token in token_ids if token != self.eos_id])
+        return self.tokenizer.decode([token for token in token_ids if token != self.eos_id])
 
     def trainable(self) -> dict[str, torch.nn.Parameter]:
         return dict(self._trainable)
 
     def frozen(self) -> dict[str, torch.nn.Parameter]:
         """All parameters but the trainable ones, in ascending order of name."""
-        parameters = sorted(self._backbone.module().named_parameters())
+        parameters = sorted(self.backbone.module().named_parameters())
         return {name: parameter for name, parameter in parameters if name not in self._trainable}
 
     def encode_completion(self, text: str) -> list[int]:
         """Token ids of a completion's text, without template and end of sequence."""
-        return self._tokenizer.encode_plain(text)
+        return self.tokenizer.encode_plain(text)
 
     def generate(self, prompts: Ids, uniforms_BT: Float64s, sampler: SamplerSpec) -> list[Generation]:
         if uniforms_BT.shape != (len(prompts), sampler.max_new_tokens):
@@ -150,14 +150,14 @@ class CausalPolicy:
         prefills: list[Prefill] = []
         for part in self._batches(len(prompts)):
             sequences = _joined(prompts[part], completions[part])
-            hidden_BNH = self._backbone.hidden(_pad_right(sequences))
+            hidden_BNH = self.backbone.hidden(_pad_right(sequences))
             rows = zip(prompts[part], completions[part], hidden_BNH, strict=True)
             prefills += [self._prefill(len(prompt), ids, row_NH, sampler.temperature) for prompt, ids, row_NH in rows]
         return prefills
 
     def token_logprobs(self, prompts: Ids, completions: Ids, temperature: float) -> tuple[torch.Tensor, torch.Tensor]:
         self._check_sequences(prompts, completions)
-        hidden_BNH = self._backbone.hidden(_pad_right(_joined(prompts, completions)))
+        hidden_BNH = self.backbone.hidden(_pad_right(_joined(prompts, completions)))
         longest = max(len(ids) for ids in completions)
         mask_BT = torch.tensor([[t < len(ids) for t in range(longest)] for ids in completions])
         firsts_B = torch.tensor([len(prompt) - 1 for prompt in prompts])
@@ -165,20 +165,20 @@ class CausalPolicy:
         places_BT = firsts_B[:, None] + torch.arange(longest).minimum(ends_B[:, None])
         ids_M = torch.tensor([token for ids in completions for token in ids])
         picked_MH = hidden_BNH[torch.arange(len(prompts))[:, None], places_BT][mask_BT]
-        logprobs_MV = torch.log_softmax(self._backbone.logits(picked_MH) / temperature, dim=-1)
+        logprobs_MV = torch.log_softmax(self.backbone.logits(picked_MH) / temperature, dim=-1)
         logprobs_M = logprobs_MV.gather(-1, ids_M[:, None])[:, 0]
         return torch.zeros(mask_BT.shape).masked_scatter(mask_BT, logprobs_M), mask_BT.float()
 
     @torch.inference_mode()
     def _sample(self, prompts: Ids, max_new_tokens: int, choose: Choose, temperature: float) -> _Sampled:
         ids_BP, real_BP = _pad_left(prompts)
-        session = self._backbone.session(ids_BP.shape[1] + max_new_tokens)
+        session = self.backbone.session(ids_BP.shape[1] + max_new_tokens)
         hidden = [session.start(ids_BP, real_BP)]
         tokens: list[torch.Tensor] = []
         chosen: list[torch.Tensor] = []
         alive_B = torch.ones(len(prompts), dtype=torch.bool)
         for step in range(max_new_tokens):
-            logits_BV = self._backbone.logits(hidden[-1][:, -1])
+            logits_BV = self.backbone.logits(hidden[-1][:, -1])
             ids_B = choose(logits_BV, step)
             tokens.append(ids_B)
             logprobs_BV = torch.log_softmax(logits_BV.double() / temperature, dim=-1)
@@ -199,7 +199,7 @@ class CausalPolicy:
 
     def _prefill(self, prompt_tokens: int, ids: Sequence[int], row_NH: torch.Tensor, temperature: float) -> Prefill:
         hidden_NH = row_NH[: prompt_tokens + len(ids) - 1]
-        probabilities_TV = probabilities(self._backbone.logits(hidden_NH[prompt_tokens - 1 :]), temperature)
+        probabilities_TV = probabilities(self.backbone.logits(hidden_NH[prompt_tokens - 1 :]), temperature)
         ids_T = torch.tensor(ids)
         drawn = interval(probabilities_TV, ids_T)
         chosen_T = probabilities_TV.gather(-1, ids_T[:, None])[:, 0]
@@ -215,8 +215,8 @@ class CausalPolicy:
         return tuple(ids[: ids.index(self.eos_id) + 1]) if self.eos_id in ids else tuple(ids)
 
     def _batches(self, count: int) -> Iterator[slice]:
-        for start in range(0, count, self._backbone.batch):
-            yield slice(start, start + self._backbone.batch)
+        for start in range(0, count, self.backbone.batch):
+            yield slice(start, start + self.backbone.batch)
 
     def _check_prompts(self, prompts: Ids, max_new_tokens: int) -> None:
         for prompt in prompts:
