@@ -13,6 +13,7 @@ from pathlib import Path
 from offchain.protocol.errors import Stop
 
 STOP_SECONDS = 10.0
+ASSAY = (sys.executable, "-c", "from offchain.cli import main; main(prog_name='assay')")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +61,24 @@ class Children:
 
     def assay(self, name: str, *arguments: str, env: Mapping[str, str] | None = None) -> Child:
         """Start an `assay` command in a process of its own."""
-        program = "from offchain.cli import main; main(prog_name='assay')"
-        return self.start(name, [sys.executable, "-c", program, *arguments], env)
+        return self.start(name, [*ASSAY, *arguments], env)
+
+    def run_assay(self, name: str, *arguments: str, env: Mapping[str, str] | None = None) -> str:
+        """Run an `assay` command to its end and return what it printed. Raises Stop: it failed."""
+        log = self._log_dir / f"{name}.log"
+        with log.open("ab") as errors:
+            done = subprocess.run(
+                [*ASSAY, *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                env={**os.environ, **(env or {})},
+                check=False,
+            )
+        if done.returncode != 0:
+            said = log.read_text(errors="replace").strip()[-1_000:]
+            raise Stop(f"`assay {' '.join(arguments)}` failed with exit code {done.returncode}: {said}")
+        return done.stdout.decode()
 
     def check(self, allowed_to_end: frozenset[str] = frozenset()) -> None:
         """Raises Stop: a child has ended that should still run."""
@@ -69,9 +86,6 @@ class Children:
             code = child.process.poll()
             if code is not None and child.name not in allowed_to_end:
                 raise Stop(f"{child.name} ended with exit code {code}; its log {child.log} ends:\n{child.tail()}")
-
-    def running(self, name: str) -> bool:
-        return name in self._children and self._children[name].process.poll() is None
 
     def stop(self, name: str, seconds: float = STOP_SECONDS) -> int | None:
         """End one child: a polite signal, then, after `seconds`, a firm one. Returns its exit code."""

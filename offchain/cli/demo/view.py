@@ -30,13 +30,13 @@ class TrainerRow:
 
 @dataclass(frozen=True, slots=True)
 class VerifierRow:
-    """`version`: the newest policy version that this verifier has signed."""
+    """`committed` and `revealed` count epochs."""
 
     name: str
     committed: int
     revealed: int
-    version: int
     bonded_wei: int
+    fees_wei: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,10 +118,10 @@ def _mark(score: int | None) -> tuple[str, str]:
 
 def _verifiers(rows: Sequence[VerifierRow]) -> Table:
     table = Table(expand=True, box=None, header_style="bold", pad_edge=False)
-    for column in ("verifier", "attestations committed", "revealed", "signed policy", "bond"):
+    for column in ("verifier", "attestations committed", "revealed", "bond", "fees claimed"):
         table.add_column(column, justify="left" if column == "verifier" else "right")
     for row in rows:
-        table.add_row(row.name, str(row.committed), str(row.revealed), f"v{row.version}", tokens(row.bonded_wei))
+        table.add_row(row.name, str(row.committed), str(row.revealed), tokens(row.bonded_wei), tokens(row.fees_wei))
     return table
 
 

@@ -1,0 +1,212 @@
+"""What the chain and the relay say of a demo run: for the live view while it runs, for the outcome when it is over."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from eth_utils.crypto import keccak
+
+from offchain.chain.abis import entries, signature
+from offchain.chain.connection import Chain
+from offchain.chain.contracts import WorkRef
+from offchain.chain.ledger import EpochRecord, TaskLedger
+from offchain.cli.demo.outcome import GasUse, TrainerOutcome
+from offchain.cli.demo.view import Snapshot, TrainerRow, VerifierRow
+from offchain.cli.localnet import Party
+from offchain.environments.interface import Environment
+from offchain.policy.bundle import load_policy
+from offchain.policy.evaluate import evaluate
+from offchain.protocol.manifest import BundleKind, BundleLimits
+from offchain.protocol.spec import TaskSpec
+from offchain.protocol.types import SCORE_FRAUD, SCORE_FULL, Address, Epoch, Role, Root, Seed
+from offchain.shardcast.engine import Engine
+
+EVALUATION_SEED = Seed(b"assay demo: prompts that no trainer ever gets".ljust(32)[:32])
+
+
+@dataclass(frozen=True, slots=True)
+class Cast:
+    """Who takes part. `cheats` are trainers too."""
+
+    initiator: Party
+    verifiers: tuple[Party, ...]
+    honest: tuple[Party, ...]
+    cheats: tuple[Party, ...]
+
+    @property
+    def trainers(self) -> tuple[Party, ...]:
+        return (*self.honest, *self.cheats)
+
+    def name_of(self, address: Address) -> str:
+        return next((each.name for each in (*self.trainers, *self.verifiers) if each.address == address), address)
+
+
+@dataclass(slots=True)
+class RewardCurve:
+    """Fetches each policy version once, as anybody could, and measures it on held-out prompts."""
+
+    engine: Engine
+    spec: TaskSpec
+    environment: Environment
+    prompts: int
+    rewards: list[float] = field(default_factory=list[float])
+
+    def update(self, ledger: TaskLedger) -> None:
+        """Measure the versions that are new. Raises Unavailable: the relay does not have one yet."""
+        for record in ledger.policies[len(self.rewards) :]:
+            self.rewards.append(self._measure(record.policy_root))
+
+    def _measure(self, root: Root) -> float:
+        limits = BundleLimits(self.spec.limits.policy_bytes)
+        policy = load_policy(self.engine.fetch(root, BundleKind.POLICY, limits))
+        max_new_tokens = self.spec.sampler.max_new_tokens
+        return evaluate(policy, self.environment, EVALUATION_SEED, self.prompts, max_new_tokens)
+
+
+def phase_name(epoch: EpochRecord) -> str:
+    """Where an epoch stands, in a word."""
+    if epoch.is_void:
+        return "void"
+    if epoch.is_final:
+        return "final"
+    if epoch.is_settled:
+        return "policy published" if epoch.policy else "aggregating"
+    if epoch.is_attested:
+        return "attested"
+    if epoch.reveals:
+        return "revealing"
+    return "checking" if epoch.is_sealed else f"training ({len(epoch.works)} works)"
+
+
+def snapshot(
+    chain: Chain, ledger: TaskLedger, cast: Cast, rewards: Sequence[float], *, stage: str, elapsed_s: float
+) -> Snapshot:
+    """One look."""
+    epochs = list(ledger.epochs.values())
+    pending = tuple((each.epoch, phase_name(each)) for each in epochs if not each.is_over)
+    return Snapshot(
+        elapsed_s=elapsed_s,
+        stage=stage,
+        epoch=len(epochs) - 1,
+        phases=pending,
+        policy_version=ledger.newest_policy().version,
+        rewards=tuple(rewards),
+        trainers=tuple(_trainer_row(chain, ledger, each, each in cast.honest) for each in cast.trainers),
+        verifiers=tuple(_verifier_row(chain, ledger, each) for each in cast.verifiers),
+        news=tuple(_news(ledger, cast)),
+    )
+
+
+def _trainer_row(chain: Chain, ledger: TaskLedger, party: Party, honest: bool) -> TrainerRow:
+    refs = works_of(ledger, party.address)
+    outcome = trainer_outcome(ledger, party, honest)
+    return TrainerRow(
+        name=party.name,
+        honest=honest,
+        scores=tuple(ledger.epochs[ref.epoch].score_of(ref.work.index) for ref in refs),
+        bonded_wei=chain.staking.bond_of(party.address, Role.TRAINER).bonded_wei,
+        slashed_wei=outcome.slashed_wei,
+        earned_wei=outcome.owed_wei,
+        balance_wei=chain.token.balance_of(party.address),
+    )
+
+
+def _verifier_row(chain: Chain, ledger: TaskLedger, party: Party) -> VerifierRow:
+    epochs = ledger.epochs.values()
+    return VerifierRow(
+        name=party.name,
+        committed=sum(party.address in each.commitments for each in epochs),
+        revealed=sum(party.address in each.reveals for each in epochs),
+        bonded_wei=chain.staking.bond_of(party.address, Role.VERIFIER).bonded_wei,
+        fees_wei=sum(each.fees.get(party.address, 0) for each in epochs),
+    )
+
+
+def _news(ledger: TaskLedger, cast: Cast) -> list[str]:
+    """Events worth a line, in chain order."""
+    lines: list[tuple[tuple[int, int], str]] = []
+    for epoch in ledger.epochs.values():
+        for index, fraud in epoch.frauds.items():
+            name = cast.name_of(fraud.trainer)
+            text = f"[red]{name} lost {fraud.amount / 10**18:g} tokens for work {epoch.epoch}/{index}[/red]"
+            lines.append((fraud.position, text))
+        if epoch.policy:
+            root = epoch.policy.policy_root.hex()
+            text = f"epoch {epoch.epoch} became policy version {epoch.policy.version}: {root[:16]}…"
+            lines.append((epoch.policy.position, text))
+    return [text for _, text in sorted(lines)]
+
+
+def works_of(ledger: TaskLedger, trainer: Address) -> list[WorkRef]:
+    """Every work of a trainer, by epoch."""
+    found = ((epoch.epoch, epoch.work_of(trainer)) for epoch in ledger.epochs.values())
+    return [WorkRef(ledger.task_id, epoch, committed.work) for epoch, committed in found if committed]
+
+
+def trainer_outcome(ledger: TaskLedger, party: Party, honest: bool) -> TrainerOutcome:
+    """Rebuilt from events alone: what final scores are worth, what was claimed, what was slashed."""
+    works = accepted = owed = claimed = slashed = 0
+    for ref in works_of(ledger, party.address):
+        epoch, index = ledger.epochs[ref.epoch], ref.work.index
+        score = epoch.score_of(index)
+        works += 1
+        claimed += epoch.claims.get(index, 0)
+        slashed += epoch.frauds[index].amount if index in epoch.frauds else 0
+        if epoch.is_final and score is not None and 0 < score <= SCORE_FULL:
+            accepted += 1
+            owed += ref.work.units * ledger.task.params.unit_price * score // 100
+    return TrainerOutcome(party.name, honest, works, accepted, owed, claimed, slashed)
+
+
+def derived_roots(engine: Engine, ledger: TaskLedger, cast: Cast) -> list[dict[str, str]]:
+    """For each published version, the roots on the relay's board by verifier name."""
+    boards: list[dict[str, str]] = []
+    for record in ledger.policies[1:]:
+        signed = engine.signatures(ledger.task_id, Epoch(record.epoch or 0))
+        boards.append({cast.name_of(each.operator): each.policy_root.hex() for each in signed})
+    return boards
+
+
+def slashes_by_version(ledger: TaskLedger, cast: Cast) -> list[tuple[int, str]]:
+    """(policy version that was newest when it happened, whose bond was taken), for the picture."""
+    frauds = [fraud for epoch in ledger.epochs.values() for fraud in epoch.frauds.values()]
+    return [(ledger.newest_policy(before=fraud.position).version, cast.name_of(fraud.trainer)) for fraud in frauds]
+
+
+def both_cheats_slashed(ledger: TaskLedger, cast: Cast) -> bool:
+    slashed = {fraud.trainer for epoch in ledger.epochs.values() for fraud in epoch.frauds.values()}
+    return all(each.address in slashed for each in cast.cheats)
+
+
+def frauds_are_slashed(ledger: TaskLedger) -> bool:
+    """No work with a final fraud score is left whose trainer still has the bond to lose."""
+    for epoch in ledger.epochs.values():
+        for committed in epoch.works:
+            index = committed.work.index
+            if epoch.is_final and epoch.score_of(index) == SCORE_FRAUD and index not in epoch.frauds:
+                return False
+    return True
+
+
+def gas_by_function(chain: Chain) -> dict[str, GasUse]:
+    """Gas of every successful transaction to the protocol's contracts since the deployment, by function."""
+    names = _selectors(chain)
+    uses: dict[str, list[int]] = {}
+    for number in range(chain.deployment.block, chain.web3.eth.block_number + 1):
+        block = chain.web3.eth.get_block(number, full_transactions=True)
+        if not block.get("transactions"):
+            continue
+        for receipt in chain.web3.eth.get_block_receipts(number):
+            transaction = next(t for t in block["transactions"] if t["hash"] == receipt["transactionHash"])  # pyright: ignore
+            key = (str(transaction.get("to")), bytes(transaction["input"])[:4])  # pyright: ignore
+            if receipt["status"] == 1 and key in names:
+                uses.setdefault(names[key], []).append(receipt["gasUsed"])
+    return {name: GasUse(len(gas), round(sum(gas) / len(gas))) for name, gas in uses.items()}
+
+
+def _selectors(chain: Chain) -> Mapping[tuple[str, bytes], str]:
+    contracts = (chain.staking, chain.registry, chain.attestations, chain.payouts)
+    return {
+        (str(contract.address), keccak(text=signature(entry))[:4]): f"{contract.name}.{entry['name']}"
+        for contract in contracts
+        for entry in entries(contract.name, "function")
+    }

@@ -1,0 +1,245 @@
+"""The course of a demo: set the stage, let everybody work, close the task, pay out, judge."""
+
+import json
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.live import Live
+
+from offchain.chain.event_store import EventStore
+from offchain.chain.follow import TaskFollower
+from offchain.chain.ledger import TaskLedger
+from offchain.cli.demo import observe
+from offchain.cli.demo.observe import Cast, RewardCurve
+from offchain.cli.demo.outcome import DemoOutcome
+from offchain.cli.demo.picture import draw_rewards
+from offchain.cli.demo.view import Snapshot, print_line, render
+from offchain.cli.localnet import LocalNetwork, Party
+from offchain.cli.processes import Children
+from offchain.environments.registry import make_environment
+from offchain.protocol.errors import Stop, Unavailable
+from offchain.protocol.manifest import BundleKind, BundleLimits
+from offchain.protocol.spec import TaskSpec, parse_spec
+from offchain.protocol.types import Role, TaskId
+from offchain.shardcast.client import RelayClient
+
+TOKEN = 10**18
+LOOK_SECONDS = 0.5
+LINE_SECONDS = 5.0
+DEVIATIONS = ("other-model", "altered-update")
+
+
+@dataclass(frozen=True, slots=True)
+class DemoPlan:
+    """What to run. Training ends when `rise` is reached and both cheats are slashed, or after `train_seconds`."""
+
+    task_file: Path
+    out: Path
+    rise: float
+    train_seconds: float
+    settle_seconds: float
+    prompts: int  # held out, to measure with
+    threads: int = 1
+
+
+class Demo:
+    """One run. Everything that it starts ends with `children`."""
+
+    def __init__(self, plan: DemoPlan, children: Children, console: Console) -> None:
+        self._plan = plan
+        self._children = children
+        self._console = console
+        self._began = time.monotonic()
+        self._network = LocalNetwork(plan.out, children)
+
+    def run(self) -> DemoOutcome:
+        """Raises Stop: a process failed, or the network came to a standstill."""
+        with self._screen() as show:
+            show("starting the chain, deploying the contracts")
+            self._network.start_chain()
+            self._network.start_relay()
+            cast = self._fund()
+            show("opening the task: policy version 0 learns from a few examples")
+            task_id = self._open_task(cast)
+            store = EventStore(self._plan.out / "events.sqlite", self._network.chain.deployment)
+            follower = TaskFollower(self._network.chain, store, task_id)
+            with self._relay_client() as client:
+                curve = self._curve(client, follower.refresh())
+                self._start_workers(cast, task_id)
+                watch = _Watch(self, cast, follower, curve, show)
+                watch.until("training", lambda ledger: self._learned(ledger, cast, curve), self._plan.train_seconds)
+                self._network.send(cast.initiator, self._network.chain.registry.close_task(task_id))
+                over = watch.until("finishing the last epochs", _is_over, self._plan.settle_seconds)
+                if not _is_over(over):
+                    raise Stop(f"the last epochs did not end in time; see the logs in {self._plan.out / 'logs'}")
+                self._pay_out(cast, task_id, show)
+                ledger = watch.until("paid out", lambda _: True, 0)
+                return self._judge(ledger, cast, curve, client)
+
+    # -- setting the stage
+
+    def _fund(self) -> Cast:
+        network = self._network
+        cast = Cast(
+            initiator=network.party("initiator", 10_000 * TOKEN),
+            verifiers=tuple(network.party(f"verifier-{n}", 1_000 * TOKEN) for n in (1, 2, 3)),
+            honest=tuple(network.party(f"trainer-{n}", 1_000 * TOKEN) for n in (1, 2, 3)),
+            cheats=tuple(network.party(f"cheat-{n}", 1_000 * TOKEN) for n in (1, 2)),
+        )
+        return cast
+
+    def _open_task(self, cast: Cast) -> TaskId:
+        done = self._assay(cast.initiator, "task", "open", str(self._plan.task_file), "--json")
+        return TaskId(int(json.loads(done)["task_id"]))
+
+    def _assay(self, party: Party, *arguments: str) -> str:
+        """Run one `assay` command as a party, to its end. Returns what it printed."""
+        name = f"{party.name}-{arguments[0]}-{arguments[1]}"
+        return self._children.run_assay(name, *arguments, "--keystore", party.name, env=self._env(party))
+
+    def _env(self, party: Party) -> dict[str, str]:
+        return {**self._network.env, "ASSAY_STATE_DIR": str(self._plan.out / "state" / party.name)}
+
+    def _relay_client(self) -> RelayClient:
+        deployment = self._network.chain.deployment
+        return RelayClient(deployment.relays, self._plan.out / "cache", chain_id=deployment.chain_id)
+
+    def _curve(self, client: RelayClient, ledger: TaskLedger) -> RewardCurve:
+        directory = client.fetch(ledger.task.spec_hash, BundleKind.TASK, BundleLimits(2**20))
+        spec: TaskSpec = parse_spec((directory / "spec.json").read_bytes())
+        return RewardCurve(client, spec, make_environment(spec.environment), self._plan.prompts)
+
+    def _start_workers(self, cast: Cast, task_id: TaskId) -> None:
+        params = self._network.chain.registry.params_of(task_id)
+        for party in cast.verifiers:
+            self._network.bond(party, Role.VERIFIER, params.verifier_bond)
+            self._work(party, "verifier", task_id)
+        for party in cast.trainers:
+            self._network.bond(party, Role.TRAINER, params.trainer_bond)
+        for party in cast.honest:
+            self._work(party, "trainer", task_id)
+        for party, deviation in zip(cast.cheats, DEVIATIONS, strict=True):
+            self._work(party, "trainer", task_id, "--deviation", deviation)
+
+    def _work(self, party: Party, role: str, task_id: TaskId, *more: str) -> None:
+        arguments = (
+            role,
+            "run",
+            "--task",
+            str(task_id),
+            "--keystore",
+            party.name,
+            "--threads",
+            str(self._plan.threads),
+        )
+        self._children.assay(party.name, *arguments, *more, env=self._env(party))
+
+    # -- while it runs
+
+    def _learned(self, ledger: TaskLedger, cast: Cast, curve: RewardCurve) -> bool:
+        rewards = curve.rewards
+        enough = len(rewards) > 1 and rewards[-1] - rewards[0] >= self._plan.rise
+        return enough and observe.both_cheats_slashed(ledger, cast)
+
+    def elapsed_s(self) -> float:
+        return time.monotonic() - self._began
+
+    def look(self, ledger: TaskLedger, cast: Cast, curve: RewardCurve, stage: str) -> Snapshot:
+        chain = self._network.chain
+        return observe.snapshot(chain, ledger, cast, curve.rewards, stage=stage, elapsed_s=self.elapsed_s())
+
+    def check_children(self, cast: Cast, *, is_closing: bool) -> None:
+        """A slashed cheat has nothing left to do, and once the task is closed so has every trainer."""
+        self._children.check(frozenset(each.name for each in (cast.trainers if is_closing else cast.cheats)))
+
+    @contextmanager
+    def _screen(self) -> Generator[Callable[[str | Snapshot], None]]:
+        if not self._console.is_terminal:
+            yield _Lines(self._console, self.elapsed_s)
+            return
+        with Live(console=self._console, refresh_per_second=4, screen=False) as live:
+            yield lambda shown: live.update(shown if isinstance(shown, str) else render(shown))
+
+    # -- the end
+
+    def _pay_out(self, cast: Cast, task_id: TaskId, show: Callable[[str | Snapshot], None]) -> None:
+        show("everybody claims")
+        for party in cast.trainers:
+            self._assay(party, "rewards", "claim", "--task", str(task_id))
+        for party in cast.verifiers:
+            self._assay(party, "rewards", "claim-fees", "--task", str(task_id))
+        self._assay(cast.initiator, "task", "refund", str(task_id))
+
+    def _judge(self, ledger: TaskLedger, cast: Cast, curve: RewardCurve, client: RelayClient) -> DemoOutcome:
+        curve.update(ledger)
+        outcome = DemoOutcome(
+            wall_seconds=self.elapsed_s(),
+            epochs=sum(each.is_final for each in ledger.epochs.values()),
+            rewards=tuple(curve.rewards),
+            trainers=tuple(observe.trainer_outcome(ledger, each, each in cast.honest) for each in cast.trainers),
+            policy_roots=tuple(each.policy_root.hex() for each in ledger.policies),
+            derived_roots=tuple(observe.derived_roots(client, ledger, cast)),
+            verifiers=len(cast.verifiers),
+            gas=observe.gas_by_function(self._network.chain),
+        )
+        (self._plan.out / "summary.json").write_text(json.dumps(outcome.summary(), indent=2) + "\n")
+        slashes = observe.slashes_by_version(ledger, cast)
+        draw_rewards(self._plan.out / "reward.png", outcome.rewards, slashes, curve.spec.title)
+        return outcome
+
+
+@dataclass(frozen=True, slots=True)
+class _Watch:
+    """Looks at the chain until something holds."""
+
+    demo: Demo
+    cast: Cast
+    follower: TaskFollower
+    curve: RewardCurve
+    show: Callable[[str | Snapshot], None]
+
+    def until(self, stage: str, holds: Callable[[TaskLedger], bool], seconds: float) -> TaskLedger:
+        """Returns when it holds, or when the time is over. Raises Stop: a process died."""
+        deadline = time.monotonic() + seconds
+        while True:
+            ledger = self.follower.refresh()
+            with suppress(Unavailable):  # published a moment ago: the relay has it soon
+                self.curve.update(ledger)
+            self.show(self.demo.look(ledger, self.cast, self.curve, stage))
+            self.demo.check_children(self.cast, is_closing=ledger.task.is_closed)
+            if holds(ledger) or time.monotonic() >= deadline:
+                return ledger
+            time.sleep(LOOK_SECONDS)
+
+
+class _Lines:
+    """Where there is no terminal: a line now and then."""
+
+    def __init__(self, console: Console, elapsed_s: Callable[[], float]) -> None:
+        self._console = console
+        self._elapsed_s = elapsed_s
+        self._next = 0.0
+        self._stage = ""
+
+    def __call__(self, shown: str | Snapshot) -> None:
+        if isinstance(shown, str):
+            self._console.print(f"{self._elapsed_s():6.1f} s  {shown}", highlight=False)
+        elif self._elapsed_s() >= self._next or shown.stage != self._stage:
+            self._next = self._elapsed_s() + LINE_SECONDS
+            self._stage = shown.stage
+            print_line(self._console, shown)
+
+
+def _is_over(ledger: TaskLedger) -> bool:
+    """Every epoch that has works is final or void, its policy is out, and its frauds are slashed."""
+    judged = [each for each in ledger.epochs.values() if each.works]
+    published = all(each.is_void or each.policy or not any(_is_paid(each.scores or b"")) for each in judged)
+    return all(each.is_over for each in judged) and published and observe.frauds_are_slashed(ledger)
+
+
+def _is_paid(scores: bytes) -> Iterator[bool]:
+    return (0 < score <= 100 for score in scores)

@@ -1,0 +1,150 @@
+"""A network on this machine: Anvil, the contracts, a relay, and funded parties, each process on a free loopback port.
+
+Everything lies in one folder: keystores with a throw-away password, state, logs, and the deployment that all commands
+of this network read (`ASSAY_DEPLOYMENTS`).
+"""
+
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from eth_account.signers.local import LocalAccount
+from web3.types import RPCEndpoint
+
+from offchain.chain.connection import Chain
+from offchain.chain.contracts import Call
+from offchain.chain.deploy import DeploySettings, deploy
+from offchain.chain.deployment import Deployment
+from offchain.chain.keys import LOCAL_ROUNDS, new_keystore
+from offchain.chain.sender import Sender
+from offchain.cli.processes import Children, free_port, wait_for_port
+from offchain.protocol.errors import Stop
+from offchain.protocol.types import Address, Role
+
+SOURCE = Path(__file__).resolve().parents[2]
+FEES_WEI = 100 * 10**18
+PASSWORD = "local-network"  # protects nothing: keys of a throw-away chain
+
+
+@dataclass(frozen=True, slots=True)
+class Party:
+    """Somebody with a key: an initiator, a trainer or a verifier."""
+
+    name: str
+    account: LocalAccount
+    keystore: Path
+
+    @property
+    def address(self) -> Address:
+        return Address(self.account.address)
+
+
+class LocalNetwork:
+    """Owns the chain and the relay. The children are stopped by whoever owns `children`."""
+
+    def __init__(self, folder: Path, children: Children, *, network: str = "local", port: int | None = None) -> None:
+        self.folder = folder
+        self.network = network
+        self.children = children
+        self.password_file = folder / "password"
+        self.rpc_url = f"http://127.0.0.1:{port or free_port()}"
+        self._chain: Chain | None = None
+        self._treasury: Party | None = None
+        folder.mkdir(parents=True, exist_ok=True)
+        self.password_file.write_text(PASSWORD)
+
+    @property
+    def chain(self) -> Chain:
+        if self._chain is None:
+            raise Stop("the local network has no chain yet: start it first")
+        return self._chain
+
+    @property
+    def env(self) -> Mapping[str, str]:
+        """Settings for the processes of this network."""
+        return {
+            "ASSAY_DEPLOYMENTS": str(self.folder / "deployments"),
+            "ASSAY_NETWORK": self.network,
+            "ASSAY_KEYS_DIR": str(self.folder / "keys"),
+            "ASSAY_PASSWORD_FILE": str(self.password_file),
+            "OMP_NUM_THREADS": "1",
+            "TOKENIZERS_PARALLELISM": "false",
+            "HF_HUB_OFFLINE": "1",
+        }
+
+    def start_chain(self, block_seconds: int = 1) -> None:
+        """Start Anvil and deploy to it; the token's supply goes to a treasury, from which parties are funded."""
+        port = self.rpc_url.rsplit(":", 1)[1]
+        command = [anvil(), "--port", port, "--block-time", str(block_seconds), "--silent", "--accounts", "1"]
+        child = self.children.start("anvil", command)
+        wait_for_port(child, int(port))
+        self._treasury = self._new_party("treasury")
+        settings = DeploySettings(token_holder=self._treasury.address)
+        deployment = deploy(self.network, self.rpc_url, settings=settings, folder=self.folder / "deployments")
+        self._chain = Chain.connect(deployment)
+        self._give_coin(self._treasury)
+
+    def start_relay(self, port: int | None = None) -> str:
+        """Start a relay and name it in the deployment. Returns its URL."""
+        port = port or free_port()
+        url = f"http://127.0.0.1:{port}"
+        self._name_relay(url)
+        store = self.folder / "relay"
+        child = self.children.assay("relay", "relay", "run", "--port", str(port), "--store", str(store), env=self.env)
+        wait_for_port(child, port)
+        return url
+
+    def _name_relay(self, url: str) -> None:
+        deployment: Deployment = self.chain.deployment.with_relays((url,))
+        deployment.write(self.folder / "deployments")
+        self._chain = Chain.connect(deployment)
+
+    def _new_party(self, name: str) -> Party:
+        keystore = self.folder / "keys" / f"{name}.json"
+        return Party(name, new_keystore(keystore, PASSWORD, rounds=LOCAL_ROUNDS), keystore)
+
+    def _give_coin(self, party: Party) -> None:
+        method = RPCEndpoint("anvil_setBalance")
+        self.chain.web3.provider.make_request(method, [party.address, hex(FEES_WEI)])
+
+    def party(self, name: str, tokens_wei: int) -> Party:
+        """Make a key, and give it coin for fees and tokens."""
+        if self._treasury is None:
+            raise Stop("the local network has no chain yet: start it first")
+        party = self._new_party(name)
+        self._give_coin(party)
+        self.send(self._treasury, self.chain.token.transfer(party.address, tokens_wei))
+        return party
+
+    def send(self, party: Party, *calls: Call) -> None:
+        """Send calls one after the other from a party's key."""
+        sender = Sender(self.chain, party.account)
+        for call in calls:
+            sender.send(call)
+
+    def bond(self, party: Party, role: Role, amount_wei: int) -> None:
+        staking = self.chain.staking
+        approve = self.chain.token.approve(staking.address, amount_wei)
+        self.send(party, approve, staking.bond(role, amount_wei))
+
+
+def anvil() -> str:
+    """Where Anvil is: installed under the source tree, else on the path. Raises Stop: nowhere."""
+    local = SOURCE / "node_modules" / ".bin" / "anvil"
+    found = str(local) if local.exists() else shutil.which("anvil")
+    if found is None:
+        raise Stop("anvil is not installed: run `make setup`, or install Foundry")
+    return found
+
+
+def empty_folder(folder: Path) -> None:
+    """Make a run's folder; a former run's is replaced, anything else is left alone. Raises Stop: it is not a run's."""
+    marker = folder / ".assay-run"
+    if folder.exists() and any(folder.iterdir()):
+        if not marker.exists():
+            raise Stop(f"{folder} is not empty and not of a former run: name another folder with --out")
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    marker.write_text(f"{os.getpid()}\n")
