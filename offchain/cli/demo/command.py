@@ -49,10 +49,8 @@ def _plan(out: Path, real: bool):
 
     tasks = Path(__file__).parent
     if real:
-        return DemoPlan(
-            tasks / "real.toml", out, rise=0.3, train_seconds=6 * 3600, settle_seconds=7200, held_out_prompts=32
-        )
-    return DemoPlan(tasks / "sorting.toml", out, rise=0.4, train_seconds=165, settle_seconds=60, held_out_prompts=256)
+        return DemoPlan(tasks / "real.toml", out, rise=0.3, train_seconds=6 * 3600, settle_seconds=7200, prompts=32)
+    return DemoPlan(tasks / "sorting.toml", out, rise=0.4, train_seconds=165, settle_seconds=60, prompts=256)
 
 
 def _lines(out: Path, failures: list[str], rewards: tuple[float, ...]) -> list[str]:
