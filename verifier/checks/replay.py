@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
+from offchain.outer.codecs import Codec
 from offchain.protocol.errors import Reason
 from offchain.protocol.spec import CheckSpec
 from verifier.checks.update import norm
@@ -46,6 +47,11 @@ def check(claimed: Tensors, replayed: Tensors, limits: CheckSpec) -> list[Findin
         NAME_LENGTH, Reason.REPLAY_MISMATCH, error, limits.max_replay_norm_error, detail, evidence=evidence
     )
     return [direction, length]
+
+
+def through_codec(tensors: Tensors, codec: Codec) -> dict[str, npt.NDArray[np.float32]]:
+    """What a reader of the submitted update would have decoded."""
+    return {name: codec.decode(codec.encode(tensor), tensor.shape) for name, tensor in tensors.items()}
 
 
 def _inner(left: Tensors, right: Tensors) -> float:

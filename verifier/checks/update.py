@@ -1,9 +1,9 @@
 """Check 9: the pseudo-gradient has the policy's shapes, is finite, and is one that the recipe can produce.
 
 Three measures. Against the recipe: no H steps of AdamW move a parameter further than a known bound, so a larger update
-was not trained (fraud). Against the trace: the batches are those that the seed dictates, and steps were taken if and
-only if something moved. Against the epoch's other works, once all are judged: far larger than the median earns 0, and is no
-fraud, because the others decide where the median lies.
+was not trained (fraud). Against the trace: the batches are those that the seed dictates, and without a step nothing
+moves. Against the epoch's other works, once all are judged: far larger than the median earns 0, and is no fraud,
+because the others decide where the median lies.
 """
 
 import math
@@ -13,6 +13,7 @@ from statistics import median
 import numpy as np
 import numpy.typing as npt
 
+from offchain.outer.exact import l2_norm
 from offchain.protocol.errors import Reason
 from offchain.protocol.spec import RecipeSpec, TaskSpec
 from offchain.protocol.types import Seed
@@ -32,9 +33,8 @@ Tensors = Mapping[str, npt.NDArray[np.float32]]
 
 
 def norm(tensors: Tensors) -> float:
-    """Euclidean norm over all tensors, in float64."""
-    squares = (float(np.sum(np.square(tensor, dtype=np.float64))) for tensor in tensors.values())
-    return math.sqrt(math.fsum(squares))
+    """Euclidean norm over all tensors: the same number on every machine."""
+    return l2_norm(tensors.values())
 
 
 def largest_norm(parameters: int, weights_norm: float, recipe: RecipeSpec) -> float:

@@ -1,0 +1,45 @@
+"""Fixtures: one tiny task, its policy, and the honest trainer of `honest.py`."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from offchain.environments import make_environment
+from offchain.policy import initial_policy, load_policy, save_policy
+from offchain.protocol.manifest import BundleKind
+from offchain.protocol.spec import EnvironmentSpec, RecipeSpec, RolloutSpec, SamplerSpec, TaskSpec
+from offchain.protocol.types import Seed
+from offchain.shardcast.store import build_bundle
+from tests.unit.verifier.honest import Bundle, HonestTrainer
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def spec() -> TaskSpec:
+    return TaskSpec(
+        title="sort three digits",
+        environment=EnvironmentSpec(name="sorting", args={"digits": 3, "partial": True}),
+        sampler=SamplerSpec(max_new_tokens=5),
+        rollout=RolloutSpec(groups=4, group_size=4),
+        recipe=RecipeSpec(inner_steps=2, groups_per_step=4, lr=1e-3),
+    )
+
+
+@pytest.fixture(scope="session")
+def policy_bundle(spec: TaskSpec, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    directory = tmp_path_factory.mktemp("policy")
+    start = {"kind": "tiny", "layers": 2, "width": 32, "heads": 2, "context": 16, "warmup": {"steps": 30, "batch": 32}}
+    policy = initial_policy(start, Seed(b"\x01" * 32), make_environment(spec.environment))
+    save_policy(policy, directory)
+    return Bundle(directory, build_bundle(directory, BundleKind.POLICY, {"task": 1, "version": 0}))
+
+
+@pytest.fixture
+def trainer(spec: TaskSpec, policy_bundle: Bundle, tmp_path: Path) -> HonestTrainer:
+    policy = load_policy(policy_bundle.directory)
+    return HonestTrainer(spec, policy, policy_bundle.manifest.root, tmp_path, make_environment(spec.environment))

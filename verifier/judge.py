@@ -1,0 +1,152 @@
+"""Judges one work: runs the checks in order, cheapest first, and stops at the first that decides.
+
+The same function serves the attesting verifier and `assay verify`: it reads local directories, and knows no chain, no
+relay, no database and no clock.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from offchain.environments import Environment
+from offchain.outer.codecs import codec_named
+from offchain.outer.updates import read_update
+from offchain.policy.interface import Policy
+from offchain.protocol.errors import MalformedUpdate, Reason, Rejected
+from offchain.protocol.manifest import Manifest
+from offchain.protocol.types import Root
+from offchain.recipe.inner import run_inner_steps
+from verifier.case import Case
+from verifier.checks import content, identity, prompts, replay, rewards, sampling, termination, toploc, update
+from verifier.checks.prefilled import prefill_rollouts
+from verifier.verdict import Finding, Verdict, conclude, failed
+
+
+class Bench(Protocol):
+    """What judging needs besides the case; asked for only once the cheap checks have passed."""
+
+    def policy(self, root: Root) -> Policy:
+        """Raises Unavailable: not to be had now. Stop: the bundle that the chain names is no policy."""
+        ...
+
+    def environment(self) -> Environment: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """A verdict, and what is worth showing beside it."""
+
+    verdict: Verdict
+    mean_reward: float | None = None
+
+
+def judge(case: Case, bench: Bench, directory: Path, manifest: Manifest) -> Judgement:
+    """Judge the work in a verified directory. Deterministic but for float noise of the prefill and the replay.
+
+    Raises Unavailable, Stop: from the bench; nothing that the work holds raises.
+    """
+    run = _Run(case, bench, directory, manifest)
+    findings: list[Finding] = []
+    try:
+        for finding in run.findings():
+            findings.append(finding)
+            if finding.reason is not None:
+                break
+    except Rejected as error:
+        findings.append(failed(run.stage, error.reason, 1, 0, str(error), fraud=False))
+    return Judgement(conclude(findings, run.update_norm), run.mean_reward)
+
+
+class _Run:
+    """The checks of one work, in order, and what is learned on the way."""
+
+    def __init__(self, case: Case, bench: Bench, directory: Path, manifest: Manifest) -> None:
+        self._case, self._bench, self._directory, self._manifest = case, bench, directory, manifest
+        self.stage = content.NAME
+        self.update_norm: float | None = None
+        self.mean_reward: float | None = None
+
+    def findings(self) -> Iterator[Finding]:
+        """Raises Rejected, while `stage` says where: the work's bytes are not what they must be."""
+        contents = content.read_contents(self._directory, self._manifest, self._case.spec)
+        yield content.finding(contents)
+        self.mean_reward = contents.rollouts.mean_reward
+        self.stage = identity.NAME
+        yield identity.check(self._case, contents.header)
+        policy, environment = self._bench.policy(contents.header.policy_root), self._bench.environment()
+        yield from self._tokens_and_rewards(contents, policy, environment)
+        claimed = self._read_update(policy)
+        yield from self._update(contents, policy, claimed)
+        yield from self._sampling(contents, policy)
+        if self._case.is_replayed:
+            yield from self._replay(contents, policy, claimed)
+
+    def _tokens_and_rewards(
+        self, contents: content.Contents, policy: Policy, environment: Environment
+    ) -> Iterator[Finding]:
+        spec, rollouts = self._case.spec, contents.rollouts
+        asked = prompts.derive_prompts(environment, self._case.trainer_seed, spec.rollout.groups)
+        self.stage = prompts.NAME
+        yield prompts.check(rollouts, asked, policy)
+        self.stage = termination.NAME
+        yield termination.check(rollouts, spec, policy.eos_id)
+        self.stage = rewards.NAME
+        yield rewards.check(rollouts, asked, environment, policy, spec.checks.reward_tolerance)
+
+    def _read_update(self, policy: Policy) -> update.Tensors:
+        self.stage = update.NAME_NORM
+        shapes = {name: tuple(value.shape) for name, value in policy.trainable().items()}
+        return read_update(self._directory, self._manifest, shapes, codec_named(self._case.spec.codec))
+
+    def _update(self, contents: content.Contents, policy: Policy, claimed: update.Tensors) -> Iterator[Finding]:
+        spec = self._case.spec
+        self.update_norm = update.norm(claimed)
+        weights = {name: value.detach().numpy() for name, value in policy.trainable().items()}
+        yield update.check_norm(claimed, weights, spec.recipe)
+        self.stage = update.NAME_TRACE
+        yield update.check_trace(claimed, contents.trace, contents.rollouts, spec, self._case.trainer_seed)
+
+    def _sampling(self, contents: content.Contents, policy: Policy) -> Iterator[Finding]:
+        spec, rollouts = self._case.spec, contents.rollouts
+        self.stage = toploc.NAME
+        positions = self._case.completions_checked(len(rollouts.completions))
+        checked = prefill_rollouts(policy, rollouts, positions, spec.sampler, self._case.trainer_seed)
+        yield toploc.check(checked, spec.toploc)
+        self.stage = sampling.NAME_TOKENS
+        yield sampling.check_logprobs(checked, spec.checks)
+        yield sampling.check_tokens(checked, spec.checks)
+        yield termination.check_plausible(checked, spec.checks.min_eos_probability)
+
+    def _replay(self, contents: content.Contents, policy: Policy, claimed: update.Tensors) -> Iterator[Finding]:
+        spec = self._case.spec
+        self.stage = replay.NAME_DIRECTION
+        try:
+            ours = run_inner_steps(policy, contents.rollouts, spec, self._case.trainer_seed).pseudo_gradient
+        except MalformedUpdate as error:
+            raise Rejected(f"the replay fails where the work claims to have trained: {error}", error.reason) from error
+        yield from replay.check(claimed, replay.through_codec(ours, codec_named(spec.codec)), spec.checks)
+
+
+def unavailable(detail: str) -> Verdict:
+    """The verdict on a work that nobody could give us: worth nothing, and no fraud."""
+    return conclude([failed(content.NAME, Reason.UNAVAILABLE, 1, 0, detail)])
+
+
+def malformed(detail: str) -> Verdict:
+    """The verdict on a commitment that leads to an impossible bundle."""
+    return conclude([failed(content.NAME, Reason.MALFORMED, 1, 0, detail)])
+
+
+def compare_with_peers(verdicts: Sequence[Verdict], max_ratio: float) -> list[Verdict]:
+    """The last check, over a whole epoch: each acceptable work's update against the median of them all."""
+    norms = [each.update_norm for each in verdicts if each.reason is None and each.update_norm is not None]
+    return [compare_with(verdict, norms, max_ratio) for verdict in verdicts]
+
+
+def compare_with(verdict: Verdict, norms: Sequence[float], max_ratio: float) -> Verdict:
+    """The last check for one work, given the norms of its epoch's acceptable updates."""
+    if verdict.reason is not None or verdict.update_norm is None:
+        return verdict
+    last = update.check_peers(verdict.update_norm, norms, max_ratio)
+    return conclude([*verdict.findings, last], verdict.update_norm)
