@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from web3 import Web3
 
 from offchain.chain.abis import load_abi
+from offchain.chain.anvil import LOCAL_CHAINS, ROOT, development_account
 from offchain.chain.connection import Chain
 from offchain.chain.deployment import Deployment, deployments_folder
 from offchain.chain.keys import keystore_address
@@ -21,11 +22,9 @@ from offchain.chain.rpc import asking_node, connect_http, public_url
 from offchain.protocol.errors import Stop
 from offchain.protocol.types import Address
 
-ROOT = Path(__file__).resolve().parents[2]
 APE_VARIABLE = "ASSAY_APE"
-LOCAL_CHAINS = (31_337, 1_337)
-# Anvil's, Hardhat's and ape's first development account, of "test test … junk": its key is public.
-DEVELOPMENT_ACCOUNT = Address("0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266")
+# Who deploys on a local chain when no key is named; it is also the first account of ape's test accounts.
+ANVIL_DEPLOYER = development_account()
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +122,7 @@ def _check_deployer(rpc_url: str, key: DeployKey | None) -> None:
         chain_id = web3.eth.chain_id
     if key is None and chain_id not in LOCAL_CHAINS:
         raise Stop(f"{public_url(rpc_url)} serves chain {chain_id}, not a local one: name a keystore to deploy with")
-    deployer = DEVELOPMENT_ACCOUNT if key is None else keystore_address(key.keystore)
+    deployer = ANVIL_DEPLOYER.address if key is None else keystore_address(key.keystore)
     with asking_node("balance"):
         balance = web3.eth.get_balance(Web3.to_checksum_address(deployer))
     if balance == 0:

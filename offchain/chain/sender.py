@@ -89,7 +89,7 @@ class Sender:
     ) -> None:
         self._chain = chain
         self._eth = chain.web3.eth
-        self._account = account
+        self.account = account
         self._settings = settings or SenderSettings()
         self._clock = clock
         self._unresolved: _Attempts | None = None
@@ -186,7 +186,7 @@ class Sender:
         return attempts
 
     def _sign(self, attempts: _Attempts) -> None:
-        signed = self._account.sign_transaction(
+        signed = self.account.sign_transaction(
             {
                 "type": 2,
                 "chainId": self._chain.deployment.chain_id,

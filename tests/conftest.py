@@ -1,0 +1,96 @@
+"""What many tests need: no sockets but loopback, and for `-m chain` a local chain with the contracts and people on it.
+
+People are roles: `sender_of("trainer")` is the sender of a funded key. Each test starts from the same chain: what it
+does is taken back. Tests that stop or reorganise a chain make their own `Anvil`.
+"""
+
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+from eth_account import Account
+from eth_utils.crypto import keccak
+
+from offchain.chain.anvil import Anvil, development_account
+from offchain.chain.connection import Chain
+from offchain.chain.deploy import DeploySettings, deploy
+from offchain.chain.deployment import Deployment
+from offchain.chain.keys import LOCAL_ROUNDS, write_keystore
+from offchain.chain.sender import Sender
+from offchain.protocol.types import Address
+
+COIN_WEI = 100 * 10**18
+TOKENS_WEI = 1_000_000 * 10**18
+PASSWORD = "only for tests"
+
+SenderOf = Callable[[str], Sender]
+
+
+@pytest.fixture(scope="session")
+def anvil() -> Iterator[Anvil]:
+    """A chain that mines a block for each transaction."""
+    node = Anvil()
+    node.start()
+    yield node
+    node.stop()
+
+
+@pytest.fixture
+def ticking_anvil() -> Iterator[Anvil]:
+    """An empty chain that mines every second, as public chains do."""
+    node = Anvil(block_time_s=1)
+    node.start()
+    yield node
+    node.stop()
+
+
+@pytest.fixture(scope="session")
+def deployment(anvil: Anvil, tmp_path_factory: pytest.TempPathFactory) -> Deployment:
+    """The contracts, deployed by ape. Bonds unbond in 1,000 seconds."""
+    folder = tmp_path_factory.mktemp("deployments")
+    return deploy("local-tests", anvil.rpc_url, settings=DeploySettings(unbonding_period_s=1_000), folder=folder)
+
+
+@pytest.fixture
+def chain(anvil: Anvil, deployment: Deployment) -> Iterator[Chain]:
+    """The deployment as it was; what the test does is taken back."""
+    snapshot = anvil.snapshot()
+    yield Chain.connect(deployment)
+    anvil.revert(snapshot)
+
+
+@pytest.fixture
+def sender_of(anvil: Anvil, chain: Chain) -> SenderOf:
+    """The sender of a role's key, which holds coin for fees and tokens; the same role has the same key."""
+    deployer = Sender(chain, development_account())
+
+    @cache
+    def make(role: str) -> Sender:
+        account = Account.from_key(keccak(text=f"test key of the {role}"))
+        anvil.set_balance(Address(account.address), COIN_WEI)
+        deployer.send(chain.token.transfer(Address(account.address), TOKENS_WEI))
+        return Sender(chain, account)
+
+    return make
+
+
+@pytest.fixture
+def keystore_of(sender_of: SenderOf, tmp_path: Path) -> Callable[[str], Path]:
+    """The keystore of a role's key, under PASSWORD."""
+
+    def make(role: str) -> Path:
+        path = tmp_path / "keys" / f"{role}.json"
+        if not path.exists():
+            write_keystore(path, sender_of(role).account, PASSWORD, rounds=LOCAL_ROUNDS)
+        return path
+
+    return make
+
+
+@pytest.fixture
+def password_file(tmp_path: Path) -> Path:
+    """Opens the keystores of `keystore_of`."""
+    path = tmp_path / "password"
+    path.write_text(PASSWORD + "\n")
+    return path
