@@ -1,1 +1,1 @@
-"""The bonded worker: follows a task, rolls out, proves, trains, submits."""
+"""A bonded trainer: takes each open epoch's prompts, rolls out, proves, trains, uploads, commits, and goes on."""

@@ -1,0 +1,72 @@
+"""Trainers that cheat, for demonstrations and tests of verification.
+
+Each deviates from the honest trainer in exactly one place and does everything else as it should, down to proofs that
+are true of what it really ran. The honest trainer has no deviation: `build_worker(settings)`.
+"""
+
+import copy
+from collections.abc import Callable
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from offchain.policy.interface import Policy
+from offchain.protocol.errors import Stop
+from offchain.recipe.inner import PseudoGradient
+
+NOISE = 0.5  # of each tensor's own standard deviation
+
+
+class Deviation(Protocol):
+    """Where a trainer can depart from the protocol."""
+
+    name: str
+
+    def policy_for_rollout(self, policy: Policy) -> Policy:
+        """The policy that rolls out, in place of the one that the work declares."""
+        ...
+
+    def update(self, pseudo_gradient: PseudoGradient) -> PseudoGradient:
+        """The update that is submitted, in place of the one that training made."""
+        ...
+
+
+class OtherModel:
+    """Rolls out with another model of the same shape, and proves it honestly: what a cheaper model would look like."""
+
+    name = "other-model"
+
+    def policy_for_rollout(self, policy: Policy) -> Policy:
+        other = copy.deepcopy(policy)
+        generator = torch.Generator().manual_seed(0)
+        with torch.no_grad():
+            for parameter in other.trainable().values():
+                noise = torch.randn(parameter.shape, generator=generator)
+                parameter += NOISE * (parameter.std() if parameter.numel() > 1 else parameter.abs()) * noise
+        return other
+
+    def update(self, pseudo_gradient: PseudoGradient) -> PseudoGradient:
+        return pseudo_gradient
+
+
+class AlteredUpdate:
+    """Rolls out and trains honestly, then submits the update with its sign turned: the policy would unlearn."""
+
+    name = "altered-update"
+
+    def policy_for_rollout(self, policy: Policy) -> Policy:
+        return policy
+
+    def update(self, pseudo_gradient: PseudoGradient) -> PseudoGradient:
+        return {name: np.negative(tensor) for name, tensor in pseudo_gradient.items()}
+
+
+DEVIATIONS: dict[str, Callable[[], Deviation]] = {kind.name: kind for kind in (OtherModel, AlteredUpdate)}
+
+
+def make_deviation(name: str) -> Deviation:
+    """Raises Stop: there is no such deviation."""
+    if name not in DEVIATIONS:
+        raise Stop(f"no deviation {name!r}: choose {' or '.join(sorted(DEVIATIONS))}")
+    return DEVIATIONS[name]()

@@ -1,0 +1,79 @@
+"""Step 5: turn a folder into a bundle, upload it, commit to its root.
+
+The order is fixed: first the bytes are with a relay, then the journal says that the commitment may be on its way, and
+only then it is sent.
+"""
+
+import platform
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Protocol
+
+from eth_account.signers.local import LocalAccount
+
+from offchain.protocol.errors import Malformed
+from offchain.protocol.header import WorkHeader
+from offchain.protocol.manifest import BundleKind, BundleLimits, Manifest
+from offchain.protocol.spec import TaskSpec
+from offchain.protocol.types import Epoch, PolicyVersion, Root
+from offchain.shardcast.store import build_bundle, open_bundle
+from trainer.tasks import Assignment
+
+PACKAGES = ("assay-protocol", "numpy", "pyarrow", "torch", "transformers")
+
+
+@dataclass(frozen=True, slots=True)
+class Commitment:
+    """Where a work came to stand."""
+
+    epoch: Epoch
+    index: int
+    tx_hash: bytes
+    gas_used: int
+
+
+class Publisher(Protocol):
+    """The part of a transport engine that submitting needs; see offchain/shardcast/engine.py."""
+
+    def publish(self, directory: Path, manifest: Manifest, account: LocalAccount) -> None: ...
+
+
+class Committer(Protocol):
+    """Sends `commitWork`. Raises Reverted, Unavailable, Stop."""
+
+    def commit(self, manifest_root: Root, units: int, policy_version: PolicyVersion) -> Commitment: ...
+
+
+def finish_bundle(folder: Path, assignment: Assignment, spec_root: Root) -> Manifest:
+    """Write the manifest: the last step in making a work."""
+    header = WorkHeader(
+        task_id=assignment.task_id,
+        epoch=assignment.epoch,
+        trainer=assignment.trainer,
+        policy_version=assignment.policy_version,
+        policy_root=assignment.policy_root,
+        seed=assignment.seed,
+        spec_root=spec_root,
+        software=software_versions(),
+    )
+    return build_bundle(folder, BundleKind.WORK, header.fields())
+
+
+def reopen_bundle(folder: Path, spec: TaskSpec, root: Root | None) -> Manifest | None:
+    """The manifest of a work made before a restart; None when the folder does not hold all of it, unharmed."""
+    try:
+        return open_bundle(folder, BundleLimits(spec.limits.work_bytes), root)
+    except (Malformed, OSError):
+        return None
+
+
+def software_versions() -> dict[str, str]:
+    """What made the work, for people who look for the cause of a difference."""
+    versions = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return versions

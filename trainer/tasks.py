@@ -1,0 +1,99 @@
+"""Step 1: what to do now, out of what the chain says. Pure, but for reading the task's spec from its bundle."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from offchain.chain.ledger import EpochRecord, TaskLedger
+from offchain.protocol.encoding import trainer_seed
+from offchain.protocol.errors import Malformed, Rejected, Stop
+from offchain.protocol.manifest import BundleLimits
+from offchain.protocol.spec import TaskSpec, parse_spec
+from offchain.protocol.types import Address, Epoch, PolicyVersion, Root, Seed, TaskId, TaskParams
+
+SPEC_NAME = "spec.json"
+MAX_SPEC_BYTES = 65_536
+TASK_LIMITS = BundleLimits(bundle_bytes=2**20, files=16)
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """A work to make. `policy_*` is the newest policy when the work was taken up."""
+
+    task_id: TaskId
+    epoch: Epoch
+    trainer: Address
+    seed: Seed
+    policy_version: PolicyVersion
+    policy_root: Root
+
+
+@dataclass(frozen=True, slots=True)
+class Idle:
+    """Nothing to do for now, and why."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """Nothing to do any more, and why."""
+
+    why: str
+
+
+def next_step(ledger: TaskLedger, trainer: Address, units: int) -> Assignment | Idle | Finished:
+    """What the operator `trainer`, whose works have so many units, has to do."""
+    task, record = ledger.task, ledger.open_epoch
+    if record is None:
+        if task.is_closed:
+            return Finished("the task is closed")
+        if task.params.max_epochs and len(ledger.epochs) >= task.params.max_epochs:
+            return Finished(f"all {task.params.max_epochs} epochs of the task are sealed")
+        return Idle("no epoch is open: the task's budget is spent until somebody funds it")
+    if record.work_of(trainer) is not None:
+        return Idle("our work is committed: waiting for the next epoch")
+    if units_left(record, task.params) < units:
+        return Idle("the open epoch is full: waiting for the next")
+    policy = ledger.newest_policy()
+    return Assignment(
+        task_id=ledger.task_id,
+        epoch=record.epoch,
+        trainer=trainer,
+        seed=trainer_seed(ledger.previous_seed(record.epoch), ledger.task_id, record.epoch, trainer),
+        policy_version=policy.version,
+        policy_root=policy.policy_root,
+    )
+
+
+def units_left(record: EpochRecord, params: TaskParams) -> int:
+    """Capacity of an open epoch."""
+    return params.max_epoch_units - sum(committed.work.units for committed in record.works)
+
+
+def takes_work(ledger: TaskLedger, epoch: Epoch, units: int, now: int, margin_s: int) -> bool:
+    """Whether a work for `epoch` that is sent now will still be taken, with `margin_s` to spare.
+
+    `commitWork` names no epoch: one that comes after the seal would land in the next, for which it is worthless. An
+    epoch without works waits for its first beyond its window.
+    """
+    record = ledger.open_epoch
+    if record is None or record.epoch != epoch or units_left(record, ledger.task.params) < units:
+        return False
+    return not record.works or now + margin_s < record.commit_by
+
+
+def read_spec(directory: Path, params: TaskParams) -> TaskSpec:
+    """The spec in a verified task bundle. Raises Stop: nobody can work on this task, and why."""
+    path = directory / SPEC_NAME
+    try:
+        if not path.is_file() or path.stat().st_size > MAX_SPEC_BYTES:
+            raise Malformed(f"its bundle has no {SPEC_NAME} of at most {MAX_SPEC_BYTES} bytes")
+        spec = parse_spec(path.read_bytes(), MAX_SPEC_BYTES)
+    except Rejected as error:
+        raise Stop(f"nobody can work on this task: {error}; choose another one") from error
+    if spec.rollout.groups > params.max_work_units:
+        raise Stop(
+            f"nobody can work on this task: a work has {spec.rollout.groups} units and the contract takes at most "
+            f"{params.max_work_units}; choose another one"
+        )
+    return spec

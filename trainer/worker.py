@@ -1,0 +1,297 @@
+"""The trainer's loop: see what the chain asks for, make it, commit it, go on with the next epoch."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol
+
+from eth_account.signers.local import LocalAccount
+
+from offchain.chain.ledger import TaskLedger
+from offchain.environments import Environment
+from offchain.policy.interface import Policy
+from offchain.protocol.errors import Rejected, Reverted, Stop, Unavailable
+from offchain.protocol.manifest import BundleKind, Manifest
+from offchain.protocol.spec import EnvironmentSpec
+from offchain.protocol.types import Address, Epoch
+from trainer.deviations import Deviation
+from trainer.journal import Entry, Journal, Stage
+from trainer.status import Status
+from trainer.stopping import Interrupted, StopFlag
+from trainer.submit import Committer, Publisher, reopen_bundle
+from trainer.tasks import TASK_LIMITS, Assignment, Finished, Idle, next_step, read_spec, takes_work
+from trainer.workshop import Fetcher, Policies, Workshop
+
+MAX_BACKOFF_S = 30.0
+MAX_MARGIN_S = 30
+# What commitWork says when the epoch went on without us: no harm, the next one comes.
+EPOCH_GONE = frozenset({"EpochNotOpen", "CommitClosed", "EpochFull", "TaskIsClosed"})
+NOT_ENLISTED = frozenset({"NotEnlisted", "NotBonded"})
+
+
+class TaskChain(Committer, Protocol):
+    """One task on chain, for one trainer. Every method raises Unavailable, those that send also Reverted and Stop."""
+
+    @property
+    def trainer(self) -> Address:
+        """The operator that our key acts for."""
+        ...
+
+    def refresh(self) -> TaskLedger: ...
+    def now(self) -> int:
+        """Unix time of the newest block."""
+        ...
+
+    def active_bond_wei(self) -> int: ...
+    def enlist(self) -> None: ...
+
+
+class Transport(Fetcher, Publisher, Protocol):
+    """The parts of a transport engine that a trainer needs; see offchain/shardcast/engine.py."""
+
+
+class Worker:
+    """A bonded trainer of one task."""
+
+    def __init__(
+        self,
+        chain: TaskChain,
+        transport: Transport,
+        account: LocalAccount,
+        journal: Journal,
+        status: Status,
+        stop: StopFlag,
+        *,
+        load_policy: Callable[[Path], Policy],
+        make_environment: Callable[[EnvironmentSpec], Environment],
+        deviation: Deviation | None = None,
+        poll_s: float = 0.5,
+    ) -> None:
+        self._chain = chain
+        self._transport = transport
+        self._account = account
+        self._journal = journal
+        self._status = status
+        self._stop = stop
+        self._policies = Policies(transport, load_policy)
+        self._make_environment = make_environment
+        self._deviation = deviation
+        self._poll_s = poll_s
+        self._workshop: Workshop | None = None
+        self._said: str | None = None
+
+    def run(self) -> None:
+        """Work until the task is over or the stop flag is set. Raises Stop: the operator must act."""
+        failures = 0
+        self._status("trainer started", trainer=self._chain.trainer, key=self._account.address)
+        while not self._stop.is_set():
+            try:
+                step = self.run_once()
+                failures = 0
+            except Interrupted:
+                break
+            except Unavailable as error:
+                failures += 1
+                wait_s = min(self._poll_s * 2**failures, MAX_BACKOFF_S)
+                self._status("waiting for the network", why=str(error), retry_in_s=wait_s)
+                self._stop.wait(wait_s)
+                continue
+            if isinstance(step, Finished):
+                self._status("trainer finished", why=step.why)
+                return
+            self._stop.wait(self._poll_s)
+        self._status("trainer stopped")
+
+    def run_once(self) -> Assignment | Idle | Finished:
+        """One look at the chain and what follows from it, if need be a whole work.
+
+        Raises Unavailable: retry. Stop: the operator must act. Interrupted: the stop flag was set.
+        """
+        ledger = self._chain.refresh()
+        workshop = self._workshop = self._workshop or self._open_workshop(ledger)
+        step = next_step(ledger, self._chain.trainer, workshop.spec.rollout.groups)
+        if isinstance(step, Finished):
+            return step
+        if self._chain.trainer not in ledger.trainers:
+            if ledger.task.is_closed:
+                return Finished("the task is closed")
+            return self._enlist(ledger)
+        if isinstance(step, Assignment):
+            return self._work_on(step, ledger, workshop)
+        self._rest(step, ledger, workshop)
+        return step
+
+    # -- before any work
+
+    def _open_workshop(self, ledger: TaskLedger) -> Workshop:
+        task = ledger.task
+        try:
+            spec = read_spec(self._transport.fetch(task.spec_hash, BundleKind.TASK, TASK_LIMITS), task.params)
+            environment = self._make_environment(spec.environment)
+        except Rejected as error:
+            raise Stop(f"nobody can work on task {task.task_id}: {error}; choose another one") from error
+        self._status("task read", task=task.task_id, title=spec.title, environment=spec.environment.name)
+        return Workshop(spec, task.spec_hash, self._policies, environment, self._status, self._stop, self._deviation)
+
+    def _enlist(self, ledger: TaskLedger) -> Idle | Finished:
+        self._require_bond(ledger)
+        try:
+            self._chain.enlist()
+        except Reverted as error:
+            if error.error == "TaskIsClosed":
+                return Finished("the task is closed")
+            if error.error == "NotBonded":
+                raise Stop(f"the bond is too small for all tasks of {self._chain.trainer} together: {error}") from error
+            if error.error != "AlreadyEnlisted":
+                raise Stop(f"cannot enlist: {error}") from error
+        self._status("enlisted", trainer=self._chain.trainer)
+        return Idle("enlisted")
+
+    def _require_bond(self, ledger: TaskLedger) -> None:
+        """Raises Stop: the bond is smaller than the task asks for, be it from the start or after a slash."""
+        needed, bonded = ledger.task.params.trainer_bond, self._chain.active_bond_wei()
+        if bonded >= needed:
+            return
+        slashed = self._slashed_works(ledger)
+        because = f" after work {slashed[-1]} was judged fraud (see `assay explain {slashed[-1]}`)" if slashed else ""
+        raise Stop(
+            f"trainer {self._chain.trainer} has a bond of {bonded} wei{because}; task {ledger.task_id} needs "
+            f"{needed} wei: add to it with `assay stake bond`"
+        )
+
+    def _slashed_works(self, ledger: TaskLedger) -> list[str]:
+        return [
+            f"{ledger.task_id}/{record.epoch}/{index}"
+            for record in ledger.epochs.values()
+            for index, fraud in record.frauds.items()
+            if fraud.trainer == self._chain.trainer
+        ]
+
+    # -- a work
+
+    def _work_on(self, assignment: Assignment, ledger: TaskLedger, workshop: Workshop) -> Assignment | Idle:
+        entry = self._journal.read(assignment.epoch)
+        if not self._is_wanted(assignment.epoch, ledger, workshop):
+            if entry is None or not entry.is_over:
+                self._missed(entry or _new_entry(assignment), "the epoch is about to be sealed")
+            return Idle("the epoch is about to be sealed: waiting for the next")
+        self._said = None
+        if entry is not None and entry.is_over:
+            # The chain does not show what the journal says: a reorganisation took it back, or the window began anew.
+            self._status("taking a work up again", epoch=assignment.epoch, was=entry.stage)
+            entry = self._journal.write(replace(entry, stage=Stage.MADE if entry.manifest_root else Stage.MAKING))
+        if entry is not None and self._is_stale(entry, ledger):
+            self._status("policy grew too old, making the work anew", epoch=assignment.epoch, was=entry.policy_version)
+            entry = None
+        if entry is None:
+            self._journal.discard_work(assignment.epoch)
+            entry = self._journal.write(_new_entry(assignment))
+        pinned = replace(assignment, policy_version=entry.policy_version, policy_root=entry.policy_root)
+        entry, manifest = self._made(entry, pinned, workshop)
+        self._submit(entry, manifest, workshop)
+        return assignment
+
+    def _made(self, entry: Entry, assignment: Assignment, workshop: Workshop) -> tuple[Entry, Manifest]:
+        """The work as a bundle: that of an earlier process when it is whole."""
+        folder = self._journal.folder(entry.epoch)
+        manifest = None
+        if entry.manifest_root is not None:
+            manifest = reopen_bundle(folder, workshop.spec, entry.manifest_root)
+        if manifest is None:
+            self._status("work begun", epoch=entry.epoch, policy_version=entry.policy_version)
+            manifest = workshop.make(assignment, folder)
+            entry = self._journal.write(replace(entry, stage=Stage.MADE, manifest_root=manifest.root))
+        self._status("work made", epoch=entry.epoch, manifest_root=manifest.root.hex(), size_bytes=manifest.size_bytes)
+        return entry, manifest
+
+    def _submit(self, entry: Entry, manifest: Manifest, workshop: Workshop) -> None:
+        if not self._can_commit(entry, workshop):
+            return
+        self._transport.publish(self._journal.folder(entry.epoch), manifest, self._account)
+        self._status("work uploaded", epoch=entry.epoch, manifest_root=manifest.root.hex())
+        if not self._can_commit(entry, workshop):
+            return
+        entry = self._journal.write(replace(entry, stage=Stage.SENDING))
+        try:
+            commitment = self._chain.commit(manifest.root, workshop.spec.rollout.groups, entry.policy_version)
+        except Reverted as error:
+            self._handle_refusal(error, entry)
+            return
+        if commitment.epoch != entry.epoch:
+            self._journal.write(replace(entry, stage=Stage.MISSED))
+            self._status(
+                "work came too late and landed in the next epoch", epoch=entry.epoch, in_epoch=commitment.epoch
+            )
+            return
+        self._journal.write(replace(entry, stage=Stage.COMMITTED))
+        self._status(
+            "work committed",
+            work=f"{manifest.fields['task']}/{commitment.epoch}/{commitment.index}",
+            epoch=entry.epoch,
+            policy_version=entry.policy_version,
+            manifest_root=manifest.root.hex(),
+            tx_hash="0x" + commitment.tx_hash.hex(),
+            gas_used=commitment.gas_used,
+        )
+
+    def _can_commit(self, entry: Entry, workshop: Workshop) -> bool:
+        """Whether the chain still wants this work; takes note when it has it already, or goes on without it."""
+        ledger = self._chain.refresh()
+        record = ledger.epochs.get(entry.epoch)
+        if record is not None and record.work_of(self._chain.trainer) is not None:
+            self._journal.write(replace(entry, stage=Stage.COMMITTED))
+            return False
+        if not self._is_wanted(entry.epoch, ledger, workshop):
+            self._missed(entry, "the epoch was sealed, or is about to be")
+            return False
+        return not self._is_stale(entry, ledger)
+
+    def _is_wanted(self, epoch: Epoch, ledger: TaskLedger, workshop: Workshop) -> bool:
+        margin_s = min(MAX_MARGIN_S, ledger.task.params.commit_window // 20)
+        return takes_work(ledger, epoch, workshop.spec.rollout.groups, self._chain.now(), margin_s)
+
+    def _handle_refusal(self, error: Reverted, entry: Entry) -> None:
+        if error.error == "AlreadyCommitted":  # by an earlier process, and not in our ledger yet
+            self._journal.write(replace(entry, stage=Stage.COMMITTED))
+        elif error.error in EPOCH_GONE:
+            self._missed(entry, str(error))
+        elif error.error in NOT_ENLISTED:  # delisted: enlists again at the next look, as far as the bond allows
+            self._status("no longer enlisted", epoch=entry.epoch, why=str(error))
+            self._require_bond(self._chain.refresh())
+        else:
+            raise Stop(f"the contract refuses our work: {error}") from error
+
+    def _missed(self, entry: Entry, why: str) -> None:
+        self._journal.write(replace(entry, stage=Stage.MISSED))
+        self._status("epoch missed", epoch=entry.epoch, why=why)
+
+    def _is_stale(self, entry: Entry, ledger: TaskLedger) -> bool:
+        return ledger.newest_policy().version - entry.policy_version > ledger.task.params.max_staleness
+
+    # -- between works
+
+    def _rest(self, idle: Idle, ledger: TaskLedger, workshop: Workshop) -> None:
+        """Nothing to do: get the newest policy ahead of the next epoch, look after what is committed, tidy up."""
+        if idle.why != self._said:
+            self._said = idle.why
+            self._status("waiting", why=idle.why)
+            for entry in list(self._journal.entries()):
+                self._look_after(entry, ledger, workshop)
+        newest = ledger.newest_policy()
+        with suppress(Unavailable):  # needed only once the next epoch is open
+            self._policies.get(newest.policy_root, newest.version, workshop.spec)
+
+    def _look_after(self, entry: Entry, ledger: TaskLedger, workshop: Workshop) -> None:
+        record = ledger.epochs.get(entry.epoch)
+        if record is None or not self._journal.folder(entry.epoch).exists():
+            return
+        committed = record.work_of(self._chain.trainer)
+        if record.is_over or (record.is_sealed and committed is None):
+            self._journal.discard_work(entry.epoch)
+        elif committed is not None and not entry.is_over:
+            self._journal.write(replace(entry, stage=Stage.COMMITTED))
+
+
+def _new_entry(assignment: Assignment) -> Entry:
+    return Entry(assignment.epoch, Stage.MAKING, assignment.policy_version, assignment.policy_root)

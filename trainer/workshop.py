@@ -1,0 +1,148 @@
+"""Makes one work: rollouts, proofs, training, bundle; or goes on where an earlier process was stopped."""
+
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from offchain.environments.interface import Environment
+from offchain.policy.interface import Policy
+from offchain.protocol.errors import Malformed, MalformedUpdate, Stop
+from offchain.protocol.manifest import BundleKind, BundleLimits, Manifest
+from offchain.protocol.spec import TaskSpec
+from offchain.protocol.types import PolicyVersion, Root
+from offchain.recipe.inner import PseudoGradient
+from offchain.recipe.trace import StepTrace
+from offchain.rollouts.table import ROLLOUTS_NAME, RolloutLimits, read_rollouts, rollouts_bytes
+from offchain.rollouts.trajectory import Completion, Rollouts
+from offchain.shardcast.store import write_atomically
+from trainer import stopping
+from trainer.deviations import Deviation
+from trainer.inner import train
+from trainer.prover import prove
+from trainer.rollout import roll_out
+from trainer.status import Status
+from trainer.stopping import StopFlag
+from trainer.submit import finish_bundle
+from trainer.tasks import Assignment
+
+
+class Fetcher(Protocol):
+    """The part of a transport engine that gets bundles; see offchain/shardcast/engine.py."""
+
+    def fetch(self, root: Root, kind: BundleKind, limits: BundleLimits) -> Path: ...
+
+
+class Policies:
+    """Policies by root, fetched and verified; the last one stays loaded."""
+
+    def __init__(self, fetcher: Fetcher, load: Callable[[Path], Policy]) -> None:
+        self._fetcher = fetcher
+        self._load = load
+        self._held: tuple[Root, Policy] | None = None
+
+    def get(self, root: Root, version: PolicyVersion, spec: TaskSpec) -> Policy:
+        """Raises Unavailable: no relay has it now. Stop: what the chain names is no policy."""
+        if self._held is None or self._held[0] != root:
+            try:
+                self._held = (root, self._load(self.fetch(root, spec)))
+            except Malformed as error:
+                raise Stop(
+                    f"policy version {version} of this task is broken, nobody can train from it: {error}"
+                ) from error
+        return self._held[1]
+
+    def fetch(self, root: Root, spec: TaskSpec) -> Path:
+        """Its verified files. Raises Unavailable, Malformed."""
+        return self._fetcher.fetch(root, BundleKind.POLICY, BundleLimits(spec.limits.policy_bytes))
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """What it takes to make works of one task."""
+
+    spec: TaskSpec
+    spec_root: Root
+    policies: Policies
+    environment: Environment
+    status: Status
+    stop: StopFlag
+    deviation: Deviation | None = None
+
+    def make(self, assignment: Assignment, folder: Path) -> Manifest:
+        """The work of an assignment, as a whole bundle in `folder`.
+
+        The same assignment gives the same bytes on one machine. Rollouts of an interrupted attempt are used again,
+        anything after them is made anew. Raises Interrupted, Unavailable; Stop: the policy is broken.
+        """
+        policy = self.policies.get(assignment.policy_root, assignment.policy_version, self.spec)
+        folder.mkdir(parents=True, exist_ok=True)
+        _keep_only(folder, ROLLOUTS_NAME)
+        rollouts = self._found(folder) or self._rolled_out(policy, assignment, folder)
+        self.status(
+            "rolled out",
+            epoch=assignment.epoch,
+            completions=len(rollouts.completions),
+            tokens=rollouts.tokens,
+            mean_reward=round(rollouts.mean_reward, 4),
+        )
+        self._train(policy, rollouts, assignment, folder)
+        return finish_bundle(folder, assignment, self.spec_root)
+
+    def _found(self, folder: Path) -> Rollouts | None:
+        try:
+            return read_rollouts(folder / ROLLOUTS_NAME, RolloutLimits.of(self.spec))
+        except FileNotFoundError:
+            return None
+        except (Malformed, OSError):  # a damaged disk: make them again
+            (folder / ROLLOUTS_NAME).unlink(missing_ok=True)
+            return None
+
+    def _rolled_out(self, policy: Policy, assignment: Assignment, folder: Path) -> Rollouts:
+        source = policy if self.deviation is None else self.deviation.policy_for_rollout(policy)
+        rollouts = Rollouts(self.spec.rollout.group_size, tuple(self._completions(source, assignment)))
+        write_atomically(folder / ROLLOUTS_NAME, rollouts_bytes(rollouts))
+        return rollouts
+
+    def _completions(self, policy: Policy, assignment: Assignment) -> Iterator[Completion]:
+        started, done = time.monotonic(), 0
+        for batch in roll_out(policy, self.environment, self.spec, assignment.seed):
+            try:
+                yield from prove(batch, self.spec.toploc)
+            except ValueError as error:
+                raise Stop(f"policy version {assignment.policy_version} cannot be rolled out: {error}") from error
+            done += len(batch)
+            self.status(
+                "rolling out", epoch=assignment.epoch, completions=done, seconds=round(time.monotonic() - started, 2)
+            )
+            stopping.check(self.stop)
+
+    def _train(self, policy: Policy, rollouts: Rollouts, assignment: Assignment, folder: Path) -> None:
+        def report(step: int, trace: StepTrace) -> None:
+            self.status(
+                "inner step",
+                epoch=assignment.epoch,
+                step=step,
+                loss=round(trace.loss, 6),
+                gradient_norm=round(trace.gradient_norm, 6),
+            )
+            stopping.check(self.stop)
+
+        def submitted(update: PseudoGradient) -> PseudoGradient:
+            return update if self.deviation is None else self.deviation.update(update)
+
+        try:
+            train(policy, rollouts, self.spec, assignment.seed, folder, submit=submitted, on_step=report)
+        except MalformedUpdate as error:
+            raise Stop(f"policy version {assignment.policy_version} cannot be trained: {error}") from error
+
+
+def _keep_only(folder: Path, name: str) -> None:
+    """Delete what a former process left half made."""
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != name:
+            path.unlink()
