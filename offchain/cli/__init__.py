@@ -25,8 +25,12 @@ COMMANDS = {
 
 @click.group(cls=LazyGroup, lazy=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="assay-protocol", prog_name="assay")
-@click.option("--config", metavar="FILE", envvar="ASSAY_CONFIG", help="Settings file.  [default: assay.toml here, else "
-              "~/.assay/config.toml]")  # fmt: skip
+@click.option(
+    "--config",
+    metavar="FILE",
+    envvar="ASSAY_CONFIG",
+    help="Settings file.  [default: assay.toml here, else ~/.assay/config.toml]",
+)
 def main(config: str | None) -> None:
     """Assay: an incentive protocol for training models on computers that nobody trusts.
 

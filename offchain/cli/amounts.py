@@ -20,7 +20,7 @@ class Money:
 
     def show(self, wei: int) -> str:
         """Exact, e.g. `10.5 ASSAY`."""
-        return f"{plain(wei, self.decimals)} {self.symbol}"
+        return f"{plain(wei, self.decimals)} {self.symbol}".rstrip()
 
 
 def plain(wei: int, decimals: int) -> str:

@@ -8,7 +8,7 @@ from click.core import ParameterSource
 from offchain.cli.invocation import Invocation
 from offchain.cli.options import all_settings, command, pass_invocation
 from offchain.cli.output import table
-from offchain.cli.settings import SETTINGS, settings_file
+from offchain.cli.settings import SETTINGS, Setting, SettingsFile, settings_file
 
 
 @command("config", example="ASSAY_NETWORK=sepolia assay config")
@@ -22,16 +22,10 @@ def config(ctx: click.Context, invocation: Invocation) -> None:
     ~/.assay/config.toml, or the one given with --config), which outranks the default.
     """
     file = settings_file(ctx)
-    named = {
-        ParameterSource.COMMANDLINE: lambda name: SETTINGS[name].flag,
-        ParameterSource.ENVIRONMENT: lambda name: SETTINGS[name].env,
-        ParameterSource.DEFAULT_MAP: lambda _: str(file.path),
-    }
     shown: dict[str, dict[str, Any]] = {}
-    for name in SETTINGS:
-        source = ctx.get_parameter_source(name)
-        where = named[source](name) if source in named else "default"
-        shown[name] = {"value": getattr(invocation, name), "source": where, "env": SETTINGS[name].env}
+    for name, setting in SETTINGS.items():
+        where = _where(ctx.get_parameter_source(name), setting, file)
+        shown[name] = {"value": getattr(invocation, name), "source": where, "env": setting.env}
     services = {f"{service}.{name}": value for service, values in file.tables.items() for name, value in values.items()}
     rows = [(name, _text(entry["value"]), entry["source"]) for name, entry in shown.items()]
     rows += [(name, _text(value), str(file.path)) for name, value in services.items()]
@@ -39,6 +33,14 @@ def config(ctx: click.Context, invocation: Invocation) -> None:
         {"file": file.path, "settings": shown, "services": services},
         [*table(rows, ("setting", "value", "from")), "", f"settings file: {file.path or 'none'}"],
     )
+
+
+def _where(source: ParameterSource | None, setting: Setting, file: SettingsFile) -> str:
+    if source is ParameterSource.COMMANDLINE:
+        return setting.flag
+    if source is ParameterSource.ENVIRONMENT:
+        return setting.env
+    return str(file.path) if source is ParameterSource.DEFAULT_MAP else "default"
 
 
 def _text(value: Any) -> str:

@@ -19,7 +19,7 @@ class Failure(click.ClickException):
 
     def __init__(self, message: str, exit_code: int) -> None:
         super().__init__(" ".join(message.splitlines()) if "\n  " not in message else message)
-        self.exit_code = exit_code
+        self.exit_code = exit_code  # pyright: ignore[reportAttributeAccessIssue] - click reads it from the instance
 
     def show(self, file: Any = None) -> None:
         click.echo(f"assay: {self.message}", file=file or sys.stderr)

@@ -8,6 +8,8 @@ from offchain.cli.amounts import plain
 from offchain.protocol.errors import Stop
 
 if TYPE_CHECKING:
+    from eth_account.signers.local import LocalAccount
+
     from offchain.chain.connection import Chain
     from offchain.chain.contracts import Call
     from offchain.chain.sender import Receipt, Sender
@@ -53,11 +55,13 @@ class Outcome:
         return [head, *(f"  {each.line()}" for each in self.done)]
 
 
-def transact(invocation: "Invocation", chain: "Chain", calls: Sequence["Call"]) -> Outcome:
+def transact(
+    invocation: "Invocation", chain: "Chain", calls: Sequence["Call"], account: "LocalAccount | None" = None
+) -> Outcome:
     """Send `calls` in order from the chosen key. Raises Reverted, Unavailable, Stop (no key, it cannot pay)."""
     from offchain.chain.sender import Sender
 
-    sender = Sender(chain, invocation.account())
+    sender = Sender(chain, account or invocation.account())
     if invocation.is_dry_run:
         return Outcome(tuple(_simulate(chain, sender, calls)), None)
     done: list[Done] = []

@@ -36,3 +36,10 @@ def work_payout(units: int, unit_price_wei: int, score: int) -> int:
 def epoch_cost(params: TaskParams) -> int:
     """The most that one epoch can cost: every unit at full score, and the verifiers' fee."""
     return params.max_epoch_units * params.unit_price + params.verifier_fee
+
+
+def verifier_fee(fee_wei: int, weight: int, enlisted_weight: int, differences: int, works: int) -> int:
+    """A verifier's fee for one epoch: its share by stake, less by the works on which it differed from the outcome."""
+    if not enlisted_weight or not works:
+        return 0
+    return fee_wei * weight // enlisted_weight * (works - differences) // works

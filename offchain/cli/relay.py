@@ -1,0 +1,121 @@
+"""`assay relay`: keep policies and works for others. A relay is trusted for availability only, never for content."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from offchain.cli.invocation import Invocation
+from offchain.cli.options import chain_options, group, pass_invocation
+from offchain.cli.settings import service_values, settings_file
+from offchain.protocol.errors import Reverted, Stop
+
+if TYPE_CHECKING:
+    from offchain.chain.connection import Chain
+    from offchain.protocol.types import Address, Epoch, Root, TaskId
+    from offchain.shardcast.relay import RelaySettings
+
+PREFIX = "ASSAY_RELAY_"
+
+
+@group("relay")
+def relay() -> None:
+    """Run a relay that keeps policies and works."""
+
+
+@relay.action("run", example="assay relay run --port 8700 --store /srv/assay")
+@click.option("--port", type=click.IntRange(0, 65_535), metavar="PORT", help="Port to listen on.  [default: 8700]")
+@click.option("--host", metavar="HOST", help="Address to listen on.  [default: 127.0.0.1]")
+@click.option(
+    "--store",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Folder for what is kept.  [default: ~/.assay/relay]",
+)
+@chain_options
+@pass_invocation
+@click.pass_context
+def run(ctx: click.Context, invocation: Invocation, port: int | None, host: str | None, store: Path | None) -> None:
+    """Run a relay until Ctrl-C.
+
+    Bonded operators, their worker keys and initiators may upload, each within a quota; anybody may read. Limits are set
+    by ASSAY_RELAY_* or the table [relay] of the settings file. With --json, logs are JSON lines.
+    """
+    from offchain.chain.keys import recover_policy_signer
+    from offchain.cli.logs import start_logging
+    from offchain.shardcast.authority import ChainAuthoriser, ChainSignatureChecker
+    from offchain.shardcast.relay import serve
+
+    start_logging(invocation.is_json)
+    chain = invocation.chain()
+    settings = _settings(ctx, chain, {"port": port, "host": host, "directory": store})
+    reader = ContractReader(chain)
+
+    def recover(task_id: "TaskId", epoch: "Epoch", root: "Root", signature: bytes) -> "Address":
+        at = chain.deployment
+        return recover_policy_signer(signature, at.chain_id, at.attestations, task_id, epoch, root)
+
+    serve(settings, ChainAuthoriser(reader), ChainSignatureChecker(reader, recover))
+
+
+def _settings(ctx: click.Context, chain: "Chain", flags: dict[str, object]) -> "RelaySettings":
+    """Raises Stop: an impossible setting."""
+    from pydantic import ValidationError
+
+    from offchain.shardcast.relay import RelaySettings
+
+    table = {"directory": Path("~/.assay/relay").expanduser(), **settings_file(ctx).tables.get("relay", {})}
+    values = service_values(table, PREFIX, {**flags, "chain_id": chain.deployment.chain_id})
+    try:
+        return RelaySettings(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise Stop(
+            f"relay setting {name}: {first['msg']} (an option, {PREFIX}{name.upper()}, or [relay] in the settings file)"
+        ) from error
+
+
+class ContractReader:
+    """The relay's narrow view of the contracts. Answers are remembered by its authoriser, not here."""
+
+    def __init__(self, chain: "Chain") -> None:
+        self._chain = chain
+        self._initiators: set[Address] = set()
+        self._tasks_seen = 0
+
+    def operator_of(self, key: "Address") -> "Address":
+        return self._chain.staking.operator_of(key)
+
+    def bond_of(self, operator: "Address") -> int:
+        from offchain.protocol.types import Role
+
+        return max(self._chain.staking.active_bond(role, operator).amount_wei for role in Role)
+
+    def is_initiator(self, address: "Address") -> bool:
+        """Task ids count from 1 and their initiators never change, so each is asked for once."""
+        from offchain.protocol.types import TaskId
+
+        registry = self._chain.registry
+        count = registry.task_count()
+        if count < self._tasks_seen:  # the chain was taken back
+            self._tasks_seen = 0
+            self._initiators.clear()
+        for number in range(self._tasks_seen + 1, count + 1):
+            self._initiators.add(registry.state_of(TaskId(number)).initiator)
+            self._tasks_seen = number
+        return address in self._initiators
+
+    def is_enlisted(self, task_id: "TaskId", operator: "Address") -> bool:
+        """Enlisted now, or bonded as a verifier and present in the newest epochs: it may have left since their seal."""
+        from offchain.protocol.types import Epoch
+
+        attestations = self._chain.attestations
+        try:
+            if attestations.is_enlisted(task_id, operator):
+                return True
+            newest = self._chain.registry.state_of(task_id).open_epoch
+            recent = range(max(0, newest - 3), newest)
+            return any(attestations.attestation_of(task_id, Epoch(e), operator).weight > 0 for e in recent)
+        except Reverted:
+            return False  # no such task

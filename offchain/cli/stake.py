@@ -1,0 +1,188 @@
+"""`assay stake`: bonds of trainers and verifiers, and the hot key that works for a cold one."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from offchain.cli.amounts import parse_amount
+from offchain.cli.invocation import Invocation, find_keystore, money_of
+from offchain.cli.options import address_option, chain_options, group, key_options, pass_invocation, transaction_options
+from offchain.cli.output import duration, fields, moment
+from offchain.cli.transact import approval, transact
+from offchain.protocol.errors import Reverted, Stop
+
+if TYPE_CHECKING:
+    from offchain.protocol.types import Role
+
+role_option = click.option(
+    "--role", type=click.Choice(["trainer", "verifier"]), required=True, help="What the bond is for."
+)
+
+
+@group("stake")
+def stake() -> None:
+    """Bond as a trainer or verifier, and take bonds back.
+
+    A bond is what you lose when you cheat. The operator's key that holds it can stay cold: it names a worker key that
+    submits work and attests, and can move no money.
+    """
+
+
+@stake.action("bond", example="assay stake bond --role trainer 100 --keystore worker")
+@role_option
+@click.argument("amount")
+@transaction_options
+@pass_invocation
+def bond(invocation: Invocation, role: str, amount: str) -> None:
+    """Bond AMOUNT tokens. It counts from the next block on."""
+    chain = invocation.chain()
+    money, operator = money_of(chain), invocation.address_of(None)
+    wei = parse_amount(amount, money.decimals)
+    calls = approval(chain, operator, chain.staking.address, wei)
+    outcome = transact(invocation, chain, [*calls, chain.staking.bond(_role(role), wei)])
+    result = {"operator": operator, "role": role, "amount_wei": wei}
+    invocation.emit(outcome.json(**result), outcome.lines(f"bonded {money.show(wei)} as {role}, operator {operator}"))
+
+
+@stake.action("unbond", example="assay stake unbond --role trainer 100 --keystore worker")
+@role_option
+@click.argument("amount")
+@transaction_options
+@pass_invocation
+def unbond(invocation: Invocation, role: str, amount: str) -> None:
+    """Ask for AMOUNT tokens (or "all") of a bond back. They stay slashable until withdrawn.
+
+    Not possible while enlisted for a task: stop the worker with Ctrl-C and delist first.
+    """
+    chain = invocation.chain()
+    money, operator = money_of(chain), invocation.address_of(None)
+    held = chain.staking.bond_of(operator, _role(role))
+    wei = held.bonded_wei if amount == "all" else parse_amount(amount, money.decimals)
+    try:
+        outcome = transact(invocation, chain, [chain.staking.request_unbond(_role(role), wei)])
+    except Reverted as error:
+        if error.error == "StillEnlisted":
+            raise Stop(
+                f"{operator} is enlisted for a task: leave it with `assay stake leave --task ID --role {role}`"
+            ) from error
+        raise
+    period = duration(chain.staking.unbonding_period_s())
+    done = f"unbonding {money.show(wei)}; after {period}, `assay stake withdraw --role {role}` pays it out"
+    invocation.emit(outcome.json(operator=operator, role=role, amount_wei=wei), outcome.lines(done))
+
+
+@stake.action("leave", example="assay stake leave --task 1 --role trainer --keystore worker")
+@role_option
+@click.option("--task", "task_id", metavar="ID", type=click.IntRange(min=1), required=True, help="Task to leave.")
+@transaction_options
+@pass_invocation
+def leave(invocation: Invocation, role: str, task_id: int) -> None:
+    """End an enlistment, so that nobody waits for you and the bond can be taken back."""
+    from offchain.cli.task import require_task
+    from offchain.protocol.types import TaskId
+
+    chain = invocation.chain()
+    require_task(chain, task_id)
+    number, operator = TaskId(task_id), chain.staking.operator_of(invocation.address_of(None))
+    leaving = chain.registry.delist(number, operator) if role == "trainer" else chain.attestations.delist(number)
+    outcome = transact(invocation, chain, [leaving])
+    result = {"task_id": task_id, "operator": operator, "role": role}
+    invocation.emit(outcome.json(**result), outcome.lines(f"{operator} left task {task_id} as {role}"))
+
+
+@stake.action("withdraw", example="assay stake withdraw --role trainer --keystore worker")
+@role_option
+@transaction_options
+@pass_invocation
+def withdraw(invocation: Invocation, role: str) -> None:
+    """Pay out what has finished unbonding."""
+    from offchain.chain.events import Withdrawn
+
+    chain = invocation.chain()
+    operator, money = invocation.address_of(None), money_of(chain)
+    try:
+        outcome = transact(invocation, chain, [chain.staking.withdraw(_role(role))])
+    except Reverted as error:
+        if error.error == "StillUnbonding":
+            when = moment(int(str(error.arguments["withdrawableAt"])))
+            raise Stop(f"the bond of {operator} is still unbonding: withdraw after {when}") from error
+        if error.error == "NothingToWithdraw":
+            raise Stop(f"nothing of {operator} is unbonding: ask for it with `assay stake unbond` first") from error
+        raise
+    wei = None if outcome.last is None else outcome.last.event(Withdrawn).amount
+    result = {"operator": operator, "role": role, "amount_wei": wei}
+    invocation.emit(outcome.json(**result), outcome.lines(f"withdrew {money.show(wei or 0)} to {operator}"))
+
+
+@stake.action("show", example="assay stake show --keystore worker")
+@address_option
+@chain_options
+@key_options
+@pass_invocation
+def show(invocation: Invocation, address: str | None) -> None:
+    """Show what an operator has bonded and unbonding, and its worker key."""
+    from offchain.protocol.types import Role
+
+    key = invocation.address_of(address)
+    chain = invocation.chain()
+    money, operator = money_of(chain), chain.staking.operator_of(key)
+    worker = chain.staking.worker_of(operator)
+    bonds = {role.name.lower(): chain.staking.bond_of(operator, role) for role in Role}
+    pairs: list[tuple[str, str]] = [("operator", operator), ("worker key", worker or "none: the operator's own key")]
+    for name, held in bonds.items():
+        active = chain.staking.active_bond(Role[name.upper()], operator).amount_wei
+        pairs.append((name, f"{money.show(held.bonded_wei)} bonded, {money.show(active)} of it counts now"))
+        if held.unbonding_wei:
+            pairs.append(("", f"{money.show(held.unbonding_wei)} unbonding until {moment(held.withdrawable_at)}"))
+        if held.enlistments:
+            pairs.append(("", f"enlisted for {held.enlistments} task(s)"))
+    data: dict[str, Any] = {"operator": operator, "worker": worker, **bonds}
+    invocation.emit(data, fields(pairs))
+
+
+@stake.action("worker-key", example="assay stake worker-key hot --keystore cold")
+@click.argument("worker", metavar="NAME|FILE|none")
+@click.option(
+    "--worker-password-file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Password of the worker key's keystore.  [default: as --password-file]",
+)
+@transaction_options
+@pass_invocation
+def worker_key(invocation: Invocation, worker: str, worker_password_file: Path | None) -> None:
+    """Let the key in keystore NAME work for the operator's key ("none": take that back).
+
+    The worker key signs its consent, so both passwords are asked for. It can submit work and attest, and moves nothing.
+    """
+    chain = invocation.chain()
+    operator = invocation.address_of(None)
+    if worker == "none":
+        call, hot = chain.staking.remove_worker_key(), None
+    else:
+        from offchain.chain.keys import load_account, read_password, sign_worker_key
+
+        path = find_keystore(worker, invocation.keys_folder)
+        if not path.is_file():
+            raise Stop(f"no key {worker!r} ({path}): make one with `assay keys new`, or name another")
+        password = read_password(worker_password_file or invocation.password_path, f"Password of {path.stem}: ")
+        account = load_account(path, password)
+        hot = account.address
+        consent = sign_worker_key(account, chain.deployment.chain_id, chain.staking.address, operator)
+        call = chain.staking.set_worker_key(chain_address(hot), consent)
+    outcome = transact(invocation, chain, [call])
+    done = f"{operator} has no worker key any more" if hot is None else f"{hot} works for {operator} from now on"
+    invocation.emit(outcome.json(operator=operator, worker=hot), outcome.lines(done))
+
+
+def chain_address(address: str) -> Any:
+    from offchain.protocol.types import Address
+
+    return Address(address)
+
+
+def _role(name: str) -> "Role":
+    from offchain.protocol.types import Role
+
+    return Role[name.upper()]

@@ -1,0 +1,324 @@
+"""`assay task`: what an initiator does."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from offchain.cli.amounts import Money, parse_amount, plain
+from offchain.cli.invocation import Invocation, money_of
+from offchain.cli.options import (
+    chain_options,
+    existing_file,
+    group,
+    pass_invocation,
+    relay_options,
+    state_option,
+    transaction_options,
+)
+from offchain.cli.output import duration, fields, table
+from offchain.cli.transact import approval, transact
+from offchain.protocol.errors import ProtocolError, Reverted, Stop, Unavailable
+
+if TYPE_CHECKING:
+    from offchain.chain.connection import Chain
+    from offchain.chain.contracts import TaskState
+    from offchain.cli.opening import Bundles
+    from offchain.protocol.types import TaskParams
+
+TaskNumber = click.IntRange(min=1)
+
+
+@group("task")
+def task() -> None:
+    """Open, list, show, fund, close and refund tasks."""
+
+
+@task.action("open", example="assay task open examples/sorting.toml --keystore initiator")
+@click.argument("spec_file", metavar="SPEC.TOML", type=existing_file)
+@transaction_options
+@relay_options
+@state_option
+@pass_invocation
+def open_task(invocation: Invocation, spec_file: Path) -> None:
+    """Open the task that SPEC.TOML describes, and escrow its budget.
+
+    Builds policy version 0, sends the transaction (and the approval it needs), then uploads spec and policy to the
+    relays. When the upload fails, `assay task upload ID` finishes it.
+    """
+    from offchain.chain.events import TaskOpened
+    from offchain.cli.opening import build_bundles, explain_refusal, opening_call, upload
+    from offchain.cli.taskfile import read_task_file
+
+    task_file = read_task_file(spec_file)
+    chain = invocation.chain()
+    money = money_of(chain)
+    params, budget = task_file.params(money.decimals), task_file.budget_wei(money.decimals)
+    refuse_hopeless(invocation, chain, params, budget, money)
+    bundles = build_bundles(task_file, bundles_folder(invocation))
+    calls = approval(chain, invocation.address_of(None), chain.registry.address, budget)
+    account = invocation.account()
+    try:
+        outcome = transact(invocation, chain, [*calls, opening_call(chain, bundles, params, budget)], account)
+    except Reverted as error:
+        raise explain_refusal(error, params, money.symbol, money.decimals) from error
+    result = _described(bundles, budget)
+    if outcome.last is None:
+        invocation.emit(outcome.json(task_id=None, **result), outcome.lines(""))
+        return
+    task_id = outcome.last.event(TaskOpened).task_id
+    try:
+        with invocation.relay_client() as client:
+            upload(client, bundles, account)
+    except ProtocolError as error:
+        kind = Unavailable if isinstance(error, Unavailable) else Stop
+        raise kind(
+            f"task {task_id} is open, but its files are not on the relays yet ({error}): "
+            f"run `assay task upload {task_id}`"
+        ) from error
+    lines = [f"opened task {task_id}: {task_file.spec.title}", f"  budget {money.show(budget)} in escrow"]
+    lines += [f"  spec {bundles.task.root.hex()}, policy version 0 {bundles.policy.root.hex()}, both on the relays"]
+    invocation.emit(outcome.json(task_id=task_id, **result), [*lines, *outcome.lines("")[1:]])
+
+
+@task.action("upload", example="assay task upload 1 --keystore initiator")
+@click.argument("task_id", metavar="ID", type=TaskNumber)
+@transaction_options
+@relay_options
+@state_option
+@pass_invocation
+def upload_task(invocation: Invocation, task_id: int) -> None:
+    """Put a task's spec and policy version 0 on the relays (again). Costs nothing when they are there."""
+    from offchain.cli.following import task_ledger
+    from offchain.cli.opening import find_bundles, upload
+
+    chain = invocation.chain()
+    require_task(chain, task_id)
+    record = task_ledger(invocation, chain, task_id).task
+    bundles = find_bundles(bundles_folder(invocation), [record.spec_hash, record.policy_root])
+    if not invocation.is_dry_run:
+        with invocation.relay_client() as client:
+            upload(client, bundles, invocation.account())
+    done = "would upload" if invocation.is_dry_run else "uploaded"
+    invocation.emit(
+        {"dry_run": invocation.is_dry_run, "task_id": task_id, "folder": bundles.folder},
+        [f"{done} spec and policy of task {task_id} from {bundles.folder}"],
+    )
+
+
+@task.action("list", example="assay task list")
+@chain_options
+@pass_invocation
+def list_tasks(invocation: Invocation) -> None:
+    """List all tasks of the network with their state and budget."""
+    chain = invocation.chain()
+    money = money_of(chain)
+    found = [_summary(chain, number) for number in range(1, chain.registry.task_count() + 1)]
+    rows = [
+        (
+            str(each["task_id"]),
+            each["status"],
+            str(each["open_epoch"]),
+            str(each["policy_version"]),
+            str(each["enlisted_trainers"]),
+            money.show(each["unit_price_wei"]),
+            money.show(each["budget_wei"]),
+        )
+        for each in found
+    ]
+    head = ("id", "status", "epoch", "policy", "trainers", "pays per unit", "budget left")
+    nothing = ["no tasks yet: open one with `assay task open SPEC.TOML`"]
+    invocation.emit({"tasks": found}, table(rows, head, frozenset({0, 2, 3, 4, 5, 6})) if rows else nothing)
+
+
+@task.action("show", example="assay task show 1")
+@click.argument("task_id", metavar="ID", type=TaskNumber)
+@chain_options
+@relay_options
+@state_option
+@pass_invocation
+def show_task(invocation: Invocation, task_id: int) -> None:
+    """Show a task: what it asks, its terms, its epochs and their works."""
+    from offchain.cli.following import epoch_json, fetch_spec, phase_of, task_ledger
+
+    chain = invocation.chain()
+    require_task(chain, task_id)
+    money, summary = money_of(chain), _summary(chain, task_id)
+    ledger = task_ledger(invocation, chain, task_id)
+    spec, why = fetch_spec(invocation, ledger)
+    asked = [("asks for", spec.title), ("environment", spec.environment.name)] if spec else [("asks for", f"? ({why})")]
+    epochs = [
+        (str(record.epoch), phase_of(record), str(len(record.works)), _scores(record.scores))
+        for record in ledger.epochs.values()
+    ]
+    lines = fields(
+        [
+            *asked,
+            ("initiator", summary["initiator"]),
+            ("status", summary["status"]),
+            ("budget left", f"{money.show(summary['budget_wei'])}, reserved {money.show(summary['reserved_wei'])}"),
+            ("policy", f"version {summary['policy_version']}, {ledger.newest_policy().policy_root.hex()}"),
+            ("trainers", ", ".join(sorted(ledger.trainers)) or "none yet"),
+            ("verifiers", ", ".join(sorted(ledger.verifiers)) or "none yet"),
+            *_terms(ledger.task.params, money),
+        ]
+    )
+    document = {
+        **summary,
+        "spec": spec.model_dump(mode="json") if spec else None,
+        "spec_root": ledger.task.spec_hash,
+        "params": ledger.task.params,
+        "trainers": sorted(ledger.trainers),
+        "verifiers": sorted(ledger.verifiers),
+        "epochs": [epoch_json(record) for record in ledger.epochs.values()],
+    }
+    invocation.emit(document, [*lines, "", *table(epochs, ("epoch", "phase", "works", "scores"), frozenset({0, 2}))])
+
+
+@task.action("fund", example="assay task fund 1 50 --keystore initiator")
+@click.argument("task_id", metavar="ID", type=TaskNumber)
+@click.argument("amount")
+@transaction_options
+@pass_invocation
+def fund_task(invocation: Invocation, task_id: int, amount: str) -> None:
+    """Add AMOUNT tokens to a task's budget. Anybody may."""
+    from offchain.protocol.types import TaskId
+
+    chain = invocation.chain()
+    require_task(chain, task_id)
+    money = money_of(chain)
+    wei = parse_amount(amount, money.decimals)
+    calls = approval(chain, invocation.address_of(None), chain.registry.address, wei)
+    outcome = transact(invocation, chain, [*calls, chain.registry.fund_task(TaskId(task_id), wei)])
+    result = {"task_id": task_id, "amount_wei": wei}
+    invocation.emit(outcome.json(**result), outcome.lines(f"added {money.show(wei)} to the budget of task {task_id}"))
+
+
+@task.action("close", example="assay task close 1 --keystore initiator")
+@click.argument("task_id", metavar="ID", type=TaskNumber)
+@transaction_options
+@pass_invocation
+def close_task(invocation: Invocation, task_id: int) -> None:
+    """End a task: no further epoch opens; works already committed are still judged and paid."""
+    from offchain.protocol.types import TaskId
+
+    chain = invocation.chain()
+    require_task(chain, task_id)
+    outcome = transact(invocation, chain, [chain.registry.close_task(TaskId(task_id))])
+    done = f"closed task {task_id}; `assay task refund {task_id}` returns what is left once its last epoch is final"
+    invocation.emit(outcome.json(task_id=task_id), outcome.lines(done))
+
+
+@task.action("refund", example="assay task refund 1 --keystore initiator")
+@click.argument("task_id", metavar="ID", type=TaskNumber)
+@transaction_options
+@pass_invocation
+def refund_task(invocation: Invocation, task_id: int) -> None:
+    """Return what a closed task no longer needs to its initiator."""
+    from offchain.chain.events import TaskRefunded
+    from offchain.protocol.types import TaskId
+
+    chain = invocation.chain()
+    require_task(chain, task_id)
+    outcome = transact(invocation, chain, [chain.registry.refund_task(TaskId(task_id))])
+    wei = None if outcome.last is None else outcome.last.event(TaskRefunded).amount
+    done = f"refunded {money_of(chain).show(wei or 0)} of task {task_id}"
+    invocation.emit(outcome.json(task_id=task_id, amount_wei=wei), outcome.lines(done))
+
+
+# ------------------------------------------------------------------------------------------------ shared, small
+
+
+def require_task(chain: "Chain", task_id: int) -> "TaskState":
+    """Raises Stop: the network has no such task."""
+    from offchain.protocol.types import TaskId
+
+    count = chain.registry.task_count()
+    if not 1 <= task_id <= count:
+        there = "there is none yet" if count == 0 else f"there is task 1 to {count}" if count > 1 else "there is task 1"
+        raise Stop(f"no task {task_id} on network {chain.deployment.network!r}: {there}; see `assay task list`")
+    return chain.registry.state_of(TaskId(task_id))
+
+
+def bundles_folder(invocation: Invocation) -> Path:
+    """Where `open` leaves a task's bundles, and `upload` looks for them."""
+    return invocation.state_folder("tasks")
+
+
+def refuse_hopeless(
+    invocation: Invocation, chain: "Chain", params: "TaskParams", budget_wei: int, money: Money
+) -> None:
+    """What would fail is found before a policy is built: terms, relays (which must be there to take it).
+
+    Raises Stop, Unavailable.
+    """
+    from offchain.cli.economics import objection
+    from offchain.protocol.types import Root
+
+    if problem := objection(params, budget_wei, money):
+        raise Stop(problem)
+    windows = sum(getattr(params, f"{name}_window") for name in ("commit", "attest", "reveal", "challenge", "appeal"))
+    if windows >= (period := chain.staking.unbonding_period_s()):
+        raise Stop(
+            f"the windows sum to {duration(windows)}, but bonds can be withdrawn after {duration(period)} on this "
+            "network: shorten terms.*_window to less than that together"
+        )
+    if not invocation.is_dry_run:
+        with invocation.relay_client() as client:
+            client.has(Root(bytes(32)))  # Unavailable when no relay answers
+
+
+def _described(bundles: "Bundles", budget_wei: int) -> dict[str, Any]:
+    return {
+        "budget_wei": budget_wei,
+        "spec_root": bundles.task.root,
+        "policy_root": bundles.policy.root,
+        "policy_bytes": bundles.policy.size_bytes,
+    }
+
+
+def _summary(chain: "Chain", task_id: int) -> dict[str, Any]:
+    from offchain.protocol.types import TaskId
+
+    number = TaskId(task_id)
+    state, params = chain.registry.state_of(number), chain.registry.params_of(number)
+    policy = chain.attestations.policy_of(number)
+    status = "closed" if state.is_closed else "open" if state.is_open else "waiting for funds"
+    return {
+        "task_id": task_id,
+        "initiator": state.initiator,
+        "status": status,
+        "open_epoch": state.open_epoch,
+        "policy_version": policy.version,
+        "enlisted_trainers": state.enlisted_trainers,
+        "unit_price_wei": params.unit_price,
+        "budget_wei": state.budget_wei,
+        "reserved_wei": state.reserved_wei,
+    }
+
+
+def _terms(params: "TaskParams", money: Money) -> list[tuple[str, str]]:
+    epochs = str(params.max_epochs) if params.max_epochs else "until it is closed"
+    works = f"{params.max_work_units} units a work, {params.max_epoch_units} an epoch"
+    windows = ", ".join(
+        f"{name} {duration(getattr(params, f'{name}_window'))}"
+        for name in ("commit", "attest", "reveal", "challenge", "appeal")
+    )
+    return [
+        ("pays", f"{money.show(params.unit_price)} per unit; {works}; epochs: {epochs}"),
+        ("bonds", f"trainer {money.show(params.trainer_bond)}, verifier {money.show(params.verifier_bond)}"),
+        ("slashes", f"fraud {money.show(params.fraud_slash)}, absence {money.show(params.absence_slash)}"),
+        ("verifiers get", f"{money.show(params.verifier_fee)} per epoch together"),
+        (
+            "checks",
+            f"{plain(params.sampling_bps, 4)} of works replayed, quorum {plain(params.quorum_bps, 4)}, "
+            f"policies up to {params.max_staleness} versions old",
+        ),
+        ("windows", windows),
+    ]
+
+
+def _scores(scores: bytes | None) -> str:
+    if scores is None:
+        return "-"
+    return " ".join("fraud" if score == 255 else str(score) for score in scores) or "-"

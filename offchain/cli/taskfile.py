@@ -1,0 +1,176 @@
+"""A task as its initiator writes it: one TOML file with `budget`, `[task]`, `[terms]` and `[policy]`.
+
+Amounts are strings in tokens ("10.5") or wei ("7 wei"), rates strings ("0.5", "50%"), windows whole seconds.
+"""
+
+import hashlib
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from offchain.cli.amounts import parse_amount, parse_rate
+from offchain.protocol.encoding import derive
+from offchain.protocol.errors import Rejected, Stop
+from offchain.protocol.spec import TaskSpec, parse_spec
+from offchain.protocol.types import Seed, TaskParams
+
+MAX_FILE_BYTES = 2**20
+MAX_UINT16 = 65_535
+MAX_UINT32 = 2**32 - 1
+MAX_WORKS_BY_DEFAULT = 16  # capacity of an epoch, in works, where the file does not say
+
+
+def _amount_text(value: Any) -> str:
+    """An amount stays text until the token's decimals are known; a float of TOML would not be exact."""
+    if isinstance(value, bool) or not isinstance(value, (str, int)):
+        raise ValueError('write an amount as a string, such as "10.5" (tokens) or "7 wei"')
+    return str(value)
+
+
+def _rate(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, (str, int)):
+        raise ValueError('write a rate as a string, such as "0.5"')
+    try:
+        return parse_rate(str(value))
+    except Stop as error:
+        raise ValueError(str(error)) from error
+
+
+Amount = Annotated[str, BeforeValidator(_amount_text)]
+Rate = Annotated[int, BeforeValidator(_rate)]
+Window = Annotated[int, Field(ge=0, le=MAX_UINT32)]
+
+
+class Terms(BaseModel):
+    """The `[terms]` table: `ITaskRegistry.TaskParams` in words people use."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    unit_price: Amount
+    trainer_bond: Amount
+    verifier_bond: Amount
+    fraud_slash: Amount
+    absence_slash: Amount = "0"
+    challenge_bond: Amount = "0"
+    verifier_fee: Amount = "0"
+    max_epoch_units: Annotated[int, Field(ge=1, le=MAX_UINT32)] | None = None
+    max_work_units: Annotated[int, Field(ge=1, le=MAX_UINT16)] | None = None
+    quorum: Rate = 6_667
+    sampling: Rate
+    max_staleness: Annotated[int, Field(ge=0, le=MAX_UINT16)] = 2
+    max_epochs: Annotated[int, Field(ge=0, le=MAX_UINT16)] = 0
+    commit_window: Window = 3_600
+    attest_window: Window = 3_600
+    reveal_window: Window = 1_800
+    challenge_window: Window = 3_600
+    appeal_window: Window = 3_600
+
+
+@dataclass(frozen=True, slots=True)
+class TaskFile:
+    """What an initiator asks for. `policy` goes to `offchain.policy.initial_policy` together with `seed`."""
+
+    path: Path
+    budget: str
+    spec: TaskSpec
+    terms: Terms
+    policy: dict[str, Any]
+    seed: Seed
+
+    def params(self, decimals: int) -> TaskParams:
+        """The terms as the contracts take them. Raises Stop: an amount that the token cannot hold."""
+        terms, groups = self.terms, self.spec.rollout.groups
+
+        def wei(text: str, name: str) -> int:
+            try:
+                return parse_amount(text, decimals)
+            except Stop as error:
+                raise Stop(f"{self.path}: terms.{name}: {error}") from error
+
+        return TaskParams(
+            unit_price=wei(terms.unit_price, "unit_price"),
+            trainer_bond=wei(terms.trainer_bond, "trainer_bond"),
+            verifier_bond=wei(terms.verifier_bond, "verifier_bond"),
+            fraud_slash=wei(terms.fraud_slash, "fraud_slash"),
+            absence_slash=wei(terms.absence_slash, "absence_slash"),
+            challenge_bond=wei(terms.challenge_bond, "challenge_bond"),
+            verifier_fee=wei(terms.verifier_fee, "verifier_fee"),
+            max_epoch_units=terms.max_epoch_units or MAX_WORKS_BY_DEFAULT * groups,
+            max_work_units=terms.max_work_units or groups,
+            quorum_bps=terms.quorum,
+            sampling_bps=terms.sampling,
+            max_staleness=terms.max_staleness,
+            max_epochs=terms.max_epochs,
+            commit_window=terms.commit_window,
+            attest_window=terms.attest_window,
+            reveal_window=terms.reveal_window,
+            challenge_window=terms.challenge_window,
+            appeal_window=terms.appeal_window,
+        )
+
+    def budget_wei(self, decimals: int) -> int:
+        try:
+            return parse_amount(self.budget, decimals)
+        except Stop as error:
+            raise Stop(f"{self.path}: budget: {error}") from error
+
+
+def read_task_file(path: Path) -> TaskFile:
+    """Raises Stop: unreadable, not TOML, or an entry that is missing, unknown or impossible, which it names."""
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise Stop(f"{path} is too large for a task file")
+        content = tomllib.loads(path.read_text())
+    except OSError as error:
+        raise Stop(f"{path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise Stop(f"{path} is not TOML: {error}") from error
+    if unknown := sorted(set(content) - {"budget", "task", "terms", "policy"}):
+        raise Stop(f"{path}: unknown entry {unknown[0]!r}: a task file holds budget, [task], [terms] and [policy]")
+    for name in ("task", "terms", "policy"):
+        if not isinstance(content.get(name), dict):
+            raise Stop(f"{path}: the table [{name}] is missing")
+    try:
+        budget = _amount_text(content.get("budget"))
+        terms = Terms.model_validate(content["terms"])
+    except ValidationError as error:
+        raise _problem(path, "terms", error) from error
+    except ValueError as error:
+        raise Stop(f"{path}: budget: {error}") from error
+    spec = _read_spec(path, content["task"])
+    if terms.max_work_units is not None and terms.max_work_units < spec.rollout.groups:
+        raise Stop(
+            f"{path}: terms.max_work_units is {terms.max_work_units}, but a work has {spec.rollout.groups} units "
+            "(task.rollout.groups): no work could be committed"
+        )
+    policy = dict(content["policy"])
+    return TaskFile(path, budget, spec, terms, policy, _policy_seed(path, policy.pop("seed", 0)))
+
+
+def _read_spec(path: Path, table: dict[str, Any]) -> TaskSpec:
+    """The spec, checked to survive the canonical encoding that everybody else will read it from."""
+    try:
+        spec = TaskSpec.model_validate(table)
+        if parse_spec(spec.to_bytes()) != spec:
+            raise Stop(f"{path}: [task] does not read back as it was written")
+    except ValidationError as error:
+        raise _problem(path, "task", error) from error
+    except Rejected as error:
+        raise Stop(f"{path}: [task]: {error}") from error
+    return spec
+
+
+def _policy_seed(path: Path, value: Any) -> Seed:
+    """Any number or word names a seed; equal names give equal policies."""
+    if isinstance(value, bool) or not isinstance(value, (int, str)):
+        raise Stop(f"{path}: policy.seed must be a number or a word")
+    return derive(Seed(hashlib.sha256(b"assay initial policy").digest()), value)
+
+
+def _problem(path: Path, table: str, error: ValidationError) -> Stop:
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in (table, *first["loc"]))
+    return Stop(f"{path}: {where}: {first['msg'].removeprefix('Value error, ')}")
