@@ -74,10 +74,13 @@ class LocalNetwork:
             "HF_HUB_OFFLINE": "1",
         }
 
-    def start_chain(self, block_seconds: int = 1) -> None:
-        """Start Anvil and deploy to it; the token's supply goes to a treasury, from which parties are funded."""
+    def start_chain(self) -> None:
+        """Start Anvil and deploy to it; the token's supply goes to a treasury, from which parties are funded.
+
+        Each transaction makes a block of its own until `tick`, so that setting up is quick.
+        """
         port = self.rpc_url.rsplit(":", 1)[1]
-        command = [anvil(), "--port", port, "--block-time", str(block_seconds), "--silent", "--accounts", "1"]
+        command = [anvil(), "--port", port, "--silent", "--accounts", "1"]
         child = self.children.start("anvil", command)
         wait_for_port(child, int(port))
         self._treasury = self._new_party("treasury")
@@ -85,6 +88,16 @@ class LocalNetwork:
         deployment = deploy(self.network, self.rpc_url, settings=settings, folder=self.folder / "deployments")
         self._chain = Chain.connect(deployment)
         self._give_coin(self._treasury)
+
+    def tick(self, block_seconds: int = 1) -> None:
+        """From now on a block every so many seconds, as on a real network."""
+        self._ask_anvil("evm_setAutomine", False)
+        self._ask_anvil("evm_setIntervalMining", block_seconds)
+
+    def _ask_anvil(self, method: str, *parameters: object) -> None:
+        answer = self.chain.web3.provider.make_request(RPCEndpoint(method), list(parameters))
+        if "error" in answer:
+            raise Stop(f"anvil refuses {method}: {answer['error']}; is it a current version?")
 
     def start_relay(self, port: int | None = None) -> str:
         """Start a relay and name it in the deployment. Returns its URL."""
@@ -106,8 +119,7 @@ class LocalNetwork:
         return Party(name, new_keystore(keystore, PASSWORD, rounds=LOCAL_ROUNDS), keystore)
 
     def _give_coin(self, party: Party) -> None:
-        method = RPCEndpoint("anvil_setBalance")
-        self.chain.web3.provider.make_request(method, [party.address, hex(FEES_WEI)])
+        self._ask_anvil("anvil_setBalance", party.address, hex(FEES_WEI))
 
     def party(self, name: str, tokens_wei: int) -> Party:
         """Make a key, and give it coin for fees and tokens."""

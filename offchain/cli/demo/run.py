@@ -117,9 +117,11 @@ class Demo:
         params = self._network.chain.registry.params_of(task_id)
         for party in cast.verifiers:
             self._network.bond(party, Role.VERIFIER, params.verifier_bond)
-            self._work(party, "verifier", task_id)
         for party in cast.trainers:
             self._network.bond(party, Role.TRAINER, params.trainer_bond)
+        self._network.tick()
+        for party in cast.verifiers:
+            self._work(party, "verifier", task_id)
         for party in cast.honest:
             self._work(party, "trainer", task_id)
         for party, deviation in zip(cast.cheats, DEVIATIONS, strict=True):
