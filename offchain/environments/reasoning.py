@@ -27,8 +27,10 @@ EVALUATE_ANSWERS = frozenset(
         "string_insertion",
     }
 )
-OTHERWISE_UNFIT = frozenset({"composite"})  # takes whole datasets as arguments
-REFUSED = EVALUATE_ANSWERS | OTHERWISE_UNFIT
+# Their questions follow the order of Python sets of strings, which differs from process to process.
+NOT_REPRODUCIBLE = frozenset({"isomorphic_strings", "knight_swap", "list_functions", "ransom_note", "word_ladder"})
+TAKES_DATASETS = frozenset({"composite"})
+REFUSED = EVALUATE_ANSWERS | NOT_REPRODUCIBLE | TAKES_DATASETS
 MAX_ANSWER_CHARS = 16_384
 Entry = dict[str, Any]
 
@@ -40,7 +42,7 @@ class ReasoningGym:
         if dataset not in DATASETS:
             raise Malformed(f"reasoning-gym has no dataset {dataset[:80]!r}")
         if dataset in REFUSED:
-            raise Malformed(f"reasoning-gym/{dataset} cannot be judged safely on completions of strangers")
+            raise Malformed(f"reasoning-gym/{dataset} is refused: unsafe to judge, or not the same on every machine")
         if {"seed", "size"} & set(args):
             raise Malformed("reasoning-gym: seed and size are not for the task to choose")
         self.dataset = dataset

@@ -1,18 +1,27 @@
-"""How good a policy is: mean reward of its most likely answers to held-out prompts."""
+"""How good a policy is: mean reward of what it samples for held-out prompts."""
+
+import numpy as np
 
 from offchain.environments.interface import Environment
 from offchain.policy.interface import Policy
 from offchain.protocol.encoding import derive
+from offchain.protocol.spec import SamplerSpec
 from offchain.protocol.types import Seed
+from offchain.rollouts.seeding import uniforms
 
 
-def evaluate(policy: Policy, environment: Environment, seed: Seed, count: int, max_new_tokens: int) -> float:
-    """Mean greedy reward over `count` prompts, in [0, 1].
+def evaluate(policy: Policy, environment: Environment, seed: Seed, count: int, sampler: SamplerSpec) -> float:
+    """Mean reward over `count` prompts, one completion each, in [0, 1]; the same for the same seed.
 
-    The prompts are those of a seed derived under its own label, so no trainer's seed ever names them.
+    Sampled as in rollouts, because that is what training improves. The prompts are those of a seed derived under its
+    own label, so no trainer's seed ever names them.
     """
     held_out = derive(seed, "held-out")
     prompts = [environment.prompt(held_out, index) for index in range(count)]
-    completions = policy.generate_greedy([policy.encode(prompt.text) for prompt in prompts], max_new_tokens)
-    rewards = [environment.reward(prompt, policy.decode(ids)) for prompt, ids in zip(prompts, completions, strict=True)]
+    uniforms_BT = np.stack([uniforms(derive(held_out, index), sampler.max_new_tokens) for index in range(count)])
+    generations = policy.generate([policy.encode(prompt.text) for prompt in prompts], uniforms_BT, sampler)
+    rewards = [
+        environment.reward(prompt, policy.decode(generation.token_ids))
+        for prompt, generation in zip(prompts, generations, strict=True)
+    ]
     return sum(rewards) / count

@@ -58,8 +58,7 @@ class RewardCurve:
     def _measure(self, root: Root) -> float:
         limits = BundleLimits(self.spec.limits.policy_bytes)
         policy = load_policy(self.engine.fetch(root, BundleKind.POLICY, limits))
-        max_new_tokens = self.spec.sampler.max_new_tokens
-        return evaluate(policy, self.environment, EVALUATION_SEED, self.prompts, max_new_tokens)
+        return evaluate(policy, self.environment, EVALUATION_SEED, self.prompts, self.spec.sampler)
 
 
 def phase_name(epoch: EpochRecord) -> str:
