@@ -6,8 +6,6 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-FIRST_REQUEST_S = 10.0
-
 
 class Patience:
     """ASGI wrapper: a request whose next piece does not come, or is not taken, within `idle_s` is ended.
@@ -56,17 +54,39 @@ class Patience:
 
 
 class PunctualProtocol(H11Protocol):
-    """uvicorn's HTTP/1.1, which waits for ever for a first request, closing connections that send none in time."""
+    """uvicorn's HTTP/1.1, closing connections that do not send the head of a request within the keep-alive time.
+
+    uvicorn itself waits for ever for a first request, and for the rest of a head that has begun.
+    """
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        self._deadline: asyncio.TimerHandle | None = None
         super().connection_made(transport)
-        self._deadline = self.loop.call_later(FIRST_REQUEST_S, self._close_if_silent)
+        self._watch()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._deadline.cancel()
+        if self._deadline is not None:
+            self._deadline.cancel()
         super().connection_lost(exc)
 
-    def _close_if_silent(self) -> None:
-        cycle: Any = self.cycle
-        if cycle is None:
+    def _watch(self) -> None:
+        """One deadline for a whole head, however slowly it comes; none while a request is being served."""
+        if not self._is_waiting():
+            if self._deadline is not None:
+                self._deadline.cancel()
+            self._deadline = None
+        elif self._deadline is None:
+            self._deadline = self.loop.call_later(self.timeout_keep_alive, self._close_if_waiting)
+
+    def _close_if_waiting(self) -> None:
+        self._deadline = None
+        if self._is_waiting():
             self.transport.close()
+
+    def _is_waiting(self) -> bool:
+        cycle: Any = self.cycle
+        return cycle is None or cycle.response_complete

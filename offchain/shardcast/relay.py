@@ -141,7 +141,7 @@ def server_config(settings: RelaySettings, app: FastAPI) -> uvicorn.Config:
         access_log=False,
         server_header=False,
         limit_concurrency=settings.max_connections,
-        timeout_keep_alive=30,
+        timeout_keep_alive=max(1, int(settings.idle_s)),
         timeout_graceful_shutdown=3,
     )
 

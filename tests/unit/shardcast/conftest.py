@@ -1,11 +1,9 @@
-"""Real relays on the loopback interface, and people who upload to them."""
+"""Relays, clients, bundles and people for the tests of this folder."""
 
-import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Protocol
 
 import httpx
 import numpy as np
@@ -14,58 +12,37 @@ import uvicorn
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
 
-from offchain.protocol.errors import Unavailable
-from offchain.protocol.manifest import BundleKind, Manifest
-from offchain.protocol.types import Address, Epoch, Root, TaskId
+from offchain.protocol.manifest import SHARD_BYTES, BundleKind, Manifest
+from offchain.protocol.types import Address
 from offchain.shardcast.client import RelayClient
 from offchain.shardcast.relay import RelaySettings, create_relay, server_config
 from offchain.shardcast.store import build_bundle
-
-CHAIN_ID = 31_337
-
-
-@dataclass
-class Members:
-    """Authoriser and SignatureChecker over plain sets; unreachable when `is_down`."""
-
-    keys: set[Address] = field(default_factory=set[Address])
-    signed: set[tuple[TaskId, Epoch, Address, Root, bytes]] = field(
-        default_factory=set[tuple[TaskId, Epoch, Address, Root, bytes]]
-    )
-    is_down: bool = False
-
-    def payer_of(self, key: Address) -> Address | None:
-        if self.is_down:
-            raise Unavailable("the node does not answer")
-        return key if key in self.keys else None
-
-    def is_signed_by(
-        self, task_id: TaskId, epoch: Epoch, operator: Address, policy_root: Root, signature: bytes
-    ) -> bool:
-        return (task_id, epoch, operator, policy_root, signature) in self.signed
+from tests.unit.shardcast.relays import (
+    CHAIN_ID,
+    Members,
+    Observed,
+    RunningRelay,
+    StaticRelay,
+    free_port,
+    run_in_thread,
+)
 
 
-@dataclass
-class RunningRelay:
-    """A relay served by uvicorn in a thread."""
-
-    url: str
-    directory: Path
-    settings: RelaySettings
-    server: uvicorn.Server
-    thread: threading.Thread
-
-    def stop(self) -> None:
-        self.server.should_exit = True
-        self.thread.join(10)
-
-    def shard_file(self, digest: bytes) -> Path:
-        return self.directory / "shards" / digest.hex()[:2] / digest.hex()
+class StartRelay(Protocol):
+    def __call__(self, name: str = ..., *, clock: Callable[[], float] = ..., **changes: Any) -> RunningRelay: ...
 
 
-StartRelay = Callable[..., RunningRelay]
-MakeClient = Callable[..., RelayClient]
-MakeBundle = Callable[..., tuple[Path, Manifest]]
+StartLiar = Callable[[dict[str, bytes]], RunningRelay]
+
+
+class MakeClient(Protocol):
+    def __call__(self, *relays: RunningRelay | str, cache: str = ..., **changes: Any) -> RelayClient: ...
+
+
+class MakeBundle(Protocol):
+    def __call__(
+        self, name: str = ..., *, seed: int = ..., kind: BundleKind = ..., **sizes: int
+    ) -> tuple[Path, Manifest]: ...
 
 
 @pytest.fixture
@@ -85,23 +62,35 @@ def members(trainer: LocalAccount) -> Members:
 
 @pytest.fixture
 def start_relay(tmp_path: Path, members: Members) -> Iterator[StartRelay]:
-    """Starts relays; `name` picks the directory, so that a second start with it is a restart."""
+    """Starts relays; a second start with the same name is a restart of the first."""
     running: list[RunningRelay] = []
 
-    def start(name: str = "relay", **changes: object) -> RunningRelay:
-        port = free_port()
+    def start(name: str = "relay", *, clock: Callable[[], float] = time.time, **changes: Any) -> RunningRelay:
         settings = RelaySettings.model_validate(
-            {"directory": tmp_path / name, "chain_id": CHAIN_ID, "port": port, "min_free_bytes": 0, **changes}
+            {"directory": tmp_path / name, "chain_id": CHAIN_ID, "port": free_port(), "min_free_bytes": 0, **changes}
         )
-        server = uvicorn.Server(server_config(settings, create_relay(settings, members, members)))
-        thread = threading.Thread(target=server.run, daemon=True)
-        thread.start()
-        until = time.monotonic() + 10
-        while not server.started and time.monotonic() < until:
-            time.sleep(0.01)
-        relay = RunningRelay(f"http://127.0.0.1:{port}", tmp_path / name, settings, server, thread)
-        running.append(relay)
-        return relay
+        config = server_config(settings, create_relay(settings, members, members, clock))
+        config.app = observed = Observed(config.app)  # pyright: ignore[reportArgumentType]
+        running.append(run_in_thread(config, observed, settings.directory))
+        return running[-1]
+
+    yield start
+    for relay in running:
+        relay.stop()
+
+
+@pytest.fixture
+def start_liar() -> Iterator[StartLiar]:
+    """Starts relays that answer with whatever they were told to."""
+    running: list[RunningRelay] = []
+
+    def start(answers: dict[str, bytes]) -> RunningRelay:
+        observed = Observed(StaticRelay(answers))
+        config = uvicorn.Config(
+            observed, host="127.0.0.1", port=free_port(), log_config=None, lifespan="off", ws="none"
+        )
+        running.append(run_in_thread(config, observed, Path()))
+        return running[-1]
 
     yield start
     for relay in running:
@@ -112,11 +101,11 @@ def start_relay(tmp_path: Path, members: Members) -> Iterator[StartRelay]:
 def make_client(tmp_path: Path) -> Iterator[MakeClient]:
     clients: list[RelayClient] = []
 
-    def make(*relays: str, cache: str = "cache", **changes: object) -> RelayClient:
-        options = {"chain_id": CHAIN_ID, "connect_timeout_s": 1.0, "read_timeout_s": 2.0, **changes}
-        client = RelayClient(list(relays), tmp_path / cache, **options)  # pyright: ignore[reportArgumentType]
-        clients.append(client)
-        return client
+    def make(*relays: RunningRelay | str, cache: str = "cache", **changes: Any) -> RelayClient:
+        urls = [relay if isinstance(relay, str) else relay.url for relay in relays]
+        options: dict[str, Any] = {"chain_id": CHAIN_ID, "connect_timeout_s": 1.0, "read_timeout_s": 5.0, **changes}
+        clients.append(RelayClient(urls, tmp_path / cache, **options))
+        return clients[-1]
 
     yield make
     for client in clients:
@@ -125,11 +114,13 @@ def make_client(tmp_path: Path) -> Iterator[MakeClient]:
 
 @pytest.fixture
 def make_bundle(tmp_path: Path) -> MakeBundle:
-    """A bundle of random files: `sizes` by name, equal for equal `seed`."""
+    """A bundle of random files, whose sizes are given by name (`update__0000` is update/0000)."""
 
-    def make(name: str = "bundle", seed: int = 0, kind: BundleKind = BundleKind.WORK, **sizes: int) -> tuple[Path, Manifest]:
+    def make(
+        name: str = "bundle", *, seed: int = 0, kind: BundleKind = BundleKind.WORK, **sizes: int
+    ) -> tuple[Path, Manifest]:
         directory, random = tmp_path / name, np.random.default_rng(seed)
-        for file, size in (sizes or {"small": 1_000, "large": 9 * 2**20}).items():
+        for file, size in (sizes or {"small": 1_000, "update__0000": SHARD_BYTES + 5_000}).items():
             path = directory / file.replace("__", "/")
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(random.bytes(size))
@@ -139,12 +130,17 @@ def make_bundle(tmp_path: Path) -> MakeBundle:
 
 
 @pytest.fixture
+def published(
+    start_relay: StartRelay, make_client: MakeClient, make_bundle: MakeBundle, trainer: LocalAccount
+) -> tuple[RunningRelay, RunningRelay, Manifest]:
+    """Two relays with the same bundle of 1 + 2 shards."""
+    first, second = start_relay("first"), start_relay("second")
+    directory, manifest = make_bundle()
+    make_client(first, second, cache="trainer").publish(directory, manifest, trainer)
+    return first, second, manifest
+
+
+@pytest.fixture
 def http() -> Iterator[httpx.Client]:
     with httpx.Client(trust_env=False, timeout=10) as client:
         yield client
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
