@@ -5,7 +5,7 @@ Views raise Unavailable (the node did not answer: retry) and Reverted (the contr
 
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from eth_utils.address import to_checksum_address
 from web3 import Web3
@@ -135,11 +135,12 @@ class Contract:
         self.address = address
         self._contract = web3.eth.contract(address=Web3.to_checksum_address(address), abi=load_abi(self.name))
 
-    def _ask(self, function: str, *arguments: Any) -> Any:
+    def _ask(self, function: str, *arguments: Any, at: Literal["latest", "pending"] = "latest") -> Any:
+        """`at="pending"`: as of the block that is being made, for answers that depend on the time."""
         call = f"{self.name}.{function}"
         with asking_node(call):
             try:
-                return self._contract.get_function_by_name(function)(*arguments).call()
+                return self._contract.get_function_by_name(function)(*arguments).call(block_identifier=at)
             except ContractLogicError as error:
                 raise reverted(error, call) from error
             except BadFunctionCallOutput as error:
@@ -183,7 +184,7 @@ class StakingContract(Contract):
     name = "Staking"
 
     def active_bond(self, role: Role, key: Address) -> ActiveBond:
-        operator, amount = self._ask("activeBond", int(role), key)
+        operator, amount = self._ask("activeBond", int(role), key, at="pending")
         return ActiveBond(Address(operator), amount)
 
     def bond_of(self, operator: Address, role: Role) -> Bond:
@@ -247,7 +248,7 @@ class TaskRegistryContract(Contract):
         return int(self._ask("neededBondOf", trainer))
 
     def sealable(self, task_id: TaskId) -> bool:
-        return bool(self._ask("sealable", task_id))
+        return bool(self._ask("sealable", task_id, at="pending"))
 
     def open_task(self, params: TaskParams, spec_hash: Root, spec_uri: str, policy_root: Root, budget_wei: int) -> Call:
         return self._call(
@@ -286,7 +287,7 @@ class AttestationsContract(Contract):
     name = "Attestations"
 
     def phase_of(self, task_id: TaskId, epoch: Epoch) -> EpochPhase:
-        return EpochPhase(self._ask("phaseOf", task_id, epoch))
+        return EpochPhase(self._ask("phaseOf", task_id, epoch, at="pending"))
 
     def seed_of(self, task_id: TaskId, epoch: Epoch) -> Seed | None:
         """None until the epoch is sealed."""
