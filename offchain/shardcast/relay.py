@@ -107,7 +107,7 @@ def create_relay(
             await collector
         shelf.close()
 
-    app = FastAPI(title="Assay relay", version="1", lifespan=lifespan)
+    app = FastAPI(title="Assay relay", version="1", lifespan=lifespan, redirect_slashes=False)
     app.add_middleware(Patience, idle_s=settings.idle_s, min_bytes_per_s=settings.min_bytes_per_s)
     _answer_errors(app)
     gate = _Gate(settings, authoriser, clock)
