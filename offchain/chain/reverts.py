@@ -56,16 +56,21 @@ class ContractError:
 
 
 @cache
-def _known_errors() -> dict[bytes, AbiEntry]:
-    declared = [entry for contract in CONTRACTS for entry in entries(contract, "error")]
+def _known_errors(first: str | None) -> dict[bytes, AbiEntry]:
+    """By selector. Two contracts may name the values of one error differently: `first` has the word."""
+    order = sorted(CONTRACTS, key=lambda contract: contract == first)
+    declared = [entry for contract in order for entry in entries(contract, "error")]
     return {keccak(text=signature(entry))[:4]: entry for entry in (*OPENZEPPELIN_ERRORS, *SOLIDITY_ERRORS, *declared)}
 
 
-def decode_revert(data: bytes) -> ContractError:
-    """Decode what a call reverted with. Never raises: what cannot be read is `Unknown`, nothing at all `Empty`."""
+def decode_revert(data: bytes, contract: str | None = None) -> ContractError:
+    """Decode what a call, of `contract`, reverted with.
+
+    Never raises: what cannot be read is `Unknown`, nothing at all `Empty`.
+    """
     if not data:
         return ContractError("Empty", {})
-    entry = _known_errors().get(data[:4])
+    entry = _known_errors(contract if contract in CONTRACTS else None).get(data[:4])
     unknown = ContractError("Unknown", {"data": "0x" + data[:260].hex()})
     if entry is None:
         return unknown
@@ -80,10 +85,10 @@ def decode_revert(data: bytes) -> ContractError:
 
 
 def reverted(error: ContractLogicError, call: str) -> Reverted:
-    """The protocol's error for what web3 raised."""
+    """The protocol's error for what web3 raised; `call` reads `Contract.function`."""
     data = error.data
     if isinstance(data, str) and data.startswith("0x"):
-        found = decode_revert(bytes.fromhex(data[2:]))
+        found = decode_revert(bytes.fromhex(data[2:]), call.split(".")[0])
     else:
         found = ContractError("Unknown", {"message": str(error.message or error)[:300]})
     return Reverted(found.name, found.arguments, call)

@@ -1,0 +1,76 @@
+"""Deployment files: found by network or path, checked, and never half written."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from eth_utils.address import to_checksum_address
+
+from offchain.chain.deployment import Deployment, deployments_folder, load_deployment
+from offchain.protocol.errors import Stop
+
+FIELDS: dict[str, Any] = {
+    "network": "local",
+    "chain_id": 31_337,
+    "rpc_url": "http://127.0.0.1:8545",
+    "block": 1,
+    "git_commit": "unknown",
+    "token": "0x" + "a1" * 20,
+    "staking": "0x" + "a2" * 20,
+    "registry": "0x" + "a3" * 20,
+    "attestations": "0x" + "a4" * 20,
+    "payouts": "0x" + "a5" * 20,
+    "relays": ["http://127.0.0.1:9000"],
+}
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    deployment = Deployment.model_validate(FIELDS)
+    path = deployment.write(tmp_path)
+    assert path == tmp_path / "local.json"
+    assert [each.name for each in tmp_path.iterdir()] == ["local.json"]
+    assert load_deployment("local", tmp_path) == load_deployment(path) == deployment
+    assert deployment.token == to_checksum_address(FIELDS["token"])
+    assert deployment.with_relays(("http://a",)).relays == ("http://a",)
+
+
+def test_an_unknown_network_names_those_there_are(tmp_path: Path) -> None:
+    Deployment.model_validate(FIELDS).write(tmp_path)
+    with pytest.raises(Stop, match=r"no deployment 'sepolia' \(known here: local\).*assay deploy --network sepolia"):
+        load_deployment("sepolia", tmp_path)
+    with pytest.raises(Stop, match="known here: none"):
+        load_deployment("sepolia", tmp_path / "empty")
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        pytest.param({"token": "0x12"}, "token", id="not an address"),
+        pytest.param({"chain_id": "one"}, "chain_id", id="not a number"),
+        pytest.param({"rpc_url": "file:///etc/passwd"}, "rpc_url", id="not HTTP"),
+        pytest.param({"network": "../escaped"}, "network", id="not a name"),
+        pytest.param({"surplus": 1}, "surplus", id="surplus field"),
+    ],
+)
+def test_a_wrong_file_says_what_is_wrong(tmp_path: Path, change: dict[str, Any], named: str) -> None:
+    path = tmp_path / "local.json"
+    path.write_text(json.dumps(FIELDS | change))
+    with pytest.raises(Stop, match=named):
+        load_deployment(path)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", " " * 70_000])
+def test_what_is_no_deployment_is_refused(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "local.json"
+    path.write_text(content)
+    with pytest.raises(Stop, match=r"local\.json"):
+        load_deployment(path)
+
+
+def test_the_folder_can_be_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ASSAY_DEPLOYMENTS", str(tmp_path))
+    assert deployments_folder() == tmp_path
+    monkeypatch.delenv("ASSAY_DEPLOYMENTS")
+    monkeypatch.chdir(tmp_path)
+    assert deployments_folder().name == "deployments"

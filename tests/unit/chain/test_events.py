@@ -1,0 +1,169 @@
+"""Events as types: all that the contracts emit, and nothing that somebody else does."""
+
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from eth_abi.abi import encode
+from eth_utils.crypto import keccak
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from offchain.chain.abis import AbiEntry, canonical_type, entries, signature
+from offchain.chain.deployment import Deployment
+from offchain.chain.event_store import Checkpoint, EventStore
+from offchain.chain.events import (
+    EVENT_TYPES,
+    Event,
+    Log,
+    TaskOpened,
+    WorkCommitted,
+    decode_log,
+    field_names,
+    python_name,
+)
+from offchain.protocol.errors import Malformed, Stop
+from offchain.protocol.types import Address, TaskParams
+
+DEPLOYMENT = Deployment.model_validate(
+    {
+        "network": "local",
+        "chain_id": 31_337,
+        "rpc_url": "http://127.0.0.1:8545",
+        "block": 1,
+        "git_commit": "unknown",
+        **{
+            name: "0x" + f"{i:02x}" * 20
+            for i, name in enumerate(("token", "staking", "registry", "attestations", "payouts"), 1)
+        },
+    }
+)
+AT = {
+    "Staking": DEPLOYMENT.staking,
+    "TaskRegistry": DEPLOYMENT.registry,
+    "Attestations": DEPLOYMENT.attestations,
+    "Payouts": DEPLOYMENT.payouts,
+}
+NOT_FOLLOWED = {"EIP712DomainChanged"}
+
+
+def abi_of(kind: type[Event]) -> AbiEntry:
+    return next(entry for entry in entries(kind.CONTRACT, "event") if entry["name"] == kind.__name__)
+
+
+def value_of(part: AbiEntry, draw: st.DataObject) -> Any:
+    kind = part["type"]
+    if part["internalType"] == "enum Role":
+        return draw.draw(st.integers(0, 1))
+    if kind == "tuple":
+        return tuple(value_of(each, draw) for each in part["components"])
+    if kind.startswith("uint"):
+        return draw.draw(st.integers(0, 2 ** int(kind[4:]) - 1))
+    if kind == "address":
+        return "0x" + draw.draw(st.binary(min_size=20, max_size=20)).hex()
+    if kind == "bytes32":
+        return draw.draw(st.binary(min_size=32, max_size=32))
+    return draw.draw(st.text(max_size=40) if kind == "string" else st.binary(max_size=40))
+
+
+def log_of(kind: type[Event], values: dict[str, Any]) -> Log:
+    entry = abi_of(kind)
+    indexed = [part for part in entry["inputs"] if part["indexed"]]
+    plain = [part for part in entry["inputs"] if not part["indexed"]]
+    topics = [encode([canonical_type(part)], [values[part["name"]]]) for part in indexed]
+    data = encode([canonical_type(part) for part in plain], [values[part["name"]] for part in plain])
+    place = AT[kind.CONTRACT]
+    return Log(place, (keccak(text=signature(entry)), *topics), data, 7, b"h" * 32, 3, b"t" * 32)
+
+
+def test_every_event_of_the_contracts_has_its_type() -> None:
+    declared = {(contract, entry["name"]) for contract in AT for entry in entries(contract, "event")}
+    declared = {each for each in declared if each[1] not in NOT_FOLLOWED}
+    assert declared == {(kind.CONTRACT, kind.__name__) for kind in EVENT_TYPES}
+
+
+@pytest.mark.parametrize("kind", EVENT_TYPES, ids=lambda kind: kind.__name__)
+def test_fields_are_those_of_the_event(kind: type[Event]) -> None:
+    assert set(field_names(kind)) == {python_name(part["name"]) for part in abi_of(kind)["inputs"]}
+
+
+def test_task_params_are_the_struct_in_order() -> None:
+    parameter = next(part for part in abi_of(TaskOpened)["inputs"] if part["name"] == "params")
+    assert [each.name for each in fields(TaskParams)] == [python_name(part["name"]) for part in parameter["components"]]
+
+
+@pytest.mark.parametrize("kind", EVENT_TYPES, ids=lambda kind: kind.__name__)
+@settings(max_examples=15, deadline=None)
+@given(data=st.data())
+def test_an_event_survives_log_and_store(kind: type[Event], data: st.DataObject) -> None:
+    values = {part["name"]: value_of(part, data) for part in abi_of(kind)["inputs"]}
+    event = decode_log(log_of(kind, values), DEPLOYMENT)
+    assert isinstance(event, kind) and event.position == (7, 3) and event.tx_hash == b"t" * 32
+    for name, value in values.items():
+        found = getattr(event, python_name(name))
+        if isinstance(found, TaskParams):
+            assert found == TaskParams(*value)
+        else:
+            assert found.lower() == value if name in ADDRESSES and isinstance(found, str) else found == value
+    store = EventStore(None, DEPLOYMENT)
+    store.append([event], Checkpoint(7, b"h" * 32))
+    assert list(store.events()) == [event]
+    store.close()
+
+
+ADDRESSES = {part["name"] for kind in EVENT_TYPES for part in abi_of(kind)["inputs"] if part["type"] == "address"}
+
+
+def test_a_strangers_look_alike_does_not_count() -> None:
+    log = committed()
+    assert isinstance(decode_log(log, DEPLOYMENT), WorkCommitted)
+    assert decode_log(replace(log, address=Address("0x" + "99" * 20)), DEPLOYMENT) is None
+    assert decode_log(replace(log, address=DEPLOYMENT.staking), DEPLOYMENT) is None
+    assert decode_log(replace(log, topics=()), DEPLOYMENT) is None
+
+
+def test_a_log_that_does_not_decode_says_so() -> None:
+    log = committed()
+    for broken in (replace(log, data=log.data[:-1]), replace(log, topics=log.topics[:-1])):
+        with pytest.raises(Malformed, match="WorkCommitted at 7/3"):
+            decode_log(broken, DEPLOYMENT)
+
+
+def committed() -> Log:
+    values = {
+        "taskId": 1,
+        "epoch": 2,
+        "trainer": "0x" + "44" * 20,
+        "index": 0,
+        "units": 16,
+        "policyVersion": 3,
+        "manifestRoot": b"m" * 32,
+    }
+    return log_of(WorkCommitted, values)
+
+
+def test_a_store_belongs_to_one_deployment(tmp_path: Path) -> None:
+    path = tmp_path / "events.sqlite"
+    EventStore(path, DEPLOYMENT).close()
+    EventStore(path, DEPLOYMENT).close()
+    with pytest.raises(Stop, match="another deployment"):
+        EventStore(path, DEPLOYMENT.model_copy(update={"payouts": Address("0x" + "99" * 20)}))
+
+
+def test_a_store_is_read_by_a_second_process_while_it_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "events.sqlite"
+    writer, reader = EventStore(path, DEPLOYMENT), EventStore(path, DEPLOYMENT)
+    event = decode_log(committed(), DEPLOYMENT)
+    assert event is not None
+    writer.append([event], Checkpoint(7, b"h" * 32))
+    assert list(reader.events()) == [event] and reader.cursor() == Checkpoint(7, b"h" * 32)
+    assert list(reader.events(after=(7, 2))) == [event] and list(reader.events(after=(7, 3))) == []
+
+
+def test_old_checkpoints_are_forgotten() -> None:
+    store = EventStore(None, DEPLOYMENT)
+    for number in range(600):
+        store.append([], Checkpoint(number, number.to_bytes(32, "big")))
+    kept = store.checkpoints(limit=10_000)
+    assert kept[0].block_number == 599 and 256 <= len(kept) <= 512

@@ -1,0 +1,160 @@
+"""Keystores as geth and ape write them, and signatures as the contracts check them."""
+
+import json
+from pathlib import Path
+
+import pytest
+from eth_account import Account
+from eth_utils.crypto import keccak
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from offchain.chain.keys import (
+    LOCAL_ROUNDS,
+    keystore_address,
+    load_account,
+    new_keystore,
+    policy_message,
+    read_password,
+    recover_policy_signer,
+    recover_worker_key_signer,
+    sign_policy,
+    sign_worker_key,
+    write_keystore,
+)
+from offchain.protocol.errors import Rejected, Stop
+from offchain.protocol.types import Address, Epoch, Root, TaskId
+
+ATTESTATIONS = Address("0x" + "11" * 20)
+STAKING = Address("0x" + "22" * 20)
+OPERATOR = Address("0x" + "33" * 20)
+ROOT = Root(b"\x07" * 32)
+
+
+def test_a_keystore_opens_with_its_password_only(tmp_path: Path) -> None:
+    path = tmp_path / "keys" / "trainer.json"
+    account = new_keystore(path, "right", rounds=LOCAL_ROUNDS)
+    assert load_account(path, "right").address == account.address == keystore_address(path)
+    with pytest.raises(Stop, match="the password does not open"):
+        load_account(path, "wrong")
+
+
+def test_a_keystore_is_web3_secret_storage_for_its_owner_only(tmp_path: Path) -> None:
+    path = tmp_path / "trainer.json"
+    account = new_keystore(path, "secret", rounds=LOCAL_ROUNDS)
+    stored = json.loads(path.read_text())
+    assert stored["version"] == 3 and {"crypto", "address", "id"} <= set(stored)
+    assert account.key.hex() not in path.read_text()
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert [each.name for each in tmp_path.iterdir()] == ["trainer.json"]
+
+
+def test_the_default_cost_is_that_of_geth(tmp_path: Path) -> None:
+    path = tmp_path / "trainer.json"
+    new_keystore(path, "secret")
+    parameters = json.loads(path.read_text())["crypto"]
+    assert parameters["kdf"] == "scrypt" and parameters["kdfparams"]["n"] >= 2**18
+
+
+def test_a_key_is_never_overwritten(tmp_path: Path) -> None:
+    path = tmp_path / "trainer.json"
+    account = new_keystore(path, "secret", rounds=LOCAL_ROUNDS)
+    for make in (
+        lambda: new_keystore(path, "secret", rounds=LOCAL_ROUNDS),
+        lambda: write_keystore(path, Account.create(), "secret", rounds=LOCAL_ROUNDS),
+    ):
+        with pytest.raises(Stop, match="exists already"):
+            make()
+    assert load_account(path, "secret").address == account.address
+
+
+def test_a_missing_key_says_how_to_get_one(tmp_path: Path) -> None:
+    with pytest.raises(Stop, match=r"no key at .* name a keystore"):
+        load_account(tmp_path / "none.json", "secret")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(b"{", id="not JSON"),
+        pytest.param(b"\xff\xfe", id="not text"),
+        pytest.param(b"[]", id="not an object"),
+        pytest.param(b'{"version": 1}', id="another version"),
+        pytest.param(b'{"version": 3}', id="nothing inside"),
+        pytest.param(b'{"version": 3, "crypto": 5}', id="nonsense inside"),
+        pytest.param(b" " * 20_000, id="too large"),
+        pytest.param(("0x" + "ab" * 32).encode(), id="a raw key"),
+    ],
+)
+def test_what_is_no_keystore_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "broken.json"
+    path.write_bytes(content)
+    with pytest.raises(Stop, match="keystore"):
+        load_account(path, "secret")
+    with pytest.raises(Stop, match="name another file"):
+        keystore_address(path)
+
+
+def test_a_password_is_the_first_line_of_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "password"
+    path.write_bytes(b"  with spaces \r\nsecond line\n")
+    assert read_password(path) == "  with spaces "
+    with pytest.raises(Stop, match="cannot read the password file"):
+        read_password(tmp_path / "none")
+
+
+def test_without_file_or_terminal_there_is_no_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", open("/dev/null"))  # noqa: SIM115 -- closed with the process
+    with pytest.raises(Stop, match="give a password file"):
+        read_password(None)
+
+
+def test_a_policy_signature_names_its_signer_and_nothing_else(tmp_path: Path) -> None:
+    account = Account.create()
+    signature = sign_policy(account, 31_337, ATTESTATIONS, TaskId(5), Epoch(2), ROOT)
+    assert len(signature) == 65
+    assert recover_policy_signer(signature, 31_337, ATTESTATIONS, TaskId(5), Epoch(2), ROOT) == account.address
+    for other in (
+        recover_policy_signer(signature, 1, ATTESTATIONS, TaskId(5), Epoch(2), ROOT),
+        recover_policy_signer(signature, 31_337, STAKING, TaskId(5), Epoch(2), ROOT),
+        recover_policy_signer(signature, 31_337, ATTESTATIONS, TaskId(6), Epoch(2), ROOT),
+        recover_policy_signer(signature, 31_337, ATTESTATIONS, TaskId(5), Epoch(3), ROOT),
+        recover_policy_signer(signature, 31_337, ATTESTATIONS, TaskId(5), Epoch(2), Root(b"\x08" * 32)),
+    ):
+        assert other != account.address
+
+
+def test_the_policy_digest_is_eip_712_by_hand() -> None:
+    def word(value: int) -> bytes:
+        return value.to_bytes(32, "big")
+
+    domain_type = keccak(text="EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)")
+    domain = keccak(
+        domain_type
+        + keccak(text="Assay")
+        + keccak(text="1")
+        + word(31_337)
+        + bytes(12)
+        + bytes.fromhex(ATTESTATIONS[2:])
+    )
+    struct = keccak(keccak(text="Policy(uint256 taskId,uint64 epoch,bytes32 policyRoot)") + word(5) + word(2) + ROOT)
+    message = policy_message(31_337, ATTESTATIONS, TaskId(5), Epoch(2), ROOT)
+    assert (message.version, message.header, message.body) == (b"\x01", domain, struct)
+
+
+def test_a_worker_key_consents_to_one_operator() -> None:
+    worker = Account.create()
+    signature = sign_worker_key(worker, 31_337, STAKING, OPERATOR)
+    named = Address(worker.address)
+    assert recover_worker_key_signer(signature, 31_337, STAKING, OPERATOR, named) == worker.address
+    assert recover_worker_key_signer(signature, 31_337, STAKING, named, named) != worker.address
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.binary(max_size=70))
+def test_what_is_no_signature_is_rejected_or_of_another_key(signature: bytes) -> None:
+    try:
+        signer = recover_policy_signer(signature, 31_337, ATTESTATIONS, TaskId(5), Epoch(2), ROOT)
+    except Rejected:
+        return
+    assert len(signature) == 65 and signer != OPERATOR
