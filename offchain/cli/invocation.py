@@ -32,6 +32,7 @@ class Invocation:
     relays: tuple[str, ...] = ()
     state_dir: str | None = None
     database_url: str | None = None
+    verifier_url: str | None = None
     threads: int = 1
     poll_s: float = 0.5
     status_file: str | None = None
@@ -49,8 +50,12 @@ class Invocation:
         return Path(self.keys_dir).expanduser()
 
     def state_folder(self, purpose: str) -> Path:
-        """The folder given, or one for this purpose below ~/.assay."""
-        return Path(self.state_dir).expanduser() if self.state_dir else Path("~/.assay").expanduser() / purpose
+        """A folder for this purpose below the one given, or below ~/.assay."""
+        return Path(self.state_dir or "~/.assay").expanduser() / purpose
+
+    def worker_folder(self, role: str) -> Path:
+        """A daemon's state: exactly the folder given, since several may run beside each other."""
+        return Path(self.state_dir).expanduser() if self.state_dir else self.state_folder(role)
 
     def keystore_path(self) -> Path:
         """Raises Stop: no key was chosen, or there is none of that name."""
@@ -115,8 +120,7 @@ class Invocation:
         """A client of the relays, over the cache that all commands of this user share. Close it after use."""
         from offchain.shardcast.client import RelayClient
 
-        cache = self.state_folder("cache") if not self.state_dir else self.state_folder("") / "cache"
-        return RelayClient(self.relay_urls(), cache, chain_id=self.deployment().chain_id)
+        return RelayClient(self.relay_urls(), self.state_folder("cache"), chain_id=self.deployment().chain_id)
 
 
 def find_keystore(name: str, folder: Path) -> Path:

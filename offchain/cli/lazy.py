@@ -47,11 +47,14 @@ class LazyGroup(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command. Ctrl-C and SIGTERM end it with 130, unless it stops in its own way."""
-        from offchain.protocol.errors import ProtocolError, Unavailable
+        from offchain.cli import words
+        from offchain.protocol.errors import ProtocolError, Reverted, Unavailable
 
         try:
             with _terminated_as_interrupted():
                 return super().invoke(ctx)
+        except Reverted as error:
+            raise Failure(words.refusal(error.error, str(error)), EXIT_FAILED) from error
         except ProtocolError as error:
             code = EXIT_UNAVAILABLE if isinstance(error, Unavailable) else EXIT_FAILED
             raise Failure(str(error), code) from error

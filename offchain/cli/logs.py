@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 # what every LogRecord has; anything else came in through `extra`
-STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
+STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName", "color_message"}
 NOISY = ("httpx", "httpcore", "web3", "urllib3", "uvicorn.access", "alembic")
 
 

@@ -121,6 +121,8 @@ database_options = _settings("state_dir", "database_url")
 worker_options = _settings("threads", "poll_s", "status_file")
 """For daemons."""
 
+verifier_option = _settings("verifier_url")
+
 all_settings = _settings(*SETTINGS)
 
 listen_options = _settings("host", "port")

@@ -16,6 +16,7 @@ from offchain.cli.options import (
     relay_options,
     state_option,
     transaction_options,
+    verifier_option,
 )
 from offchain.cli.output import table
 from offchain.cli.transact import transact
@@ -50,6 +51,7 @@ def rewards() -> None:
 @key_options
 @relay_options
 @state_option
+@verifier_option
 @pass_invocation
 def show(invocation: Invocation, role: str, task_id: int | None, address: str | None) -> None:
     """Show every work (or, as a verifier, every epoch): its state, score, what it earned, and why when it did not.

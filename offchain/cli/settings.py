@@ -63,6 +63,7 @@ SETTINGS = {
         Setting("relays", None, "Relay to use; may be repeated.  [default: the deployment's]", "URL", is_list=True),
         Setting("state_dir", None, "Folder for what must outlive a restart.  [default: below ~/.assay]", "DIR"),
         Setting("database_url", None, "The verifier's database.  [default: SQLite in its state folder]", "URL"),
+        Setting("verifier_url", None, "A verifier's service, asked for reasons that the relays do not have.", "URL"),
         Setting("threads", 1, "Processor threads for the model.", "N", int),
         Setting("poll_s", 0.5, "Seconds between two looks at the chain.", "SECONDS", float),
         Setting("status_file", None, "Append a line of JSON for each step.", "FILE"),

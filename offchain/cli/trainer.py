@@ -59,7 +59,7 @@ def worker_settings(invocation: Invocation, task_id: int, role: str) -> dict[str
         "task_id": task_id,
         "keystore": invocation.keystore_path(),
         "password_file": invocation.password_path,
-        "state_dir": invocation.state_folder(role),
+        "state_dir": invocation.worker_folder(role),
         "relays": tuple(invocation.relays),
         "threads": invocation.threads,
         "poll_s": invocation.poll_s,

@@ -22,13 +22,17 @@ CHECKS = {
     "termination": "how completions end",
     "rewards": "rewards recomputed",
     "toploc": "proofs against a prefill",
-    "replay": "training repeated",
 }
 
 
 def reason(code: str | None) -> str:
     """A reason's meaning; an unknown code as it is."""
     return "" if code is None else REASONS.get(code, code.replace("_", " "))
+
+
+def check(name: str) -> str:
+    """What a check looks at; an unknown name as it is."""
+    return CHECKS.get(name, name.replace("_", " "))
 
 
 def score(value: int | None) -> str:
@@ -38,3 +42,30 @@ def score(value: int | None) -> str:
     if value == 255:
         return "fraud"
     return "not paid" if value == 0 else f"{value} %"
+
+
+# What to do about a revert, beside what the error's name and values say.
+HINTS = {
+    "NotInitiator": "only the task's initiator may do this: sign with its key",
+    "UnknownTask": "see `assay task list`",
+    "TaskIsClosed": "the task takes nothing any more",
+    "NothingToRefund": "nothing is free: close the task first, or wait until its last epoch is final",
+    "StillActive": "it has a work in an epoch that is not over",
+    "NotEnlisted": "it is not enlisted for this task",
+    "AlreadyEnlisted": "it is enlisted already",
+    "NotBonded": "bond at least what is needed: `assay stake bond`",
+    "InsufficientBond": "that much is not bonded: see `assay stake show`",
+    "StillEnlisted": "leave the task first: `assay stake leave`",
+    "ZeroAmount": "the amount must be above 0",
+    "WorkerKeyTaken": "that key works for another operator: make a new one with `assay keys new`",
+    "ERC20InsufficientBalance": "the balance does not suffice: see `assay token balance`",
+    "ERC20InsufficientAllowance": "the allowance changed meanwhile: run the command again",
+    "StillChallengeable": "wait until the challenge window has passed",
+    "NotFinal": "wait until the epoch is final",
+}
+
+
+def refusal(error_name: str, message: str) -> str:
+    """A revert's message together with what to do about it."""
+    hint = HINTS.get(error_name)
+    return message if hint is None else f"{message}: {hint}"

@@ -1,0 +1,177 @@
+"""What verifiers say about a work: their evidence bundles on the relays, else a verifier's service.
+
+All of it comes from strangers. A bundle counts only when its report has the hash that its verifier revealed on chain.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from offchain.protocol.encoding import Json, parse_canonical_json, report_hash
+from offchain.protocol.errors import Malformed, ProtocolError, Unavailable
+from offchain.protocol.manifest import BundleKind, BundleLimits
+from offchain.protocol.types import Address, Root, WorkId, WorkIndex
+
+if TYPE_CHECKING:
+    from offchain.chain.ledger import EpochRecord, Reveal, TaskLedger
+    from offchain.cli.earnings import WorkEarning
+    from offchain.cli.invocation import Invocation
+    from offchain.shardcast.client import RelayClient
+
+REPORT_NAME = "report.bin"
+LIMITS = BundleLimits(bundle_bytes=256 * 2**20, files=65_537)
+MAX_DOCUMENT_BYTES = 2**20
+MAX_REPORT_BYTES = 65_536
+MAX_FINDINGS = 100
+MAX_TEXT_CHARS = 500
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+
+
+@dataclass(frozen=True, slots=True)
+class FindingView:
+    """One check's outcome as a verifier wrote it: numbers are decimal strings, `reason` is None when it passed."""
+
+    check: str
+    measured: str
+    threshold: str
+    detail: str
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictView:
+    """A verifier's verdict with its findings, in the order in which the checks were made."""
+
+    score: int
+    reason: str | None
+    findings: tuple[FindingView, ...]
+    case: Mapping[str, Json]
+
+    @property
+    def failed(self) -> FindingView | None:
+        return next((finding for finding in self.findings if finding.reason is not None), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Testimony:
+    """What one verifier says about one work. Without a verdict, `problem` tells why."""
+
+    verifier: Address
+    evidence_root: Root
+    verdict: VerdictView | None
+    problem: str = ""
+
+
+def testimonies(invocation: "Invocation", record: "EpochRecord", index: WorkIndex) -> list[Testimony]:
+    """What every verifier that revealed says about a work. Never raises: what cannot be had is a problem told."""
+    if not record.reveals:
+        return []
+    try:
+        with invocation.relay_client() as client:
+            return [_testimony(client, verifier, reveal, index) for verifier, reveal in sorted(record.reveals.items())]
+    except ProtocolError as error:
+        return [Testimony(who, reveal.evidence_root, None, str(error)) for who, reveal in record.reveals.items()]
+
+
+def reasons_of(invocation: "Invocation", ledger: "TaskLedger", works: "Sequence[WorkEarning]") -> dict[WorkId, str]:
+    """Why works got the scores they got, as far as the evidence on the relays (or a verifier's service) tells."""
+    found: dict[WorkId, str] = {}
+    for each in works:
+        record = ledger.epochs[each.work_id.epoch]
+        if record.is_void:
+            continue
+        for testimony in testimonies(invocation, record, each.work_id.index):
+            verdict = testimony.verdict
+            if verdict is not None and verdict.reason is not None and verdict.score == each.score:
+                found[each.work_id] = verdict.reason
+                break
+        else:
+            reason = _from_service(invocation, each.work_id)
+            if reason is not None:
+                found[each.work_id] = reason
+    return found
+
+
+def _testimony(client: "RelayClient", verifier: Address, reveal: "Reveal", index: WorkIndex) -> Testimony:
+    try:
+        directory = client.fetch(reveal.evidence_root, BundleKind.EVIDENCE, LIMITS)
+        _check_report(directory / REPORT_NAME, reveal.report_hash)
+        return Testimony(verifier, reveal.evidence_root, read_document(directory / "works" / f"{index}.json"))
+    except ProtocolError as error:
+        return Testimony(verifier, reveal.evidence_root, None, str(error))
+
+
+def _check_report(path: Path, expected: bytes) -> None:
+    data = _read(path, MAX_REPORT_BYTES)
+    if report_hash(data) != expected:
+        raise Malformed("the evidence holds another report than the one revealed on chain")
+
+
+def read_document(path: Path) -> VerdictView:
+    """Read a verifier's document on one work. Raises Malformed, Unavailable (it is not there)."""
+    return parse_document(parse_canonical_json(_read(path, MAX_DOCUMENT_BYTES)))
+
+
+def parse_document(document: Json) -> VerdictView:
+    """Raises Malformed: not a document with a case and a verdict."""
+    if not isinstance(document, Mapping):
+        raise Malformed("the evidence on this work is no object")
+    case, verdict = document.get("case"), document.get("verdict")
+    if not isinstance(case, Mapping) or not isinstance(verdict, Mapping):
+        raise Malformed("the evidence on this work lacks its case or verdict")
+    score, findings = verdict.get("score"), verdict.get("findings")
+    if isinstance(score, bool) or not isinstance(score, int) or not 0 <= score <= 255:
+        raise Malformed("the evidence on this work has an impossible score")
+    if not isinstance(findings, list) or len(findings) > MAX_FINDINGS:
+        raise Malformed("the evidence on this work has impossible findings")
+    parsed = tuple(_finding(finding) for finding in findings)
+    return VerdictView(score, _text_or_none(verdict.get("reason")), parsed, case)
+
+
+def _finding(value: Json) -> FindingView:
+    if not isinstance(value, Mapping):
+        raise Malformed("a finding is no object")
+    texts = {name: printable(value.get(name)) for name in ("check", "measured", "threshold", "detail")}
+    return FindingView(**texts, reason=_text_or_none(value.get("reason")))
+
+
+def _text_or_none(value: Json) -> str | None:
+    return None if value is None else printable(value)
+
+
+def printable(value: Json) -> str:
+    """A stranger's text without what could steer a terminal, cut to a sane length."""
+    if not isinstance(value, str):
+        raise Malformed("a text is missing in the evidence")
+    return CONTROL.sub("?", value[:MAX_TEXT_CHARS])
+
+
+def _read(path: Path, limit: int) -> bytes:
+    try:
+        if path.stat().st_size > limit:
+            raise Malformed(f"{path.name} exceeds {limit} bytes")
+        return path.read_bytes()
+    except OSError as error:
+        raise Unavailable(f"the evidence has no {path.name}") from error
+
+
+def _from_service(invocation: "Invocation", work: WorkId) -> str | None:
+    """A reason from the verifier's service named with --verifier-url; None when it has none to give."""
+    if invocation.verifier_url is None:
+        return None
+    import httpx
+
+    url = f"{invocation.verifier_url.rstrip('/')}/tasks/{work.task_id}/epochs/{work.epoch}/works/{work.index}"
+    try:
+        with httpx.stream("GET", url, timeout=5.0, trust_env=False) as response:
+            data = b""
+            for piece in response.iter_bytes():
+                data += piece
+                if len(data) > MAX_DOCUMENT_BYTES:
+                    return None
+            answer: Any = httpx.Response(response.status_code, content=data).json() if response.is_success else {}
+        return _text_or_none(answer.get("reason")) if isinstance(answer, dict) else None
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError, Malformed):
+        return None

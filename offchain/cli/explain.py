@@ -1,0 +1,122 @@
+"""`assay explain`: what became of a work, and why."""
+
+import re
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from offchain.cli.invocation import Invocation, money_of
+from offchain.cli.options import chain_options, command, pass_invocation, relay_options, state_option, verifier_option
+from offchain.protocol.errors import Malformed, Stop
+
+if TYPE_CHECKING:
+    from offchain.chain.connection import Chain
+    from offchain.chain.ledger import TaskLedger
+    from offchain.cli.explanation import Explanation
+    from offchain.protocol.types import WorkId
+
+ROOT = re.compile(r"(0x)?[0-9a-f]{64}")
+
+
+@command("explain", example="assay explain 1/0/2\nassay explain 1/0/2 --save /tmp/work-1-0-2")
+@click.argument("work", metavar="WORK")
+@click.option(
+    "--save",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Fetch work, policy, spec and case into DIR, for `assay verify`.",
+)
+@chain_options
+@relay_options
+@state_option
+@verifier_option
+@pass_invocation
+def explain(invocation: Invocation, work: str, save: Path | None) -> None:
+    """Say in plain words what became of a work: its score, what was checked, what failed by how much, who said so.
+
+    WORK is task/epoch/index, as in `assay rewards show`, or the root of its manifest. The chain tells the outcome, the
+    verifiers' evidence on the relays the reasons.
+    """
+    from offchain.cli.evidence import testimonies
+    from offchain.cli.explanation import explain as told_by
+    from offchain.cli.explanation import to_json, to_lines
+
+    chain = invocation.chain()
+    ledger, work_id = _find(invocation, chain, work)
+    record = ledger.epochs.get(work_id.epoch)
+    try:
+        committed = ledger.work(work_id.epoch, work_id.index)
+    except LookupError as error:
+        raise Stop(f"{error}: `assay task show {work_id.task_id}` lists the epochs and their works") from error
+    assert record is not None
+    told = told_by(ledger, record, committed, testimonies(invocation, record, work_id.index), money_of(chain))
+    saved = _save(invocation, told, save) if save else []
+    invocation.emit({**to_json(told), "saved": save}, [*to_lines(told), *saved])
+
+
+def _find(invocation: Invocation, chain: "Chain", work: str) -> "tuple[TaskLedger, WorkId]":
+    """Raises Stop: neither a work's name nor the root of one."""
+    from offchain.cli.following import task_ledger
+    from offchain.cli.task import require_task
+    from offchain.protocol.types import WorkId
+
+    if not ROOT.fullmatch(work.lower()):
+        try:
+            work_id = WorkId.parse(work)
+        except ValueError as error:
+            raise Stop(
+                f"{work[:80]!r} names no work: write task/epoch/index, such as 1/0/2, or a manifest root"
+            ) from error
+        require_task(chain, work_id.task_id)
+        return task_ledger(invocation, chain, work_id.task_id), work_id
+    root = bytes.fromhex(work.lower().removeprefix("0x"))
+    for number in range(1, chain.registry.task_count() + 1):
+        ledger = task_ledger(invocation, chain, number)
+        for record in ledger.epochs.values():
+            for committed in record.works:
+                if committed.work.manifest_root == root:
+                    return ledger, WorkId(ledger.task_id, record.epoch, committed.work.index)
+    raise Stop(f"no work on network {chain.deployment.network!r} has the manifest root {root.hex()}")
+
+
+def _save(invocation: Invocation, told: "Explanation", folder: Path) -> list[str]:
+    """Everything that `assay verify` needs. Raises Unavailable: a bundle cannot be had. Stop: DIR is not empty."""
+    from offchain.cli.following import SPEC_NAME, TASK_BUNDLE_LIMITS
+    from offchain.protocol.encoding import canonical_json
+    from offchain.protocol.manifest import BundleKind, BundleLimits
+    from offchain.protocol.spec import parse_spec
+
+    if folder.exists() and any(folder.iterdir()):
+        raise Stop(f"{folder} is not empty: name a new folder")
+    work, ledger = told.committed.work, told.ledger
+    roots = {each.version: each.policy_root for each in ledger.policies}
+    if work.policy_version not in roots:
+        raise Stop(f"the work names policy version {work.policy_version}, which was never published")
+    with invocation.relay_client() as client:
+        spec_data = (client.fetch(ledger.task.spec_hash, BundleKind.TASK, TASK_BUNDLE_LIMITS) / SPEC_NAME).read_bytes()
+        limits = parse_spec(spec_data).limits
+        work_dir = client.fetch(work.manifest_root, BundleKind.WORK, BundleLimits(limits.work_bytes))
+        policy = client.fetch(roots[work.policy_version], BundleKind.POLICY, BundleLimits(limits.policy_bytes))
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copytree(work_dir, folder / "work")
+        shutil.copytree(policy, folder / "policy")
+    (folder / SPEC_NAME).write_bytes(spec_data)
+    (folder / "case.json").write_bytes(canonical_json(_case(told, spec_data)))
+    return ["", f"saved in {folder}"]
+
+
+def _case(told: "Explanation", spec_data: bytes) -> "dict[str, Json]":
+    """What the chain says about the work: made here from the chain, not taken from anybody's evidence."""
+    from offchain.protocol.spec import parse_spec
+    from verifier.docket import case_of
+
+    try:
+        return case_of(told.ledger, parse_spec(spec_data), told.record, told.committed).json()
+    except Malformed as error:
+        raise Stop(f"the task's spec cannot be read: {error}") from error
+
+
+if TYPE_CHECKING:
+    from offchain.protocol.encoding import Json
