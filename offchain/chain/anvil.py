@@ -29,9 +29,12 @@ def development_account() -> LocalAccount:
 
 
 def anvil_command() -> str:
-    """Anvil as installed under the source tree, else as found on the path. Raises Stop: nowhere."""
-    local = ROOT / "node_modules" / ".bin" / "anvil"
-    found = str(local) if local.exists() else shutil.which("anvil")
+    """Anvil as installed under the source tree, else as found on the path. Raises Stop: nowhere.
+
+    The program itself, not npm's wrapper around it, which does not pass signals on.
+    """
+    installed = sorted((ROOT / "node_modules" / "@foundry-rs").glob("anvil-*/bin/anvil"))
+    found = str(installed[0]) if installed else shutil.which("anvil")
     if found is None:
         raise Stop("anvil is not installed: run `make setup`, or install Foundry")
     return found

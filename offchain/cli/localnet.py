@@ -13,6 +13,7 @@ from pathlib import Path
 from eth_account.signers.local import LocalAccount
 from web3.types import RPCEndpoint
 
+from offchain.chain.anvil import anvil_command
 from offchain.chain.connection import Chain
 from offchain.chain.contracts import Call
 from offchain.chain.deploy import DeploySettings, deploy
@@ -23,7 +24,6 @@ from offchain.cli.processes import Children, free_port, wait_for_port
 from offchain.protocol.errors import Stop
 from offchain.protocol.types import Address, Role
 
-SOURCE = Path(__file__).resolve().parents[2]
 FEES_WEI = 100 * 10**18
 PASSWORD = "local-network"  # protects nothing: keys of a throw-away chain
 
@@ -80,7 +80,7 @@ class LocalNetwork:
         Each transaction makes a block of its own until `tick`, so that setting up is quick.
         """
         port = self.rpc_url.rsplit(":", 1)[1]
-        command = [anvil(), "--port", port, "--silent", "--accounts", "1"]
+        command = [anvil_command(), "--port", port, "--silent", "--accounts", "1"]
         child = self.children.start("anvil", command)
         wait_for_port(child, int(port))
         self._treasury = self._new_party("treasury")
@@ -140,15 +140,6 @@ class LocalNetwork:
         staking = self.chain.staking
         approve = self.chain.token.approve(staking.address, amount_wei)
         self.send(party, approve, staking.bond(role, amount_wei))
-
-
-def anvil() -> str:
-    """Where Anvil is: installed under the source tree, else on the path. Raises Stop: nowhere."""
-    local = SOURCE / "node_modules" / ".bin" / "anvil"
-    found = str(local) if local.exists() else shutil.which("anvil")
-    if found is None:
-        raise Stop("anvil is not installed: run `make setup`, or install Foundry")
-    return found
 
 
 def empty_folder(folder: Path) -> None:
