@@ -242,7 +242,9 @@ def _decode(proofs: Sequence[bytes], topk: int) -> tuple[Ints, Field]:
 
 
 def _injective_moduli(indices_CK: Ints) -> Ints:
-    """Per row the largest modulus up to PRIME that keeps all positions apart, [C]."""
+    """Per row the largest modulus up to PRIME that keeps all positions apart, [C]. Raises ValueError: none does."""
+    if indices_CK.shape[1] > PRIME:
+        raise ValueError(f"no modulus up to {PRIME} keeps {indices_CK.shape[1]} positions apart")
     moduli_C = np.full(len(indices_CK), PRIME, dtype=np.int64)
     open_rows = np.flatnonzero(_collide(indices_CK, moduli_C))
     while open_rows.size:
