@@ -84,6 +84,7 @@ class AttestationRow(Base):
 
     task_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     epoch: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    seed: Mapped[bytes] = mapped_column(LargeBinary(32))  # the epoch's: another one after a reorganisation
     report: Mapped[bytes] = mapped_column(LargeBinary)
     salt: Mapped[bytes] = mapped_column(LargeBinary(32))
     evidence_root: Mapped[bytes] = mapped_column(LargeBinary(32))
@@ -102,6 +103,7 @@ class PolicyRow(Base):
     epoch: Mapped[int | None] = mapped_column(BigInteger, default=None)  # None: the initiator's version 0
     root: Mapped[bytes | None] = mapped_column(LargeBinary(32), default=None)  # None until published
     own_root: Mapped[bytes | None] = mapped_column(LargeBinary(32), default=None)
+    parent_root: Mapped[bytes | None] = mapped_column(LargeBinary(32), default=None)  # what `own_root` follows from
     signature: Mapped[bytes | None] = mapped_column(LargeBinary(65), default=None)
     uri: Mapped[str | None] = mapped_column(Text, default=None)
 

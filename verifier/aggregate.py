@@ -1,0 +1,260 @@
+"""Aggregates: the accepted updates of a settled epoch become the next policy, which is signed and published.
+
+Everybody who starts from the same policy and the same scores gets the same bundle, to the byte; so honest verifiers
+sign the same root, and whoever holds the signatures of a quorum publishes it.
+"""
+
+import logging
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+from eth_account.signers.local import LocalAccount
+
+from offchain.chain.contracts import AttestationsContract
+from offchain.chain.keys import recover_policy_signer, sign_policy
+from offchain.chain.ledger import CommittedWork, EpochRecord, PolicyRecord, TaskLedger
+from offchain.outer.aggregate import Contribution, aggregate
+from offchain.outer.codecs import codec_named
+from offchain.outer.optimizer import OuterState, outer_step, read_momentum, write_momentum
+from offchain.outer.updates import read_update
+from offchain.policy import write_successor
+from offchain.protocol.errors import Rejected, Reverted
+from offchain.protocol.manifest import BundleKind, Manifest
+from offchain.protocol.spec import TaskSpec
+from offchain.protocol.types import BPS, SCORE_FULL, Address, Epoch, PolicyVersion, Root, TaskId
+from offchain.shardcast.engine import PolicySignature
+from offchain.shardcast.store import build_bundle, read_manifest
+from verifier.database import Sessions
+from verifier.inbox import Bench, Delivery, Inbox
+from verifier.models import PolicyRow
+from verifier.status import Status
+from verifier.transactions import Transactions
+
+log = logging.getLogger(__name__)
+
+KEPT_VERSIONS = 3
+Tensors = Mapping[str, npt.NDArray[np.float32]]
+
+
+class Board(Protocol):
+    """The part of a transport engine that aggregation needs; see offchain/shardcast/engine.py."""
+
+    def publish(self, directory: Path, manifest: Manifest, account: LocalAccount) -> None: ...
+    def post_signature(self, task_id: TaskId, epoch: Epoch, signed: PolicySignature) -> None: ...
+    def signatures(self, task_id: TaskId, epoch: Epoch) -> Sequence[PolicySignature]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Signer:
+    """Who signs: the operator, by its own key or its worker key, for one deployment."""
+
+    verifier: Address
+    account: LocalAccount
+    chain_id: int
+    attestations: Address
+    operator_of: Callable[[Address], Address]
+
+
+def accepted(record: EpochRecord) -> list[tuple[CommittedWork, int]]:
+    """Works of a settled epoch whose score pays, with it, in order of index."""
+    scored = ((each, record.score_of(each.work.index) or 0) for each in record.works)
+    return [(each, score) for each, score in scored if 0 < score <= SCORE_FULL]
+
+
+def base_of(ledger: TaskLedger, epoch: Epoch) -> PolicyRecord:
+    """The policy that an epoch's aggregate is added to: the newest that follows from an earlier epoch, or version 0."""
+    return [each for each in ledger.policies if each.epoch is None or each.epoch < epoch][-1]
+
+
+def next_epoch(ledger: TaskLedger, is_done: Callable[[EpochRecord], bool]) -> EpochRecord | None:
+    """The first epoch that still has to become a policy; None while there is none, or an earlier one is undecided.
+
+    Epochs without an accepted work become none, nor does one that a later epoch's policy has overtaken.
+    """
+    newest = ledger.newest_policy().epoch
+    for epoch in sorted(ledger.epochs):
+        record = ledger.epochs[epoch]
+        if record.is_void or (record.is_settled and not accepted(record)):
+            continue
+        if not record.is_settled:
+            return None
+        was_overtaken = record.policy is None and newest is not None and newest > epoch
+        if not was_overtaken and not is_done(record):
+            return record
+    return None
+
+
+def next_state(
+    spec: TaskSpec, weights: Tensors, momentum: Tensors, contributions: Sequence[Contribution]
+) -> OuterState:
+    """Robust mean, then the outer step. The same bits on every machine, in whatever order contributions come."""
+    gradient = aggregate(contributions, clip_norm_ratio=spec.outer.clip_norm_ratio)
+    return outer_step(weights, momentum, gradient, lr=spec.outer.lr, momentum_decay=spec.outer.momentum)
+
+
+class Aggregator:
+    """Policies of one task. Methods raise Unavailable (retry) and Stop."""
+
+    def __init__(
+        self,
+        spec: TaskSpec,
+        signer: Signer,
+        contract: AttestationsContract,
+        transactions: Transactions,
+        inbox: Inbox,
+        bench: Bench,
+        board: Board,
+        sessions: Sessions,
+        folder: Path,
+        status: Status,
+    ) -> None:
+        self._spec, self._signer, self._contract, self._transactions = spec, signer, contract, transactions
+        self._inbox, self._bench, self._board, self._sessions = inbox, bench, board, sessions
+        self._folder, self._status = folder, status
+        self._posted: set[Root] = set()
+        self._hopeless: set[tuple[Epoch, Root]] = set()
+        self._excluded: set[tuple[Epoch, Address]] = set()
+
+    def advance(self, ledger: TaskLedger, may_publish: Callable[[Epoch], bool]) -> bool:
+        """Take one epoch one step further; whether anything was done. `may_publish`: whether it is our turn to."""
+        record = next_epoch(ledger, lambda each: self._is_done(ledger, each))
+        if record is None:
+            return False
+        base = base_of(ledger, record.epoch)
+        row = self._own(ledger, record)
+        if row is None:
+            self._derive(ledger, record, base)
+            return True
+        root = Root(row.own_root or b"")
+        if root not in self._posted:
+            self._post(ledger, record, row, root)
+            return True
+        if record.policy is None and may_publish(record.epoch):
+            return self._publish(ledger, record, root)
+        return False
+
+    def _is_done(self, ledger: TaskLedger, record: EpochRecord) -> bool:
+        """Published, and ours derived and posted (or impossible)."""
+        if record.policy is None:
+            return False
+        if (record.epoch, base_of(ledger, record.epoch).policy_root) in self._hopeless:
+            return True
+        row = self._own(ledger, record)
+        return row is not None and row.own_root in self._posted
+
+    def _own(self, ledger: TaskLedger, record: EpochRecord) -> PolicyRow | None:
+        """What we derived for an epoch from the present base."""
+        base = base_of(ledger, record.epoch)
+        with self._sessions() as session:
+            row = session.get(PolicyRow, (ledger.task_id, base.version + 1))
+        is_ours = row is not None and row.epoch == record.epoch and row.own_root is not None
+        return row if row is not None and is_ours and row.parent_root == base.policy_root else None
+
+    def _derive(self, ledger: TaskLedger, record: EpochRecord, base: PolicyRecord) -> None:
+        """Aggregate, and write root and signature down before anybody hears of them."""
+        version = PolicyVersion(base.version + 1)
+        try:
+            manifest = self.build(ledger.task_id, record, base)
+        except Rejected as error:
+            self._hopeless.add((record.epoch, base.policy_root))
+            log.error("the accepted works do not aggregate", extra={"epoch": record.epoch, "why": str(error)})
+            return
+        signer = self._signer
+        signature = sign_policy(
+            signer.account, signer.chain_id, signer.attestations, ledger.task_id, record.epoch, manifest.root
+        )
+        with self._sessions() as session, session.begin():
+            row = session.get(PolicyRow, (ledger.task_id, version)) or PolicyRow(ledger.task_id, version)
+            row.epoch, row.own_root, row.parent_root = record.epoch, manifest.root, base.policy_root
+            row.signature = signature
+            session.add(row)
+        self._status("policy derived", epoch=record.epoch, version=version, root=manifest.root.hex())
+        if record.policy is not None and record.policy.policy_root != manifest.root:
+            theirs = record.policy.policy_root.hex()
+            self._status("policy differs from ours", version=version, published=theirs, ours=manifest.root.hex())
+            log.error("the published policy is not the one we derived", extra={"version": version, "published": theirs})
+
+    def build(self, task_id: TaskId, record: EpochRecord, base: PolicyRecord) -> Manifest:
+        """Write the bundle of the policy that follows from a settled epoch.
+
+        Raises Unavailable: a work or the base cannot be had. Rejected: an accepted work holds no update.
+        """
+        previous, policy = self._inbox.policy(base.policy_root), self._bench.policy(base.policy_root)
+        weights = {name: value.detach().numpy() for name, value in policy.trainable().items()}
+        shapes = {name: tuple(weight.shape) for name, weight in weights.items()}
+        momentum = read_momentum(previous.directory, previous.manifest, shapes)
+        codec = codec_named(self._spec.codec)
+        contributions = [
+            Contribution(each.work.index, each.work.units * score, read_update(d.directory, d.manifest, shapes, codec))
+            for each, score in accepted(record)
+            for d in (self._inbox.work(each.work.manifest_root),)
+        ]
+        state = next_state(self._spec, weights, momentum, contributions)
+        return self._write(task_id, record.epoch, base, previous, state)
+
+    def _write(
+        self, task_id: TaskId, epoch: Epoch, base: PolicyRecord, previous: Delivery, state: OuterState
+    ) -> Manifest:
+        version = base.version + 1
+        directory = self._directory(task_id, version)
+        shutil.rmtree(directory, ignore_errors=True)
+        write_successor(previous.directory, state.weights, directory)
+        write_momentum(directory, state.momentum)
+        fields = {"task": task_id, "epoch": epoch, "version": version, "parent": base.policy_root.hex()}
+        manifest = build_bundle(directory, BundleKind.POLICY, fields)
+        shutil.rmtree(self._directory(task_id, version - KEPT_VERSIONS), ignore_errors=True)
+        return manifest
+
+    def _post(self, ledger: TaskLedger, record: EpochRecord, row: PolicyRow, root: Root) -> None:
+        """First the bundle, then the signature: whoever can publish a root can also fetch it."""
+        directory = self._directory(ledger.task_id, row.version)
+        if record.policy is None or record.policy.policy_root == root:
+            if not (directory / "manifest.json").is_file():  # tidied away: the same bytes again
+                self.build(ledger.task_id, record, base_of(ledger, record.epoch))
+            self._board.publish(directory, read_manifest(directory, expected_root=root), self._signer.account)
+        signed = PolicySignature(self._signer.verifier, root, row.signature or b"")
+        self._board.post_signature(ledger.task_id, record.epoch, signed)
+        self._posted.add(root)
+        self._status("policy signed", epoch=record.epoch, version=row.version, root=root.hex())
+
+    def _publish(self, ledger: TaskLedger, record: EpochRecord, root: Root) -> bool:
+        """Hand in the signatures of a quorum, if there is one; whether the policy was published."""
+        signatures = self._valid_signatures(ledger, record.epoch, root)
+        weight = sum(ledger.verifiers.get(operator, 0) for operator in signatures)
+        if weight * BPS < ledger.task.params.quorum_bps * record.weight_at_seal:
+            return False
+        ordered = [signatures[operator] for operator in sorted(signatures, key=lambda address: int(address, 16))]
+        call = self._contract.publish_policy(ledger.task_id, record.epoch, root, f"assay:0x{root.hex()}", ordered)
+        try:
+            self._transactions.send(call, record.epoch)
+        except Reverted as error:
+            if error.error == "NotEnlistedAtSeal":
+                self._excluded.add((record.epoch, Address(str(error.arguments.get("verifier")))))
+            return False
+        self._status("policy published", epoch=record.epoch, root=root.hex())
+        return True
+
+    def _valid_signatures(self, ledger: TaskLedger, epoch: Epoch, root: Root) -> dict[Address, bytes]:
+        """Signatures of our root by enlisted verifiers; the board is not believed."""
+        valid: dict[Address, bytes] = {}
+        signer = self._signer
+        for each in self._board.signatures(ledger.task_id, epoch):
+            if each.policy_root != root or each.operator not in ledger.verifiers:
+                continue
+            try:
+                key = recover_policy_signer(
+                    each.signature, signer.chain_id, signer.attestations, ledger.task_id, epoch, root
+                )
+            except Rejected:
+                continue
+            if signer.operator_of(key) == each.operator and (epoch, each.operator) not in self._excluded:
+                valid[each.operator] = each.signature
+        return valid
+
+    def _directory(self, task_id: TaskId, version: int) -> Path:
+        return self._folder / f"{task_id}-{version}"

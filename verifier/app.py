@@ -1,0 +1,146 @@
+"""Builds a verifier out of its settings. The only place that knows which implementation does the I/O."""
+
+import signal
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
+from types import FrameType
+
+import torch
+import uvicorn
+from fastapi import FastAPI
+
+from offchain.chain.connection import Chain
+from offchain.chain.deployment import load_deployment
+from offchain.chain.event_store import EventStore
+from offchain.chain.follow import TaskFollower
+from offchain.chain.keys import load_account, read_password
+from offchain.chain.sender import Sender
+from offchain.environments import make_environment
+from offchain.policy import load_policy
+from offchain.protocol.types import TaskId
+from offchain.shardcast.client import RelayClient
+from verifier.aggregate import Aggregator, Signer
+from verifier.api import create_api
+from verifier.attester import Attester
+from verifier.database import migrate, open_database, session_factory
+from verifier.docket import Docket
+from verifier.inbox import Bench, Inbox, fetch_spec
+from verifier.onchain import OnChain
+from verifier.recorder import Recorder
+from verifier.settings import ServeSettings, VerifierSettings
+from verifier.settle import Contracts, Housekeeper
+from verifier.status import StatusFile
+from verifier.transactions import Transactions
+from verifier.turns import Turns
+from verifier.worker import Parts, StopFlag, VerifierWorker
+
+
+def run_verifier(settings: VerifierSettings) -> None:
+    """Verify until SIGINT or SIGTERM asks to end. Raises Stop: the operator must act; Unavailable only at the start."""
+    with stopped_by_signals() as stop, built_verifier(settings, stop) as worker:
+        worker.run_forever()
+
+
+@contextmanager
+def built_verifier(settings: VerifierSettings, stop: StopFlag | None = None) -> Generator[VerifierWorker]:
+    """A worker with its connections; closes them in the end.
+
+    Raises Stop: unknown network or task, missing key, wrong password, a database out of reach, a task that nobody can
+    verify. Unavailable: node or relays are down.
+    """
+    torch.set_num_threads(settings.threads)
+    deployment = load_deployment(settings.network)
+    account = load_account(settings.keystore, read_password(settings.password_file))
+    chain = Chain.connect(deployment, settings.rpc_url)
+    task_id = TaskId(settings.task_id)
+    state = settings.state_dir / f"task-{settings.task_id}"
+    engine = open_database(settings.database)
+    migrate(engine)
+    store = EventStore(state / "events.db", deployment)
+    relays = settings.relays or deployment.relays
+    try:
+        with RelayClient(relays, state / "cache", chain_id=deployment.chain_id) as transport:
+            onchain = OnChain(chain, TaskFollower(chain, store, task_id), task_id)
+            ledger = onchain.refresh()
+            spec = fetch_spec(transport, ledger.task.spec_hash)
+            verifier = onchain.operator_of(Sender(chain, account).address)
+            sessions = session_factory(engine)
+            status = StatusFile(settings.status_file or state / "status.jsonl")
+            transactions = Transactions(Sender(chain, account), sessions, task_id)
+            inbox = Inbox(transport, spec)
+            bench = Bench(inbox, make_environment(spec.environment), load_policy)
+            attester = Attester(
+                task_id,
+                verifier,
+                account,
+                chain.attestations,
+                transactions,
+                transport,
+                sessions,
+                state / "evidence",
+                status,
+            )
+            signer = Signer(verifier, account, deployment.chain_id, deployment.attestations, onchain.operator_of)
+            aggregator = Aggregator(
+                spec,
+                signer,
+                chain.attestations,
+                transactions,
+                inbox,
+                bench,
+                transport,
+                sessions,
+                state / "policies",
+                status,
+            )
+            turns = Turns(verifier)
+            contracts = Contracts(chain.attestations, chain.registry, chain.payouts)
+            housekeeper = Housekeeper(verifier, contracts, transactions, attester, inbox, turns, status)
+            parts = Parts(
+                chain=onchain,
+                attestations=chain.attestations,
+                transactions=transactions,
+                recorder=Recorder(sessions, spec),
+                docket=Docket(spec, inbox, bench),
+                attester=attester,
+                aggregator=aggregator,
+                housekeeper=housekeeper,
+                turns=turns,
+                status=status,
+            )
+            yield VerifierWorker(verifier, parts, stop or threading.Event(), settings.poll_s)
+    finally:
+        store.close()
+        engine.dispose()
+
+
+def build_service(settings: ServeSettings) -> FastAPI:
+    """The service over the database that `verifier work` writes. Raises Stop: the database cannot be reached."""
+    engine = open_database(settings.database)
+    migrate(engine)
+    return create_api(session_factory(engine))
+
+
+def run_service(settings: ServeSettings) -> None:
+    """Serve until a signal asks to end. Raises Stop."""
+    uvicorn.run(build_service(settings), host=settings.host, port=settings.port, log_level="warning")
+
+
+@contextmanager
+def stopped_by_signals() -> Generator[StopFlag]:
+    """A flag that SIGINT and SIGTERM set; a second signal ends the process as if we were not here."""
+    flag = threading.Event()
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def ask_to_stop(number: int, _frame: FrameType | None) -> None:
+        flag.set()
+        signal.signal(number, before[signal.Signals(number)])
+
+    for number in before:
+        signal.signal(number, ask_to_stop)
+    try:
+        yield flag
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

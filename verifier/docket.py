@@ -1,0 +1,140 @@
+"""The docket: which works there are to judge, as cases; and what was judged so far.
+
+A work whose judgement cannot depend on the epoch's seed (everything is checked anyway) is judged as soon as it is
+committed; the others once the epoch is sealed.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from offchain.chain.events import Position
+from offchain.chain.ledger import CommittedWork, EpochRecord, TaskLedger
+from offchain.protocol.encoding import canonical_json, trainer_seed
+from offchain.protocol.errors import Malformed, Unavailable
+from offchain.protocol.spec import TaskSpec
+from offchain.protocol.types import BPS, PolicyVersion, Root
+from verifier.case import Case
+from verifier.inbox import Inbox
+from verifier.judge import Bench, Judgement, compare_with_peers, judge, malformed, unavailable
+from verifier.verdict import Verdict
+
+log = logging.getLogger(__name__)
+
+RETRY_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A work with its verdict. `seconds` is what judging took."""
+
+    case: Case
+    verdict: Verdict
+    mean_reward: float | None
+    seconds: float
+
+
+def case_of(ledger: TaskLedger, spec: TaskSpec, record: EpochRecord, committed: CommittedWork) -> Case:
+    """The case of a work, as the chain tells it at the moment of its commitment."""
+    work, task = committed.work, ledger.task
+    return Case(
+        task_id=ledger.task_id,
+        epoch=record.epoch,
+        work=work,
+        spec=spec,
+        spec_root=task.spec_hash,
+        trainer_seed=trainer_seed(ledger.previous_seed(record.epoch), ledger.task_id, record.epoch, work.trainer),
+        epoch_seed=record.seed,
+        policy_root=_published_root(ledger, work.policy_version, committed.position),
+        newest_version=ledger.newest_policy(before=committed.position).version,
+        max_staleness=task.params.max_staleness,
+        sampling_bps=task.params.sampling_bps,
+    )
+
+
+def _published_root(ledger: TaskLedger, version: PolicyVersion, before: Position) -> Root | None:
+    known = (each for each in ledger.policies if each.version == version and each.position < before)
+    return next((each.policy_root for each in known), None)
+
+
+def depends_on_seed(case: Case) -> bool:
+    """Whether the epoch's seed decides what of this work is checked."""
+    completions = case.spec.rollout.groups * case.spec.rollout.group_size
+    return case.sampling_bps < BPS or case.spec.checks.completions_checked < completions
+
+
+class Docket:
+    """Judges works one at a time and remembers the judgements, until they are written down."""
+
+    def __init__(self, spec: TaskSpec, inbox: Inbox, bench: Bench, clock: Callable[[], float] = time.monotonic) -> None:
+        self._spec, self._inbox, self._bench, self._clock = spec, inbox, bench, clock
+        self._done: dict[bytes, Judged] = {}
+        self._not_before: dict[bytes, float] = {}
+
+    def judge_next(self, ledger: TaskLedger, record: EpochRecord) -> bool:
+        """Judge (or at least fetch) one work of an epoch that still lacks a judgement; whether anything was done."""
+        for committed in record.works:
+            case = case_of(ledger, self._spec, record, committed)
+            key = _key(case)
+            if key in self._done or self._clock() < self._not_before.get(key, 0.0):
+                continue
+            if record.seed is None and depends_on_seed(case):
+                self._fetch_ahead(case, key)
+                continue
+            try:
+                self._done[key] = self._judge(case)
+            except Unavailable as error:
+                log.warning("work cannot be judged yet", extra={"work": str(_name(case)), "why": str(error)})
+                self._not_before[key] = self._clock() + RETRY_S
+            return True
+        return False
+
+    def judgements(self, ledger: TaskLedger, record: EpochRecord, *, give_up: bool) -> list[Judged] | None:
+        """All works of a sealed epoch in order of index; None while one is not judged.
+
+        With `give_up`, what could not be had so far counts as unavailable: the time to attest is running out.
+        """
+        judged: list[Judged] = []
+        for committed in record.works:
+            case = case_of(ledger, self._spec, record, committed)
+            found = self._done.get(_key(case))
+            if found is None and not give_up:
+                return None
+            if found is None:
+                found = Judged(case, unavailable("no relay could give us the work in time"), None, 0.0)
+            judged.append(replace(found, case=case))
+        verdicts = compare_with_peers([each.verdict for each in judged], self._spec.checks.max_update_norm_ratio)
+        return [replace(each, verdict=verdict) for each, verdict in zip(judged, verdicts, strict=True)]
+
+    def forget(self, ledger: TaskLedger, record: EpochRecord) -> None:
+        """Let go of an epoch whose judgements are written down."""
+        for committed in record.works:
+            self._done.pop(_key(case_of(ledger, self._spec, record, committed)), None)
+
+    def _judge(self, case: Case) -> Judged:
+        started_at = self._clock()
+        try:
+            delivery = self._inbox.work(case.work.manifest_root)
+        except Malformed as error:
+            return Judged(case, malformed(str(error)), None, self._clock() - started_at)
+        judgement: Judgement = judge(case, self._bench, delivery.directory, delivery.manifest)
+        return Judged(case, judgement.verdict, judgement.mean_reward, self._clock() - started_at)
+
+    def _fetch_ahead(self, case: Case, key: bytes) -> None:
+        """So that once the seed is known nothing has to be waited for. A failure is dealt with then."""
+        try:
+            self._inbox.work(case.work.manifest_root)
+            self._not_before[key] = self._clock() + 3_600
+        except Malformed:
+            self._not_before[key] = self._clock() + 3_600
+        except Unavailable:
+            self._not_before[key] = self._clock() + RETRY_S
+
+
+def _key(case: Case) -> bytes:
+    return canonical_json((case if depends_on_seed(case) else replace(case, epoch_seed=None)).json())
+
+
+def _name(case: Case) -> str:
+    return f"{case.task_id}/{case.epoch}/{case.work.index}"

@@ -1,0 +1,104 @@
+"""Gets what is to be judged: works, the policies they were made from, other verifiers' reports."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from offchain.environments import Environment
+from offchain.policy.interface import Policy
+from offchain.protocol.encoding import report_hash
+from offchain.protocol.errors import Malformed, Rejected, Stop
+from offchain.protocol.manifest import BundleKind, BundleLimits, Manifest
+from offchain.protocol.spec import TaskSpec, parse_spec
+from offchain.protocol.types import Root
+from offchain.shardcast.store import read_manifest
+
+SPEC_NAME = "spec.json"
+REPORT_NAME = "report.bin"
+MAX_SPEC_BYTES = 65_536
+MAX_WORKS = 65_536
+TASK_LIMITS = BundleLimits(bundle_bytes=2**20, files=16)
+EVIDENCE_LIMITS = BundleLimits(bundle_bytes=256 * 2**20, files=MAX_WORKS + 1)
+LOADED_POLICIES = 3
+
+
+class Fetcher(Protocol):
+    """The part of a transport engine that gets bundles; see offchain/shardcast/engine.py."""
+
+    def fetch(self, root: Root, kind: BundleKind, limits: BundleLimits) -> Path: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A verified bundle in the cache."""
+
+    directory: Path
+    manifest: Manifest
+
+
+class Inbox:
+    """All bundles of one task. Every method raises Unavailable (retry) and Malformed (whoever committed to it)."""
+
+    def __init__(self, fetcher: Fetcher, spec: TaskSpec) -> None:
+        self._fetcher = fetcher
+        self._spec = spec
+
+    def work(self, root: Root) -> Delivery:
+        return self._deliver(root, BundleKind.WORK, BundleLimits(self._spec.limits.work_bytes))
+
+    def policy(self, root: Root) -> Delivery:
+        return self._deliver(root, BundleKind.POLICY, BundleLimits(self._spec.limits.policy_bytes))
+
+    def report(self, evidence_root: Root, expected_hash: bytes) -> bytes:
+        """The report that a verifier revealed, out of its evidence. Raises Malformed too when it is another one."""
+        delivery = self._deliver(evidence_root, BundleKind.EVIDENCE, EVIDENCE_LIMITS)
+        if delivery.manifest.entry(REPORT_NAME).size_bytes > MAX_WORKS:
+            raise Malformed(f"evidence {evidence_root.hex()} has a report of more than {MAX_WORKS} works")
+        report = (delivery.directory / REPORT_NAME).read_bytes()
+        if report_hash(report) != expected_hash:
+            raise Malformed(f"evidence {evidence_root.hex()} holds another report than the one revealed")
+        return report
+
+    def _deliver(self, root: Root, kind: BundleKind, limits: BundleLimits) -> Delivery:
+        directory = self._fetcher.fetch(root, kind, limits)
+        return Delivery(directory, read_manifest(directory, limits, root))
+
+
+def fetch_spec(fetcher: Fetcher, spec_root: Root) -> TaskSpec:
+    """The spec of a task. Raises Unavailable. Stop: nobody can judge this task, and why."""
+    try:
+        directory = fetcher.fetch(spec_root, BundleKind.TASK, TASK_LIMITS)
+        path = directory / SPEC_NAME
+        if not path.is_file() or path.stat().st_size > MAX_SPEC_BYTES:
+            raise Malformed(f"its bundle has no {SPEC_NAME} of at most {MAX_SPEC_BYTES} bytes")
+        return parse_spec(path.read_bytes(), MAX_SPEC_BYTES)
+    except Rejected as error:
+        raise Stop(f"nobody can verify this task: {error}; choose another one") from error
+
+
+class Bench:
+    """The judge's bench: policies by root, the last few of which stay loaded, and the task's environment."""
+
+    def __init__(self, inbox: Inbox, environment: Environment, load_policy: Callable[[Path], Policy]) -> None:
+        self._inbox = inbox
+        self._environment = environment
+        self._load = load_policy
+        self._loaded: dict[Root, Policy] = {}
+
+    def policy(self, root: Root) -> Policy:
+        """Raises Unavailable: no relay has it now. Stop: what the chain names is no policy."""
+        if (found := self._loaded.pop(root, None)) is None:
+            try:
+                found = self._load(self._inbox.policy(root).directory)
+            except Malformed as error:
+                raise Stop(
+                    f"policy {root.hex()} of this task is broken, nothing can be judged by it: {error}"
+                ) from error
+        self._loaded[root] = found  # the newest last
+        while len(self._loaded) > LOADED_POLICIES:
+            self._loaded.pop(next(iter(self._loaded)))
+        return found
+
+    def environment(self) -> Environment:
+        return self._environment

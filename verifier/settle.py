@@ -1,0 +1,179 @@
+"""Settles, and keeps the task going: everything that anybody may do and somebody must.
+
+What is due is computed from the ledger alone; each call is simulated before it is sent, so that a colleague who was
+faster costs nothing.
+"""
+
+import logging
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from offchain.chain.contracts import AttestationsContract, Call, PayoutsContract, TaskRegistryContract, WorkRef
+from offchain.chain.ledger import EpochRecord, TaskLedger
+from offchain.protocol.encoding import report_hash
+from offchain.protocol.errors import Rejected, Reverted, Unavailable
+from offchain.protocol.types import SCORE_FRAUD, Address, Epoch, EpochPhase
+from verifier.attester import Attester
+from verifier.inbox import Inbox
+from verifier.status import Status
+from verifier.transactions import Transactions
+from verifier.turns import Turns
+
+log = logging.getLogger(__name__)
+
+FEE_BATCH = 50  # epochs whose fees are claimed in one transaction
+FAR_S = 3_600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Contracts:
+    """Encoders of calls."""
+
+    attestations: AttestationsContract
+    registry: TaskRegistryContract
+    payouts: PayoutsContract
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """Something to send. `what` names it, the same for everybody and at every look; `call` encodes it when needed."""
+
+    what: Hashable
+    epoch: Epoch
+    call: Callable[[], Call]
+
+
+def due_calls(
+    ledger: TaskLedger, phases: Mapping[Epoch, EpochPhase], now: int, verifier: Address, contracts: Contracts
+) -> Iterator[Due]:
+    """What the ledger says is due, but for `sealEpoch`, `settle` and `publishPolicy`, which need more than the ledger.
+
+    Args:
+        phases: of the epochs that are sealed and not over.
+        now: Unix time.
+        verifier: whose own absence is not for itself to report.
+    """
+    for epoch in sorted(ledger.epochs):
+        record, phase = ledger.epochs[epoch], phases.get(epoch)
+        if phase is EpochPhase.CHALLENGEABLE and record.challenge_by is not None and now >= record.challenge_by:
+            yield Due(("finalise", epoch), epoch, partial(contracts.attestations.finalise, ledger.task_id, epoch))
+        elif phase is EpochPhase.MISSED:
+            yield Due(("void", epoch), epoch, partial(contracts.attestations.void_epoch, ledger.task_id, epoch))
+        if record.is_final:
+            yield from _due_slashes(ledger, record, contracts)
+        if record.is_over:
+            yield from _due_absences(ledger, record, verifier, contracts)
+    yield from _due_departures(ledger, contracts)
+
+
+def _due_slashes(ledger: TaskLedger, record: EpochRecord, contracts: Contracts) -> Iterator[Due]:
+    for committed in record.works:
+        work = committed.work
+        if record.score_of(work.index) == SCORE_FRAUD and work.index not in record.frauds:
+            call = partial(contracts.payouts.slash_fraud, WorkRef(ledger.task_id, record.epoch, work))
+            yield Due(("slash", record.epoch, work.index), record.epoch, call)
+
+
+def _due_absences(ledger: TaskLedger, record: EpochRecord, verifier: Address, contracts: Contracts) -> Iterator[Due]:
+    """Enlisted verifiers that did not reveal. Whether they were enlisted at the seal the contract knows."""
+    if ledger.task.params.absence_slash == 0:
+        return
+    for other in sorted(ledger.verifiers):
+        if other != verifier and other not in record.reveals and other not in record.absences:
+            call = partial(contracts.attestations.slash_absence, ledger.task_id, record.epoch, other)
+            yield Due(("absence", record.epoch, other), record.epoch, call)
+
+
+def _due_departures(ledger: TaskLedger, contracts: Contracts) -> Iterator[Due]:
+    """Trainers without a work in the last sealed epoch, when the open epoch waits for them alone."""
+    record = ledger.open_epoch
+    if record is None or not record.works or record.epoch == 0:
+        return
+    before = ledger.epochs[Epoch(record.epoch - 1)]
+    for trainer in sorted(ledger.trainers):
+        if before.work_of(trainer) is None and record.work_of(trainer) is None:
+            call = partial(contracts.registry.delist, ledger.task_id, trainer)
+            yield Due(("delist", record.epoch, trainer), record.epoch, call)
+
+
+def fees_due(ledger: TaskLedger, verifier: Address) -> list[Epoch]:
+    """Final epochs whose fee we earned and have not claimed."""
+    if ledger.task.params.verifier_fee == 0:
+        return []
+    epochs = (ledger.epochs[epoch] for epoch in sorted(ledger.epochs))
+    return [each.epoch for each in epochs if each.is_final and verifier in each.reveals and verifier not in each.fees]
+
+
+class Housekeeper:
+    """Sends what is due, in turns. Raises Unavailable and Stop."""
+
+    def __init__(
+        self,
+        verifier: Address,
+        contracts: Contracts,
+        transactions: Transactions,
+        attester: Attester,
+        inbox: Inbox,
+        turns: Turns,
+        status: Status,
+    ) -> None:
+        self._verifier, self._contracts, self._transactions = verifier, contracts, transactions
+        self._attester, self._inbox, self._turns, self._status = attester, inbox, turns, status
+
+    def seal(self, ledger: TaskLedger, record: EpochRecord) -> bool:
+        """Seal the open epoch, which the caller found sealable."""
+        call = partial(self._contracts.attestations.seal_epoch, ledger.task_id)
+        return self._send(Due(("seal", record.epoch), record.epoch, call), ledger)
+
+    def settle(self, ledger: TaskLedger, record: EpochRecord) -> bool:
+        """Hand in the bytes of all reports revealed; of those that nobody can show, the contract waits for a while."""
+        what = ("settle", record.epoch)
+        if not self._turns.is_ours(what, ledger, record.epoch):
+            return False
+        reports = [report for each in record.report_hashes() if (report := self._report(record, each)) is not None]
+        call = partial(self._contracts.attestations.settle, ledger.task_id, record.epoch, reports)
+        return self._send(Due(what, record.epoch, call), ledger)
+
+    def tidy(self, ledger: TaskLedger, phases: Mapping[Epoch, EpochPhase], now: int) -> bool:
+        """Send all that is due and our turn; whether anything was sent."""
+        due = due_calls(ledger, phases, now, self._verifier, self._contracts)
+        sent = [self._send(each, ledger) for each in due]
+        return any(sent)
+
+    def claim_fees(self, ledger: TaskLedger) -> bool:
+        """Claim a whole batch of fees; what is less waits for `assay rewards claim-fees`, or for more."""
+        epochs = fees_due(ledger, self._verifier)[:FEE_BATCH]
+        if len(epochs) < FEE_BATCH:
+            return False
+        call = partial(self._contracts.payouts.claim_fees, ledger.task_id, epochs)
+        return self._send(Due(("fees", epochs[0]), epochs[0], call), ledger, own=True)
+
+    def _send(self, due: Due, ledger: TaskLedger, *, own: bool = False) -> bool:
+        if not own and not self._turns.is_ours(due.what, ledger, due.epoch):
+            return False
+        call = due.call()
+        try:
+            self._transactions.send(call, due.epoch)
+        except Reverted as error:
+            # What is not about time will be refused for ever; the ledger shows when it is no longer due.
+            is_early = error.error in ("StillChallengeable", "OpenChallenges", "ReportsIncomplete", "WrongPhase")
+            self._turns.refused(due.what) if is_early else self._turns.refused(due.what, FAR_S)
+            return False
+        self._status("sent", call=call.function, epoch=due.epoch)
+        self._turns.refused(due.what)  # the ledger needs a moment to show it
+        return True
+
+    def _report(self, record: EpochRecord, wanted: bytes) -> bytes | None:
+        """The bytes behind a revealed hash: our own, or out of the evidence of whoever revealed it."""
+        own = self._attester.written(record)
+        if own is not None and report_hash(own.report) == wanted:
+            return own.report
+        for verifier, reveal in record.reveals.items():
+            if reveal.report_hash != wanted:
+                continue
+            try:
+                return self._inbox.report(reveal.evidence_root, wanted)
+            except (Unavailable, Rejected) as error:  # another one may have revealed the same report
+                log.info("a report is not to be had", extra={"verifier": verifier, "why": str(error)})
+        return None

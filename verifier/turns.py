@@ -1,0 +1,40 @@
+"""Whose turn it is to do what anybody may do, so that many verifiers do not all send the same transaction."""
+
+import time
+from collections.abc import Callable, Hashable
+
+from offchain.chain.ledger import TaskLedger
+from offchain.protocol.types import Address
+
+STEP_S = 1.5
+REFUSED_S = 3.0
+
+
+class Turns:
+    """The first in line acts at once, the next a little later when it is still to be done, and so on.
+
+    The line is the enlisted verifiers by address, turned by one place for each epoch.
+    """
+
+    def __init__(self, verifier: Address, clock: Callable[[], float] = time.monotonic, step_s: float = STEP_S) -> None:
+        self._verifier, self._clock, self._step_s = verifier, clock, step_s
+        self._seen: dict[Hashable, float] = {}
+        self._not_before: dict[Hashable, float] = {}
+
+    def is_ours(self, what: Hashable, ledger: TaskLedger, epoch: int) -> bool:
+        """Whether we should do `what` now. The first question about it starts its clock."""
+        now = self._clock()
+        seen = self._seen.setdefault(what, now)
+        waited_for = seen + self.place(ledger, epoch) * self._step_s
+        return now >= max(waited_for, self._not_before.get(what, 0.0))
+
+    def place(self, ledger: TaskLedger, epoch: int) -> int:
+        """Our place in the line; behind everybody while we are not enlisted."""
+        line = sorted(ledger.verifiers, key=lambda address: int(address, 16))
+        if self._verifier not in line:
+            return len(line)
+        return (line.index(self._verifier) - epoch) % len(line)
+
+    def refused(self, what: Hashable, seconds: float = REFUSED_S) -> None:
+        """The contracts did not take it: try again later, if it is then still to be done."""
+        self._not_before[what] = self._clock() + seconds

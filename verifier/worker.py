@@ -1,0 +1,202 @@
+"""The daemon: looks at the chain, does what is due, looks again.
+
+Every step reads what stands (ledger, database) and does the next thing that is not done yet, so a crash or a restart at
+any point loses nothing and sends nothing twice.
+"""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from offchain.chain.contracts import AttestationsContract
+from offchain.chain.ledger import EpochRecord, TaskLedger
+from offchain.protocol.errors import Malformed, Reverted, Stop, Unavailable
+from offchain.protocol.types import Address, Epoch, EpochPhase
+from verifier.aggregate import Aggregator
+from verifier.attester import Attester
+from verifier.docket import Docket
+from verifier.recorder import Recorder
+from verifier.settle import Housekeeper
+from verifier.status import Status
+from verifier.transactions import Transactions
+from verifier.turns import Turns
+
+log = logging.getLogger(__name__)
+
+MOST_WAIT_S = 30.0  # between two looks at a node that does not answer
+GIVE_UP_SHARE = 4  # a quarter of the attest window before its end, what is not to be had counts as unavailable
+
+
+class TaskChain(Protocol):
+    """One task on chain. All raise Unavailable."""
+
+    def refresh(self) -> TaskLedger: ...
+    def now(self) -> int:
+        """Unix time that the contracts will measure by."""
+        ...
+
+    def phase_of(self, epoch: Epoch) -> EpochPhase: ...
+    def is_sealable(self) -> bool: ...
+
+
+class StopFlag(Protocol):
+    """The part of `threading.Event` that is needed."""
+
+    def is_set(self) -> bool: ...
+    def wait(self, timeout: float) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the worker directs."""
+
+    chain: TaskChain
+    attestations: AttestationsContract
+    transactions: Transactions
+    recorder: Recorder
+    docket: Docket
+    attester: Attester
+    aggregator: Aggregator
+    housekeeper: Housekeeper
+    turns: Turns
+    status: Status
+
+
+class VerifierWorker:
+    """Verifies one task as one operator."""
+
+    def __init__(self, verifier: Address, parts: Parts, stop: StopFlag, poll_s: float) -> None:
+        self._verifier, self._parts, self._stop, self._poll_s = verifier, parts, stop, poll_s
+        self._not_ours: set[tuple[Epoch, bytes]] = set()
+        self._checked_membership: set[tuple[Epoch, bytes]] = set()
+
+    def run_forever(self) -> None:
+        """Until asked to stop. Trouble with node or relays is waited out. Raises Stop: the operator must act."""
+        wait_s = self._poll_s
+        while not self._stop.is_set():
+            try:
+                acted = self.run_once()
+                wait_s = self._poll_s
+            except Unavailable as error:
+                log.warning("waiting", extra={"why": str(error)})
+                acted, wait_s = False, min(wait_s * 2, MOST_WAIT_S)
+            if not acted:
+                self._stop.wait(wait_s)
+        self._parts.status("stopped")
+
+    def run_once(self) -> bool:
+        """One look and what follows from it; whether anything was done. Raises Unavailable and Stop."""
+        ledger = self._parts.chain.refresh()
+        phases = {
+            epoch: self._parts.chain.phase_of(epoch)
+            for epoch, record in ledger.epochs.items()
+            if record.is_sealed and not record.is_over
+        }
+        self._parts.recorder.record(ledger, phases)
+        acted = self._enlist(ledger)
+        for step in (self._attest, self._settle, self._aggregate, self._keep_going, self._judge):
+            if self._stop.is_set():
+                return acted
+            try:
+                acted = step(ledger, phases) or acted
+            except Unavailable as error:  # of one step; the others may still have what they need
+                log.warning("a step has to wait", extra={"step": step.__name__.strip("_"), "why": str(error)})
+        return acted
+
+    # ---- steps
+
+    def _enlist(self, ledger: TaskLedger) -> bool:
+        """Once, at the start. Raises Stop: the bond is too small, or gone."""
+        if self._verifier in ledger.verifiers or ledger.open_epoch is None:
+            return False
+        try:
+            self._parts.transactions.send(self._parts.attestations.enlist(ledger.task_id))
+        except Reverted as error:
+            if error.error == "AlreadyEnlisted":  # a moment ago: the ledger will show it
+                return False
+            if error.error == "NotBonded":
+                needed = ledger.task.params.verifier_bond
+                raise Stop(
+                    f"{self._verifier} has too small a verifier bond for task {ledger.task_id}, which asks for "
+                    f"{needed} wei: run `assay stake bond --role verifier`"
+                ) from error
+            raise Stop(f"task {ledger.task_id} does not take us as a verifier: {error}") from error
+        self._parts.status("enlisted", task=ledger.task_id)
+        return True
+
+    def _attest(self, ledger: TaskLedger, phases: Mapping[Epoch, EpochPhase]) -> bool:
+        acted = False
+        for epoch, phase in sorted(phases.items()):
+            record = ledger.epochs[epoch]
+            try:
+                if phase is EpochPhase.ATTEST_COMMIT and self._verifier not in record.commitments:
+                    acted = self._commit(ledger, record) or acted
+                elif phase is EpochPhase.ATTEST_REVEAL:
+                    acted = self._parts.attester.reveal(record) is not None or acted
+                elif self._verifier in record.reveals and (row := self._parts.attester.written(record)):
+                    self._parts.attester.publish_evidence(row)
+            except Reverted as error:  # the phase has just ended, or the like; the next look knows
+                log.warning("attestation refused", extra={"epoch": epoch, "error": error.error})
+        return acted
+
+    def _commit(self, ledger: TaskLedger, record: EpochRecord) -> bool:
+        """Commit to our report, once all works are judged, or as many as can be before time runs out."""
+        attester, docket = self._parts.attester, self._parts.docket
+        if not self._is_ours(ledger, record):
+            return False
+        if attester.written(record) is None:
+            window = ledger.task.params.attest_window
+            give_up = self._parts.chain.now() >= (record.attest_by or 0) - window // GIVE_UP_SHARE
+            judged = docket.judgements(ledger, record, give_up=give_up)
+            if judged is None:
+                return False
+            attester.write(record, judged)
+        attester.commit(record)
+        docket.forget(ledger, record)
+        return True
+
+    def _is_ours(self, ledger: TaskLedger, record: EpochRecord) -> bool:
+        """Whether we were enlisted when the epoch was sealed; asked once, by trying what cannot take effect."""
+        key = (record.epoch, record.seed or b"")
+        if key not in self._checked_membership:
+            probe = self._parts.attestations.commit_attestation(ledger.task_id, record.epoch, b"\x01" * 32)
+            refusal = self._parts.transactions.refusal(probe)
+            if refusal is not None and refusal.error == "NotEnlistedAtSeal":
+                self._not_ours.add(key)
+                self._parts.status("not ours to judge", epoch=record.epoch)
+            self._checked_membership.add(key)
+        return key not in self._not_ours
+
+    def _settle(self, ledger: TaskLedger, phases: Mapping[Epoch, EpochPhase]) -> bool:
+        attested = [epoch for epoch, phase in sorted(phases.items()) if phase is EpochPhase.ATTESTED]
+        return any([self._parts.housekeeper.settle(ledger, ledger.epochs[epoch]) for epoch in attested])
+
+    def _aggregate(self, ledger: TaskLedger, _phases: Mapping[Epoch, EpochPhase]) -> bool:
+        turns = self._parts.turns
+        return self._parts.aggregator.advance(ledger, lambda epoch: turns.is_ours(("publish", epoch), ledger, epoch))
+
+    def _keep_going(self, ledger: TaskLedger, phases: Mapping[Epoch, EpochPhase]) -> bool:
+        housekeeper, record = self._parts.housekeeper, ledger.open_epoch
+        acted = False
+        if record is not None and record.works and self._parts.chain.is_sealable():
+            acted = housekeeper.seal(ledger, record)
+        acted = housekeeper.tidy(ledger, phases, self._parts.chain.now()) or acted
+        return housekeeper.claim_fees(ledger) or acted
+
+    def _judge(self, ledger: TaskLedger, phases: Mapping[Epoch, EpochPhase]) -> bool:
+        """One work: of the oldest epoch that waits for our attestation, else of the open one."""
+        waiting = [
+            ledger.epochs[epoch]
+            for epoch, phase in sorted(phases.items())
+            if phase is EpochPhase.ATTEST_COMMIT
+            and self._verifier not in ledger.epochs[epoch].commitments
+            and self._is_ours(ledger, ledger.epochs[epoch])
+            and self._parts.attester.written(ledger.epochs[epoch]) is None
+        ]
+        if ledger.open_epoch is not None:
+            waiting.append(ledger.open_epoch)
+        try:
+            return any(self._parts.docket.judge_next(ledger, record) for record in waiting)
+        except Malformed as error:  # the ledger's, never a work's
+            raise Stop(f"the chain's events contradict each other: {error}") from error
