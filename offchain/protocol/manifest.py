@@ -163,7 +163,12 @@ def _parse_entry(value: Json) -> FileEntry:
         raise MalformedManifest(f"file {name!r} has an impossible size")
     if not isinstance(shards, list) or len(shards) != -(-size // SHARD_BYTES):
         raise MalformedManifest(f"file {name!r} of {size} bytes must have {-(-size // SHARD_BYTES)} shards")
-    return FileEntry(name, size, _hex32(sha256), tuple(_hex32(shard) for shard in shards))
+    entry = FileEntry(name, size, _hex32(sha256), tuple(_hex32(shard) for shard in shards))
+    if len(shards) <= 1 and entry.sha256 != (entry.shards[0] if shards else EMPTY_SHA256):
+        raise MalformedManifest(
+            f"file {name!r} has one shard or none, so its hash must be that of the shard or of nothing"
+        )
+    return entry
 
 
 def _hex32(value: Json) -> bytes:

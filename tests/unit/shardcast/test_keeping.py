@@ -1,0 +1,316 @@
+"""What is kept and for how long: bundles on disk, the relay's collection, the client's cache, remembered answers."""
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from eth_account.signers.local import LocalAccount
+
+from offchain.protocol.errors import Malformed, MalformedManifest, Rejected
+from offchain.protocol.manifest import MANIFEST_NAME, SHARD_BYTES, BundleKind, BundleLimits, Manifest
+from offchain.protocol.types import Address, Epoch, Root, TaskId
+from offchain.shardcast.authority import ChainAuthoriser, ChainSignatureChecker
+from offchain.shardcast.cache import Cache
+from offchain.shardcast.shelf import Keep, QuotaExceeded, Shelf
+from offchain.shardcast.store import build_bundle, open_bundle, read_manifest
+from offchain.shardcast.upload import recover_uploader, sign_upload
+from tests.unit.shardcast.conftest import MakeBundle
+
+LIMITS = BundleLimits(2**20)
+PAYER, OTHER = Address("0x" + "1" * 40), Address("0x" + "2" * 40)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+# ---------------------------------------------------------------------------------------------- bundles on disk
+
+
+def test_bundle_opens_as_it_was_built(make_bundle: MakeBundle) -> None:
+    directory, manifest = make_bundle(a=10, b__c=0)
+    assert open_bundle(directory, LIMITS, manifest.root) == manifest
+    assert read_manifest(directory) == manifest
+    assert manifest.fields == {"seed": 0}
+
+
+def test_building_twice_gives_the_same_root(make_bundle: MakeBundle) -> None:
+    directory, manifest = make_bundle(a=10)
+    assert build_bundle(directory, BundleKind.WORK, {"seed": 0}).root == manifest.root
+
+
+def _change(directory: Path) -> None:
+    (directory / "a").write_bytes(bytes(10))
+
+
+def _shorten(directory: Path) -> None:
+    (directory / "a").write_bytes(b"short")
+
+
+def _remove(directory: Path) -> None:
+    (directory / "a").unlink()
+
+
+def _add(directory: Path) -> None:
+    (directory / "surplus").write_bytes(b"")
+
+
+def _link(directory: Path) -> None:
+    (directory / "a").rename(directory.parent / "elsewhere")
+    (directory / "a").symlink_to(directory.parent / "elsewhere")
+
+
+def _link_folder(directory: Path) -> None:
+    (directory / "folder").symlink_to(directory.parent)
+
+
+def _no_manifest(directory: Path) -> None:
+    (directory / MANIFEST_NAME).unlink()
+
+
+def _endless_manifest(directory: Path) -> None:
+    (directory / MANIFEST_NAME).write_bytes(b" " * (5 * 2**20))
+
+
+@pytest.mark.parametrize(
+    "spoil", [_change, _shorten, _remove, _add, _link, _link_folder, _no_manifest, _endless_manifest]
+)
+def test_spoiled_bundle_does_not_open(make_bundle: MakeBundle, spoil: Callable[[Path], None]) -> None:
+    directory, _ = make_bundle(a=10)
+    spoil(directory)
+    with pytest.raises(Malformed):
+        open_bundle(directory, LIMITS)
+
+
+def test_bundle_with_another_root_does_not_open(make_bundle: MakeBundle) -> None:
+    directory, _ = make_bundle(a=10)
+    with pytest.raises(MalformedManifest, match="root"):
+        open_bundle(directory, LIMITS, Root(bytes(32)))
+
+
+@pytest.mark.parametrize("name", ["UPPER", ".hidden", "sp ace", "a/.b"])
+def test_file_that_no_bundle_can_hold_is_not_built(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_bytes(b"")
+    with pytest.raises(MalformedManifest, match="permitted"):
+        build_bundle(tmp_path, BundleKind.WORK, {})
+
+
+def test_pipe_is_not_a_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(MalformedManifest, match="plain file"):
+        build_bundle(tmp_path, BundleKind.WORK, {})
+
+
+# -------------------------------------------------------------------------------------------------- the relay's
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def shelf(tmp_path: Path, clock: Clock) -> Shelf:
+    keep = {kind: Keep(seconds=100, newest=2) for kind in BundleKind}
+    return Shelf(tmp_path / "shelf", keep, incomplete_s=10, clock=clock)
+
+
+def put(shelf: Shelf, directory: Path, manifest: Manifest, payer: Address = PAYER, quota_bytes: int = 2**30) -> None:
+    missing = shelf.add_manifest(manifest, manifest.to_bytes(), payer, quota_bytes)
+    for entry in manifest.files:
+        if entry.sha256 in missing:
+            with shelf.receive(entry.sha256, entry.size_bytes) as shard:
+                shard.write((directory / entry.name).read_bytes())
+                shard.land(manifest.root)
+
+
+def test_old_bundles_are_collected_but_for_the_newest(shelf: Shelf, clock: Clock, make_bundle: MakeBundle) -> None:
+    bundles = [make_bundle(f"b{number}", seed=number, own=10) for number in range(4)]
+    for directory, manifest in bundles:
+        put(shelf, directory, manifest)
+        clock.now += 1
+    assert shelf.collect() == 0
+    clock.now += 100
+    assert shelf.collect() == 2
+    assert [shelf.manifest_path(manifest.root) is not None for _, manifest in bundles] == [False, False, True, True]
+    assert shelf.totals() == (2, 20)
+
+
+def test_shards_that_another_bundle_lists_are_kept(shelf: Shelf, clock: Clock, make_bundle: MakeBundle) -> None:
+    bundles = [make_bundle(f"b{number}", frozen=50, own=10 + number) for number in range(3)]
+    for directory, manifest in bundles:
+        put(shelf, directory, manifest)
+        clock.now += 200
+    shelf.collect()
+    assert shelf.shard_path(bundles[0][1].entry("own").sha256) is None
+    assert shelf.shard_path(bundles[0][1].entry("frozen").sha256) is not None
+    assert shelf.totals() == (2, 50 + 11 + 12)
+
+
+def test_unfinished_upload_is_collected_soon(shelf: Shelf, clock: Clock, make_bundle: MakeBundle) -> None:
+    _, manifest = make_bundle(a=10)
+    shelf.add_manifest(manifest, manifest.to_bytes(), PAYER, 2**30)
+    clock.now += 11
+    assert shelf.collect() == 1
+    assert shelf.expected_bytes(manifest.root, manifest.entry("a").sha256) is None
+    with shelf.receive(manifest.entry("a").sha256, 10) as shard:
+        shard.write((Path(make_bundle(a=10)[0]) / "a").read_bytes())
+        with pytest.raises(MalformedManifest, match="manifest first"):
+            shard.land(manifest.root)
+
+
+def test_quota_makes_room_out_of_what_may_be_collected(shelf: Shelf, clock: Clock, make_bundle: MakeBundle) -> None:
+    bundles = [make_bundle(f"b{number}", seed=number, own=10) for number in range(4)]
+    for directory, manifest in bundles[:3]:
+        put(shelf, directory, manifest, quota_bytes=15_000)
+    with pytest.raises(QuotaExceeded):
+        put(shelf, *bundles[3], quota_bytes=15_000)
+    clock.now += 101
+    put(shelf, *bundles[3], quota_bytes=15_000)
+
+
+def test_bundle_that_is_here_is_charged_to_nobody_else(shelf: Shelf, make_bundle: MakeBundle) -> None:
+    directory, manifest = make_bundle(a=10)
+    put(shelf, directory, manifest)
+    put(shelf, directory, manifest, payer=OTHER, quota_bytes=0)
+
+
+# -------------------------------------------------------------------------------------------------- the client's
+
+
+def finish(cache: Cache, directory: Path, manifest: Manifest) -> Path:
+    with cache.working_on(manifest.root):
+        partial = cache.partial(manifest)
+        for entry in manifest.files:
+            if entry.sha256 in partial.missing():
+                partial.write(entry.sha256, (directory / entry.name).read_bytes())
+        return cache.finish(partial)
+
+
+def test_cache_keeps_what_is_new_asked_for_or_named(tmp_path: Path, clock: Clock, make_bundle: MakeBundle) -> None:
+    cache = Cache(tmp_path / "cache", clock)
+    bundles = [make_bundle(f"b{number}", seed=number, own=10) for number in range(5)]
+    for directory, manifest in bundles:
+        finish(cache, directory, manifest)
+        assert cache.find(manifest.root)
+        clock.now += 10
+    clock.now += 100
+    cache.find(bundles[1][1].root)
+    assert cache.prune(max_age_s=50, newest=1, keep=[bundles[0][1].root]) == 3
+    left = [cache.find(manifest.root) is not None for _, manifest in bundles]
+    assert left == [True, True, False, False, False]
+    assert not list((tmp_path / "cache").rglob(".doomed-*"))
+
+
+def test_cached_files_are_read_only(tmp_path: Path, make_bundle: MakeBundle) -> None:
+    directory, manifest = make_bundle(a=10)
+    fetched = finish(Cache(tmp_path / "cache"), directory, manifest)
+    assert (fetched / "a").stat().st_mode & 0o222 == 0
+
+
+def test_shard_that_is_listed_with_two_sizes_is_refused(tmp_path: Path, make_bundle: MakeBundle) -> None:
+    directory, manifest = make_bundle(a=10)
+    entry = manifest.files[0]
+    twice = replace(entry, name="b", size_bytes=SHARD_BYTES + 20, shards=(entry.sha256, entry.sha256))
+    impossible = Manifest(BundleKind.WORK, {}, (entry, twice))
+    with pytest.raises(MalformedManifest, match="another size"):
+        finish(Cache(tmp_path / "cache"), directory, impossible)
+
+
+# -------------------------------------------------------------------------------------------- who may put it here
+
+
+class Contracts:
+    """A ChainReader over dictionaries, which counts how often it is asked for a bond."""
+
+    def __init__(self) -> None:
+        self.bonds: dict[Address, int] = {}
+        self.operators: dict[Address, Address] = {}
+        self.initiators: set[Address] = set()
+        self.enlisted: set[tuple[TaskId, Address]] = set()
+        self.asked = 0
+
+    def operator_of(self, key: Address) -> Address:
+        return self.operators.get(key, key)
+
+    def bond_of(self, operator: Address) -> int:
+        self.asked += 1
+        return self.bonds.get(operator, 0)
+
+    def is_initiator(self, address: Address) -> bool:
+        return address in self.initiators
+
+    def is_enlisted(self, task_id: TaskId, operator: Address) -> bool:
+        return (task_id, operator) in self.enlisted
+
+
+def test_worker_key_is_charged_to_its_operator(clock: Clock) -> None:
+    contracts = Contracts()
+    contracts.bonds[PAYER] = 5
+    contracts.operators[OTHER] = PAYER
+    assert ChainAuthoriser(contracts, clock=clock).payer_of(OTHER) == PAYER
+    assert ChainAuthoriser(contracts, min_bond_wei=6, clock=clock).payer_of(OTHER) is None
+
+
+def test_initiator_may_upload_without_a_bond(clock: Clock) -> None:
+    contracts = Contracts()
+    contracts.initiators.add(PAYER)
+    authoriser = ChainAuthoriser(contracts, clock=clock)
+    assert authoriser.payer_of(PAYER) == PAYER
+    assert authoriser.payer_of(OTHER) is None
+
+
+def test_answers_are_remembered_a_no_not_for_long(clock: Clock) -> None:
+    contracts = Contracts()
+    authoriser = ChainAuthoriser(contracts, yes_s=60, no_s=1, clock=clock)
+    assert authoriser.payer_of(PAYER) is None and authoriser.payer_of(PAYER) is None
+    assert contracts.asked == 1
+    contracts.bonds[PAYER] = 5
+    clock.now += 2
+    assert authoriser.payer_of(PAYER) == PAYER
+    contracts.bonds[PAYER] = 0
+    clock.now += 59
+    assert authoriser.payer_of(PAYER) == PAYER
+    clock.now += 2
+    assert authoriser.payer_of(PAYER) is None
+
+
+def test_policy_signature_counts_for_enlisted_operators_and_their_keys(clock: Clock) -> None:
+    contracts = Contracts()
+    worker = Address("0x" + "3" * 40)
+    contracts.operators[worker] = PAYER
+    contracts.enlisted.add((TaskId(1), PAYER))
+
+    def recover(task_id: TaskId, epoch: Epoch, policy_root: Root, signature: bytes) -> Address:
+        if not signature:
+            raise Rejected("no signature")
+        return Address(signature.decode())
+
+    checker = ChainSignatureChecker(contracts, recover, clock=clock)
+
+    def counts(signer: str, operator: Address, task: int = 1) -> bool:
+        return checker.is_signed_by(TaskId(task), Epoch(0), operator, Root(bytes(32)), signer.encode())
+
+    assert counts(PAYER, PAYER) and counts(worker, PAYER)
+    assert not counts(OTHER, PAYER)
+    assert not counts(OTHER, OTHER)
+    assert not counts(PAYER, PAYER, task=2)
+    assert not counts("", PAYER)
+
+
+def test_signature_names_its_signer_and_nothing_else(trainer: LocalAccount) -> None:
+    root = Root(bytes(range(32)))
+    signature = sign_upload(trainer, 1, root, 99)
+    assert recover_uploader(1, root, 99, signature) == trainer.address
+    assert recover_uploader(1, root, 98, signature) != trainer.address
+    with pytest.raises(Malformed, match="65 bytes"):
+        recover_uploader(1, root, 99, signature[:-1])
+    with pytest.raises(Malformed, match="recovered"):
+        recover_uploader(1, root, 99, bytes(65))
