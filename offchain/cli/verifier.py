@@ -1,0 +1,73 @@
+"""`assay verifier`: run a bonded verifier, and serve what it found. Two processes over one database."""
+
+import click
+
+from offchain.cli.invocation import Invocation
+from offchain.cli.options import (
+    chain_options,
+    database_options,
+    group,
+    key_options,
+    listen_options,
+    pass_invocation,
+    relay_options,
+    worker_options,
+)
+from offchain.cli.trainer import require_task_on_chain, task_option, worker_settings
+
+
+@group("verifier")
+def verifier() -> None:
+    """Run a bonded verifier, and serve what it found."""
+
+
+@verifier.action("run", example="assay verifier run --task 1 --keystore judge")
+@task_option
+@chain_options
+@key_options
+@relay_options
+@database_options
+@worker_options
+@pass_invocation
+def run(invocation: Invocation, task_id: int) -> None:
+    """Verify a task until Ctrl-C: check every work, attest, settle, aggregate, publish, finalise, slash.
+
+    The key is the operator's or its worker key; the operator must have bonded (`assay stake bond --role verifier`).
+    Enlists by itself. What is under way is written down, and the next start goes on from there. With --json, logs are
+    JSON lines.
+    """
+    from offchain.cli.logs import start_logging
+    from verifier.app import run_verifier
+    from verifier.settings import load_verifier_settings
+
+    start_logging(invocation.is_json)
+    require_task_on_chain(invocation, task_id)
+    settings = worker_settings(invocation, task_id, "verifier")
+    run_verifier(load_verifier_settings(**settings, database_url=invocation.database_url))
+
+
+verifier.add_command(run, "work")
+
+
+@verifier.action("serve", example="assay verifier serve --port 8080\ncurl http://127.0.0.1:8080/tasks")
+@database_options
+@listen_options
+@pass_invocation
+def serve(invocation: Invocation) -> None:
+    """Serve what `verifier run` wrote: tasks, epochs, works with score, reason and evidence.
+
+    Explorer pages are at /, the API's description at /docs, metrics for Prometheus at /metrics. Reads the database only:
+    needs no key and no chain. With --json, logs are JSON lines.
+    """
+    from offchain.cli.logs import start_logging
+    from verifier.app import run_service
+    from verifier.settings import load_serve_settings
+
+    start_logging(invocation.is_json)
+    settings = load_serve_settings(
+        state_dir=invocation.worker_folder("verifier"),
+        database_url=invocation.database_url,
+        host=invocation.host,
+        port=invocation.port,
+    )
+    run_service(settings)
