@@ -1,0 +1,121 @@
+"""`assay up`: a local network that stays up until Ctrl-C."""
+
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from offchain.cli.invocation import Invocation
+from offchain.cli.options import command, existing_file, pass_invocation
+
+if TYPE_CHECKING:
+    from offchain.cli.localnet import LocalNetwork
+    from offchain.cli.processes import Children
+
+EXAMPLE = """assay up                                   # then, in a second terminal:
+source .assay/local/env
+assay stake bond --role trainer 100 --keystore worker
+assay trainer run --task 1 --keystore worker"""
+TOKEN = 10**18
+STARTING_TOKENS = 10_000
+
+
+@command("up", example=EXAMPLE)
+@click.option("--folder", type=click.Path(path_type=Path), default=Path(".assay/local"), show_default=True,
+              metavar="DIR", help="Where keys, state and logs go; a former network there is replaced.")  # fmt: skip
+@click.option("--task-file", type=existing_file, default=None, metavar="SPEC.TOML",
+              help="The task to open.  [default: that of the demo, sorting]")  # fmt: skip
+@click.option(
+    "--verifiers", type=click.IntRange(1, 16), default=3, show_default=True, help="How many verifiers to run."
+)
+@click.option(
+    "--chain-port", type=click.IntRange(1, 65_535), default=8545, show_default=True, help="Port of the chain."
+)
+@click.option(
+    "--relay-port", type=click.IntRange(1, 65_535), default=8600, show_default=True, help="Port of the relay."
+)
+@click.option("--explorer-port", type=click.IntRange(1, 65_535), default=8080, show_default=True,
+              help="Port of the explorer.")  # fmt: skip
+@pass_invocation
+def up(
+    invocation: Invocation,
+    folder: Path,
+    task_file: Path | None,
+    verifiers: int,
+    chain_port: int,
+    relay_port: int,
+    explorer_port: int,
+) -> None:
+    """Run a local network: chain, contracts, relay, a task, verifiers, explorer.
+
+    Stays up until Ctrl-C. The network is called local, which is what all commands use by default; two funded keys,
+    initiator and worker, are ready for a second terminal.
+    """
+    from offchain.cli.localnet import LocalNetwork, empty_folder
+    from offchain.cli.processes import Children
+
+    folder = folder.resolve()
+    empty_folder(folder)
+    with Children(folder / "logs") as children:
+        network = LocalNetwork(folder, children, port=chain_port)
+        network.start_chain()
+        relay = network.start_relay(relay_port)
+        task_id = _open_task(network, task_file or Path(__file__).parent / "demo" / "sorting.toml")
+        network.party("worker", STARTING_TOKENS * TOKEN)
+        explorer = _start_verifiers(network, children, verifiers, task_id, explorer_port)
+        env_file = _write_env(network)
+        found = {
+            "rpc_url": network.rpc_url,
+            "relay": relay,
+            "explorer": explorer,
+            "task_id": task_id,
+            "env_file": str(env_file),
+            "logs": str(folder / "logs"),
+        }
+        lines = [f"{name:9} {value}" for name, value in found.items()]
+        invocation.emit(found, [*lines, "", f"In a second terminal: source {env_file}", "Ctrl-C ends the network."])
+        while True:
+            children.check()
+            time.sleep(1)
+
+
+def _open_task(network: "LocalNetwork", task_file: Path) -> int:
+    initiator = network.party("initiator", STARTING_TOKENS * TOKEN)
+    arguments = ("task", "open", str(task_file), "--keystore", initiator.name, "--json")
+    return int(
+        json.loads(network.children.run_assay("task-open", *arguments, env=_env(network, initiator.name)))["task_id"]
+    )
+
+
+def _start_verifiers(network: "LocalNetwork", children: "Children", count: int, task_id: int, port: int) -> str:
+    """Bond and start the verifiers, and an explorer over the first one's database. Returns its URL."""
+    from offchain.cli.processes import wait_for_port
+    from offchain.protocol.types import Role, TaskId
+
+    bond = network.chain.registry.params_of(TaskId(task_id)).verifier_bond
+    parties = [network.party(f"verifier-{number}", STARTING_TOKENS * TOKEN) for number in range(1, count + 1)]
+    for party in parties:
+        network.bond(party, Role.VERIFIER, bond)
+    network.tick()
+    for party in parties:
+        arguments = ("verifier", "run", "--task", str(task_id), "--keystore", party.name)
+        children.assay(party.name, *arguments, env=_env(network, party.name))
+    first = parties[0].name
+    arguments = ("verifier", "serve", "--port", str(port))
+    wait_for_port(children.assay("explorer", *arguments, env=_env(network, first)), port)
+    return f"http://127.0.0.1:{port}"
+
+
+def _env(network: "LocalNetwork", name: str) -> Mapping[str, str]:
+    return {**network.env, "ASSAY_STATE_DIR": str(network.folder / "state" / name)}
+
+
+def _write_env(network: "LocalNetwork") -> Path:
+    """Settings for a shell, as `export` lines."""
+    path = network.folder / "env"
+    wanted = {name: value for name, value in network.env.items() if name.startswith("ASSAY_")}
+    path.write_text("".join(f"export {name}='{value}'\n" for name, value in wanted.items()))
+    return path
