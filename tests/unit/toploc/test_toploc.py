@@ -159,7 +159,7 @@ def test_thresholds_are_inclusive(distance: Distance, accepted: bool) -> None:
 
 def test_noise_of_another_machine_passes_and_another_model_fails() -> None:
     mine = random_bits(4 + 70, 64)
-    noisy = mine + (random_bits(*mine.shape, seed=1) & 1)  # a unit in the last place here and there
+    noisy = mine + (random_bits(*mine.shape, seed=1) & np.uint16(1))  # a unit in the last place here and there
 
     assert all(distance.within(STRICT) for distance in check(noisy, prove(mine)))
     assert not any(distance.within(STRICT) for distance in check(random_bits(*mine.shape, seed=2), prove(mine)))
