@@ -16,13 +16,14 @@ def probabilities(logits_BV: torch.Tensor, temperature: float) -> torch.Tensor:
 def draw(probabilities_BV: torch.Tensor, uniforms_B: torch.Tensor) -> torch.Tensor:
     """The first id whose cumulative probability exceeds the row's uniform, [B].
 
-    Rounding may leave the last cumulative probability below 1; a uniform above it takes the likeliest id instead of
-    one with probability 0.
+    Rounding may leave the last cumulative probability below 1; a uniform above it takes the last id that has any
+    probability, whose interval would end at 1.
     """
     cumulative_BV = probabilities_BV.cumsum(dim=-1)
     ids_B = torch.searchsorted(cumulative_BV, uniforms_B[:, None], right=True)[:, 0]
-    overflown_B = ids_B >= probabilities_BV.shape[-1]
-    return torch.where(overflown_B, probabilities_BV.argmax(dim=-1), ids_B)
+    most = probabilities_BV.shape[-1] - 1
+    last_B = most - (probabilities_BV > 0).flip(-1).int().argmax(dim=-1)
+    return torch.minimum(ids_B, last_B)
 
 
 @dataclass(frozen=True, slots=True)
