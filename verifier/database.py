@@ -1,5 +1,6 @@
 """Opens the verifier's database and brings its schema up to date."""
 
+import time
 from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
@@ -9,11 +10,12 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlalchemy.exc import ArgumentError, OperationalError, ProgrammingError
 from sqlalchemy.orm import Session, sessionmaker
 
 from offchain.protocol.errors import Stop
 
+MIGRATION_ATTEMPTS = 4
 Sessions = Callable[[], Session]
 
 
@@ -45,12 +47,17 @@ def migrate(engine: Engine) -> None:
     """Bring the schema to the newest version; nothing to do when it is. Raises Stop: the database cannot be reached."""
     config = Config()
     config.set_main_option("script_location", str(files("verifier") / "migrations"))
-    try:
-        with engine.begin() as connection:
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
-    except OperationalError as error:
-        raise Stop(f"cannot prepare the database: {error.orig}") from error
+    for attempt in range(MIGRATION_ATTEMPTS):
+        try:
+            with engine.begin() as connection:
+                config.attributes["connection"] = connection
+                command.upgrade(config, "head")
+            return
+        except (OperationalError, ProgrammingError) as error:
+            # `work` and `serve` may start at the same moment: whoever comes second finds its tables made
+            if attempt == MIGRATION_ATTEMPTS - 1:
+                raise Stop(f"cannot prepare the database: {error.orig}") from error
+            time.sleep(0.2 * (attempt + 1))
 
 
 def session_factory(engine: Engine) -> sessionmaker[Session]:
