@@ -1,5 +1,6 @@
 """Options that many commands share, in one place, and the class of all commands."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -75,7 +76,18 @@ def _stored(name: str, *declarations: str, **kwargs: Any) -> click.Option:
     def store(ctx: click.Context, _parameter: click.Parameter, value: Any) -> None:
         setattr(ctx.ensure_object(Invocation), name, value)
 
-    return click.Option([*declarations, name], expose_value=False, callback=store, **kwargs)
+    kind: type[click.Option] = kwargs.pop("cls", click.Option)
+    return kind([*declarations, name], expose_value=False, callback=store, **kwargs)
+
+
+class ListOption(click.Option):
+    """A repeatable option whose variable holds a list: JSON, or divided by commas or spaces."""
+
+    def value_from_envvar(self, ctx: click.Context) -> Any:
+        text = self.resolve_envvar_value(ctx)
+        if text is None:
+            return None
+        return tuple(part for part in re.split(r"[\s,\[\]\"']+", text) if part)
 
 
 def _settings(*names: str) -> Callable[[F], F]:
@@ -85,6 +97,7 @@ def _settings(*names: str) -> Callable[[F], F]:
             option = _stored(
                 name,
                 setting.flag,
+                cls=ListOption if setting.is_list else click.Option,
                 metavar=setting.metavar,
                 envvar=setting.env,
                 multiple=setting.is_list,

@@ -1,7 +1,5 @@
 """`assay verifier`: run a bonded verifier, and serve what it found. Two processes over one database."""
 
-import click
-
 from offchain.cli.invocation import Invocation
 from offchain.cli.options import (
     chain_options,
@@ -56,8 +54,8 @@ verifier.add_command(run, "work")
 def serve(invocation: Invocation) -> None:
     """Serve what `verifier run` wrote: tasks, epochs, works with score, reason and evidence.
 
-    Explorer pages are at /, the API's description at /docs, metrics for Prometheus at /metrics. Reads the database only:
-    needs no key and no chain. With --json, logs are JSON lines.
+    Explorer pages are at /, the API's description at /docs, metrics for Prometheus at /metrics. Reads only the database
+    and needs no key and no chain. With --json, logs are JSON lines.
     """
     from offchain.cli.logs import start_logging
     from verifier.app import run_service
