@@ -12,13 +12,15 @@ import click
 EXIT_FAILED = 1  # we or somebody else must change something
 EXIT_UNAVAILABLE = 75  # EX_TEMPFAIL of sysexits.h: the same command may succeed later
 EXIT_INTERRUPTED = 130
+FOLDED_LINES = 3  # a longer message quotes another program's output, which reads better as it is
 
 
 class Failure(click.ClickException):
     """What a command could not do: one line on stderr, and an exit code that says whether to try again."""
 
     def __init__(self, message: str, exit_code: int) -> None:
-        super().__init__(" ".join(message.splitlines()) if "\n  " not in message else message)
+        lines = message.splitlines()
+        super().__init__(" ".join(lines) if len(lines) <= FOLDED_LINES else message)
         self.exit_code = exit_code  # pyright: ignore[reportAttributeAccessIssue] - click reads it from the instance
 
     def show(self, file: Any = None) -> None:

@@ -1,0 +1,125 @@
+"""What goes wrong before any chain is reached is one clear line and an exit code, never a traceback."""
+
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from offchain.cli.lazy import EXIT_INTERRUPTED, EXIT_UNAVAILABLE, LazyGroup
+from offchain.cli.options import command
+from offchain.protocol.errors import ProtocolError, Rejected, Reverted, Stop, Unavailable
+from tests.unit.cli.conftest import Assay
+
+DEPLOYMENT = """{"network": "dead", "chain_id": 31337, "rpc_url": "http://127.0.0.1:9", "block": 1, "git_commit": "",
+"token": "0x5FbDB2315678afecb367f032d93F642f64180aa3", "staking": "0xe7f1725E7734CE288F8367e1Bb143E90bb3F0512",
+"registry": "0x9fE46736679d2D9a65F0992F2272dE9f3c7fa6e0", "payouts": "0xDc64a140Aa3E981100a9becA4E685f962f0cF6C9",
+"attestations": "0xCf7Ed3AccA5a467e9e704C703E8D87F634fB0Fc9"}"""
+ADDRESS = "0x5FbDB2315678afecb367f032d93F642f64180aa3"
+
+
+@pytest.fixture
+def dead_network(home: Path) -> str:
+    """A network whose node is down."""
+    (home / "dead.json").write_text(DEPLOYMENT)
+    return "dead.json"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("task", "list"), ("token", "balance", "--address", ADDRESS), ("stake", "show", "--address", ADDRESS),
+     ("rewards", "show", "--address", ADDRESS), ("explain", "1/0/0"), ("relay", "run", "--port", "0")],
+    ids=" ".join,
+)  # fmt: skip
+def test_an_unknown_network_is_told_with_what_to_do(assay: Assay, arguments: tuple[str, ...]) -> None:
+    result = assay(*arguments, "--network", "nowhere")
+    assert result.exit_code == 1
+    assert "no deployment 'nowhere'" in result.stderr
+    assert "assay deploy" in result.stderr
+    assert "Traceback" not in result.output
+
+
+def test_a_node_that_is_down_can_be_tried_again(assay: Assay, dead_network: str) -> None:
+    result = assay("task", "list", "--network", dead_network)
+    assert (result.exit_code, "node did not answer" in result.stderr) == (EXIT_UNAVAILABLE, True)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("stake", "bond", "--role", "trainer", "1"), ("task", "close", "1"), ("trainer", "run", "--task", "1"),
+     ("verifier", "run", "--task", "1"), ("token", "balance")],
+    ids=" ".join,
+)  # fmt: skip
+def test_a_missing_key_is_told(assay: Assay, dead_network: str, arguments: tuple[str, ...]) -> None:
+    result = assay(*arguments, "--network", dead_network, "--keystore", "nobody")
+    assert result.exit_code in (1, EXIT_UNAVAILABLE)  # whichever of key and node is asked for first
+    if result.exit_code == 1:
+        assert "no key 'nobody'" in result.stderr
+
+
+def test_no_key_at_all_is_told(assay: Assay, dead_network: str) -> None:
+    result = assay("trainer", "run", "--task", "1", "--network", dead_network)
+    assert (result.exit_code, "no key chosen" in result.stderr) == (1, True)
+
+
+def test_an_address_that_is_none_is_told(assay: Assay) -> None:
+    result = assay("token", "balance", "--address", "0x123")
+    assert (result.exit_code, "not an address" in result.stderr) == (1, True)
+
+
+def test_a_missing_task_file_is_a_usage_error(assay: Assay) -> None:
+    assert assay("task", "open", "nowhere.toml").exit_code == 2
+
+
+def test_a_task_number_below_one_is_a_usage_error(assay: Assay) -> None:
+    assert assay("task", "show", "0").exit_code == 2
+
+
+def test_deploying_under_a_path_is_refused(assay: Assay) -> None:
+    result = assay("deploy", "--network", "a/b.json")
+    assert (result.exit_code, "must be the name" in result.stderr) == (1, True)
+
+
+def raised(error: BaseException) -> click.testing.Result:
+    """The outcome of a command that raises `error`."""
+
+    @command("fail", example="assay fail")
+    def fail() -> None:
+        raise error
+
+    class Group(LazyGroup):
+        def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+            return fail
+
+    return CliRunner().invoke(Group("assay", lazy={"fail": ("", "")}), ["fail"])
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (Stop("do this"), 1),
+        (Rejected("do this"), 1),
+        (ProtocolError("do this"), 1),
+        (Reverted("Unheard", {"a": 1}, "do this"), 1),
+        (Unavailable("do this"), EXIT_UNAVAILABLE),
+        (KeyboardInterrupt(), EXIT_INTERRUPTED),
+    ],
+)
+def test_exit_codes_say_whether_to_try_again(error: BaseException, code: int) -> None:
+    result = raised(error)
+    assert result.exit_code == code
+    assert result.stderr.startswith("assay: ")
+    assert result.stderr.count("\n") == 1
+    assert result.stdout == ""
+
+
+def test_a_message_of_several_lines_is_folded_into_one() -> None:
+    assert raised(Stop("first\nsecond")).stderr == "assay: first second\n"
+
+
+def test_a_revert_that_is_known_comes_with_what_to_do() -> None:
+    assert "`assay stake bond`" in raised(Reverted("NotBonded", {}, "TaskRegistry.enlist")).stderr
+
+
+def test_what_nobody_foresaw_is_not_hidden() -> None:
+    assert isinstance(raised(RuntimeError("a bug")).exception, RuntimeError)
