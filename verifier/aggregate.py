@@ -34,6 +34,7 @@ from verifier.inbox import Bench, Delivery, Inbox
 from verifier.models import PolicyRow
 from verifier.status import Status
 from verifier.transactions import Transactions
+from verifier.turns import Turns
 
 log = logging.getLogger(__name__)
 
@@ -111,17 +112,17 @@ class Aggregator:
         board: Board,
         sessions: Sessions,
         folder: Path,
+        turns: Turns,
         status: Status,
     ) -> None:
         self._spec, self._signer, self._contract, self._transactions = spec, signer, contract, transactions
         self._inbox, self._bench, self._board, self._sessions = inbox, bench, board, sessions
-        self._folder, self._status = folder, status
+        self._folder, self._turns, self._status = folder, turns, status
         self._posted: set[Root] = set()
         self._hopeless: set[tuple[Epoch, Root]] = set()
-        self._excluded: set[tuple[Epoch, Address]] = set()
 
-    def advance(self, ledger: TaskLedger, may_publish: Callable[[Epoch], bool]) -> bool:
-        """Take one epoch one step further; whether anything was done. `may_publish`: whether it is our turn to."""
+    def advance(self, ledger: TaskLedger) -> bool:
+        """Take one epoch one step further; whether anything was done."""
         record = next_epoch(ledger, lambda each: self._is_done(ledger, each))
         if record is None:
             return False
@@ -134,7 +135,7 @@ class Aggregator:
         if root not in self._posted:
             self._post(ledger, record, row, root)
             return True
-        if record.policy is None and may_publish(record.epoch):
+        if record.policy is None and self._turns.is_ours(("publish", record.epoch), ledger, record.epoch):
             return self._publish(ledger, record, root)
         return False
 
@@ -224,35 +225,32 @@ class Aggregator:
 
     def _publish(self, ledger: TaskLedger, record: EpochRecord, root: Root) -> bool:
         """Hand in the signatures of a quorum, if there is one; whether the policy was published."""
-        signatures = self._valid_signatures(ledger, record.epoch, root)
-        weight = sum(ledger.verifiers.get(operator, 0) for operator in signatures)
+        signatures = self._valid_signatures(ledger.task_id, record, root)
+        weight = sum(ledger.verifiers.get(operator, record.weight_at_seal) for operator in signatures)
         if weight * BPS < ledger.task.params.quorum_bps * record.weight_at_seal:
             return False
         ordered = [signatures[operator] for operator in sorted(signatures, key=lambda address: int(address, 16))]
         call = self._contract.publish_policy(ledger.task_id, record.epoch, root, f"assay:0x{root.hex()}", ordered)
         try:
             self._transactions.send(call, record.epoch)
-        except Reverted as error:
-            if error.error == "NotEnlistedAtSeal":
-                self._excluded.add((record.epoch, Address(str(error.arguments.get("verifier")))))
+        except Reverted:  # somebody was faster, or a bond behind a signature has shrunk
+            self._turns.refused(("publish", record.epoch))
             return False
         self._status("policy published", epoch=record.epoch, root=root.hex())
         return True
 
-    def _valid_signatures(self, ledger: TaskLedger, epoch: Epoch, root: Root) -> dict[Address, bytes]:
-        """Signatures of our root by enlisted verifiers; the board is not believed."""
+    def _valid_signatures(self, task_id: TaskId, record: EpochRecord, root: Root) -> dict[Address, bytes]:
+        """Signatures of our root by the epoch's verifiers; the board is not believed."""
         valid: dict[Address, bytes] = {}
-        signer = self._signer
-        for each in self._board.signatures(ledger.task_id, epoch):
-            if each.policy_root != root or each.operator not in ledger.verifiers:
+        signer, epoch = self._signer, record.epoch
+        for each in self._board.signatures(task_id, epoch):
+            if each.policy_root != root or each.operator not in record.members:
                 continue
             try:
-                key = recover_policy_signer(
-                    each.signature, signer.chain_id, signer.attestations, ledger.task_id, epoch, root
-                )
+                key = recover_policy_signer(each.signature, signer.chain_id, signer.attestations, task_id, epoch, root)
             except Rejected:
                 continue
-            if signer.operator_of(key) == each.operator and (epoch, each.operator) not in self._excluded:
+            if signer.operator_of(key) == each.operator:
                 valid[each.operator] = each.signature
         return valid
 

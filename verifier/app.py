@@ -68,6 +68,7 @@ def built_verifier(settings: VerifierSettings, stop: StopFlag | None = None) -> 
             sessions = session_factory(engine)
             status = StatusFile(settings.status_file or state / "status.jsonl")
             transactions = Transactions(Sender(chain, account), sessions, task_id)
+            turns = Turns(verifier)
             inbox = Inbox(transport, spec)
             bench = Bench(inbox, make_environment(spec.environment), load_policy)
             attester = Attester(
@@ -92,9 +93,9 @@ def built_verifier(settings: VerifierSettings, stop: StopFlag | None = None) -> 
                 transport,
                 sessions,
                 state / "policies",
+                turns,
                 status,
             )
-            turns = Turns(verifier)
             contracts = Contracts(chain.attestations, chain.registry, chain.payouts)
             housekeeper = Housekeeper(verifier, contracts, transactions, attester, inbox, turns, status)
             parts = Parts(
@@ -106,7 +107,6 @@ def built_verifier(settings: VerifierSettings, stop: StopFlag | None = None) -> 
                 attester=attester,
                 aggregator=aggregator,
                 housekeeper=housekeeper,
-                turns=turns,
                 status=status,
             )
             yield VerifierWorker(verifier, parts, stop or threading.Event(), settings.poll_s)

@@ -23,7 +23,6 @@ from verifier.turns import Turns
 log = logging.getLogger(__name__)
 
 FEE_BATCH = 50  # epochs whose fees are claimed in one transaction
-FAR_S = 3_600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +75,12 @@ def _due_slashes(ledger: TaskLedger, record: EpochRecord, contracts: Contracts) 
 
 
 def _due_absences(ledger: TaskLedger, record: EpochRecord, verifier: Address, contracts: Contracts) -> Iterator[Due]:
-    """Enlisted verifiers that did not reveal. Whether they were enlisted at the seal the contract knows."""
+    """Verifiers of the epoch that did not reveal."""
     if ledger.task.params.absence_slash == 0:
         return
-    for other in sorted(ledger.verifiers):
-        if other != verifier and other not in record.reveals and other not in record.absences:
-            call = partial(contracts.attestations.slash_absence, ledger.task_id, record.epoch, other)
-            yield Due(("absence", record.epoch, other), record.epoch, call)
+    for other in sorted(record.members - record.reveals.keys() - record.absences.keys() - {verifier}):
+        call = partial(contracts.attestations.slash_absence, ledger.task_id, record.epoch, other)
+        yield Due(("absence", record.epoch, other), record.epoch, call)
 
 
 def _due_departures(ledger: TaskLedger, contracts: Contracts) -> Iterator[Due]:
@@ -155,13 +153,11 @@ class Housekeeper:
         call = due.call()
         try:
             self._transactions.send(call, due.epoch)
-        except Reverted as error:
-            # What is not about time will be refused for ever; the ledger shows when it is no longer due.
-            is_early = error.error in ("StillChallengeable", "OpenChallenges", "ReportsIncomplete", "WrongPhase")
-            self._turns.refused(due.what) if is_early else self._turns.refused(due.what, FAR_S)
+        except Reverted:  # too early, or somebody was faster: the ledger shows whether it is still due
+            self._turns.refused(due.what)
             return False
         self._status("sent", call=call.function, epoch=due.epoch)
-        self._turns.refused(due.what)  # the ledger needs a moment to show it
+        self._turns.done(due.what)
         return True
 
     def _report(self, record: EpochRecord, wanted: bytes) -> bytes | None:

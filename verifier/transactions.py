@@ -17,7 +17,6 @@ class Sends(Protocol):
     """The part of offchain.chain.sender.Sender that is needed."""
 
     def send(self, call: Call) -> Receipt: ...
-    def dry_run(self, call: Call) -> int: ...
 
 
 class Transactions:
@@ -25,14 +24,6 @@ class Transactions:
 
     def __init__(self, sender: Sends, sessions: Sessions, task_id: TaskId) -> None:
         self._sender, self._sessions, self._task_id = sender, sessions, task_id
-
-    def refusal(self, call: Call) -> Reverted | None:
-        """Why the contracts would refuse a call now; None: they would take it."""
-        try:
-            self._sender.dry_run(call)
-        except Reverted as error:
-            return error
-        return None
 
     def send(self, call: Call, epoch: Epoch | None = None) -> Receipt:
         """Send, and note how it went. Raises Reverted: the contracts refuse, often because somebody was faster."""

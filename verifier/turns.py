@@ -7,7 +7,8 @@ from offchain.chain.ledger import TaskLedger
 from offchain.protocol.types import Address
 
 STEP_S = 1.5
-REFUSED_S = 3.0
+REFUSED_S = 2.0  # doubled with each refusal of the same, up to the longest
+LONGEST_S = 60.0
 
 
 class Turns:
@@ -20,6 +21,7 @@ class Turns:
         self._verifier, self._clock, self._step_s = verifier, clock, step_s
         self._seen: dict[Hashable, float] = {}
         self._not_before: dict[Hashable, float] = {}
+        self._refusals: dict[Hashable, int] = {}
 
     def is_ours(self, what: Hashable, ledger: TaskLedger, epoch: int) -> bool:
         """Whether we should do `what` now. The first question about it starts its clock."""
@@ -35,6 +37,11 @@ class Turns:
             return len(line)
         return (line.index(self._verifier) - epoch) % len(line)
 
-    def refused(self, what: Hashable, seconds: float = REFUSED_S) -> None:
+    def done(self, what: Hashable) -> None:
+        """We have sent it: the ledger needs a moment to show it."""
+        self._not_before[what] = self._clock() + REFUSED_S
+
+    def refused(self, what: Hashable) -> None:
         """The contracts did not take it: try again later, if it is then still to be done."""
-        self._not_before[what] = self._clock() + seconds
+        count = self._refusals[what] = self._refusals.get(what, 0) + 1
+        self._not_before[what] = self._clock() + min(REFUSED_S * 2 ** (count - 1), LONGEST_S)

@@ -20,7 +20,6 @@ from verifier.recorder import Recorder
 from verifier.settle import Housekeeper
 from verifier.status import Status
 from verifier.transactions import Transactions
-from verifier.turns import Turns
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +58,6 @@ class Parts:
     attester: Attester
     aggregator: Aggregator
     housekeeper: Housekeeper
-    turns: Turns
     status: Status
 
 
@@ -68,8 +66,6 @@ class VerifierWorker:
 
     def __init__(self, verifier: Address, parts: Parts, stop: StopFlag, poll_s: float) -> None:
         self._verifier, self._parts, self._stop, self._poll_s = verifier, parts, stop, poll_s
-        self._not_ours: set[tuple[Epoch, bytes]] = set()
-        self._checked_membership: set[tuple[Epoch, bytes]] = set()
 
     def run_forever(self) -> None:
         """Until asked to stop. Trouble with node or relays is waited out. Raises Stop: the operator must act."""
@@ -130,7 +126,7 @@ class VerifierWorker:
         for epoch, phase in sorted(phases.items()):
             record = ledger.epochs[epoch]
             try:
-                if phase is EpochPhase.ATTEST_COMMIT and self._verifier not in record.commitments:
+                if phase is EpochPhase.ATTEST_COMMIT and self._owes(record):
                     acted = self._commit(ledger, record) or acted
                 elif phase is EpochPhase.ATTEST_REVEAL:
                     acted = self._parts.attester.reveal(record) is not None or acted
@@ -140,11 +136,13 @@ class VerifierWorker:
                 log.warning("attestation refused", extra={"epoch": epoch, "error": error.error})
         return acted
 
+    def _owes(self, record: EpochRecord) -> bool:
+        """Whether the epoch, which we were enlisted for at its seal, still lacks our commitment."""
+        return self._verifier in record.members and self._verifier not in record.commitments
+
     def _commit(self, ledger: TaskLedger, record: EpochRecord) -> bool:
         """Commit to our report, once all works are judged, or as many as can be before time runs out."""
         attester, docket = self._parts.attester, self._parts.docket
-        if not self._is_ours(ledger, record):
-            return False
         if attester.written(record) is None:
             window = ledger.task.params.attest_window
             give_up = self._parts.chain.now() >= (record.attest_by or 0) - window // GIVE_UP_SHARE
@@ -156,25 +154,12 @@ class VerifierWorker:
         docket.forget(ledger, record)
         return True
 
-    def _is_ours(self, ledger: TaskLedger, record: EpochRecord) -> bool:
-        """Whether we were enlisted when the epoch was sealed; asked once, by trying what cannot take effect."""
-        key = (record.epoch, record.seed or b"")
-        if key not in self._checked_membership:
-            probe = self._parts.attestations.commit_attestation(ledger.task_id, record.epoch, b"\x01" * 32)
-            refusal = self._parts.transactions.refusal(probe)
-            if refusal is not None and refusal.error == "NotEnlistedAtSeal":
-                self._not_ours.add(key)
-                self._parts.status("not ours to judge", epoch=record.epoch)
-            self._checked_membership.add(key)
-        return key not in self._not_ours
-
     def _settle(self, ledger: TaskLedger, phases: Mapping[Epoch, EpochPhase]) -> bool:
         attested = [epoch for epoch, phase in sorted(phases.items()) if phase is EpochPhase.ATTESTED]
         return any([self._parts.housekeeper.settle(ledger, ledger.epochs[epoch]) for epoch in attested])
 
     def _aggregate(self, ledger: TaskLedger, _phases: Mapping[Epoch, EpochPhase]) -> bool:
-        turns = self._parts.turns
-        return self._parts.aggregator.advance(ledger, lambda epoch: turns.is_ours(("publish", epoch), ledger, epoch))
+        return self._parts.aggregator.advance(ledger)
 
     def _keep_going(self, ledger: TaskLedger, phases: Mapping[Epoch, EpochPhase]) -> bool:
         housekeeper, record = self._parts.housekeeper, ledger.open_epoch
@@ -190,8 +175,7 @@ class VerifierWorker:
             ledger.epochs[epoch]
             for epoch, phase in sorted(phases.items())
             if phase is EpochPhase.ATTEST_COMMIT
-            and self._verifier not in ledger.epochs[epoch].commitments
-            and self._is_ours(ledger, ledger.epochs[epoch])
+            and self._owes(ledger.epochs[epoch])
             and self._parts.attester.written(ledger.epochs[epoch]) is None
         ]
         if ledger.open_epoch is not None:
