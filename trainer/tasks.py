@@ -8,7 +8,7 @@ from offchain.protocol.encoding import trainer_seed
 from offchain.protocol.errors import Malformed, Rejected, Stop
 from offchain.protocol.manifest import BundleLimits
 from offchain.protocol.spec import TaskSpec, parse_spec
-from offchain.protocol.types import Address, Epoch, PolicyVersion, Root, Seed, TaskId, TaskParams
+from offchain.protocol.types import SCORE_FULL, Address, Epoch, PolicyVersion, Root, Seed, TaskId, TaskParams
 
 SPEC_NAME = "spec.json"
 MAX_SPEC_BYTES = 65_536
@@ -54,6 +54,8 @@ def next_step(ledger: TaskLedger, trainer: Address, units: int) -> Assignment | 
         return Idle("our work is committed: waiting for the next epoch")
     if units_left(record, task.params) < units:
         return Idle("the open epoch is full: waiting for the next")
+    if len(unaggregated(ledger)) > task.params.max_staleness:
+        return Idle("verification lags behind: waiting for the policy of an earlier epoch")
     policy = ledger.newest_policy()
     return Assignment(
         task_id=ledger.task_id,
@@ -63,6 +65,22 @@ def next_step(ledger: TaskLedger, trainer: Address, units: int) -> Assignment | 
         policy_version=policy.version,
         policy_root=policy.policy_root,
     )
+
+
+def unaggregated(ledger: TaskLedger) -> list[Epoch]:
+    """Sealed epochs whose policy is still to come.
+
+    A trainer that ran further ahead of them than the task's `maxStaleness` would only train on what is old already.
+    """
+    newest = ledger.newest_policy().epoch
+    return [
+        record.epoch
+        for record in ledger.epochs.values()
+        if record.is_sealed
+        and not record.is_void
+        and (newest is None or record.epoch > newest)
+        and (record.scores is None or any(0 < score <= SCORE_FULL for score in record.scores))
+    ]
 
 
 def units_left(record: EpochRecord, params: TaskParams) -> int:

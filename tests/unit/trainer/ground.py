@@ -1,0 +1,312 @@
+"""Where tests let a trainer work: a chain that is a list of events, a transport that is a folder, a tiny task."""
+
+import shutil
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from eth_account import Account
+from eth_account.signers.local import LocalAccount
+
+from offchain.chain.events import (
+    EpochOpened,
+    EpochSealed,
+    EpochSettled,
+    Event,
+    FraudSlashed,
+    PolicyPublished,
+    TaskClosed,
+    TaskOpened,
+    TrainerDelisted,
+    TrainerEnlisted,
+    WorkCommitted,
+)
+from offchain.chain.ledger import TaskLedger
+from offchain.environments import make_environment
+from offchain.policy import load_policy
+from offchain.protocol.errors import Reverted, Unavailable
+from offchain.protocol.manifest import BundleKind, BundleLimits, Manifest
+from offchain.protocol.spec import EnvironmentSpec, RecipeSpec, RolloutSpec, SamplerSpec, TaskSpec
+from offchain.protocol.types import (
+    Address,
+    Epoch,
+    PolicyVersion,
+    Root,
+    Seed,
+    TaskId,
+    TaskParams,
+    WorkIndex,
+)
+from offchain.shardcast.store import build_bundle, open_bundle
+from trainer.deviations import Deviation
+from trainer.journal import Journal
+from trainer.status import Scalar
+from trainer.stopping import StopFlag
+from trainer.submit import Commitment
+from trainer.worker import Worker
+
+TASK = TaskId(7)
+TRAINER = Address("0x00000000000000000000000000000000000000A1")
+RIVAL = Address("0x00000000000000000000000000000000000000B2")
+KEY: LocalAccount = Account.from_key(b"\x07" * 32)
+SEED = Seed(bytes(range(32)))
+TERMS: dict[str, Any] = {
+    "unit_price": 1,
+    "trainer_bond": 100,
+    "verifier_bond": 100,
+    "fraud_slash": 100,
+    "absence_slash": 1,
+    "challenge_bond": 1,
+    "verifier_fee": 1,
+    "max_epoch_units": 40,
+    "max_work_units": 4,
+    "quorum_bps": 6_667,
+    "sampling_bps": 5_000,
+    "max_staleness": 1,
+    "max_epochs": 0,
+    "commit_window": 100,
+    "attest_window": 100,
+    "reveal_window": 100,
+    "challenge_window": 100,
+    "appeal_window": 100,
+}
+SPEC = TaskSpec(
+    title="sort three digits",
+    environment=EnvironmentSpec(name="sorting", args={"digits": 3, "partial": True}),
+    sampler=SamplerSpec(max_new_tokens=5),
+    rollout=RolloutSpec(groups=4, group_size=4),
+    recipe=RecipeSpec(inner_steps=2, groups_per_step=4, lr=1e-3),
+)
+
+
+class Crash(BaseException):
+    """The process dies here: nothing catches it."""
+
+
+@dataclass
+class Shelf:
+    """A transport whose relay is a folder. `is_down` makes it unreachable."""
+
+    folder: Path
+    is_down: bool = False
+    published: list[Root] = field(default_factory=list[Root])
+
+    def put(self, directory: Path, manifest: Manifest) -> Root:
+        shutil.copytree(directory, self.folder / manifest.root.hex(), dirs_exist_ok=True)
+        return manifest.root
+
+    def fetch(self, root: Root, kind: BundleKind, limits: BundleLimits) -> Path:
+        if self.is_down or not (self.folder / root.hex()).is_dir():
+            raise Unavailable("no relay has it")
+        assert open_bundle(self.folder / root.hex(), limits, root).kind is kind
+        return self.folder / root.hex()
+
+    def publish(self, directory: Path, manifest: Manifest, account: LocalAccount) -> None:
+        if self.is_down:
+            raise Unavailable("no relay takes it")
+        assert account is KEY
+        self.published.append(self.put(directory, open_bundle(directory, BundleLimits(2**20), manifest.root)))
+
+
+class ListedChain:
+    """One task on a chain that is a list of events. `refusals` are raised by the next commits, in order."""
+
+    def __init__(self, spec_root: Root, policy_root: Root, **terms: Any) -> None:
+        self.trainer = TRAINER
+        self.time = 1_000
+        self.bond_wei = 100
+        self.params = TaskParams(**(TERMS | terms))
+        self.enlistments = 0
+        self.commits: list[Root] = []
+        self.refusals: list[Exception] = []
+        self.before_commit: Callable[[], None] = lambda: None
+        self.after_commit: Callable[[], None] = lambda: None
+        self._ledger = TaskLedger(TASK)
+        self._block = 0
+        self.add(
+            TaskOpened,
+            initiator=RIVAL,
+            params=self.params,
+            spec_hash=spec_root,
+            spec_uri="",
+            policy_root=policy_root,
+            seed=SEED,
+        )
+        self.open(0)
+
+    def add(self, kind: type[Event], **fields: Any) -> None:
+        self._block += 1
+        self._ledger.apply(
+            kind(block_number=self._block, log_index=0, tx_hash=bytes(32), task_id=TASK, **fields)  # pyright: ignore[reportCallIssue]
+        )
+
+    def open(self, epoch: int) -> None:
+        self.add(EpochOpened, epoch=Epoch(epoch), commit_by=self.time + 100)
+
+    def commit_as(self, trainer: Address, root: Root, units: int = 4, version: int = 0) -> Commitment:
+        record = self._ledger.open_epoch
+        assert record is not None
+        index = WorkIndex(len(record.works))
+        self.add(
+            WorkCommitted,
+            epoch=record.epoch,
+            trainer=trainer,
+            index=index,
+            units=units,
+            policy_version=PolicyVersion(version),
+            manifest_root=root,
+        )
+        return Commitment(record.epoch, index, bytes(32), 60_000)
+
+    def seal(self, *, opens_next: bool = True) -> None:
+        record = self._ledger.open_epoch
+        assert record is not None
+        seed = Seed(bytes([record.epoch + 1]) * 32)
+        self.add(
+            EpochSealed,
+            epoch=record.epoch,
+            seed=seed,
+            works=len(record.works),
+            verifiers=1,
+            weight=1,
+            attest_by=self.time + 100,
+        )
+        if opens_next:
+            self.open(record.epoch + 1)
+
+    def publish_policy(self, epoch: int, root: Root) -> None:
+        version = PolicyVersion(len(self._ledger.policies))
+        self.add(PolicyPublished, epoch=Epoch(epoch), version=version, policy_root=root, uri="")
+
+    def slash(self, epoch: int, index: int) -> None:
+        self.add(EpochSettled, epoch=Epoch(epoch), scores=b"\xff", challenge_by=self.time)
+        self.add(
+            FraudSlashed,
+            epoch=Epoch(epoch),
+            trainer=TRAINER,
+            index=WorkIndex(index),
+            amount=100,
+            reporter=RIVAL,
+            reporter_amount=10,
+        )
+        self.bond_wei -= 100
+        self.delist()
+
+    def delist(self) -> None:
+        self.add(TrainerDelisted, trainer=TRAINER)
+
+    def close(self) -> None:
+        self.add(TaskClosed)
+
+    # -- TaskChain
+
+    def refresh(self) -> TaskLedger:
+        return self._ledger
+
+    def now(self) -> int:
+        return self.time
+
+    def active_bond_wei(self) -> int:
+        return self.bond_wei
+
+    def enlist(self) -> None:
+        if self.bond_wei < self.params.trainer_bond:
+            raise reverted("NotBonded")
+        self.enlistments += 1
+        self.add(TrainerEnlisted, trainer=TRAINER)
+
+    def commit(self, manifest_root: Root, units: int, policy_version: PolicyVersion) -> Commitment:
+        self.before_commit()
+        if self.refusals:
+            raise self.refusals.pop(0)
+        record = self._ledger.open_epoch
+        if record is not None and record.work_of(TRAINER) is not None:
+            raise reverted("AlreadyCommitted")
+        self.commits.append(manifest_root)
+        commitment = self.commit_as(TRAINER, manifest_root, units, policy_version)
+        self.after_commit()
+        return commitment
+
+
+@dataclass
+class Notes:
+    """The status that tests read; `on` may do something at a message, such as crash."""
+
+    seen: list[tuple[str, dict[str, Scalar]]] = field(default_factory=list[tuple[str, dict[str, Scalar]]])
+    on: dict[str, Callable[[], None]] = field(default_factory=dict[str, Callable[[], None]])
+
+    def __call__(self, message: str, /, **fields: Scalar) -> None:
+        self.seen.append((message, fields))
+        self.on.get(message, lambda: None)()
+
+    @property
+    def messages(self) -> list[str]:
+        return [message for message, _ in self.seen]
+
+    def of(self, message: str) -> dict[str, Scalar]:
+        return next(fields for seen, fields in reversed(self.seen) if seen == message)
+
+
+class QuickStop(threading.Event):
+    """A stop flag on which nobody waits long; `after` waits it sets itself, so that a loop ends."""
+
+    def __init__(self, after: int = 1_000) -> None:
+        super().__init__()
+        self.waits: list[float | None] = []
+        self._after = after
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.waits.append(timeout)
+        if len(self.waits) >= self._after:
+            self.set()
+        return self.is_set()
+
+
+@dataclass
+class Ground:
+    """A task to work on. Each `worker()` is a process of its own over the same state."""
+
+    folder: Path
+    shelf: Shelf
+    chain: ListedChain
+    policy_root: Root
+    notes: Notes = field(default_factory=Notes)
+
+    def worker(self, state: str = "state", stop: StopFlag | None = None, deviation: Deviation | None = None) -> Worker:
+        return Worker(
+            self.chain,
+            self.shelf,
+            KEY,
+            self.journal(state),
+            self.notes,
+            stop or QuickStop(),
+            load_policy=load_policy,
+            make_environment=make_environment,
+            deviation=deviation,
+            poll_s=0.001,
+        )
+
+    def journal(self, state: str = "state") -> Journal:
+        return Journal(self.folder / state)
+
+    def enlisted(self) -> "Ground":
+        self.chain.enlist()
+        return self
+
+    def task_bundle(self, spec: bytes) -> Root:
+        """Another task bundle on the shelf."""
+        return bundle(self.folder / "other-task", self.shelf, BundleKind.TASK, {"spec.json": spec})
+
+
+def bundle(folder: Path, shelf: Shelf, kind: BundleKind, files: dict[str, bytes]) -> Root:
+    """Put a bundle of these files on the shelf."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+    return shelf.put(folder, build_bundle(folder, kind, {}))
+
+
+def reverted(error: str) -> Reverted:
+    return Reverted(error, {"taskId": TASK}, "TaskRegistry.commitWork")

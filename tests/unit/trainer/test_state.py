@@ -1,0 +1,134 @@
+"""What a trainer keeps on disk and reads at its start: journal, status, settings, keys, signals."""
+
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from offchain.protocol.errors import Stop
+from offchain.protocol.types import Epoch, PolicyVersion, Root
+from trainer.app import run_trainer, stopped_by_signals
+from trainer.journal import Entry, Journal, Stage, exclusive
+from trainer.settings import TrainerSettings, load_trainer_settings
+from trainer.status import StatusFile
+from trainer.stopping import Interrupted, check
+
+ROOTS = st.binary(min_size=32, max_size=32).map(Root)
+ENTRIES = st.builds(
+    Entry,
+    st.integers(0, 999_999).map(Epoch),
+    st.sampled_from(Stage),
+    st.integers(0, 2**32 - 1).map(PolicyVersion),
+    ROOTS,
+    st.none() | ROOTS,
+)
+
+
+@settings(max_examples=30)
+@given(entry=ENTRIES)
+def test_a_journal_entry_survives(tmp_path_factory: pytest.TempPathFactory, entry: Entry) -> None:
+    folder = tmp_path_factory.mktemp("journal")
+    Journal(folder).write(entry)
+    assert Journal(folder).read(entry.epoch) == entry
+    assert list(Journal(folder).entries()) == [entry]
+
+
+def test_an_epoch_without_entry_reads_as_none(tmp_path: Path) -> None:
+    assert Journal(tmp_path).read(Epoch(3)) is None
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"epoch": 0}'])
+def test_a_damaged_journal_entry_stops(tmp_path: Path, text: str) -> None:
+    journal = Journal(tmp_path)
+    (tmp_path / "epochs" / "000003.json").write_text(text)
+    with pytest.raises(Stop, match="damaged"):
+        journal.read(Epoch(3))
+
+
+def test_two_trainers_never_share_a_state_directory(tmp_path: Path) -> None:
+    with exclusive(tmp_path), pytest.raises(Stop, match="another trainer"), exclusive(tmp_path):
+        raise AssertionError("the second came in")
+    with exclusive(tmp_path):
+        pass
+
+
+def test_the_status_file_gets_a_line_of_json_per_step(tmp_path: Path) -> None:
+    status = StatusFile(tmp_path / "new" / "status.jsonl", clock=lambda: 12.0)
+    status("rolled out", epoch=1, mean_reward=0.5)
+    status("waiting", why="é")
+    lines = [json.loads(line) for line in (tmp_path / "new" / "status.jsonl").read_text().splitlines()]
+    assert lines == [
+        {"at": 12.0, "message": "rolled out", "epoch": 1, "mean_reward": 0.5},
+        {"at": 12.0, "message": "waiting", "why": "é"},
+    ]
+
+
+def test_settings_come_from_file_environment_and_arguments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = tmp_path / "trainer.toml"
+    config.write_text('task_id = 1\nkeystore = "file.json"\nthreads = 2\npoll_s = 2.0\n')
+    monkeypatch.setenv("ASSAY_THREADS", "3")
+    monkeypatch.setenv("ASSAY_POLL_S", "3.0")
+    loaded = load_trainer_settings(config, poll_s=4.0, rpc_url=None)
+    assert (loaded.task_id, loaded.threads, loaded.poll_s) == (1, 3, 4.0)
+    assert loaded.keystore == Path("file.json")
+
+
+@pytest.mark.parametrize(
+    ("given_settings", "named"),
+    [({"keystore": Path("k")}, "task_id"), ({"task_id": 1}, "keystore"), ({"task_id": 0, "keystore": "k"}, "task_id")],
+)
+def test_a_missing_or_impossible_setting_is_named(given_settings: dict[str, Any], named: str) -> None:
+    with pytest.raises(Stop, match=named):
+        load_trainer_settings(**given_settings)
+
+
+def test_a_configuration_file_that_is_not_there_or_not_toml_stops(tmp_path: Path) -> None:
+    with pytest.raises(Stop, match="no configuration file"):
+        load_trainer_settings(tmp_path / "none.toml")
+    (tmp_path / "broken.toml").write_text("task_id = ")
+    with pytest.raises(Stop, match="cannot read"):
+        load_trainer_settings(tmp_path / "broken.toml")
+
+
+def settings_for(tmp_path: Path, network: str) -> TrainerSettings:
+    return load_trainer_settings(
+        network=network, task_id=1, keystore=tmp_path / "none.json", password_file=tmp_path / "pw", state_dir=tmp_path
+    )
+
+
+def test_an_unknown_network_stops(tmp_path: Path) -> None:
+    with pytest.raises(Stop, match="no deployment"):
+        run_trainer(settings_for(tmp_path, "atlantis"))
+
+
+def test_a_missing_key_stops(tmp_path: Path) -> None:
+    deployment = {
+        "network": "test",
+        "chain_id": 31337,
+        "rpc_url": "http://127.0.0.1:1",
+        "block": 0,
+        "git_commit": "",
+        **{name: "0x" + "11" * 20 for name in ("token", "staking", "registry", "attestations", "payouts")},
+    }
+    (tmp_path / "test.json").write_text(json.dumps(deployment))
+    (tmp_path / "pw").write_text("secret")
+    with pytest.raises(Stop, match="no key at"):
+        run_trainer(settings_for(tmp_path, str(tmp_path / "test.json")))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_signal_asks_to_stop_and_gives_the_handler_back(number: signal.Signals) -> None:
+    before = signal.getsignal(number)
+    with stopped_by_signals() as stop:
+        check(stop)
+        os.kill(os.getpid(), number)
+        assert stop.wait(1.0)
+        with pytest.raises(Interrupted):
+            check(stop)
+        assert signal.getsignal(number) == before
+    assert signal.getsignal(number) == before

@@ -1,0 +1,96 @@
+"""Rolling out, proving, training: each step by itself."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from offchain.environments import make_environment
+from offchain.outer.codecs import codec_named
+from offchain.outer.updates import read_update
+from offchain.policy import Policy, load_policy
+from offchain.protocol.encoding import derive
+from offchain.protocol.manifest import BundleKind
+from offchain.protocol.types import Seed
+from offchain.recipe.inner import run_inner_steps
+from offchain.recipe.trace import parse_trace
+from offchain.rollouts.seeding import uniforms
+from offchain.rollouts.trajectory import Rollouts
+from offchain.shardcast.store import build_bundle
+from offchain.toploc import Hidden, check_all
+from tests.unit.trainer.ground import SPEC
+from trainer import rollout
+from trainer.inner import train
+from trainer.prover import prove
+from trainer.rollout import Unproved, roll_out
+
+SEED = Seed(bytes(range(32)))
+
+
+@pytest.fixture(scope="module")
+def policy(policy_folder: Path) -> Policy:
+    return load_policy(policy_folder)
+
+
+@pytest.fixture(scope="module")
+def unproved(policy: Policy) -> list[Unproved]:
+    return [row for batch in roll_out(policy, make_environment(SPEC.environment), SPEC, SEED) for row in batch]
+
+
+def rollouts_of(unproved: list[Unproved]) -> Rollouts:
+    return Rollouts(4, tuple(prove(unproved, SPEC.toploc)))
+
+
+def test_rows_come_by_group_and_member_with_the_prompts_of_the_seed(policy: Policy, unproved: list[Unproved]) -> None:
+    environment = make_environment(SPEC.environment)
+    assert [row.completion.group for row in unproved] == [group for group in range(4) for _ in range(4)]
+    for row in unproved:
+        prompt = environment.prompt(SEED, row.completion.group)
+        assert row.completion.prompt_ids == tuple(policy.encode(prompt.text))
+        answer = policy.decode(row.completion.completion_ids)
+        assert row.completion.reward == environment.reward(prompt, answer)
+
+
+def test_every_token_is_the_one_that_its_uniform_draws(policy: Policy, unproved: list[Unproved]) -> None:
+    rows = [row.completion for row in unproved]
+    prefills = policy.prefill([r.prompt_ids for r in rows], [r.completion_ids for r in rows], SPEC.sampler)
+    for position, (row, prefill) in enumerate(zip(rows, prefills, strict=True)):
+        drawn = uniforms(derive(SEED, "sample", row.group, position % 4), 5)[: len(row.completion_ids)]
+        assert (prefill.cdf_below_T <= drawn + 1e-5).all()
+        assert (drawn <= prefill.cdf_upto_T + 1e-5).all()
+        assert np.allclose(prefill.logprobs_T, row.logprobs_T, atol=1e-4)
+
+
+def test_batches_do_not_change_what_is_drawn(
+    policy: Policy, unproved: list[Unproved], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rollout, "BATCH_COMPLETIONS", 4)
+    batches = list(roll_out(policy, make_environment(SPEC.environment), SPEC, SEED))
+    assert [len(batch) for batch in batches] == [4, 4, 4, 4]
+    ids = [row.completion.completion_ids for batch in batches for row in batch]
+    assert ids == [row.completion.completion_ids for row in unproved]
+
+
+def test_proofs_hold_against_a_prefill_of_the_same_policy(policy: Policy, unproved: list[Unproved]) -> None:
+    rows = rollouts_of(unproved).completions
+    prefills = policy.prefill([r.prompt_ids for r in rows], [r.completion_ids for r in rows], SPEC.sampler)
+    hidden = [Hidden(p.hidden_NH, len(r.prompt_ids)) for p, r in zip(prefills, rows, strict=True)]
+    distances = check_all(hidden, [r.proofs for r in rows], topk=SPEC.toploc.topk, chunk_tokens=32)
+    assert all(each.within(SPEC.toploc) for sequence in distances for each in sequence)
+
+
+def test_hidden_states_that_are_not_finite_cannot_be_proved(unproved: list[Unproved]) -> None:
+    poisoned = Unproved(unproved[0].completion, np.full_like(unproved[0].hidden_NH, 0x7FC0))
+    with pytest.raises(ValueError, match="not finite"):
+        prove([poisoned], SPEC.toploc)
+
+
+def test_training_leaves_an_update_and_a_trace(policy: Policy, unproved: list[Unproved], tmp_path: Path) -> None:
+    rollouts = rollouts_of(unproved)
+    steps = train(policy, rollouts, SPEC, SEED, tmp_path)
+    assert parse_trace((tmp_path / "trace/steps.json").read_bytes(), 2, 4) == steps
+    expected = run_inner_steps(policy, rollouts, SPEC, SEED).pseudo_gradient
+    manifest = build_bundle(tmp_path, BundleKind.WORK, {})
+    shapes = {name: tensor.shape for name, tensor in expected.items()}
+    for name, tensor in read_update(tmp_path, manifest, shapes, codec_named(SPEC.codec)).items():
+        assert np.abs(tensor - expected[name]).max() <= np.abs(expected[name]).max() / 200 + 1e-12

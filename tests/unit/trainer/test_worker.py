@@ -1,0 +1,444 @@
+"""The trainer's loop: one work per epoch whatever happens in between, and every refusal understood."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from offchain.policy import load_policy, save_policy
+from offchain.protocol.errors import Reverted, Stop, Unavailable
+from offchain.protocol.header import parse_work_header
+from offchain.protocol.manifest import BundleKind, BundleLimits
+from offchain.protocol.spec import EnvironmentSpec
+from offchain.protocol.types import Epoch, Root
+from offchain.rollouts.table import RolloutLimits, read_rollouts
+from offchain.shardcast.store import build_bundle, open_bundle
+from tests.unit.trainer.ground import RIVAL, SPEC, TRAINER, Crash, Ground, QuickStop, bundle, reverted
+from trainer.journal import Stage
+from trainer.tasks import Assignment, Finished, Idle
+
+FIRST = Epoch(0)
+
+
+def test_a_work_is_made_uploaded_and_committed(ground: Ground) -> None:
+    worker = ground.worker()
+    assert worker.run_once() == Idle("enlisted")
+    assert isinstance(worker.run_once(), Assignment)
+    assert ground.chain.commits == ground.shelf.published
+    manifest = open_bundle(ground.journal().folder(FIRST), BundleLimits(2**20), ground.chain.commits[0])
+    header = parse_work_header(manifest.fields)
+    assert (header.trainer, header.epoch, header.policy_root) == (TRAINER, FIRST, ground.policy_root)
+    assert header.spec_root == ground.chain.refresh().task.spec_hash
+    rollouts = read_rollouts(ground.journal().folder(FIRST) / "rollouts.parquet", RolloutLimits.of(SPEC))
+    assert len(rollouts.completions) == 16
+    assert ground.notes.of("work committed")["work"] == "7/0/0"
+
+
+def test_it_goes_on_with_the_next_epoch_from_the_newest_policy(ground: Ground) -> None:
+    worker = ground.enlisted().worker()
+    worker.run_once()
+    assert worker.run_once() == Idle("our work is committed: waiting for the next epoch")
+    ground.chain.seal()
+    other = bundle(ground.folder / "next", ground.shelf, BundleKind.POLICY, policy_files(ground))
+    ground.chain.publish_policy(0, other)
+    step = worker.run_once()
+    assert isinstance(step, Assignment)
+    assert (step.epoch, step.policy_version, step.policy_root) == (1, 1, other)
+    assert len(set(ground.chain.commits)) == 2
+
+
+def policy_files(ground: Ground) -> dict[str, bytes]:
+    folder = ground.shelf.folder / ground.policy_root.hex()
+    return {name: (folder / name).read_bytes() for name in ("policy.json", "weights.safetensors")} | {"next": b"1"}
+
+
+def test_the_same_assignment_gives_the_same_bundle_twice(ground: Ground) -> None:
+    ground.enlisted()
+    ground.chain.refusals = [reverted("CommitClosed")]
+    ground.worker("first").run_once()
+    ground.worker("second").run_once()
+    roots = {ground.journal(name).read(FIRST) for name in ("first", "second")}
+    assert len({entry.manifest_root for entry in roots if entry is not None}) == 1
+
+
+@pytest.mark.parametrize(
+    "place",
+    ["task read", "work begun", "rolling out", "rolled out", "inner step", "work made", "work uploaded"],
+)
+def test_a_crash_anywhere_loses_nothing_and_commits_once(ground: Ground, place: str) -> None:
+    ground.enlisted()
+    undisturbed = ground.worker("undisturbed")
+    ground.chain.refusals = [reverted("CommitClosed")]
+    undisturbed.run_once()
+    ground.notes.on = {place: crash}
+    with pytest.raises(Crash):
+        ground.worker().run_once()
+    ground.notes.on = {}
+    restarted = ground.worker()
+    restarted.run_once()
+    restarted.run_once()
+    entry = ground.journal("undisturbed").read(FIRST)
+    assert entry is not None
+    assert ground.chain.commits == [entry.manifest_root]
+
+
+def crash() -> None:
+    raise Crash
+
+
+def test_rollouts_made_before_a_crash_are_used_again(ground: Ground) -> None:
+    ground.enlisted().notes.on = {"inner step": crash}
+    with pytest.raises(Crash):
+        ground.worker().run_once()
+    ground.notes.on = {"rolling out": crash}
+    ground.worker().run_once()
+    assert len(ground.chain.commits) == 1
+
+
+def test_half_written_rollouts_are_made_anew(ground: Ground) -> None:
+    ground.enlisted().notes.on = {"inner step": crash}
+    with pytest.raises(Crash):
+        ground.worker().run_once()
+    ground.notes.on = {}
+    folder = ground.journal().folder(FIRST)
+    (folder / "rollouts.parquet").write_bytes(b"PAR1 half")
+    (folder / ".writing-1234").write_bytes(b"")
+    ground.worker().run_once()
+    assert len(ground.chain.commits) == 1
+
+
+@pytest.mark.parametrize("moment", ["before_commit", "after_commit"])
+def test_a_crash_around_the_transaction_commits_once(ground: Ground, moment: str) -> None:
+    ground.enlisted()
+    setattr(ground.chain, moment, crash)
+    with pytest.raises(Crash):
+        ground.worker().run_once()
+    setattr(ground.chain, moment, lambda: None)
+    entry = ground.journal().read(FIRST)
+    assert entry is not None
+    assert entry.stage is Stage.SENDING
+    restarted = ground.worker()
+    restarted.run_once()
+    restarted.run_once()
+    assert ground.chain.commits == [entry.manifest_root]
+    assert stage(ground) is Stage.COMMITTED
+
+
+def stage(ground: Ground, epoch: Epoch = FIRST) -> Stage | None:
+    entry = ground.journal().read(epoch)
+    return None if entry is None else entry.stage
+
+
+def test_a_transaction_that_is_not_in_our_ledger_yet_is_not_sent_twice(ground: Ground) -> None:
+    ground.enlisted().chain.refusals = [Unavailable("not mined in time"), reverted("AlreadyCommitted")]
+    worker = ground.worker()
+    with pytest.raises(Unavailable):
+        worker.run_once()
+    worker.run_once()
+    assert stage(ground) is Stage.COMMITTED
+    assert ground.chain.commits == []
+
+
+def test_a_work_taken_back_by_a_reorganisation_is_committed_again(ground: Ground) -> None:
+    ground.enlisted().chain.refusals = [reverted("AlreadyCommitted")]
+    worker = ground.worker()
+    worker.run_once()
+    assert stage(ground) is Stage.COMMITTED
+    worker.run_once()
+    assert ground.chain.commits == ground.shelf.published[-1:]
+    assert "taking a work up again" in ground.notes.messages
+
+
+def test_a_damaged_work_is_made_anew_with_the_same_root(ground: Ground) -> None:
+    ground.enlisted().notes.on = {"work uploaded": crash}
+    with pytest.raises(Crash):
+        ground.worker().run_once()
+    ground.notes.on = {}
+    entry = ground.journal().read(FIRST)
+    assert entry is not None
+    (ground.journal().folder(FIRST) / "update" / "0000.safetensors").write_bytes(b"rot")
+    ground.worker().run_once()
+    assert ground.chain.commits == [entry.manifest_root]
+
+
+# -- the world outside
+
+
+def test_a_relay_that_is_down_is_waited_for(ground: Ground) -> None:
+    ground.enlisted().shelf.is_down = True
+    stop = QuickStop(after=4)
+    ground.worker(stop=stop).run()
+    assert ground.notes.messages == ["trainer started", *["waiting for the network"] * 4, "trainer stopped"]
+    waits = [wait for wait in stop.waits if wait is not None]
+    assert waits == sorted(waits)
+    assert waits[-1] > waits[0]
+
+
+def test_an_upload_that_fails_is_finished_later(ground: Ground) -> None:
+    worker = ground.enlisted().worker()
+    ground.notes.on = {"work made": lambda: setattr(ground.shelf, "is_down", True)}
+    with pytest.raises(Unavailable):
+        worker.run_once()
+    ground.notes.on = {}
+    ground.shelf.is_down = False
+    worker.run_once()
+    assert ground.chain.commits == ground.shelf.published
+
+
+@pytest.mark.parametrize("error", ["CommitClosed", "EpochNotOpen", "EpochFull", "TaskIsClosed"])
+def test_an_epoch_that_went_on_without_us_is_missed_and_no_harm(ground: Ground, error: str) -> None:
+    worker = ground.enlisted().worker()
+    ground.chain.refusals = [reverted(error)]
+    worker.run_once()
+    assert stage(ground) is Stage.MISSED
+    ground.chain.commit_as(RIVAL, Root(bytes(32)))
+    ground.chain.seal()
+    worker.run_once()
+    assert stage(ground, Epoch(1)) is Stage.COMMITTED
+
+
+def test_an_epoch_sealed_while_we_worked_is_missed(ground: Ground) -> None:
+    ground.enlisted().chain.commit_as(RIVAL, Root(bytes(32)))
+    ground.notes.on = {"work made": lambda: ground.chain.seal()}
+    ground.worker().run_once()
+    assert ground.chain.commits == []
+    assert ground.notes.of("epoch missed")["epoch"] == 0
+
+
+def test_no_work_is_sent_when_the_window_is_about_to_end(ground: Ground) -> None:
+    ground.enlisted().chain.commit_as(RIVAL, Root(bytes(32)))
+    ground.chain.time += 96
+    worker = ground.worker()
+    assert isinstance(worker.run_once(), Idle)
+    assert isinstance(worker.run_once(), Idle)
+    assert ground.notes.messages.count("epoch missed") == 1
+    assert ground.shelf.published == []
+
+
+def test_an_epoch_without_works_still_takes_one_after_its_window(ground: Ground) -> None:
+    ground.enlisted().chain.time += 1_000
+    ground.worker().run_once()
+    assert len(ground.chain.commits) == 1
+
+
+def test_a_work_that_lands_in_the_next_epoch_is_told(ground: Ground) -> None:
+    worker = ground.enlisted().worker()
+
+    def seal_meanwhile() -> None:
+        ground.chain.commit_as(RIVAL, Root(bytes(32)))
+        ground.chain.seal()
+
+    ground.chain.before_commit = seal_meanwhile
+    worker.run_once()
+    assert ground.notes.of("work came late and landed in the next epoch")["landed_in"] == 1
+    assert stage(ground) is Stage.MISSED
+
+
+def test_a_policy_that_grew_too_old_is_exchanged_before_committing(ground: Ground) -> None:
+    ground.enlisted()
+    newer = bundle(ground.folder / "next", ground.shelf, BundleKind.POLICY, policy_files(ground))
+
+    def publish_two() -> None:
+        ground.notes.on = {}
+        ground.chain.publish_policy(0, newer)
+        ground.chain.publish_policy(0, newer)
+
+    ground.notes.on = {"work uploaded": publish_two}
+    worker = ground.worker()
+    worker.run_once()
+    assert ground.chain.commits == []
+    worker.run_once()
+    assert ground.notes.of("work committed")["policy_version"] == 2
+    assert "policy grew too old, making the work anew" in ground.notes.messages
+
+
+def test_a_policy_within_staleness_is_kept(ground: Ground) -> None:
+    ground.enlisted()
+    newer = bundle(ground.folder / "next", ground.shelf, BundleKind.POLICY, policy_files(ground))
+    ground.notes.on = {"work uploaded": lambda: ground.chain.publish_policy(0, newer)}
+    ground.worker().run_once()
+    assert ground.notes.of("work committed")["policy_version"] == 0
+
+
+# -- enlistment and bond
+
+
+def test_a_trainer_without_bond_stops_and_says_what_it_needs(ground: Ground) -> None:
+    ground.chain.bond_wei = 99
+    with pytest.raises(Stop, match="bond of 99 wei; task 7 needs 100 wei"):
+        ground.worker().run()
+
+
+def test_a_delisted_trainer_enlists_again(ground: Ground) -> None:
+    worker = ground.enlisted().worker()
+    ground.chain.delist()
+    ground.chain.refusals = [reverted("NotEnlisted")]
+    assert worker.run_once() == Idle("enlisted")
+    assert ground.chain.enlistments == 2
+
+
+def test_a_trainer_delisted_in_the_middle_of_a_work_commits_it_after_enlisting(ground: Ground) -> None:
+    worker = ground.enlisted().worker()
+    ground.chain.refusals = [reverted("NotEnlisted")]
+    ground.notes.on = {"work uploaded": lambda: ground.chain.delist()}
+    worker.run_once()
+    ground.notes.on = {}
+    worker.run_once()
+    worker.run_once()
+    assert len(ground.chain.commits) == 1
+
+
+def test_a_slashed_trainer_stops_and_says_for_which_work(ground: Ground) -> None:
+    worker = ground.enlisted().worker()
+    worker.run_once()
+    ground.chain.seal()
+    ground.chain.slash(0, 0)
+    with pytest.raises(Stop, match=r"bond of 0 wei after work 7/0/0 was judged fraud"):
+        worker.run()
+
+
+def test_a_bond_that_is_gone_when_committing_stops(ground: Ground) -> None:
+    worker = ground.enlisted().worker()
+    ground.chain.refusals = [reverted("NotBonded")]
+    ground.notes.on = {"work uploaded": lambda: setattr(ground.chain, "bond_wei", 10)}
+    with pytest.raises(Stop, match="bond of 10 wei"):
+        worker.run_once()
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    [("AlreadyEnlisted", Idle("enlisted")), ("TaskIsClosed", Finished("the task is closed"))],
+)
+def test_refused_enlistments_that_do_no_harm(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch, error: str, outcome: object
+) -> None:
+    monkeypatch.setattr(ground.chain, "enlist", refuse(reverted(error)))
+    assert ground.worker().run_once() == outcome
+
+
+@pytest.mark.parametrize("error", ["NotBonded", "Anything"])
+def test_refused_enlistments_that_need_the_operator(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch, error: str
+) -> None:
+    monkeypatch.setattr(ground.chain, "enlist", refuse(reverted(error)))
+    with pytest.raises(Stop, match=error):
+        ground.worker().run_once()
+
+
+def refuse(error: Reverted) -> Callable[[], None]:
+    def enlist() -> None:
+        raise error
+
+    return enlist
+
+
+def test_a_refusal_that_nobody_foresaw_stops(ground: Ground) -> None:
+    ground.enlisted().chain.refusals = [reverted("BadUnits")]
+    with pytest.raises(Stop, match=r"the contract refuses our work.*BadUnits"):
+        ground.worker().run_once()
+
+
+# -- the end
+
+
+def test_a_closed_task_ends_the_trainer(ground: Ground) -> None:
+    worker = ground.enlisted().worker()
+    worker.run_once()
+    ground.chain.seal(opens_next=False)
+    ground.chain.close()
+    worker.run()
+    assert ground.notes.of("trainer finished")["why"] == "the task is closed"
+
+
+def test_a_closed_task_is_not_enlisted_for(ground: Ground) -> None:
+    ground.chain.commit_as(RIVAL, Root(bytes(32)))
+    ground.chain.close()
+    assert ground.worker().run_once() == Finished("the task is closed")
+
+
+@pytest.mark.parametrize("place", ["rolling out", "inner step"])
+def test_a_request_to_stop_ends_the_work_under_way_and_loses_nothing(ground: Ground, place: str) -> None:
+    stop = QuickStop()
+    ground.enlisted().notes.on = {place: stop.set}
+    ground.worker(stop=stop).run()
+    assert ground.notes.messages[-1] == "trainer stopped"
+    assert ground.chain.commits == []
+    ground.notes.on = {}
+    ground.worker().run_once()
+    assert len(ground.chain.commits) == 1
+
+
+def test_what_is_over_is_tidied_away(ground: Ground) -> None:
+    worker = ground.enlisted().worker()
+    ground.chain.refusals = [reverted("CommitClosed")]
+    worker.run_once()
+    assert ground.journal().folder(FIRST).exists()
+    ground.chain.commit_as(RIVAL, Root(bytes(32)))
+    ground.chain.seal()
+    worker.run_once()
+    worker.run_once()
+    assert not ground.journal().folder(FIRST).exists()
+    assert ground.journal().folder(Epoch(1)).exists()
+
+
+def test_the_next_policy_is_fetched_ahead_and_its_absence_does_no_harm(ground: Ground) -> None:
+    worker = ground.enlisted().worker()
+    worker.run_once()
+    ground.chain.seal(opens_next=False)
+    ground.chain.publish_policy(0, Root(b"\x01" * 32))
+    assert isinstance(worker.run_once(), Idle)
+
+
+# -- tasks and policies that nobody can work with
+
+
+def test_a_policy_that_is_none_stops(ground: Ground) -> None:
+    broken = bundle(ground.folder / "broken", ground.shelf, BundleKind.POLICY, {"policy.json": b"{}"})
+    ground.enlisted().chain.publish_policy(0, broken)
+    with pytest.raises(Stop, match="policy version 1 of this task is broken"):
+        ground.worker().run_once()
+
+
+def test_a_policy_that_has_diverged_stops(ground: Ground, tmp_path: Path) -> None:
+    policy = load_policy(ground.shelf.folder / ground.policy_root.hex())
+    for parameter in policy.trainable().values():
+        parameter.data.sign_().mul_(3e38)
+    save_policy(policy, tmp_path / "diverged")
+    root = ground.shelf.put(tmp_path / "diverged", build_bundle(tmp_path / "diverged", BundleKind.POLICY, {}))
+    ground.enlisted().chain.publish_policy(0, root)
+    with pytest.raises(Stop, match="policy version 1 cannot be"):
+        ground.worker().run_once()
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        pytest.param(b"{}", id="no spec"),
+        pytest.param(b"x" * 70_000, id="too large"),
+        pytest.param(
+            SPEC.model_copy(update={"environment": EnvironmentSpec(name="chess")}).to_bytes(), id="unknown environment"
+        ),
+        pytest.param(
+            SPEC.model_copy(update={"rollout": SPEC.rollout.model_copy(update={"groups": 5})}).to_bytes(),
+            id="more units than a work may have",
+        ),
+    ],
+)
+def test_a_task_that_nobody_can_work_on_stops(ground: Ground, spec: bytes) -> None:
+    task = ground.chain.refresh().task
+    task.spec_hash = ground.task_bundle(spec)
+    with pytest.raises(Stop, match="nobody can work on"):
+        ground.worker().run_once()
+
+
+def test_entries_pin_the_policy_of_the_first_attempt(ground: Ground) -> None:
+    ground.enlisted().notes.on = {"inner step": crash}
+    with pytest.raises(Crash):
+        ground.worker().run_once()
+    ground.notes.on = {}
+    newer = bundle(ground.folder / "next", ground.shelf, BundleKind.POLICY, policy_files(ground))
+    ground.chain.publish_policy(0, newer)
+    ground.worker().run_once()
+    entry = ground.journal().read(FIRST)
+    assert entry == replace(entry, policy_version=0, policy_root=ground.policy_root)  # pyright: ignore[reportArgumentType]
