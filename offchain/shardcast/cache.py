@@ -18,7 +18,7 @@ from pathlib import Path
 from offchain.protocol.errors import MalformedManifest
 from offchain.protocol.manifest import HEX32, MANIFEST_NAME, SHARD_BYTES, FileEntry, Manifest
 from offchain.protocol.types import Root
-from offchain.shardcast.store import hash_file, read_manifest, sync_directory, write_atomically
+from offchain.shardcast.store import pieces, read_manifest, sync_directory, write_atomically
 
 WORTH_SHARING_BYTES = 2**20
 
@@ -131,10 +131,10 @@ class PartialBundle:
         """
         for entry in self.manifest.files:
             path = self.directory / entry.name
-            if len(entry.shards) > 1 and hash_file(path, entry.name) != entry:
-                shutil.rmtree(self.directory)
-                raise MalformedManifest(f"file {entry.name!r} is not what its shards add up to")
             with path.open("rb") as stream:
+                if len(entry.shards) > 1 and hashlib.file_digest(stream, "sha256").digest() != entry.sha256:
+                    shutil.rmtree(self.directory)
+                    raise MalformedManifest(f"file {entry.name!r} is not what its shards add up to")
                 os.fsync(stream.fileno())
             path.chmod(0o444)
         write_atomically(self.directory / MANIFEST_NAME, self.manifest.to_bytes())
@@ -144,12 +144,25 @@ class PartialBundle:
         path.parent.mkdir(parents=True, exist_ok=True)
         if not path.exists() and (shared := shared_file(entry)) is not None:
             os.link(shared, path)
-        elif not path.exists() or path.stat().st_size != entry.size_bytes:
-            with path.open("wb") as stream:
-                stream.truncate(entry.size_bytes)
-        elif path.stat().st_nlink == 1:
-            path.chmod(0o644)  # killed while sealing
-        with path.open("rb") as stream:
-            for position, digest in enumerate(entry.shards):
-                if hashlib.sha256(stream.read(SHARD_BYTES)).digest() != digest:
-                    self._empty.setdefault(digest, []).append((entry, position))
+        if path.exists() and path.stat().st_size == entry.size_bytes:
+            empty = _wrong_shards(path, entry)
+            if not empty:
+                return
+            if path.stat().st_nlink == 1:
+                path.chmod(0o644)  # it may have been killed while sealing
+                self._await(entry, empty)
+                return
+            path.unlink()  # damaged, and another bundle's too: leave that one alone
+        with path.open("wb") as stream:
+            stream.truncate(entry.size_bytes)
+        self._await(entry, range(len(entry.shards)))
+
+    def _await(self, entry: FileEntry, positions: Iterable[int]) -> None:
+        for position in positions:
+            self._empty.setdefault(entry.shards[position], []).append((entry, position))
+
+
+def _wrong_shards(path: Path, entry: FileEntry) -> list[int]:
+    with path.open("rb") as stream:
+        digests = [hashlib.sha256(piece).digest() for piece in pieces(stream)]
+    return [position for position, shard in enumerate(entry.shards) if digests[position] != shard]

@@ -81,6 +81,20 @@ def test_file_of_a_bundle_that_is_here_is_not_fetched_again(
     assert open_bundle(fetched[1], LIMITS) == versions[1][1]
 
 
+def test_damage_to_a_bundle_that_is_here_does_not_spread(
+    start_relay: StartRelay, make_client: MakeClient, make_bundle: MakeBundle, trainer: LocalAccount
+) -> None:
+    client = make_client(start_relay())
+    versions = [make_bundle(f"v{v}", kind=BundleKind.POLICY, frozen=2**20, weights=10 + v) for v in range(2)]
+    for directory, manifest in versions:
+        client.publish(directory, manifest, trainer)
+    damaged = fetch(client, versions[0][1]) / "frozen"
+    damaged.chmod(0o644)
+    damaged.write_bytes(bytes(2**20))
+    assert open_bundle(fetch(client, versions[1][1]), LIMITS) == versions[1][1]
+    assert damaged.read_bytes() == bytes(2**20)
+
+
 def test_equal_shards_are_fetched_once_and_put_everywhere(
     start_relay: StartRelay, make_client: MakeClient, make_bundle: MakeBundle, trainer: LocalAccount, tmp_path: Path
 ) -> None:
@@ -94,7 +108,7 @@ def test_equal_shards_are_fetched_once_and_put_everywhere(
     client.publish(directory, manifest, trainer)
     assert open_bundle(fetch(client, manifest), LIMITS) == manifest
     assert relay.count("PUT /v1/shards") == 2
-    assert relay.count("GET /v1/shards") == 1  # zeros are there as soon as the file has its size
+    assert relay.count("GET /v1/shards") == 2
 
 
 # ------------------------------------------------------------------------------------------------ interruptions
