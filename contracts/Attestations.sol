@@ -16,6 +16,7 @@ import {Scores} from "./libraries/Scores.sol";
 /// @dev Holds no money. Loops run over the works of an epoch (at most TaskRegistry.MAX_WORKS) and over what a caller
 ///      hands in. Warning: whoever seals chooses the block, and with it the seed, among those it is willing to wait for.
 contract Attestations is IAttestations, EIP712 {
+    using SafeCast for int256;
     using SafeCast for uint256;
 
     /// One slot. Epochs below `untilEpoch` that were sealed after `enlistedBlock` are the verifier's to judge.
@@ -39,19 +40,25 @@ contract Attestations is IAttestations, EIP712 {
         bytes32 policyRoot;
     }
 
-    /// First slot: fixed at the seal. Second slot: the tally. Fourth slot: all that a claim reads.
+    /// One slot: all that moves an epoch through its phases.
+    struct Votes {
+        int128 surplus; // revealed weight minus the quorum's
+        uint40 attestBy; // brought forward when all have committed
+        uint40 revealBy; // brought forward when all who committed have revealed
+        uint16 uncommitted; // verifiers that have not committed
+        uint16 unrevealed; // verifiers that have committed and not revealed
+    }
+
+    /// The first slot is fixed at the seal.
     struct Epoch {
         uint128 weight;
         uint40 sealedBlock;
         uint16 works;
         uint16 verifiers;
         uint16 quorumBps;
-        uint128 revealedWeight;
-        uint40 attestBy; // brought forward when all have committed
-        uint40 revealBy; // brought forward when all who committed have revealed
-        uint16 committed;
-        uint16 revealed;
+        Votes votes;
         bytes32 seed;
+        // One slot: all that a claim reads.
         EpochPhase outcome; // Committing until settled or void
         uint40 challengeBy;
         uint16 openChallenges;
@@ -138,29 +145,37 @@ contract Attestations is IAttestations, EIP712 {
         epoch.works = works;
         epoch.verifiers = verifiers;
         epoch.quorumBps = params.quorumBps;
-        epoch.attestBy = (block.timestamp + params.attestWindow).toUint40();
-        epoch.revealBy = (block.timestamp + params.attestWindow + params.revealWindow).toUint40();
+        uint256 attestBy = block.timestamp + params.attestWindow;
+        epoch.votes = Votes({
+            surplus: -_quorumOf(epoch).toInt256().toInt128(),
+            attestBy: attestBy.toUint40(),
+            revealBy: (attestBy + params.revealWindow).toUint40(),
+            uncommitted: verifiers,
+            unrevealed: 0
+        });
         epoch.seed = keccak256(abi.encode(block.prevrandao, runningHash));
-        emit EpochSealed(taskId, epochId, epoch.seed, works, verifiers, epoch.weight, epoch.attestBy);
+        emit EpochSealed(taskId, epochId, epoch.seed, works, verifiers, epoch.weight, uint40(attestBy));
     }
 
     /// @inheritdoc IAttestations
     function commitAttestation(uint256 taskId, uint64 epochId, bytes32 commitment) external {
-        Epoch storage epoch = _inPhase(taskId, epochId, EpochPhase.AttestCommit);
+        Epoch storage epoch = _epochs[taskId][epochId];
+        Votes memory votes = epoch.votes;
+        _require(EpochPhase.AttestCommit, votes, taskId, epochId);
         require(commitment != bytes32(0), EmptyCommitment());
-        (address verifier, uint128 bonded, uint128 unbonding) = STAKING.stakeOf(Role.Verifier, msg.sender);
-        Enlistment storage enlistment = _memberAt(taskId, epochId, epoch.sealedBlock, verifier);
+        address verifier = _attester(taskId, epochId, epoch.sealedBlock);
         require(epoch.attestations[verifier] == bytes32(0), AlreadyAttested(taskId, epochId, verifier));
-        if (uint256(bonded) + unbonding < enlistment.weight) {
-            _lowerWeight(taskId, enlistment, verifier, bonded + unbonding);
-        }
 
         // Hashed once more, so that nothing that was only committed can pass for the hash of a revealed report.
         epoch.attestations[verifier] = keccak256(abi.encode(commitment));
-        if (++epoch.committed == epoch.verifiers) {
-            uint40 window = epoch.revealBy - epoch.attestBy;
-            (epoch.attestBy, epoch.revealBy) = (uint40(block.timestamp), uint40(block.timestamp) + window);
+        if (votes.uncommitted == 1) {
+            uint40 window = votes.revealBy - votes.attestBy;
+            votes.attestBy = uint40(block.timestamp);
+            votes.revealBy = uint40(block.timestamp) + window;
         }
+        --votes.uncommitted;
+        ++votes.unrevealed;
+        epoch.votes = votes;
         emit AttestationCommitted(taskId, epochId, verifier, commitment);
     }
 
@@ -168,39 +183,44 @@ contract Attestations is IAttestations, EIP712 {
     function revealAttestation(uint256 taskId, uint64 epochId, bytes32 reportHash, bytes32 salt, bytes32 evidenceRoot)
         external
     {
-        Epoch storage epoch = _inPhase(taskId, epochId, EpochPhase.AttestReveal);
+        Epoch storage epoch = _epochs[taskId][epochId];
+        Votes memory votes = epoch.votes;
+        _require(EpochPhase.AttestReveal, votes, taskId, epochId);
         address verifier = STAKING.operatorOf(msg.sender);
-        uint256 weight = _checkReveal(taskId, epochId, epoch, verifier, reportHash, salt);
+        _checkReveal(
+            taskId, epochId, epoch, verifier, keccak256(abi.encode(taskId, epochId, verifier, reportHash, salt))
+        );
 
+        // The present enlistment is the one by which it committed: after another seal it takes UNBONDING_PERIOD to make
+        // a new one, longer than any windows.
+        uint128 weight = _enlistments[taskId][verifier].weight;
         epoch.attestations[verifier] = reportHash;
-        epoch.tallies[reportHash].weight += uint128(weight); // it came from a uint128
-        uint256 before = epoch.revealedWeight;
-        epoch.revealedWeight = uint128(before + weight); // no more than the epoch's weight
-        if (++epoch.revealed == epoch.committed) epoch.revealBy = uint40(block.timestamp);
+        epoch.tallies[reportHash].weight += weight;
+        int128 before = votes.surplus;
+        votes.surplus = before + int128(weight); // no more than the epoch's weight, which fitted in an int128
+        if (--votes.unrevealed == 0) votes.revealBy = uint40(block.timestamp);
+        epoch.votes = votes;
         emit AttestationRevealed(taskId, epochId, verifier, reportHash, evidenceRoot);
-
-        (uint256 quorumBps, uint256 enlistedWeight) = (epoch.quorumBps, epoch.weight);
-        if (
-            Economics.reachesQuorum(before + weight, quorumBps, enlistedWeight)
-                && !Economics.reachesQuorum(before, quorumBps, enlistedWeight)
-        ) emit EpochAttested(taskId, epochId, uint128(before + weight));
+        if (before < 0 && votes.surplus >= 0) emit EpochAttested(taskId, epochId, _revealedWeight(epoch));
     }
 
     /// @inheritdoc IAttestations
     function settle(uint256 taskId, uint64 epochId, bytes[] calldata reports) external {
-        Epoch storage epoch = _inPhase(taskId, epochId, EpochPhase.Attested);
+        Epoch storage epoch = _epochs[taskId][epochId];
+        EpochPhase phase = phaseOf(taskId, epochId);
+        require(phase == EpochPhase.Attested, WrongPhase(taskId, epochId, phase));
         TaskParams memory params = REGISTRY.paramsOf(taskId);
         (bytes32[] memory hashes, uint256[] memory weights, uint256 total) = _weigh(epoch, reports);
-        if (total < epoch.revealedWeight) {
-            require(
-                block.timestamp >= epoch.revealBy + uint256(params.revealWindow),
-                ReportsIncomplete(total, epoch.revealedWeight)
-            );
+        uint256 revealed = _revealedWeight(epoch);
+        if (total < revealed) {
+            uint256 graceBy = uint256(epoch.votes.revealBy) + params.revealWindow;
+            require(block.timestamp >= graceBy, ReportsIncomplete(total, revealed));
             uint256 needed = _quorumOf(epoch);
             require(total >= needed, NoQuorum(total, needed));
         }
 
-        bytes memory scores = _decide(epoch, reports, hashes, weights);
+        bytes memory scores =
+            reports.length == 1 ? _adopt(epoch, reports[0], hashes[0]) : _decide(epoch, reports, hashes, weights);
         _store(epoch, scores);
         uint40 challengeBy = (block.timestamp + params.challengeWindow).toUint40();
         (epoch.outcome, epoch.challengeBy) = (EpochPhase.Challengeable, challengeBy);
@@ -219,7 +239,8 @@ contract Attestations is IAttestations, EIP712 {
         require(phase == EpochPhase.Challengeable || phase == EpochPhase.Final, WrongPhase(taskId, epochId, phase));
         require(policyRoot != bytes32(0), EmptyRoot());
         Roll storage roll = _rolls[taskId];
-        require(epochId >= roll.policyEpochs, PolicyOutOfOrder(taskId, epochId, roll.policyEpochs - 1));
+        // Not `require`: it would compute the error's values, and so underflow, for the first policy too.
+        if (epochId < roll.policyEpochs) revert PolicyOutOfOrder(taskId, epochId, roll.policyEpochs - 1);
         Epoch storage epoch = _epochs[taskId][epochId];
         bytes32 digest = _hashTypedDataV4(keccak256(abi.encode(_POLICY_TYPEHASH, taskId, epochId, policyRoot)));
         uint256 weight = _weighSigners(taskId, epochId, epoch.sealedBlock, digest, signatures);
@@ -233,14 +254,15 @@ contract Attestations is IAttestations, EIP712 {
 
     /// @inheritdoc IAttestations
     function finalise(uint256 taskId, uint64 epochId) external {
-        Epoch storage epoch = _inPhase(taskId, epochId, EpochPhase.Challengeable);
+        Epoch storage epoch = _epochs[taskId][epochId];
+        require(epoch.outcome == EpochPhase.Challengeable, WrongPhase(taskId, epochId, phaseOf(taskId, epochId)));
         require(block.timestamp >= epoch.challengeBy, StillChallengeable(taskId, epochId, epoch.challengeBy));
         require(epoch.openChallenges == 0, OpenChallenges(taskId, epochId, epoch.openChallenges));
 
         epoch.outcome = EpochPhase.Final;
         emit EpochFinal(taskId, epochId);
         uint256 fee = REGISTRY.paramsOf(taskId).verifierFee;
-        uint256 unearned = Economics.feeShare(fee, epoch.weight - epoch.revealedWeight, epoch.weight);
+        uint256 unearned = Economics.feeShare(fee, epoch.weight - _revealedWeight(epoch), epoch.weight);
         if (unearned > 0) REGISTRY.release(taskId, unearned);
     }
 
@@ -248,8 +270,8 @@ contract Attestations is IAttestations, EIP712 {
     function voidEpoch(uint256 taskId, uint64 epochId) external {
         Epoch storage epoch = _epochs[taskId][epochId];
         EpochPhase phase = phaseOf(taskId, epochId);
-        bool isStale =
-            phase == EpochPhase.Attested && block.timestamp >= epoch.revealBy + uint256(STAKING.UNBONDING_PERIOD());
+        bool isStale = phase == EpochPhase.Attested
+            && block.timestamp >= uint256(epoch.votes.revealBy) + STAKING.UNBONDING_PERIOD();
         require(phase == EpochPhase.Missed || isStale, WrongPhase(taskId, epochId, phase));
 
         epoch.outcome = EpochPhase.Void;
@@ -278,14 +300,21 @@ contract Attestations is IAttestations, EIP712 {
     }
 
     /// @inheritdoc IAttestations
-    function outcomeOf(uint256 taskId, uint64 epochId, uint16 index) external view returns (uint8 score, bool isFinal) {
-        Epoch storage epoch = _epochs[taskId][epochId];
-        return (_scoreAt(epoch, index), epoch.outcome == EpochPhase.Final);
+    function finalScoresOf(uint256 taskId, uint256[] calldata places) external view returns (bytes memory scores) {
+        mapping(uint64 => Epoch) storage epochs = _epochs[taskId];
+        scores = new bytes(places.length);
+        for (uint256 i; i < places.length; ++i) {
+            (uint64 epochId, uint256 index) = (uint64(places[i] >> 16), places[i] & 0xffff);
+            Epoch storage epoch = epochs[epochId];
+            if (epoch.outcome != EpochPhase.Final) revert NotFinal(taskId, epochId);
+            scores[i] = index < _FIRST ? bytes1(epoch.firstScores << (8 * index)) : _furtherScore(epoch, index);
+        }
     }
 
     /// @inheritdoc IAttestations
     function scoreOf(uint256 taskId, uint64 epochId, uint16 index) external view returns (uint8) {
-        return _scoreAt(_epochs[taskId][epochId], index);
+        Epoch storage epoch = _epochs[taskId][epochId];
+        return uint8(index < _FIRST ? epoch.firstScores[index] : _furtherScore(epoch, index));
     }
 
     /// @inheritdoc IAttestations
@@ -321,7 +350,10 @@ contract Attestations is IAttestations, EIP712 {
         returns (uint16 verifiers, uint16 committed, uint16 revealed, uint128 revealedWeight, uint128 enlistedWeight)
     {
         Epoch storage epoch = _epochs[taskId][epochId];
-        return (epoch.verifiers, epoch.committed, epoch.revealed, epoch.revealedWeight, epoch.weight);
+        verifiers = epoch.verifiers;
+        committed = verifiers - epoch.votes.uncommitted;
+        revealed = committed - epoch.votes.unrevealed;
+        return (verifiers, committed, revealed, _revealedWeight(epoch), epoch.weight);
     }
 
     /// @inheritdoc IAttestations
@@ -334,7 +366,7 @@ contract Attestations is IAttestations, EIP712 {
     function phaseOf(uint256 taskId, uint64 epochId) public view returns (EpochPhase) {
         Epoch storage epoch = _epochs[taskId][epochId];
         if (epoch.sealedBlock == 0 || epoch.outcome != EpochPhase.Committing) return epoch.outcome;
-        return _phase(epoch);
+        return _phase(epoch.votes);
     }
 
     function _delist(uint256 taskId, address verifier) private {
@@ -352,25 +384,39 @@ contract Attestations is IAttestations, EIP712 {
         STAKING.enlisted(verifier, Role.Verifier, false);
     }
 
-    /// A weight never counts for more than the bond behind it, which slashes may have reduced since.
-    function _lowerWeight(uint256 taskId, Enlistment storage enlistment, address verifier, uint128 weight) private {
-        require(weight > 0, NotBonded(verifier, 0, 1));
-        if (enlistment.delistedAt == 0) _rolls[taskId].weight -= enlistment.weight - weight;
-        enlistment.weight = weight;
+    /// The verifier that the caller acts for: one of those that judge the epoch. Its weight never counts for more than the
+    /// bond behind it, which slashes may have reduced since it enlisted.
+    function _attester(uint256 taskId, uint64 epochId, uint40 sealedBlock) private returns (address) {
+        (address verifier, uint128 bonded, uint128 unbonding) = STAKING.stakeOf(Role.Verifier, msg.sender);
+        Enlistment storage enlistment = _memberAt(taskId, epochId, sealedBlock, verifier);
+        uint128 weight = enlistment.weight;
+        if (uint256(bonded) + unbonding < weight) {
+            uint128 stake = bonded + unbonding;
+            require(stake > 0, NotBonded(verifier, 0, 1));
+            if (enlistment.delistedAt == 0) _rolls[taskId].weight -= weight - stake;
+            enlistment.weight = stake;
+        }
+        return verifier;
     }
 
     /// Writes the scores behind the outcome in one slot, then 32 to a slot.
     function _store(Epoch storage epoch, bytes memory scores) private {
-        uint256 word;
-        for (uint256 i; i < scores.length; ++i) {
-            bool isFirst = i < _FIRST;
-            uint256 place = isFirst ? _FIRST - 1 - i : 31 - (i - _FIRST) % 32;
-            word |= uint256(uint8(scores[i])) << (8 * place);
-            if (place == 0 || i == scores.length - 1) {
-                if (isFirst) epoch.firstScores = bytes24(uint192(word));
-                else epoch.furtherScores[(i - _FIRST) / 32] = bytes32(word);
-                word = 0;
-            }
+        uint256 end = Math.min(_FIRST, scores.length);
+        epoch.firstScores = bytes24(_pack(scores, 0, end));
+        for (uint256 word; end < scores.length; ++word) {
+            uint256 start = end;
+            end = Math.min(start + 32, scores.length);
+            epoch.furtherScores[word] = _pack(scores, start, end);
+        }
+    }
+
+    /// A lone report is the outcome: the quorum stands behind it, being all that was revealed, or `settle` asked for it.
+    function _adopt(Epoch storage epoch, bytes calldata report, bytes32 hash) private returns (bytes memory outcome) {
+        uint256 works = epoch.works;
+        epoch.tallies[hash].agreements = uint16(works);
+        outcome = new bytes(works);
+        for (uint256 i; i < works; ++i) {
+            outcome[i] = bytes1(Scores.scoreAt(report, i));
         }
     }
 
@@ -381,15 +427,6 @@ contract Attestations is IAttestations, EIP712 {
     {
         uint256 works = epoch.works;
         outcome = new bytes(works);
-        if (reports.length == 1) {
-            bytes memory report = reports[0];
-            for (uint256 i; i < works; ++i) {
-                outcome[i] = bytes1(Scores.scoreAt(report, i));
-            }
-            // The quorum stands behind it, so its fraud verdicts hold: it is all that was revealed, or `settle` asked.
-            epoch.tallies[hashes[0]].agreements = uint16(works);
-            return outcome;
-        }
         uint256[] memory agreements = new uint256[](reports.length);
         uint8[] memory scores = new uint8[](reports.length);
         (uint256 quorumBps, uint256 enlistedWeight) = (epoch.quorumBps, epoch.weight);
@@ -408,22 +445,16 @@ contract Attestations is IAttestations, EIP712 {
         }
     }
 
-    function _checkReveal(
-        uint256 taskId,
-        uint64 epochId,
-        Epoch storage epoch,
-        address verifier,
-        bytes32 reportHash,
-        bytes32 salt
-    ) private view returns (uint128 weight) {
-        bytes32 committed = epoch.attestations[verifier];
-        require(committed != bytes32(0), NotCommitted(taskId, epochId, verifier));
-        bytes32 revealed = keccak256(abi.encode(keccak256(abi.encode(taskId, epochId, verifier, reportHash, salt))));
-        if (committed != revealed) {
-            require(epoch.tallies[committed].weight == 0, AlreadyAttested(taskId, epochId, verifier));
-            revert CommitmentMismatch(committed, revealed);
-        }
-        return _memberAt(taskId, epochId, epoch.sealedBlock, verifier).weight;
+    function _checkReveal(uint256 taskId, uint64 epochId, Epoch storage epoch, address verifier, bytes32 commitment)
+        private
+        view
+    {
+        bytes32 stored = epoch.attestations[verifier];
+        bytes32 revealed = keccak256(abi.encode(commitment));
+        if (stored == revealed) return;
+        require(stored != bytes32(0), NotCommitted(taskId, epochId, verifier));
+        require(epoch.tallies[stored].weight == 0, AlreadyAttested(taskId, epochId, verifier));
+        revert CommitmentMismatch(stored, revealed);
     }
 
     /// The hashes of reports, the weight behind each, and all of it.
@@ -482,19 +513,17 @@ contract Attestations is IAttestations, EIP712 {
         isMember = enlistment.weight != 0 && enlistment.enlistedBlock < sealedBlock && epochId < enlistment.untilEpoch;
     }
 
-    function _inPhase(uint256 taskId, uint64 epochId, EpochPhase wanted) private view returns (Epoch storage epoch) {
-        epoch = _epochs[taskId][epochId];
-        EpochPhase phase = phaseOf(taskId, epochId);
-        require(phase == wanted, WrongPhase(taskId, epochId, phase));
+    /// Only for the two phases that only an epoch's votes decide: others need `phaseOf`.
+    function _require(EpochPhase wanted, Votes memory votes, uint256 taskId, uint64 epochId) private view {
+        // Not by `require`, which would work out the phase in every case.
+        if (_phase(votes) != wanted) revert WrongPhase(taskId, epochId, phaseOf(taskId, epochId));
     }
 
-    /// Where a sealed epoch stands that is neither settled nor void.
-    function _phase(Epoch storage epoch) private view returns (EpochPhase) {
-        uint16 committed = epoch.committed;
-        if (block.timestamp < epoch.attestBy && committed < epoch.verifiers) return EpochPhase.AttestCommit;
-        if (block.timestamp < epoch.revealBy && epoch.revealed < committed) return EpochPhase.AttestReveal;
-        bool isAttested = Economics.reachesQuorum(epoch.revealedWeight, epoch.quorumBps, epoch.weight);
-        return isAttested ? EpochPhase.Attested : EpochPhase.Missed;
+    /// Where a sealed epoch stands that is neither settled nor void. Of one that is, it says Attested or Missed.
+    function _phase(Votes memory votes) private view returns (EpochPhase) {
+        if (block.timestamp < votes.attestBy && votes.uncommitted > 0) return EpochPhase.AttestCommit;
+        if (block.timestamp < votes.revealBy && votes.unrevealed > 0) return EpochPhase.AttestReveal;
+        return votes.surplus >= 0 ? EpochPhase.Attested : EpochPhase.Missed;
     }
 
     /// The hash of the report that a verifier revealed; 0 if it did not.
@@ -503,9 +532,20 @@ contract Attestations is IAttestations, EIP712 {
         if (epoch.tallies[reportHash].weight == 0) reportHash = bytes32(0);
     }
 
-    function _scoreAt(Epoch storage epoch, uint256 index) private view returns (uint8) {
-        if (index < _FIRST) return uint8(epoch.firstScores[index]);
-        return uint8(epoch.furtherScores[(index - _FIRST) / 32][(index - _FIRST) % 32]);
+    function _furtherScore(Epoch storage epoch, uint256 index) private view returns (bytes1) {
+        return epoch.furtherScores[(index - _FIRST) / 32][(index - _FIRST) % 32];
+    }
+
+    function _pack(bytes memory scores, uint256 start, uint256 end) private pure returns (bytes32) {
+        uint256 word;
+        for (uint256 i = start; i < end; ++i) {
+            word = word << 8 | uint8(scores[i]);
+        }
+        return bytes32(word << (256 - 8 * (end - start)));
+    }
+
+    function _revealedWeight(Epoch storage epoch) private view returns (uint128) {
+        return uint128((int256(epoch.votes.surplus) + int256(_quorumOf(epoch))).toUint256()); // no more than `weight`
     }
 
     function _quorumOf(Epoch storage epoch) private view returns (uint256) {

@@ -6,9 +6,10 @@ import {BitMaps} from "@openzeppelin/contracts/utils/structs/BitMaps.sol";
 import {EpochPhase, IAttestations} from "./interfaces/IAttestations.sol";
 import {IPayouts, WorkRef} from "./interfaces/IPayouts.sol";
 import {IStaking, Role} from "./interfaces/IStaking.sol";
-import {ITaskRegistry, TaskParams} from "./interfaces/ITaskRegistry.sol";
+import {ITaskRegistry, Work} from "./interfaces/ITaskRegistry.sol";
 import {Economics} from "./libraries/Economics.sol";
 import {Scores} from "./libraries/Scores.sol";
+import {Works} from "./libraries/Works.sol";
 
 /// @title Who gets what, once an epoch is final.
 /// @dev Holds no money: it tells the registry whom to pay, and Staking whom to slash. Loops run over what callers hand in.
@@ -36,26 +37,41 @@ contract Payouts is IPayouts {
     }
 
     /// @inheritdoc IPayouts
-    function claim(WorkRef[] calldata works) external returns (uint256 amount) {
-        require(works.length > 0, NoWorks());
+    function claim(WorkRef[] memory works) external returns (uint256 amount) {
+        uint256 count = works.length;
+        require(count > 0, NoWorks());
         uint256 taskId = works[0].taskId;
         address trainer = works[0].work.trainer;
-        uint256 unitPrice = REGISTRY.paramsOf(taskId).unitPrice;
-        uint256 units;
-        for (uint256 i; i < works.length; ++i) {
-            WorkRef calldata ref = works[i];
-            require(ref.taskId == taskId, MixedTasks(taskId, ref.taskId));
-            require(ref.work.trainer == trainer, MixedTrainers(trainer, ref.work.trainer));
-            uint8 score = _finalScore(ref);
-            require(score != Scores.FRAUD, IsFraud(taskId, ref.epoch, ref.work.index));
-
-            uint256 earned = Economics.payout(ref.work.units, unitPrice, score);
-            units += ref.work.units;
-            amount += earned;
-            emit Claimed(taskId, ref.epoch, trainer, ref.work.index, earned);
-            REGISTRY.settleWork(taskId, ref.epoch, ref.work); // reverts unless it is the work committed, and unclaimed
+        uint256[] memory places = new uint256[](count);
+        bytes32[] memory hashes = new bytes32[](count);
+        for (uint256 i; i < count; ++i) {
+            WorkRef memory ref = works[i];
+            Work memory work = ref.work;
+            if (ref.taskId != taskId) revert MixedTasks(taskId, ref.taskId);
+            if (work.trainer != trainer) revert MixedTrainers(trainer, work.trainer);
+            places[i] = Works.place(ref.epoch, work.index);
+            hashes[i] = Works.hash(work);
         }
-        REGISTRY.pay(taskId, trainer, amount, units * unitPrice);
+        bytes memory scores = ATTESTATIONS.finalScoresOf(taskId, places);
+        // Reverts unless these are the works that were committed, and unclaimed.
+        (uint256 unitPrice,) = REGISTRY.settleWorks(taskId, trainer, places, hashes);
+
+        uint256 released;
+        for (uint256 i; i < count; ++i) {
+            WorkRef memory ref = works[i];
+            uint256 score = uint8(scores[i]);
+            if (score == Scores.FRAUD) revert IsFraud(taskId, ref.epoch, ref.work.index);
+            uint256 earned;
+            unchecked {
+                // units (16 bits) × price (128) × score (8), a few of them: far from 256 bits
+                uint256 full = ref.work.units * unitPrice;
+                earned = full * score / Scores.FULL;
+                released += full;
+                amount += earned;
+            }
+            emit Claimed(taskId, ref.epoch, trainer, ref.work.index, earned);
+        }
+        REGISTRY.pay(taskId, trainer, amount, released);
     }
 
     /// @inheritdoc IPayouts
@@ -82,23 +98,13 @@ contract Payouts is IPayouts {
     /// @inheritdoc IPayouts
     function slashFraud(WorkRef calldata ref) external returns (uint256 amount) {
         (uint256 taskId, address trainer) = (ref.taskId, ref.work.trainer);
-        uint8 score = _finalScore(ref);
+        uint256[] memory places = new uint256[](1);
+        bytes32[] memory hashes = new bytes32[](1);
+        (places[0], hashes[0]) = (Works.place(ref.epoch, ref.work.index), Works.hash(ref.work));
+        uint8 score = uint8(ATTESTATIONS.finalScoresOf(taskId, places)[0]);
         require(score == Scores.FRAUD, NotFraud(taskId, ref.epoch, ref.work.index, score));
-        REGISTRY.settleWork(taskId, ref.epoch, ref.work);
-
-        // What was taken is known only after the call, which goes to contracts of this deployment and their token.
-        TaskParams memory params = REGISTRY.paramsOf(taskId);
-        uint128 reporterAmount = uint128(uint256(params.fraudSlash) * REPORTER_BPS / Economics.BPS);
-        (uint128 taken, uint128 toReporter) =
-            STAKING.slash(trainer, Role.Trainer, params.fraudSlash, msg.sender, reporterAmount, address(REGISTRY));
-        amount = taken;
-        emit FraudSlashed(taskId, ref.epoch, trainer, ref.work.index, taken, msg.sender, toReporter);
-        if (taken > toReporter) REGISTRY.credit(taskId, taken - toReporter);
-        REGISTRY.pay(taskId, trainer, 0, uint256(ref.work.units) * params.unitPrice);
-        if (REGISTRY.isEnlisted(taskId, trainer)) {
-            (uint128 bonded,,,) = STAKING.bondOf(trainer, Role.Trainer);
-            if (bonded < params.trainerBond) REGISTRY.delist(taskId, trainer);
-        }
+        (uint256 unitPrice, uint128 fraudSlash) = REGISTRY.settleWorks(taskId, trainer, places, hashes);
+        return _slash(ref, fraudSlash, ref.work.units * unitPrice);
     }
 
     /// @inheritdoc IPayouts
@@ -106,6 +112,16 @@ contract Payouts is IPayouts {
         if (ATTESTATIONS.phaseOf(taskId, epoch) != EpochPhase.Final) return 0;
         if (_feesClaimed[taskId][verifier].get(epoch)) return 0;
         (, earned,) = _feeOf(taskId, epoch, verifier, REGISTRY.paramsOf(taskId).verifierFee);
+    }
+
+    /// What was taken is known only after the call to Staking, which goes to a contract of this deployment and its token.
+    function _slash(WorkRef calldata ref, uint128 amount, uint256 released) private returns (uint128 taken) {
+        address trainer = ref.work.trainer;
+        uint128 toReporter = uint128(uint256(amount) * REPORTER_BPS / Economics.BPS);
+        (taken, toReporter) = STAKING.slash(trainer, Role.Trainer, amount, msg.sender, toReporter, address(REGISTRY));
+        emit FraudSlashed(ref.taskId, ref.epoch, trainer, ref.work.index, taken, msg.sender, toReporter);
+        (uint128 bonded,,,) = STAKING.bondOf(trainer, Role.Trainer);
+        REGISTRY.creditFraud(ref.taskId, trainer, taken - toReporter, released, bonded);
     }
 
     /// The verifier's share of the fee, and what of it agreement with the outcome has earned.
@@ -120,11 +136,5 @@ contract Payouts is IPayouts {
         share = Economics.feeShare(fee, weight, enlistedWeight);
         earned = share * (works - differences) / works; // no epoch is sealed without works
         revealed = true;
-    }
-
-    function _finalScore(WorkRef calldata ref) private view returns (uint8 score) {
-        bool isFinal;
-        (score, isFinal) = ATTESTATIONS.outcomeOf(ref.taskId, ref.epoch, ref.work.index);
-        require(isFinal, NotFinal(ref.taskId, ref.epoch));
     }
 }

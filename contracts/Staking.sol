@@ -121,12 +121,13 @@ contract Staking is IStaking, EIP712 {
         require(msg.sender == (role == Role.Trainer ? PAYOUTS : ATTESTATIONS), NotAuthorised(msg.sender));
 
         Bond storage held = _bonds[operator][role];
-        uint128 fromBonded = amount < held.bonded ? amount : held.bonded;
+        (uint128 bonded, uint128 unbonding) = (held.bonded, held.unbonding);
+        uint128 fromBonded = amount < bonded ? amount : bonded;
         uint128 rest = amount - fromBonded;
-        uint128 fromUnbonding = rest < held.unbonding ? rest : held.unbonding;
-        held.bonded -= fromBonded;
-        held.unbonding -= fromUnbonding;
+        uint128 fromUnbonding = rest < unbonding ? rest : unbonding;
         taken = fromBonded + fromUnbonding;
+        (bonded, unbonding) = (bonded - fromBonded, unbonding - fromUnbonding);
+        (held.bonded, held.unbonding) = (bonded, unbonding);
         toReporter = reporterAmount < taken ? reporterAmount : taken;
         emit Slashed(operator, role, taken);
 

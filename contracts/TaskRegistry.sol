@@ -4,7 +4,6 @@ pragma solidity 0.8.37;
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
-import {BitMaps} from "@openzeppelin/contracts/utils/structs/BitMaps.sol";
 
 import {EpochPhase, IAttestations} from "./interfaces/IAttestations.sol";
 import {IStaking, Role} from "./interfaces/IStaking.sol";
@@ -12,45 +11,54 @@ import {ITaskRegistry, TaskParams, Work} from "./interfaces/ITaskRegistry.sol";
 import {Economics} from "./libraries/Economics.sol";
 import {Terms} from "./libraries/Terms.sol";
 import {Tokens} from "./libraries/Tokens.sol";
+import {Works} from "./libraries/Works.sol";
 
 /// @title Tasks, their money, and the works committed to them.
 /// @dev Holds exactly the budgets and reservations of all tasks. An open epoch reserves the most that it can cost; its
 ///      seal gives back what its works cannot cost; claims and slashes end the rest of the reservation work by work. The
 ///      verifier fee of an epoch can leave a few wei reserved for ever (fewer than it has verifiers): shares round down.
 contract TaskRegistry is ITaskRegistry {
-    using BitMaps for BitMaps.BitMap;
     using SafeCast for uint256;
     using SafeERC20 for IERC20;
     using Terms for address;
     using Tokens for IERC20;
 
-    /// The first slot holds all that a commit needs besides the trainer's own.
+    /// Three slots. The first changes with the epoch, the second with every work, the third with every payment.
     struct Task {
-        uint64 openEpoch;
+        address terms; // parameters, initiator, first policy: see Terms
+        uint40 openEpoch; // one epoch a second takes 34,000 years
         uint40 commitBy;
-        uint32 unitsLeft;
-        uint16 works;
-        uint16 maxWorkUnits;
-        uint16 trainers;
-        uint16 waiting; // enlisted trainers who have not committed in the open epoch
         bool isOpen;
         bool isClosed;
-        bytes32 runningHash; // never reset: an epoch goes on from the one before
+        Progress progress;
         uint128 budget;
         uint128 reserved;
-        address terms; // parameters, initiator, first policy: see Terms
     }
 
-    struct Enlistment {
+    /// The open epoch's works.
+    struct Progress {
+        bytes20 runningHash; // never reset: an epoch goes on from the one before
+        uint32 unitsLeft;
+        uint16 maxWorkUnits;
+        uint16 works;
+        uint16 waiting; // enlisted trainers who have not committed
+        uint16 trainers;
+    }
+
+    /// One trainer in one task.
+    struct Record {
         uint128 bond; // the task's trainerBond; 0: not enlisted
-        uint64 since; // the open epoch at that time
+        uint64 since; // the open epoch when it enlisted
+        mapping(uint64 epoch => bytes32) workHashes;
+        /// Epochs whose work is paid or slashed: a bit each, because a claim of many epochs then writes one slot.
+        mapping(uint256 word => uint256) marks;
     }
 
     struct SealedEpoch {
         uint16 works;
         uint32 units;
         uint40 commitBy;
-        bytes32 runningHash;
+        bytes20 runningHash;
     }
 
     /// Most works of one epoch, so that settling it fits a block.
@@ -70,10 +78,7 @@ contract TaskRegistry is ITaskRegistry {
 
     mapping(uint256 taskId => Task) private _tasks;
     mapping(uint256 taskId => mapping(uint64 epoch => SealedEpoch)) private _sealed;
-    mapping(uint256 taskId => mapping(address trainer => Enlistment)) private _enlistments;
-    mapping(uint256 taskId => mapping(address trainer => mapping(uint64 epoch => bytes32))) private _workHashes;
-    /// Epochs whose work is paid or slashed: a bit each, because a claim of many epochs then writes one slot.
-    mapping(uint256 taskId => mapping(address trainer => BitMaps.BitMap)) private _marked;
+    mapping(uint256 taskId => mapping(address trainer => Record)) private _records;
 
     constructor(IERC20 token, IStaking staking, IAttestations attestations, address payouts) {
         TOKEN = token;
@@ -125,7 +130,7 @@ contract TaskRegistry is ITaskRegistry {
         require(!task.isClosed, TaskIsClosed(taskId));
 
         task.isClosed = true;
-        if (task.isOpen && task.works == 0) {
+        if (task.isOpen && task.progress.works == 0) {
             task.isOpen = false;
             _free(task, _epochCost(task.terms.paramsAt()));
         }
@@ -158,16 +163,16 @@ contract TaskRegistry is ITaskRegistry {
         Task storage task = _known(taskId);
         require(!task.isClosed, TaskIsClosed(taskId));
         (address trainer, uint128 bonded) = STAKING.activeBond(Role.Trainer, msg.sender);
-        Enlistment storage enlistment = _enlistments[taskId][trainer];
-        require(enlistment.bond == 0, AlreadyEnlisted(taskId, trainer));
+        Record storage record = _records[taskId][trainer];
+        require(record.bond == 0, AlreadyEnlisted(taskId, trainer));
         uint128 bond = task.terms.paramsAt().trainerBond;
         uint128 needed = neededBondOf[trainer] + bond;
         require(bonded >= needed, NotBonded(trainer, bonded, needed));
 
         neededBondOf[trainer] = needed;
-        (enlistment.bond, enlistment.since) = (bond, task.openEpoch);
-        ++task.trainers;
-        if (_workHashes[taskId][trainer][task.openEpoch] == bytes32(0)) ++task.waiting;
+        (record.bond, record.since) = (bond, task.openEpoch);
+        ++task.progress.trainers;
+        if (record.workHashes[task.openEpoch] == bytes32(0)) ++task.progress.waiting;
         emit TrainerEnlisted(taskId, trainer);
         STAKING.enlisted(trainer, Role.Trainer, true);
     }
@@ -175,33 +180,41 @@ contract TaskRegistry is ITaskRegistry {
     /// @inheritdoc ITaskRegistry
     function delist(uint256 taskId, address trainer) external {
         Task storage task = _known(taskId);
-        Enlistment storage enlistment = _enlistments[taskId][trainer];
-        require(enlistment.bond != 0, NotEnlisted(taskId, trainer));
+        Record storage record = _records[taskId][trainer];
+        require(record.bond != 0, NotEnlisted(taskId, trainer));
         require(
-            STAKING.operatorOf(msg.sender) == trainer || _hasLeft(taskId, task.openEpoch, trainer, enlistment.since),
+            STAKING.operatorOf(msg.sender) == trainer || _hasLeft(record, trainer, task.openEpoch),
             StillActive(taskId, trainer)
         );
-
-        neededBondOf[trainer] -= enlistment.bond;
-        delete _enlistments[taskId][trainer];
-        --task.trainers;
-        if (_workHashes[taskId][trainer][task.openEpoch] == bytes32(0)) --task.waiting;
-        emit TrainerDelisted(taskId, trainer);
-        STAKING.enlisted(trainer, Role.Trainer, false);
+        _delist(taskId, task, trainer);
     }
 
     /// @inheritdoc ITaskRegistry
     function commitWork(uint256 taskId, bytes32 manifestRoot, uint16 units, uint32 policyVersion) external {
         Task storage task = _tasks[taskId];
+        Progress memory progress = task.progress;
+        uint40 epoch = task.openEpoch;
         require(task.isOpen, EpochNotOpen(taskId));
         require(manifestRoot != bytes32(0), EmptyRoot());
-        require(units > 0 && units <= task.maxWorkUnits, BadUnits(units, task.maxWorkUnits));
-        require(units <= task.unitsLeft && task.works < MAX_WORKS, EpochFull(taskId, task.openEpoch, task.unitsLeft));
+        require(units > 0 && units <= progress.maxWorkUnits, BadUnits(units, progress.maxWorkUnits));
+        require(units <= progress.unitsLeft && progress.works < MAX_WORKS, EpochFull(taskId, epoch, progress.unitsLeft));
         if (block.timestamp >= task.commitBy) {
-            require(task.works == 0, CommitClosed(taskId, task.openEpoch, task.commitBy));
+            require(progress.works == 0, CommitClosed(taskId, epoch, task.commitBy));
             _startWindow(taskId, task, task.terms.paramsAt().commitWindow);
         }
-        _commit(taskId, task, Work(_enlistedTrainer(taskId), task.works, units, policyVersion, manifestRoot));
+        (address trainer, Record storage record) = _enlistedTrainer(taskId);
+        bytes32 hash = Works.hash(Work(trainer, progress.works, units, policyVersion, manifestRoot));
+        _remember(record, taskId, epoch, trainer, hash);
+        emit WorkCommitted(taskId, epoch, trainer, progress.works, units, policyVersion, manifestRoot);
+
+        progress.runningHash = Works.fold(progress.runningHash, hash);
+        // An enlisted trainer without a work is among those waited for, so that none of the three can pass its end.
+        unchecked {
+            ++progress.works;
+            progress.unitsLeft -= units;
+            --progress.waiting;
+        }
+        task.progress = progress;
     }
 
     /// @inheritdoc ITaskRegistry
@@ -209,15 +222,16 @@ contract TaskRegistry is ITaskRegistry {
         require(msg.sender == address(ATTESTATIONS), NotAuthorised(msg.sender));
         Task storage task = _known(taskId);
         require(task.isOpen, EpochNotOpen(taskId));
-        (epoch, works, runningHash) = (task.openEpoch, task.works, task.runningHash);
+        (epoch, works, runningHash) = (task.openEpoch, task.progress.works, task.progress.runningHash);
         require(_isReady(task), EpochNotReady(taskId, epoch, task.commitBy));
 
         TaskParams memory params = task.terms.paramsAt();
-        uint32 units = params.maxEpochUnits - task.unitsLeft;
-        _sealed[taskId][epoch] = SealedEpoch(works, units, task.commitBy, runningHash);
-        _free(task, uint256(task.unitsLeft) * params.unitPrice);
+        uint32 units = params.maxEpochUnits - task.progress.unitsLeft;
+        _sealed[taskId][epoch] = SealedEpoch(works, units, task.commitBy, bytes20(runningHash));
+        _free(task, uint256(task.progress.unitsLeft) * params.unitPrice);
         task.isOpen = false;
-        task.openEpoch = epoch + 1;
+        task.openEpoch = uint40(epoch) + 1;
+        task.progress.waiting = task.progress.trainers; // also when no epoch opens: `_delist` counts down
         _openEpoch(taskId, task, params);
     }
 
@@ -239,14 +253,30 @@ contract TaskRegistry is ITaskRegistry {
     }
 
     /// @inheritdoc ITaskRegistry
-    function settleWork(uint256 taskId, uint64 epoch, Work calldata work) external {
+    function settleWorks(uint256 taskId, address trainer, uint256[] calldata places, bytes32[] calldata hashes)
+        external
+        returns (uint128 unitPrice, uint128 fraudSlash)
+    {
         require(msg.sender == PAYOUTS, NotAuthorised(msg.sender));
-        BitMaps.BitMap storage marked = _marked[taskId][work.trainer];
-        require(
-            _workHashes[taskId][work.trainer][epoch] == _hash(work) && !marked.get(epoch),
-            WrongWork(taskId, epoch, work.trainer)
-        );
-        marked.set(epoch);
+        Record storage record = _records[taskId][trainer];
+        uint256 word = places[0] >> 24;
+        uint256 marks = record.marks[word];
+        for (uint256 i; i < places.length; ++i) {
+            uint256 epoch = places[i] >> 16;
+            if (epoch >> 8 != word) {
+                record.marks[word] = marks;
+                word = epoch >> 8;
+                marks = record.marks[word];
+            }
+            uint256 bit = 1 << (epoch & 0xff);
+            require(
+                record.workHashes[uint64(epoch)] == hashes[i] && marks & bit == 0,
+                WrongWork(taskId, uint64(epoch), trainer)
+            );
+            marks |= bit;
+        }
+        record.marks[word] = marks;
+        return _tasks[taskId].terms.pricesAt();
     }
 
     /// @inheritdoc ITaskRegistry
@@ -254,17 +284,25 @@ contract TaskRegistry is ITaskRegistry {
         require(msg.sender == PAYOUTS, NotAuthorised(msg.sender));
         Task storage task = _tasks[taskId];
         // `amount` never exceeds `released`, and that never the reservation: the subtractions check it.
-        task.reserved -= released.toUint128();
-        task.budget += (released - amount).toUint128();
+        uint128 kept = (released - amount).toUint128();
+        (task.reserved, task.budget) = (task.reserved - released.toUint128(), task.budget + kept);
         if (amount > 0) TOKEN.safeTransfer(to, amount);
     }
 
     /// @inheritdoc ITaskRegistry
     function credit(uint256 taskId, uint128 amount) external {
-        require(msg.sender == PAYOUTS || msg.sender == address(ATTESTATIONS), NotAuthorised(msg.sender));
+        require(msg.sender == address(ATTESTATIONS), NotAuthorised(msg.sender));
+        _tasks[taskId].budget += amount;
+    }
+
+    /// @inheritdoc ITaskRegistry
+    function creditFraud(uint256 taskId, address trainer, uint128 amount, uint256 released, uint128 bonded) external {
+        require(msg.sender == PAYOUTS, NotAuthorised(msg.sender));
         Task storage task = _tasks[taskId];
-        task.budget += amount;
-        emit TaskFunded(taskId, address(STAKING), amount);
+        uint128 freed = released.toUint128();
+        (task.reserved, task.budget) = (task.reserved - freed, task.budget + freed + amount);
+        // Not enlisted: no bond is needed.
+        if (bonded < _records[taskId][trainer].bond) _delist(taskId, task, trainer);
     }
 
     /// @inheritdoc ITaskRegistry
@@ -293,7 +331,8 @@ contract TaskRegistry is ITaskRegistry {
     {
         Task storage task = _tasks[taskId];
         if (task.terms != address(0)) (initiator,) = task.terms.originAt();
-        return (initiator, task.budget, task.reserved, task.openEpoch, task.trainers, task.isOpen, task.isClosed);
+        return
+            (initiator, task.budget, task.reserved, task.openEpoch, task.progress.trainers, task.isOpen, task.isClosed);
     }
 
     /// @inheritdoc ITaskRegistry
@@ -304,8 +343,8 @@ contract TaskRegistry is ITaskRegistry {
     {
         Task storage task = _tasks[taskId];
         if (task.isOpen && epoch == task.openEpoch) {
-            units = task.terms.paramsAt().maxEpochUnits - task.unitsLeft;
-            return (task.works, units, task.commitBy, task.runningHash);
+            units = task.terms.paramsAt().maxEpochUnits - task.progress.unitsLeft;
+            return (task.progress.works, units, task.commitBy, task.progress.runningHash);
         }
         SealedEpoch storage past = _sealed[taskId][epoch];
         return (past.works, past.units, past.commitBy, past.runningHash);
@@ -313,12 +352,14 @@ contract TaskRegistry is ITaskRegistry {
 
     /// @inheritdoc ITaskRegistry
     function workHash(uint256 taskId, uint64 epoch, address trainer) external view returns (bytes32) {
-        return _marked[taskId][trainer].get(epoch) ? _MARKED : _workHashes[taskId][trainer][epoch];
+        Record storage record = _records[taskId][trainer];
+        bool isMarked = record.marks[epoch >> 8] & (1 << (epoch & 0xff)) != 0;
+        return isMarked ? _MARKED : record.workHashes[epoch];
     }
 
     /// @inheritdoc ITaskRegistry
     function isEnlisted(uint256 taskId, address trainer) external view returns (bool) {
-        return _enlistments[taskId][trainer].bond != 0;
+        return _records[taskId][trainer].bond != 0;
     }
 
     /// @inheritdoc ITaskRegistry
@@ -326,18 +367,21 @@ contract TaskRegistry is ITaskRegistry {
         return _tasks[taskId].isOpen && _isReady(_tasks[taskId]);
     }
 
-    function _commit(uint256 taskId, Task storage task, Work memory work) private {
-        uint64 epoch = task.openEpoch;
-        mapping(uint64 => bytes32) storage hashes = _workHashes[taskId][work.trainer];
-        require(hashes[epoch] == bytes32(0), AlreadyCommitted(taskId, epoch, work.trainer));
+    function _remember(Record storage record, uint256 taskId, uint64 epoch, address trainer, bytes32 hash) private {
+        if (record.workHashes[epoch] != bytes32(0)) revert AlreadyCommitted(taskId, epoch, trainer);
+        record.workHashes[epoch] = hash;
+    }
 
-        bytes32 hash = _hash(work);
-        hashes[epoch] = hash;
-        task.runningHash = keccak256(abi.encode(task.runningHash, hash));
-        task.works = work.index + 1;
-        task.unitsLeft -= work.units;
-        --task.waiting;
-        emit WorkCommitted(taskId, epoch, work.trainer, work.index, work.units, work.policyVersion, work.manifestRoot);
+    function _delist(uint256 taskId, Task storage task, address trainer) private {
+        Record storage record = _records[taskId][trainer];
+        neededBondOf[trainer] -= record.bond;
+        (record.bond, record.since) = (0, 0);
+        Progress memory progress = task.progress;
+        if (record.workHashes[task.openEpoch] == bytes32(0)) --progress.waiting;
+        --progress.trainers;
+        task.progress = progress;
+        emit TrainerDelisted(taskId, trainer);
+        STAKING.enlisted(trainer, Role.Trainer, false);
     }
 
     /// Opens the epoch that is next, if the task goes on and its budget covers it.
@@ -353,10 +397,10 @@ contract TaskRegistry is ITaskRegistry {
         task.budget -= uint128(cost); // no more than the budget
         task.reserved += uint128(cost);
         task.isOpen = true;
-        task.works = 0;
-        task.unitsLeft = params.maxEpochUnits;
-        task.maxWorkUnits = params.maxWorkUnits;
-        task.waiting = task.trainers;
+        task.progress.works = 0;
+        task.progress.unitsLeft = params.maxEpochUnits;
+        task.progress.maxWorkUnits = params.maxWorkUnits;
+        task.progress.waiting = task.progress.trainers;
         _startWindow(taskId, task, params.commitWindow);
     }
 
@@ -378,12 +422,13 @@ contract TaskRegistry is ITaskRegistry {
     }
 
     /// The trainer that the caller acts for: enlisted, and with its bond still in place.
-    function _enlistedTrainer(uint256 taskId) private view returns (address) {
-        (address trainer, uint128 bonded,) = STAKING.stakeOf(Role.Trainer, msg.sender);
-        uint128 needed = _enlistments[taskId][trainer].bond;
-        require(needed != 0, NotEnlisted(taskId, trainer));
-        require(bonded >= needed, NotBonded(trainer, bonded, needed));
-        return trainer;
+    function _enlistedTrainer(uint256 taskId) private view returns (address trainer, Record storage record) {
+        uint128 bonded;
+        (trainer, bonded,) = STAKING.stakeOf(Role.Trainer, msg.sender);
+        record = _records[taskId][trainer];
+        uint128 needed = record.bond;
+        if (needed == 0) revert NotEnlisted(taskId, trainer);
+        if (bonded < needed) revert NotBonded(trainer, bonded, needed);
     }
 
     function _known(uint256 taskId) private view returns (Task storage task) {
@@ -393,14 +438,17 @@ contract TaskRegistry is ITaskRegistry {
 
     /// Whether nobody is left for whom the open epoch should wait.
     function _isReady(Task storage task) private view returns (bool) {
-        return task.works > 0
-            && (block.timestamp >= task.commitBy || task.unitsLeft == 0 || task.works == MAX_WORKS || task.waiting == 0);
+        return task.progress.works > 0
+            && (block.timestamp >= task.commitBy
+                || task.progress.unitsLeft == 0
+                || task.progress.works == MAX_WORKS
+                || task.progress.waiting == 0);
     }
 
     /// Whether a trainer's enlistment may be ended by anybody.
-    function _hasLeft(uint256 taskId, uint64 openEpoch, address trainer, uint64 since) private view returns (bool) {
-        // An enlistment counts as older than the last sealed epoch only if it is: one made in between is not.
-        if (openEpoch > since + 1 && _workHashes[taskId][trainer][openEpoch - 1] == bytes32(0)) return true;
+    function _hasLeft(Record storage record, address trainer, uint64 openEpoch) private view returns (bool) {
+        // It was enlisted before the last sealed epoch opened, and has no work in it.
+        if (openEpoch > record.since + 1 && record.workHashes[openEpoch - 1] == bytes32(0)) return true;
         (uint128 bonded,,,) = STAKING.bondOf(trainer, Role.Trainer);
         return bonded < neededBondOf[trainer];
     }
@@ -424,10 +472,6 @@ contract TaskRegistry is ITaskRegistry {
         uint256 gain = uint256(params.maxWorkUnits) * params.unitPrice;
         uint256 needed = Economics.neededSlash(gain, params.samplingBps);
         require(params.fraudSlash >= needed, CheatingPays(params.fraudSlash, needed));
-    }
-
-    function _hash(Work memory work) private pure returns (bytes32) {
-        return keccak256(abi.encode(work.index, work.trainer, work.units, work.policyVersion, work.manifestRoot));
     }
 
     /// The most that one epoch can cost.

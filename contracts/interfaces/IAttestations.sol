@@ -68,6 +68,7 @@ interface IAttestations {
     error AlreadySlashed(uint256 taskId, uint64 epoch, address verifier);
     error NotAuthorised(address caller);
     error UnknownTask(uint256 taskId);
+    error NotFinal(uint256 taskId, uint64 epoch);
 
     /// Enlists the caller's operator for a task, with its active verifier bond as weight; counts for epochs that are
     /// sealed in later blocks. Locks the bond against unbonding until `delist`. The weight stays as it is (bond more, then
@@ -117,9 +118,8 @@ interface IAttestations {
     /// the task's budget. Ends its enlistment when its bond no longer suffices.
     function slashAbsence(uint256 taskId, uint64 epoch, address verifier) external;
 
-    /// Score of one work, and whether it can no longer change: all that a claim needs to know, in one slot for the first
-    /// 24 works of an epoch.
-    function outcomeOf(uint256 taskId, uint64 epoch, uint16 index) external view returns (uint8 score, bool isFinal);
+    /// Scores of works of one task that can no longer change, a byte for each of `places` (see Works.place); reverts with `NotFinal` if one still can.
+    function finalScoresOf(uint256 taskId, uint256[] calldata places) external view returns (bytes memory scores);
 
     /// Score of one work of a settled epoch.
     function scoreOf(uint256 taskId, uint64 epoch, uint16 index) external view returns (uint8);

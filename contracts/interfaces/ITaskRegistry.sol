@@ -124,8 +124,11 @@ interface ITaskRegistry {
     /// Gives the money reserved for a void epoch back to the budget; only Attestations.
     function releaseEpoch(uint256 taskId, uint64 epoch) external;
 
-    /// Checks a work against its stored hash and marks it as paid or slashed; only Payouts.
-    function settleWork(uint256 taskId, uint64 epoch, Work calldata work) external;
+    /// Checks works of one trainer, each of another epoch, against their stored hashes and marks them as paid or slashed;
+    /// only Payouts. `places` as Works.place makes them. Returns the two parameters of the task that payouts need.
+    function settleWorks(uint256 taskId, address trainer, uint256[] calldata places, bytes32[] calldata hashes)
+        external
+        returns (uint128 unitPrice, uint128 fraudSlash);
 
     /// Gives back `amount` of what is reserved: the part of the verifier fee that nobody earned; only Attestations.
     function release(uint256 taskId, uint256 amount) external;
@@ -133,8 +136,12 @@ interface ITaskRegistry {
     /// Ends the reservation of `released`: `amount` of it goes to `to`, the rest back to the budget; only Payouts.
     function pay(uint256 taskId, address to, uint256 amount, uint256 released) external;
 
-    /// Records money that Staking has just sent here for a task's budget; only Payouts and Attestations.
+    /// Records money that Staking has just sent here for a task's budget; only Attestations, which emits the amount.
     function credit(uint256 taskId, uint128 amount) external;
+
+    /// As `credit`, for the slash of a trainer, of whom `bonded` is left: frees the reservation of its work, and ends its
+    /// enlistment when its bond no longer suffices; only Payouts, which emits the amount.
+    function creditFraud(uint256 taskId, address trainer, uint128 amount, uint256 released, uint128 bonded) external;
 
     function paramsOf(uint256 taskId) external view returns (TaskParams memory);
 
@@ -158,6 +165,8 @@ interface ITaskRegistry {
             bool isClosed
         );
 
+    /// The running hash (its last 12 bytes are 0) takes in each work as bytes20(keccak256(abi.encode(runningHash, workHash)))
+    /// and goes on from that of the epoch before.
     function epochOf(uint256 taskId, uint64 epoch)
         external
         view

@@ -16,11 +16,6 @@ library Economics {
         return (numerator + denominator - 1) / denominator;
     }
 
-    /// What a work earns; its score is at most 100.
-    function payout(uint256 units, uint256 unitPrice, uint256 score) internal pure returns (uint256) {
-        return units * unitPrice * score / 100;
-    }
-
     /// The part of an epoch's verifier fee that falls to `weight` of the epoch's `enlistedWeight`.
     function feeShare(uint256 fee, uint256 weight, uint256 enlistedWeight) internal pure returns (uint256) {
         return fee * weight / enlistedWeight; // both factors are below 2^128

@@ -9,7 +9,7 @@ library Scores {
     uint8 internal constant FRAUD = 255;
 
     /// The score that `report` gives to work `index`: a missing or meaningless byte counts as 0.
-    function scoreAt(bytes memory report, uint256 index) internal pure returns (uint8) {
+    function scoreAt(bytes calldata report, uint256 index) internal pure returns (uint8) {
         if (index >= report.length) return 0;
         uint8 score = uint8(report[index]);
         return score <= FULL || score == FRAUD ? score : 0;

@@ -46,6 +46,12 @@ library Terms {
         params.challengeBond = uint128(uint256(slashes));
     }
 
+    function pricesAt(address terms) internal view returns (uint128 unitPrice, uint128 fraudSlash) {
+        (,, bytes32 prices,, bytes32 slashes,,) =
+            abi.decode(terms.code, (uint256, bytes32, bytes32, bytes32, bytes32, address, bytes32));
+        return (uint128(bytes16(prices)), uint128(bytes16(slashes)));
+    }
+
     function originAt(address terms) internal view returns (address initiator, bytes32 policyRoot) {
         (,,,,, initiator, policyRoot) =
             abi.decode(terms.code, (uint256, bytes32, bytes32, bytes32, bytes32, address, bytes32));
