@@ -220,9 +220,7 @@ class Worker:
             return
         if commitment.epoch != entry.epoch:
             self._journal.write(replace(entry, stage=Stage.MISSED))
-            self._status(
-                "work came too late and landed in the next epoch", epoch=entry.epoch, in_epoch=commitment.epoch
-            )
+            self._status("work came late and landed in the next epoch", epoch=entry.epoch, landed_in=commitment.epoch)
             return
         self._journal.write(replace(entry, stage=Stage.COMMITTED))
         self._status(

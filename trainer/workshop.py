@@ -15,7 +15,7 @@ from offchain.protocol.spec import TaskSpec
 from offchain.protocol.types import PolicyVersion, Root
 from offchain.recipe.inner import PseudoGradient
 from offchain.recipe.trace import StepTrace
-from offchain.rollouts.table import ROLLOUTS_NAME, RolloutLimits, read_rollouts, rollouts_bytes
+from offchain.rollouts.table import ROLLOUTS_NAME, RolloutLimits, parse_rollouts, read_rollouts, rollouts_bytes
 from offchain.rollouts.trajectory import Completion, Rollouts
 from offchain.shardcast.store import write_atomically
 from trainer import stopping
@@ -103,7 +103,12 @@ class Workshop:
     def _rolled_out(self, policy: Policy, assignment: Assignment, folder: Path) -> Rollouts:
         source = policy if self.deviation is None else self.deviation.policy_for_rollout(policy)
         rollouts = Rollouts(self.spec.rollout.group_size, tuple(self._completions(source, assignment)))
-        write_atomically(folder / ROLLOUTS_NAME, rollouts_bytes(rollouts))
+        data = rollouts_bytes(rollouts)
+        try:
+            parse_rollouts(data, RolloutLimits.of(self.spec))  # what others would refuse is refused here
+        except Malformed as error:
+            raise Stop(f"policy version {assignment.policy_version} cannot be rolled out: {error}") from error
+        write_atomically(folder / ROLLOUTS_NAME, data)
         return rollouts
 
     def _completions(self, policy: Policy, assignment: Assignment) -> Iterator[Completion]:
