@@ -7,6 +7,7 @@ PUT/GET /v1/tasks/{task}/epochs/{epoch}/signatures[/{operator}], GET /v1/health.
 import asyncio
 import logging
 import shutil
+import socket
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -23,7 +24,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
-from offchain.protocol.errors import Malformed, Rejected, Unavailable
+from offchain.protocol.errors import Malformed, Rejected, Stop, Unavailable
 from offchain.protocol.manifest import MAX_MANIFEST_BYTES, SHARD_BYTES, BundleKind, BundleLimits, parse_manifest
 from offchain.protocol.types import Address, Epoch, Root, TaskId
 from offchain.shardcast.authority import Authoriser, Remembered, SignatureChecker
@@ -95,7 +96,6 @@ def create_relay(
     clock: Callable[[], float] = time.time,
 ) -> FastAPI:
     """The relay as an application. It opens its directory here and closes it when the server stops."""
-    settings.directory.mkdir(parents=True, exist_ok=True)
     shelf = Shelf(settings.directory, settings.keep(), settings.incomplete_s, clock)
 
     @asynccontextmanager
@@ -124,10 +124,23 @@ def create_relay(
 
 
 def serve(settings: RelaySettings, authoriser: Authoriser, checker: SignatureChecker) -> None:
-    """Run a relay until Ctrl-C or SIGTERM; requests that are under way are given a few seconds to end."""
-    server = uvicorn.Server(server_config(settings, create_relay(settings, authoriser, checker)))
-    with suppress(KeyboardInterrupt):  # uvicorn raises the signal again once it has shut down
-        server.run()
+    """Run a relay until Ctrl-C or SIGTERM; requests that are under way are given a few seconds to end.
+
+    Raises Stop: the port is taken, or another relay uses the directory.
+    """
+    with _listen(settings.host, settings.port) as listener:
+        server = uvicorn.Server(server_config(settings, create_relay(settings, authoriser, checker)))
+        log.info("relay listens", extra={"host": settings.host, "port": listener.getsockname()[1]})
+        with suppress(KeyboardInterrupt):  # uvicorn raises the signal again once it has shut down
+            server.run(sockets=[listener])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family, backlog=2_048)
+    except OSError as error:
+        raise Stop(f"cannot listen on {host}:{port}: {error.strerror}; choose another port") from error
 
 
 def server_config(settings: RelaySettings, app: FastAPI) -> uvicorn.Config:

@@ -4,6 +4,7 @@ A file under its final name is whole and true to its hash: it is written under a
 synced, then renamed. The index says which of the files are in use; files that it does not know are removed at start.
 """
 
+import fcntl
 import hashlib
 import os
 import sqlite3
@@ -16,7 +17,7 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import IO
 
-from offchain.protocol.errors import Malformed, MalformedManifest, Rejected
+from offchain.protocol.errors import Malformed, MalformedManifest, Rejected, Stop
 from offchain.protocol.manifest import BundleKind, Manifest
 from offchain.protocol.types import Address, Epoch, Root, TaskId
 from offchain.shardcast.engine import PolicySignature
@@ -56,7 +57,7 @@ class Keep:
 
 
 class Shelf:
-    """The relay's storage. Safe to call from several threads; one process at a time owns the directory."""
+    """The relay's storage. Safe to call from several threads. Raises Stop: another relay uses the directory."""
 
     def __init__(
         self,
@@ -70,6 +71,7 @@ class Shelf:
         self._incomplete_s = incomplete_s
         self._clock = clock
         self._lock = threading.RLock()
+        self._claim = _claim(directory)
         for part in ("manifests", "shards", "incoming"):
             (directory / part).mkdir(parents=True, exist_ok=True)
         self._index = sqlite3.connect(directory / "index.sqlite", check_same_thread=False, isolation_level=None)
@@ -81,6 +83,7 @@ class Shelf:
     def close(self) -> None:
         with self._lock:
             self._index.close()
+            self._claim.close()
 
     # ------------------------------------------------------------------------------------------------ bundles
 
@@ -322,6 +325,17 @@ class IncomingShard:
         self._file.flush()
         os.fsync(self._file.fileno())
         self._shelf.land(root, self._digest, self._size, Path(self._file.name))
+
+
+def _claim(directory: Path) -> IO[bytes]:
+    directory.mkdir(parents=True, exist_ok=True)
+    claim = (directory / "relay.lock").open("wb")
+    try:
+        fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        claim.close()
+        raise Stop(f"another relay uses {directory}: give each its own") from error
+    return claim
 
 
 def _pieces(manifest: Manifest) -> Iterator[tuple[bytes, int]]:

@@ -20,6 +20,7 @@ from offchain.protocol.errors import Stop
 from offchain.protocol.manifest import MAX_MANIFEST_BYTES, SHARD_BYTES, BundleKind, Manifest
 from offchain.protocol.types import Address, Epoch, Root, TaskId
 from offchain.shardcast.engine import PolicySignature
+from offchain.shardcast.relay import RelaySettings, serve
 from tests.unit.shardcast.conftest import MakeBundle, MakeClient, StartRelay
 from tests.unit.shardcast.relays import CHAIN_ID, Members, RunningRelay, free_port, upload_headers
 
@@ -405,6 +406,21 @@ def test_ctrl_c_ends_the_relay_quietly(tmp_path: Path, http: httpx.Client) -> No
         relay.send_signal(signal.SIGINT)
         output, errors = relay.communicate(timeout=10)
     assert relay.returncode == 0 and output == "ended well\n" and "Traceback" not in errors
+
+
+def test_second_relay_in_the_same_directory_is_told_to_go_elsewhere(start_relay: StartRelay, tmp_path: Path) -> None:
+    relay = start_relay("shared")
+    with pytest.raises(Stop, match="another relay"):
+        start_relay("shared")
+    relay.stop()
+    start_relay("shared")
+
+
+def test_port_that_is_taken_stops_the_operator(relay: RunningRelay, tmp_path: Path, members: Members) -> None:
+    port = int(relay.url.rsplit(":", 1)[1])
+    settings = RelaySettings(directory=tmp_path / "second", chain_id=CHAIN_ID, port=port)
+    with pytest.raises(Stop, match="another port"):
+        serve(settings, members, members)
 
 
 # -------------------------------------------------------------------------------------------------- policy board
