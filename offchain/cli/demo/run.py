@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -169,12 +170,14 @@ class Demo:
     # -- the end
 
     def _pay_out(self, cast: Cast, task_id: TaskId, show: Callable[[str | Snapshot], None]) -> None:
+        """Side by side: each is a process of its own."""
         show("everybody claims")
-        for party in cast.trainers:
-            self._assay(party, "rewards", "claim", "--task", str(task_id))
-        for party in cast.verifiers:
-            self._assay(party, "rewards", "claim-fees", "--task", str(task_id))
-        self._assay(cast.initiator, "task", "refund", str(task_id))
+        task = ("--task", str(task_id))
+        claims = [(each, ("rewards", "claim", *task)) for each in cast.trainers]
+        claims += [(each, ("rewards", "claim-fees", *task)) for each in cast.verifiers]
+        claims.append((cast.initiator, ("task", "refund", str(task_id))))
+        with ThreadPoolExecutor(len(claims)) as pool:
+            list(pool.map(lambda claim: self._assay(claim[0], *claim[1]), claims))
 
     def _judge(self, ledger: TaskLedger, cast: Cast, curve: RewardCurve, client: RelayClient) -> DemoOutcome:
         curve.update(ledger)
