@@ -23,7 +23,7 @@ from offchain.recipe.loss import token_sum_loss
 from offchain.recipe.trace import StepTrace
 from offchain.rollouts.trajectory import Completion, Rollouts
 
-MICRO_BATCH_TOKENS = 4_096  # most padded tokens in one forward and backward pass: bounds memory
+MICRO_BATCH_TOKENS = 2_048  # most padded tokens in one forward and backward pass: bounds memory
 ADAM_BETAS = (0.9, 0.999)
 ADAM_EPSILON = 1e-8
 
