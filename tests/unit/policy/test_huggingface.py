@@ -1,0 +1,280 @@
+"""Hugging Face policies: a small random Llama in the fast tests, SmolLM2 in the slow ones."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Whitespace
+from transformers import AutoModelForCausalLM, LlamaConfig
+
+from offchain.policy import Policy, initial_policy, load_policy, save_policy, write_successor
+from offchain.policy.huggingface import BASES
+from offchain.policy.interface import Generation, Prefill
+from offchain.policy.weights import CONFIG_NAME, FROZEN_NAME, POLICY_NAME, TOKENIZER_NAME, WEIGHTS_NAME, read_tensors
+from offchain.protocol.encoding import canonical_json
+from offchain.protocol.errors import Malformed, Stop
+from offchain.protocol.spec import SamplerSpec, ToplocSpec
+from offchain.protocol.types import Seed
+from offchain.toploc import Hidden, build_all, check_all
+
+SEED = Seed(bytes(32))
+WORDS = ["<unk>", "<end>", "sort", "one", "two", "three", "four", "five"]
+NOISE = 1e-4
+
+
+@pytest.fixture(scope="module")
+def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model as its maker would publish it."""
+    folder = tmp_path_factory.mktemp("model")
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=len(WORDS),
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=64,
+        initializer_range=0.5,
+    )
+    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    tokenizer = Tokenizer(WordLevel({word: place for place, word in enumerate(WORDS)}, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = Whitespace()  # pyright: ignore[reportAttributeAccessIssue]
+    tokenizer.add_special_tokens(["<end>"])
+    tokenizer.save(str(folder / TOKENIZER_NAME))
+    return folder
+
+
+def start(folder: Path, **changes: Any) -> dict[str, Any]:
+    return {
+        "kind": "hf",
+        "base": None,
+        "path": str(folder),
+        "template": "sort {prompt}",
+        "eos": "<end>",
+        "trainable": ["model.layers.1.*"],
+        **changes,
+    }
+
+
+@pytest.fixture(scope="module")
+def policy(model_folder: Path) -> Policy:
+    return initial_policy(start(model_folder), SEED)
+
+
+@pytest.fixture
+def directory(model_folder: Path, tmp_path: Path) -> Path:
+    save_policy(initial_policy(start(model_folder), SEED), tmp_path / "bundle")
+    return tmp_path / "bundle"
+
+
+def agree(
+    policy: Policy, verifier: Policy, texts: list[str], sampler: SamplerSpec
+) -> list[tuple[Generation, Prefill, bool]]:
+    """Generate with one, prefill with the other; the last item says whether TOPLOC passes."""
+    prompts = [policy.encode(text) for text in texts]
+    uniforms_BT = np.random.default_rng(1).random((len(texts), sampler.max_new_tokens))
+    generations = policy.generate(prompts, uniforms_BT, sampler)
+    prefills = verifier.prefill(prompts, [generation.token_ids for generation in generations], sampler)
+    pairs = list(zip(prompts, generations, prefills, uniforms_BT, strict=True))
+    made = [Hidden(generation.hidden_NH, len(prompt)) for prompt, generation, _, _ in pairs]
+    seen = [Hidden(prefill.hidden_NH, len(prompt)) for prompt, _, prefill, _ in pairs]
+    distances = check_all(seen, build_all(made, topk=64, chunk_tokens=16), topk=64, chunk_tokens=16)
+    thresholds = ToplocSpec(max_exponent_mismatches=19)
+    passes = [all(distance.within(thresholds) for distance in row) for row in distances]
+    return [(generation, prefill, ok) for (_, generation, prefill, _), ok in zip(pairs, passes, strict=True)]
+
+
+def test_prefill_agrees_with_generation_over_unequal_prompts(policy: Policy) -> None:
+    texts = ["one two three", "four", "five one", "two two two two two"]
+
+    for generation, prefill, passes in agree(policy, policy, texts, SamplerSpec(max_new_tokens=8)):
+        assert np.allclose(generation.logprobs_T, prefill.logprobs_T, atol=NOISE)
+        assert generation.hidden_NH.shape == prefill.hidden_NH.shape
+        assert passes
+
+
+def test_prompts_are_wrapped_in_the_template(policy: Policy) -> None:
+    assert policy.encode("one") == [2, 3]
+    assert policy.decode([3, 4, 1]) == "one two"
+    assert policy.context_tokens == 64
+
+
+def test_training_logprobs_agree_with_prefill(policy: Policy) -> None:
+    prompts, completions = [[2, 3], [2]], [[4, 5, 1], [6]]
+
+    logprobs_BT, mask_BT = policy.token_logprobs(prompts, completions, 1.0)
+    prefills = policy.prefill(prompts, completions, SamplerSpec())
+
+    assert mask_BT.tolist() == [[1, 1, 1], [1, 0, 0]]
+    assert np.allclose(logprobs_BT[0].detach().numpy(), prefills[0].logprobs_T, atol=NOISE)
+    assert np.allclose(logprobs_BT[1, 0].item(), prefills[1].logprobs_T[0], atol=NOISE)
+    assert all(name.startswith("model.layers.1.") for name in policy.trainable())
+
+
+def test_bundle_holds_all_that_loading_takes(directory: Path, policy: Policy) -> None:
+    loaded = load_policy(directory)
+
+    names = {POLICY_NAME, WEIGHTS_NAME, FROZEN_NAME, CONFIG_NAME, TOKENIZER_NAME}
+    assert {path.name for path in directory.iterdir()} == names
+    for generation, prefill, passes in agree(policy, loaded, ["one two", "five"], SamplerSpec(max_new_tokens=8)):
+        assert np.allclose(generation.logprobs_T, prefill.logprobs_T, atol=NOISE)
+        assert passes
+
+
+def test_successor_carries_tokenizer_and_frozen_weights(directory: Path, tmp_path: Path) -> None:
+    policy = load_policy(directory)
+    weights = {name: value.detach().numpy() * np.float32(1.5) for name, value in policy.trainable().items()}
+
+    write_successor(directory, weights, tmp_path / "next")
+
+    successor = load_policy(tmp_path / "next")
+    assert all(np.array_equal(value.detach().numpy(), weights[name]) for name, value in successor.trainable().items())
+    assert successor.encode("one") == policy.encode("one")
+
+
+def test_changed_weights_are_told_apart(directory: Path, tmp_path: Path) -> None:
+    policy = load_policy(directory)
+    noise = torch.Generator().manual_seed(3)
+    weights = {
+        name: (value + torch.randn(value.shape, generator=noise)).detach().numpy()
+        for name, value in policy.trainable().items()
+    }
+    write_successor(directory, weights, tmp_path / "other")
+
+    compared = agree(policy, load_policy(tmp_path / "other"), ["one two", "five"], SamplerSpec(max_new_tokens=8))
+
+    assert not any(passes for _, _, passes in compared)
+
+
+# ---- what an initiator may get wrong
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"path": None}, {"base": "smollm2-135m-instruct"}, {"path": "/nowhere/at/all"}],
+    ids=["neither base nor path", "both", "no such folder"],
+)
+def test_impossible_start_stops_the_initiator(model_folder: Path, changes: dict[str, Any]) -> None:
+    with pytest.raises(Stop):
+        initial_policy(start(model_folder, **changes), SEED)
+
+
+def test_end_token_that_the_tokenizer_lacks_is_malformed(model_folder: Path) -> None:
+    with pytest.raises(Malformed, match="no token"):
+        initial_policy(start(model_folder, eos="<stop>"), SEED)
+
+
+# ---- hostile bundles
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("base", "gpt-5"),
+        ("base", 7),
+        ("eos", None),
+        ("eos", "<stop>"),
+        ("template", "no place"),
+        ("template", "{prompt}{prompt}"),
+        ("template", 3),
+        ("trainable", []),
+        ("trainable", ["(a+)+"]),
+        ("trust_remote_code", True),
+    ],
+    ids=str,
+)
+def test_impossible_policy_config_is_malformed(directory: Path, field: str, value: Any) -> None:
+    config = json.loads((directory / POLICY_NAME).read_bytes())
+    (directory / POLICY_NAME).write_bytes(canonical_json({**config, field: value}))
+
+    with pytest.raises(Malformed):
+        load_policy(directory)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("auto_map", {"AutoModelForCausalLM": "evil.Model"}),
+        ("quantization_config", {"quant_method": "gptq"}),
+        ("model_type", "no-such-architecture"),
+        ("model_type", None),
+        ("model_type", "vit"),
+        ("num_hidden_layers", 10**9),
+        ("num_hidden_layers", 3),
+        ("hidden_size", 10**7),
+        ("hidden_size", "wide"),
+        ("vocab_size", 2**31),
+        ("num_attention_heads", 0),
+        ("rms_norm_eps", None),
+    ],
+    ids=str,
+)
+def test_impossible_model_config_is_malformed(directory: Path, field: str, value: Any) -> None:
+    config = json.loads((directory / CONFIG_NAME).read_bytes())
+    (directory / CONFIG_NAME).write_text(json.dumps({**config, field: value}))
+
+    with pytest.raises(Malformed):
+        load_policy(directory)
+
+
+@pytest.mark.parametrize("data", [b"", b"[1]", b"{", b'{"model":{"type":"Evil"}}', b"\xff"])
+@pytest.mark.parametrize("name", [CONFIG_NAME, TOKENIZER_NAME])
+def test_damaged_file_is_malformed(directory: Path, name: str, data: bytes) -> None:
+    (directory / name).write_bytes(data)
+
+    with pytest.raises(Malformed):
+        load_policy(directory)
+
+
+@pytest.mark.parametrize("name", [CONFIG_NAME, TOKENIZER_NAME, WEIGHTS_NAME, FROZEN_NAME])
+def test_missing_file_is_malformed(directory: Path, name: str) -> None:
+    (directory / name).unlink()
+
+    with pytest.raises(Malformed):
+        load_policy(directory)
+
+
+# ---- SmolLM2
+
+
+@pytest.mark.slow
+def test_smollm2_generates_proves_and_is_told_from_a_changed_copy(tmp_path: Path) -> None:
+    sampler = SamplerSpec(max_new_tokens=24, temperature=0.8)
+    texts = ["What is 2 + 2?", "Say hello to Bob.", "Name three colours, separated by commas."]
+    policy = initial_policy({"kind": "hf", "trainable": ["model.layers.29.*"]}, SEED)
+    save_policy(policy, tmp_path / "v0")
+
+    assert sum(path.stat().st_size for path in (tmp_path / "v0").iterdir()) < 16 * 2**20
+    loaded = load_policy(tmp_path / "v0")
+    for generation, prefill, passes in agree(policy, loaded, texts, sampler):
+        assert np.allclose(generation.logprobs_T, prefill.logprobs_T, atol=1e-3)
+        assert passes
+    assert "4" in policy.decode(policy.generate_greedy([policy.encode(texts[0])], 32)[0])
+
+    shapes = {name: tuple(value.shape) for name, value in policy.trainable().items()}
+    weights = read_tensors(tmp_path / "v0" / WEIGHTS_NAME, shapes)
+    write_successor(tmp_path / "v0", {name: array * np.float32(0.5) for name, array in weights.items()}, tmp_path / "x")
+    assert not any(passes for _, _, passes in agree(policy, load_policy(tmp_path / "x"), texts, sampler))
+
+
+def test_base_is_pinned_by_its_hash(monkeypatch: pytest.MonkeyPatch) -> None:
+    name, base = next(iter(BASES.items()))
+    other = type(base)(base.package, base.file, "0" * 64)
+    monkeypatch.setitem(BASES, f"{name}-other", other)
+
+    with pytest.raises(Stop, match="pinned"):
+        initial_policy({"kind": "hf", "base": f"{name}-other"}, SEED)
+
+
+def test_base_that_is_not_installed_stops(monkeypatch: pytest.MonkeyPatch) -> None:
+    base = next(iter(BASES.values()))
+    monkeypatch.setitem(BASES, "absent", type(base)("no_such_package", base.file, base.sha256))
+
+    with pytest.raises(Stop, match="install it"):
+        initial_policy({"kind": "hf", "base": "absent"}, SEED)
