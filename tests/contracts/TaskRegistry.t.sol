@@ -14,15 +14,8 @@ contract TaskRegistryTest is Network {
         uint256 taskId = _openTask();
         vm.assertEq(taskId, 1, "ids count from 1");
         vm.assertEq(registry.taskCount(), 1, "count");
-        (
-            address who,
-            uint256 budget,
-            uint256 reserved,
-            uint64 openEpoch,
-            uint16 trainers,
-            bool isOpen,
-            bool isClosed
-        ) = registry.stateOf(taskId);
+        (address who, uint256 budget, uint256 reserved, uint64 openEpoch, uint16 trainers, bool isOpen, bool isClosed) =
+            registry.stateOf(taskId);
         vm.assertEq(who, initiator, "initiator");
         vm.assertEq(reserved, 103 * UNIT, "an epoch's most: 100 units and the fee");
         vm.assertEq(budget, 897 * UNIT, "the rest");
@@ -266,9 +259,7 @@ contract TaskRegistryTest is Network {
         uint256 taskId = _openTask();
         _bond(trainer, Role.Trainer, 60 * UNIT - 1);
         vm.prank(trainer);
-        vm.expectRevert(
-            abi.encodeWithSelector(ITaskRegistry.NotBonded.selector, trainer, 60 * UNIT - 1, 60 * UNIT)
-        );
+        vm.expectRevert(abi.encodeWithSelector(ITaskRegistry.NotBonded.selector, trainer, 60 * UNIT - 1, 60 * UNIT));
         registry.enlist(taskId);
     }
 
@@ -287,9 +278,7 @@ contract TaskRegistryTest is Network {
         uint256 second = _openTask();
         _enlistTrainer(first, trainer);
         vm.prank(trainer);
-        vm.expectRevert(
-            abi.encodeWithSelector(ITaskRegistry.NotBonded.selector, trainer, 60 * UNIT, 120 * UNIT)
-        );
+        vm.expectRevert(abi.encodeWithSelector(ITaskRegistry.NotBonded.selector, trainer, 60 * UNIT, 120 * UNIT));
         registry.enlist(second);
         _enlistTrainer(second, trainer);
         vm.assertEq(registry.neededBondOf(trainer), 120 * UNIT, "needed");
@@ -442,9 +431,7 @@ contract TaskRegistryTest is Network {
         uint256 taskId = _staffedTask();
         _slashTrainer(1);
         vm.prank(trainer);
-        vm.expectRevert(
-            abi.encodeWithSelector(ITaskRegistry.NotBonded.selector, trainer, 60 * UNIT - 1, 60 * UNIT)
-        );
+        vm.expectRevert(abi.encodeWithSelector(ITaskRegistry.NotBonded.selector, trainer, 60 * UNIT - 1, 60 * UNIT));
         registry.commitWork(taskId, ROOT, 1, 0);
     }
 
