@@ -102,11 +102,11 @@ class Workshop:
 
     def _rolled_out(self, policy: Policy, assignment: Assignment, folder: Path) -> Rollouts:
         source = policy if self.deviation is None else self.deviation.policy_for_rollout(policy)
-        rollouts = Rollouts(self.spec.rollout.group_size, tuple(self._completions(source, assignment)))
-        data = rollouts_bytes(rollouts)
         try:
+            rollouts = Rollouts(self.spec.rollout.group_size, tuple(self._completions(source, assignment)))
+            data = rollouts_bytes(rollouts)
             parse_rollouts(data, RolloutLimits.of(self.spec))  # what others would refuse is refused here
-        except Malformed as error:
+        except (Malformed, ValueError) as error:  # prompts that it cannot read, activations that are not finite
             raise Stop(f"policy version {assignment.policy_version} cannot be rolled out: {error}") from error
         write_atomically(folder / ROLLOUTS_NAME, data)
         return rollouts
@@ -114,10 +114,7 @@ class Workshop:
     def _completions(self, policy: Policy, assignment: Assignment) -> Iterator[Completion]:
         started, done = time.monotonic(), 0
         for batch in roll_out(policy, self.environment, self.spec, assignment.seed):
-            try:
-                yield from prove(batch, self.spec.toploc)
-            except ValueError as error:
-                raise Stop(f"policy version {assignment.policy_version} cannot be rolled out: {error}") from error
+            yield from prove(batch, self.spec.toploc)
             done += len(batch)
             self.status(
                 "rolling out", epoch=assignment.epoch, completions=done, seconds=round(time.monotonic() - started, 2)

@@ -103,10 +103,8 @@ class Bonded:
 
     def messages(self) -> list[str]:
         path = self.folder / "status.jsonl"
-        lines: list[dict[str, Any]] = (
-            [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-        )
-        return [line["message"] for line in lines]
+        lines = path.read_text().splitlines() if path.exists() else []
+        return [str(json.loads(line)["message"]) for line in lines]
 
     def wait_for(self, message: str, process: "subprocess.Popen[bytes]", after: int = 0) -> None:
         """Until a message stands among those after the first `after`."""

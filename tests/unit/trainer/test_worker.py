@@ -411,6 +411,14 @@ def test_a_policy_that_has_diverged_stops(ground: Ground, tmp_path: Path) -> Non
         ground.worker().run_once()
 
 
+def test_a_policy_that_cannot_read_the_prompts_stops(ground: Ground) -> None:
+    files = policy_files(ground)
+    files["policy.json"] = files["policy.json"].replace(b'"0123456789="', b'"abcdefghij="')
+    ground.enlisted().chain.publish_policy(0, bundle(ground.folder / "abc", ground.shelf, BundleKind.POLICY, files))
+    with pytest.raises(Stop, match="policy version 1 cannot be rolled out"):
+        ground.worker().run_once()
+
+
 @pytest.mark.parametrize(
     "spec",
     [
