@@ -172,12 +172,15 @@ class Demo:
     def _pay_out(self, cast: Cast, task_id: TaskId, show: Callable[[str | Snapshot], None]) -> None:
         """Side by side: each is a process of its own."""
         show("everybody claims")
-        task = ("--task", str(task_id))
-        claims = [(each, ("rewards", "claim", *task)) for each in cast.trainers]
-        claims += [(each, ("rewards", "claim-fees", *task)) for each in cast.verifiers]
-        claims.append((cast.initiator, ("task", "refund", str(task_id))))
-        with ThreadPoolExecutor(len(claims)) as pool:
-            list(pool.map(lambda claim: self._assay(claim[0], *claim[1]), claims))
+        number = str(task_id)
+        with ThreadPoolExecutor(8) as pool:
+            claims = [pool.submit(self._assay, each, "rewards", "claim", "--task", number) for each in cast.trainers]
+            claims += [
+                pool.submit(self._assay, each, "rewards", "claim-fees", "--task", number) for each in cast.verifiers
+            ]
+            for claim in claims:
+                claim.result()
+        self._assay(cast.initiator, "task", "refund", number)
 
     def _judge(self, ledger: TaskLedger, cast: Cast, curve: RewardCurve, client: RelayClient) -> DemoOutcome:
         curve.update(ledger)
