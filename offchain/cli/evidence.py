@@ -55,7 +55,7 @@ class VerdictView:
 
 
 @dataclass(frozen=True, slots=True)
-class Testimony:
+class Statement:
     """What one verifier says about one work. Without a verdict, `problem` tells why."""
 
     verifier: Address
@@ -64,15 +64,15 @@ class Testimony:
     problem: str = ""
 
 
-def testimonies(invocation: "Invocation", record: "EpochRecord", index: WorkIndex) -> list[Testimony]:
+def statements(invocation: "Invocation", record: "EpochRecord", index: WorkIndex) -> list[Statement]:
     """What every verifier that revealed says about a work. Never raises: what cannot be had is a problem told."""
     if not record.reveals:
         return []
     try:
         with invocation.relay_client() as client:
-            return [_testimony(client, verifier, reveal, index) for verifier, reveal in sorted(record.reveals.items())]
+            return [_statement(client, verifier, reveal, index) for verifier, reveal in sorted(record.reveals.items())]
     except ProtocolError as error:
-        return [Testimony(who, reveal.evidence_root, None, str(error)) for who, reveal in record.reveals.items()]
+        return [Statement(who, reveal.evidence_root, None, str(error)) for who, reveal in record.reveals.items()]
 
 
 def reasons_of(invocation: "Invocation", ledger: "TaskLedger", works: "Sequence[WorkEarning]") -> dict[WorkId, str]:
@@ -82,8 +82,8 @@ def reasons_of(invocation: "Invocation", ledger: "TaskLedger", works: "Sequence[
         record = ledger.epochs[each.work_id.epoch]
         if record.is_void:
             continue
-        for testimony in testimonies(invocation, record, each.work_id.index):
-            verdict = testimony.verdict
+        for statement in statements(invocation, record, each.work_id.index):
+            verdict = statement.verdict
             if verdict is not None and verdict.reason is not None and verdict.score == each.score:
                 found[each.work_id] = verdict.reason
                 break
@@ -94,13 +94,13 @@ def reasons_of(invocation: "Invocation", ledger: "TaskLedger", works: "Sequence[
     return found
 
 
-def _testimony(client: "RelayClient", verifier: Address, reveal: "Reveal", index: WorkIndex) -> Testimony:
+def _statement(client: "RelayClient", verifier: Address, reveal: "Reveal", index: WorkIndex) -> Statement:
     try:
         directory = client.fetch(reveal.evidence_root, BundleKind.EVIDENCE, LIMITS)
         _check_report(directory / REPORT_NAME, reveal.report_hash)
-        return Testimony(verifier, reveal.evidence_root, read_document(directory / "works" / f"{index}.json"))
+        return Statement(verifier, reveal.evidence_root, read_document(directory / "works" / f"{index}.json"))
     except ProtocolError as error:
-        return Testimony(verifier, reveal.evidence_root, None, str(error))
+        return Statement(verifier, reveal.evidence_root, None, str(error))
 
 
 def _check_report(path: Path, expected: bytes) -> None:

@@ -39,7 +39,7 @@ def explain(invocation: Invocation, work: str, save: Path | None) -> None:
     WORK is task/epoch/index, as in `assay rewards show`, or the root of its manifest. The chain tells the outcome, the
     verifiers' evidence on the relays the reasons.
     """
-    from offchain.cli.evidence import testimonies
+    from offchain.cli.evidence import statements
     from offchain.cli.explanation import explain as told_by
     from offchain.cli.explanation import to_json, to_lines
 
@@ -51,7 +51,7 @@ def explain(invocation: Invocation, work: str, save: Path | None) -> None:
     except LookupError as error:
         raise Stop(f"{error}: `assay task show {work_id.task_id}` lists the epochs and their works") from error
     assert record is not None
-    told = told_by(ledger, record, committed, testimonies(invocation, record, work_id.index), money_of(chain))
+    told = told_by(ledger, record, committed, statements(invocation, record, work_id.index), money_of(chain))
     saved = _save(invocation, told, save) if save else []
     invocation.emit({**to_json(told), "saved": save}, [*to_lines(told), *saved])
 

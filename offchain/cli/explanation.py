@@ -1,4 +1,4 @@
-"""What became of a work, in plain words: pure, from the ledger and the verifiers' testimonies."""
+"""What became of a work, in plain words: pure, from the ledger and the verifiers' statements."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from offchain.chain.ledger import CommittedWork, EpochRecord, TaskLedger
 from offchain.cli import words
 from offchain.cli.amounts import Money, plain
 from offchain.cli.earnings import WorkEarning, works_of
-from offchain.cli.evidence import FindingView, Testimony, VerdictView
+from offchain.cli.evidence import FindingView, Statement, VerdictView
 from offchain.cli.following import phase_of
 from offchain.cli.output import jsonable, moment
 from offchain.protocol.encoding import derive, uniform_bps
@@ -24,7 +24,7 @@ class Explanation:
     record: EpochRecord
     committed: CommittedWork
     earning: WorkEarning
-    testimonies: tuple[Testimony, ...]
+    statements: tuple[Statement, ...]
     money: Money
 
     @property
@@ -42,13 +42,13 @@ class Explanation:
     @property
     def verdict(self) -> VerdictView | None:
         """The verdict that explains the outcome: one that agrees with the settled score, else any."""
-        said = [each.verdict for each in self.testimonies if each.verdict is not None]
+        said = [each.verdict for each in self.statements if each.verdict is not None]
         agreeing = [verdict for verdict in said if verdict.score == self.score]
         return next(iter([*agreeing, *said]), None)
 
 
 def explain(
-    ledger: TaskLedger, record: EpochRecord, committed: CommittedWork, said: Sequence[Testimony], money: Money
+    ledger: TaskLedger, record: EpochRecord, committed: CommittedWork, said: Sequence[Statement], money: Money
 ) -> Explanation:
     earning = next(each for each in works_of(ledger, committed.work.trainer) if each.work_id.epoch == record.epoch)
     return Explanation(earning.work_id, ledger, record, committed, earning, tuple(said), money)
@@ -137,7 +137,7 @@ def _origin(told: Explanation) -> list[str]:
 def _checks(told: Explanation) -> list[str]:
     verdict = told.verdict
     if verdict is None:
-        problems = sorted({each.problem for each in told.testimonies if each.problem})
+        problems = sorted({each.problem for each in told.statements if each.problem})
         return [f"no evidence to be had: {problem}" for problem in problems] or ["nothing revealed yet"]
     lines = [_finding_line(finding) for finding in verdict.findings]
     if verdict.failed is not None:
@@ -190,7 +190,7 @@ def _attestations(told: Explanation) -> list[str]:
 
 def _attestation_json(told: Explanation, who: Address) -> dict[str, Any]:
     reveal = told.record.reveals.get(who)
-    said = next((each for each in told.testimonies if each.verifier == who), None)
+    said = next((each for each in told.statements if each.verifier == who), None)
     verdict = said.verdict if said else None
     return {
         "verifier": who,

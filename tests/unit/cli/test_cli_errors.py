@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from offchain.cli.lazy import EXIT_INTERRUPTED, EXIT_UNAVAILABLE, LazyGroup
 from offchain.cli.options import command
@@ -80,7 +80,7 @@ def test_deploying_under_a_path_is_refused(assay: Assay) -> None:
     assert (result.exit_code, "must be the name" in result.stderr) == (1, True)
 
 
-def raised(error: BaseException) -> click.testing.Result:
+def raised(error: BaseException) -> Result:
     """The outcome of a command that raises `error`."""
 
     @command("fail", example="assay fail")
