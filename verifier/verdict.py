@@ -11,10 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from offchain.protocol.encoding import Json
-from offchain.protocol.errors import Malformed, Reason
+from offchain.protocol.errors import Reason
 from offchain.protocol.types import SCORE_FRAUD, SCORE_FULL, SCORE_UNPAID
 
-MAX_FINDINGS = 100
 FRAUD = frozenset(
     {
         Reason.WRONG_PROMPTS,
@@ -118,56 +117,3 @@ def conclude(findings: Sequence[Finding], update_norm: float | None = None) -> V
 def report_bytes(verdicts: Sequence[Verdict]) -> bytes:
     """The report of an epoch: one byte per work, in order of index."""
     return bytes(verdict.score for verdict in verdicts)
-
-
-def parse_verdict(value: Json) -> Verdict:
-    """Read the verdict in somebody's evidence. Raises Malformed: a field is missing or of another type."""
-    if not isinstance(value, Mapping) or set(value) != {"findings", "reason", "score", "update_norm"}:
-        raise Malformed("verdict: it must have exactly findings, reason, score and update_norm")
-    findings, norm = value["findings"], value["update_norm"]
-    if not isinstance(findings, list) or len(findings) > MAX_FINDINGS:
-        raise Malformed(f"verdict: findings must be a list of at most {MAX_FINDINGS}")
-    return Verdict(
-        score=_parse_score(value["score"]),
-        reason=_parse_reason(value["reason"]),
-        findings=tuple(_parse_finding(each) for each in findings),
-        update_norm=None if norm is None else _parse_number(norm),
-    )
-
-
-def _parse_finding(value: Json) -> Finding:
-    names = {"check", "detail", "evidence", "measured", "reason", "score", "threshold"}
-    if not isinstance(value, Mapping) or set(value) != names:
-        raise Malformed(f"verdict: a finding must have exactly {', '.join(sorted(names))}")
-    evidence = value["evidence"]
-    if not isinstance(evidence, Mapping):
-        raise Malformed("verdict: the evidence of a finding must be an object")
-    return Finding(
-        check=str(value["check"]),
-        measured=_parse_number(value["measured"]),
-        threshold=_parse_number(value["threshold"]),
-        detail=str(value["detail"]),
-        reason=_parse_reason(value["reason"]),
-        score=_parse_score(value["score"]),
-        evidence=evidence,
-    )
-
-
-def _parse_reason(value: Json) -> Reason | None:
-    try:
-        return None if value is None else Reason(str(value))
-    except ValueError as error:
-        raise Malformed(f"verdict: unknown reason {str(value)[:80]!r}") from error
-
-
-def _parse_score(value: Json) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not (0 <= value <= SCORE_FULL or value == SCORE_FRAUD):
-        raise Malformed("verdict: a score must be 0 to 100, or 255")
-    return value
-
-
-def _parse_number(value: Json) -> float:
-    try:
-        return float(value) if isinstance(value, str) else math.nan
-    except ValueError as error:
-        raise Malformed(f"verdict: {str(value)[:40]!r} is not a number") from error

@@ -8,10 +8,10 @@ import torch
 from offchain.environments import make_environment
 from offchain.policy import initial_policy, load_policy, save_policy
 from offchain.protocol.manifest import BundleKind
-from offchain.protocol.spec import EnvironmentSpec, RecipeSpec, RolloutSpec, SamplerSpec, TaskSpec
+from offchain.protocol.spec import TaskSpec
 from offchain.protocol.types import Seed
 from offchain.shardcast.store import build_bundle
-from tests.unit.verifier.honest import Bundle, HonestTrainer
+from tests.unit.verifier.honest import SPEC, Bundle, HonestTrainer
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -21,13 +21,7 @@ def one_thread() -> None:
 
 @pytest.fixture(scope="session")
 def spec() -> TaskSpec:
-    return TaskSpec(
-        title="sort three digits",
-        environment=EnvironmentSpec(name="sorting", args={"digits": 3, "partial": True}),
-        sampler=SamplerSpec(max_new_tokens=5),
-        rollout=RolloutSpec(groups=4, group_size=4),
-        recipe=RecipeSpec(inner_steps=2, groups_per_step=4, lr=1e-3),
-    )
+    return SPEC
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ from offchain.policy.interface import Policy
 from offchain.protocol.encoding import trainer_seed
 from offchain.protocol.header import WorkHeader
 from offchain.protocol.manifest import BundleKind, Manifest
-from offchain.protocol.spec import TaskSpec
+from offchain.protocol.spec import EnvironmentSpec, RecipeSpec, RolloutSpec, SamplerSpec, TaskSpec
 from offchain.protocol.types import Address, Epoch, PolicyVersion, Root, Seed, TaskId, Work, WorkIndex
 from offchain.recipe.inner import PseudoGradient, run_inner_steps
 from offchain.recipe.trace import TRACE_NAME, StepTrace, trace_bytes
@@ -26,7 +26,14 @@ from verifier.judge import Judgement, judge
 
 TRAINER = Address("0x00000000000000000000000000000000000000A1")
 SPEC_ROOT = Root(hashlib.sha256(b"spec").digest())
-PREVIOUS_SEED = Seed(hashlib.sha256(b"previous").digest())
+TASK_SEED = Seed(hashlib.sha256(b"task").digest())
+SPEC = TaskSpec(
+    title="sort three digits",
+    environment=EnvironmentSpec(name="sorting", args={"digits": 3, "partial": True}),
+    sampler=SamplerSpec(max_new_tokens=4),
+    rollout=RolloutSpec(groups=4, group_size=4),
+    recipe=RecipeSpec(inner_steps=2, groups_per_step=4, lr=1e-3),
+)
 EPOCH_SEED = Seed(hashlib.sha256(b"epoch").digest())
 
 
@@ -52,6 +59,23 @@ class Bundle:
     manifest: Manifest
 
 
+def plain_case(spec: TaskSpec, manifest_root: Root, policy_root: Root) -> Case:
+    """The first work of task 1, epoch 0, by TRAINER."""
+    return Case(
+        task_id=TaskId(1),
+        epoch=Epoch(0),
+        work=Work(TRAINER, WorkIndex(0), spec.rollout.groups, PolicyVersion(0), manifest_root),
+        spec=spec,
+        spec_root=SPEC_ROOT,
+        trainer_seed=trainer_seed(TASK_SEED, TaskId(1), Epoch(0), TRAINER),
+        epoch_seed=EPOCH_SEED,
+        policy_root=policy_root,
+        newest_version=PolicyVersion(0),
+        max_staleness=2,
+        sampling_bps=10_000,
+    )
+
+
 @dataclass(frozen=True)
 class Parts:
     """What goes into a work, before it is written."""
@@ -71,7 +95,7 @@ class HonestTrainer:
     policy_root: Root
     folder: Path
     environment: Environment
-    seed: Seed = field(default=trainer_seed(PREVIOUS_SEED, TaskId(1), Epoch(0), TRAINER))
+    seed: Seed = field(default=trainer_seed(TASK_SEED, TaskId(1), Epoch(0), TRAINER))
     written: int = 0
 
     def roll_out(
@@ -131,19 +155,7 @@ class HonestTrainer:
         return Bundle(directory, build_bundle(directory, BundleKind.WORK, parts.header.fields()))
 
     def case(self, bundle: Bundle) -> Case:
-        return Case(
-            task_id=TaskId(1),
-            epoch=Epoch(0),
-            work=Work(TRAINER, WorkIndex(0), self.spec.rollout.groups, PolicyVersion(0), bundle.manifest.root),
-            spec=self.spec,
-            spec_root=SPEC_ROOT,
-            trainer_seed=self.seed,
-            epoch_seed=EPOCH_SEED,
-            policy_root=self.policy_root,
-            newest_version=PolicyVersion(0),
-            max_staleness=2,
-            sampling_bps=10_000,
-        )
+        return plain_case(self.spec, bundle.manifest.root, self.policy_root)
 
     def judge(self, parts: Parts, tamper: Callable[[Path], None] | None = None, case: Case | None = None) -> Judgement:
         bundle = self.write(parts, tamper)

@@ -197,7 +197,7 @@ def test_tokens_of_another_model_prefilled_through_the_right_one_are_fraud(train
 
 
 def test_another_temperature_is_fraud(trainer: HonestTrainer) -> None:
-    cold = trainer.spec.model_copy(update={"sampler": SamplerSpec(temperature=0.3, max_new_tokens=5)})
+    cold = trainer.spec.model_copy(update={"sampler": SamplerSpec(temperature=0.3, max_new_tokens=4)})
     judgement = trainer.judge(trainer.parts(trainer.roll_out(spec=cold)))
     assert outcome(judgement) == (255, Reason.SAMPLING_MISMATCH)
 
@@ -319,20 +319,33 @@ def test_reward_that_is_not_a_number_is_malformed(trainer: HonestTrainer) -> Non
 
 def test_completion_longer_than_allowed_is_malformed(trainer: HonestTrainer) -> None:
     def lengthen(row: Completion) -> Completion:
-        return replace(row, completion_ids=(1,) * 6, logprobs_T=np.zeros(6, np.float32), finish="length")
+        return replace(row, completion_ids=(1,) * 5, logprobs_T=np.zeros(5, np.float32), finish="length")
 
     assert outcome(trainer.judge(with_row(trainer.parts(), 3, lengthen))) == (0, Reason.MALFORMED)
 
 
+def add_a_file(folder: Path) -> None:
+    (folder / "notes.txt").write_text("hello")
+
+
+def drop_the_rollouts(folder: Path) -> None:
+    (folder / ROLLOUTS_NAME).unlink()
+
+
+def break_the_table(folder: Path) -> None:
+    (folder / ROLLOUTS_NAME).write_bytes(b"PAR1")
+
+
+def empty_the_trace(folder: Path) -> None:
+    (folder / "trace/steps.json").write_bytes(b"{}")
+
+
+def space_out_the_trace(folder: Path) -> None:
+    (folder / "trace/steps.json").write_bytes(b'{"steps": []}')
+
+
 @pytest.mark.parametrize(
-    "tamper",
-    [
-        pytest.param(lambda folder: (folder / "notes.txt").write_text("hello"), id="surplus file"),
-        pytest.param(lambda folder: (folder / ROLLOUTS_NAME).unlink(), id="no rollouts"),
-        pytest.param(lambda folder: (folder / ROLLOUTS_NAME).write_bytes(b"PAR1"), id="rollouts are no table"),
-        pytest.param(lambda folder: (folder / "trace/steps.json").write_bytes(b"{}"), id="trace is empty"),
-        pytest.param(lambda folder: (folder / "trace/steps.json").write_bytes(b'{"steps": []}'), id="not canonical"),
-    ],
+    "tamper", [add_a_file, drop_the_rollouts, break_the_table, empty_the_trace, space_out_the_trace]
 )
 def test_bytes_that_are_no_work_are_malformed(trainer: HonestTrainer, tamper: Callable[[Path], None]) -> None:
     assert outcome(trainer.judge(trainer.parts(), tamper)) == (0, Reason.MALFORMED)
