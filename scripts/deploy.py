@@ -64,7 +64,9 @@ def create_all(account, token: str | None, holder: str, supply: int, unbonding_p
     blocks = []
     for name in names:
         contract, *arguments = creations[name]
-        instance = account.deploy(contract, *arguments)
+        # On public chains ape waits for confirmations; those of the last creation are those of all.
+        wait = {} if name == names[-1] else {"required_confirmations": 0}
+        instance = account.deploy(contract, *arguments, **wait)
         if instance.address != at[name]:
             raise click.ClickException(f"{name} came to {instance.address} instead of {at[name]}: is the key in use?")
         blocks.append(instance.creation_metadata.block)

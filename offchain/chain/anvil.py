@@ -50,12 +50,20 @@ def free_port() -> int:
 class Anvil:
     """Owns the process. With `state` the chain outlives it: `stop` writes it there, `start` reads it."""
 
-    def __init__(self, *, block_time_s: int | None = None, state: Path | None = None, port: int | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        block_time_s: int | None = None,
+        state: Path | None = None,
+        port: int | None = None,
+        chain_id: int = LOCAL_CHAINS[0],
+    ) -> None:
         """`block_time_s` None mines a block for every transaction."""
         self.port = port or free_port()
         self.rpc_url = f"http://127.0.0.1:{self.port}"
         self._block_time_s = block_time_s
         self._state = state
+        self._chain_id = chain_id
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -64,7 +72,7 @@ class Anvil:
 
     def start(self, timeout_s: float = 20.0) -> None:
         """Returns when it answers. Raises Unavailable: it does not."""
-        command = [anvil_command(), "--port", str(self.port), "--silent"]
+        command = [anvil_command(), "--port", str(self.port), "--chain-id", str(self._chain_id), "--silent"]
         if self._block_time_s is not None:
             command += ["--block-time", str(self._block_time_s)]
         if self._state is not None:

@@ -72,6 +72,6 @@ class Chain:
             return self.web3.eth.get_balance(Web3.to_checksum_address(account))
 
     def now(self) -> int:
-        """Unix time of the newest block: what the contracts' windows are measured by."""
+        """Unix time of the block that is being made: what the contracts' windows are measured by."""
         with asking_node("time"):
-            return int(self.web3.eth.get_block("latest").get("timestamp", 0))
+            return int(self.web3.eth.get_block("pending").get("timestamp", 0))

@@ -1,6 +1,7 @@
 """Deploy the contracts through ape, which lives in an environment of its own, and check what came out."""
 
 import fcntl
+import hashlib
 import os
 import subprocess
 import tempfile
@@ -154,7 +155,7 @@ def _run_ape(arguments: list[str], rpc_url: str, key: DeployKey | None, timeout_
         "PWD": str(ROOT),  # ape-config.yaml names it
         "PYTHONWARNINGS": "ignore",
     }
-    with _one_at_a_time(build):
+    with _one_at_a_time(build), _fresh_code(build):
         _link_compiler(build / "solcx")
         try:
             done = subprocess.run(
@@ -169,9 +170,9 @@ def _run_ape(arguments: list[str], rpc_url: str, key: DeployKey | None, timeout_
             )
         except subprocess.TimeoutExpired as error:
             raise Stop(f"ape did not finish within {timeout_s:.0f} s: look at the node, then deploy again") from error
-    if done.returncode != 0:
-        said = (done.stdout + done.stderr).replace(rpc_url, public_url(rpc_url)).strip()
-        raise Stop(f"ape could not deploy: {said[-1_500:]}")
+        if done.returncode != 0:
+            said = (done.stdout + done.stderr).replace(rpc_url, public_url(rpc_url)).strip()
+            raise Stop(f"ape could not deploy: {said[-1_500:]}")
 
 
 @contextmanager
@@ -181,6 +182,28 @@ def _one_at_a_time(build: Path) -> Generator[None]:
     with (build / "ape.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+@contextmanager
+def _fresh_code(build: Path) -> Generator[None]:
+    """Make ape compile again when anything has changed that the code depends on: it looks at the contracts alone,
+    and not at what they import or at the compiler's settings."""
+    packages = ROOT / "node_modules"
+    inputs = [
+        *sorted((ROOT / "contracts").rglob("*.sol")),
+        ROOT / "ape-config.yaml",
+        packages / "@openzeppelin" / "contracts" / "package.json",
+        packages / "solc" / "package.json",
+    ]
+    digest = hashlib.sha256()
+    for path in inputs:
+        digest.update(path.name.encode() + hashlib.sha256(path.read_bytes()).digest() if path.is_file() else b"")
+    stamp = build / "ape-inputs"
+    if not stamp.is_file() or stamp.read_text() != digest.hexdigest():
+        stamp.unlink(missing_ok=True)
+        (build / "__local__.json").unlink(missing_ok=True)
+    yield
+    stamp.write_text(digest.hexdigest())
 
 
 def _link_compiler(folder: Path) -> None:

@@ -42,8 +42,8 @@ def asking_node(what: str) -> Generator[None]:
     try:
         yield
     except TRANSPORT_ERRORS as error:
-        # The exception's text may hold the URL, and that an API key: only its kind is told.
-        raise Unavailable(f"the node did not answer ({what}: {type(error).__name__}); try again") from error
+        # The exception's text may hold the URL, and that an API key: only its kind is told, and no traceback shows it.
+        raise Unavailable(f"the node did not answer ({what}: {type(error).__name__}); try again") from None
 
 
 def connect_http(rpc_url: str, timeout_s: float = 30.0) -> Web3:
