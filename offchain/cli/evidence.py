@@ -31,11 +31,11 @@ CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
 @dataclass(frozen=True, slots=True)
 class FindingView:
-    """One check's outcome as a verifier wrote it: numbers are decimal strings, `reason` is None when it passed."""
+    """One check's outcome as a verifier wrote it; `reason` is None when it passed."""
 
     check: str
-    measured: str
-    threshold: str
+    measured: float
+    threshold: float
     detail: str
     reason: str | None
 
@@ -133,8 +133,21 @@ def parse_document(document: Json) -> VerdictView:
 def _finding(value: Json) -> FindingView:
     if not isinstance(value, Mapping):
         raise Malformed("a finding is no object")
-    texts = {name: printable(value.get(name)) for name in ("check", "measured", "threshold", "detail")}
-    return FindingView(**texts, reason=_text_or_none(value.get("reason")))
+    return FindingView(
+        check=printable(value.get("check")),
+        measured=_number(value.get("measured")),
+        threshold=_number(value.get("threshold")),
+        detail=printable(value.get("detail")),
+        reason=_text_or_none(value.get("reason")),
+    )
+
+
+def _number(value: Json) -> float:
+    """A decimal string; an honest verifier may well have measured an infinity, or no number at all."""
+    try:
+        return float(printable(value))
+    except ValueError as error:
+        raise Malformed("a finding's number is none") from error
 
 
 def _text_or_none(value: Json) -> str | None:

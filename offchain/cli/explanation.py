@@ -149,18 +149,8 @@ def _checks(told: Explanation) -> list[str]:
 
 
 def _finding_line(finding: FindingView) -> str:
-    mark = "ok    " if finding.reason is None else "FAILED"
-    name = words.check(finding.check)
-    limits = f"measured {_short(finding.measured)}, allowed {_short(finding.threshold)}"
-    return f"{mark} {name}: {limits}; {finding.detail}"
-
-
-def _short(number: str) -> str:
-    """A decimal string to four digits, where it is one."""
-    try:
-        return f"{float(number):.4g}"
-    except ValueError:
-        return number
+    has_passed = finding.reason is None
+    return words.finding(finding.check, finding.measured, finding.threshold, finding.detail, has_passed=has_passed)
 
 
 def _verifiers(record: EpochRecord) -> list[Address]:

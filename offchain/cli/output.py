@@ -1,6 +1,7 @@
 """What commands print: lines for people, or one JSON document for programs, made from the same data."""
 
 import json
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, is_dataclass
 from datetime import UTC, datetime
@@ -34,6 +35,8 @@ def jsonable(value: Any) -> Any:
         return value.name.lower()
     if isinstance(value, Path):
         return str(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)  # JSON has no infinities
     return value
 
 

@@ -1,5 +1,8 @@
 """`assay verifier`: run a bonded verifier, and serve what it found. Two processes over one database."""
 
+import socket
+from contextlib import suppress
+
 from offchain.cli.invocation import Invocation
 from offchain.cli.options import (
     chain_options,
@@ -12,6 +15,7 @@ from offchain.cli.options import (
     worker_options,
 )
 from offchain.cli.trainer import require_task_on_chain, task_option, worker_settings
+from offchain.protocol.errors import Stop
 
 
 @group("verifier")
@@ -68,4 +72,17 @@ def serve(invocation: Invocation) -> None:
         host=invocation.host,
         port=invocation.port,
     )
-    run_service(settings)
+    require_free_port(settings.host, settings.port)
+    with suppress(KeyboardInterrupt):  # the service has ended in order by then
+        run_service(settings)
+
+
+def require_free_port(host: str, port: int) -> None:
+    """Raises Stop: somebody listens there, or the host is not ours."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        raise Stop(f"cannot listen on {host}:{port}: {error.strerror}; choose another --port or --host") from error

@@ -153,9 +153,8 @@ def _lines(verdict: "Verdict", case_file: Path | None) -> list[str]:
     from offchain.cli import words
 
     marks = [
-        f"{'ok    ' if finding.reason is None else 'FAILED'} {words.check(finding.check)}: measured "
-        f"{finding.measured:.4g}, allowed {finding.threshold:.4g}; {finding.detail}"
-        for finding in verdict.findings
+        words.finding(each.check, each.measured, each.threshold, each.detail, has_passed=each.reason is None)
+        for each in verdict.findings
     ]
     end = "accepted" if verdict.reason is None else f"not accepted: {words.reason(str(verdict.reason))}"
     believed = (

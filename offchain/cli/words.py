@@ -22,6 +22,14 @@ CHECKS = {
     "termination": "how completions end",
     "rewards": "rewards recomputed",
     "toploc": "proofs against a prefill",
+    "update norm": "size of the update",
+    "update trace": "trace of training",
+    "update against others": "size of the update beside the others'",
+    "sampling logprobs": "probabilities that were claimed",
+    "sampling tokens": "tokens against the seeded sampler",
+    "termination plausible": "ends that the policy would draw",
+    "replay direction": "training repeated, direction of the update",
+    "replay length": "training repeated, length of the update",
 }
 
 
@@ -33,6 +41,12 @@ def reason(code: str | None) -> str:
 def check(name: str) -> str:
     """What a check looks at; an unknown name as it is."""
     return CHECKS.get(name, name.replace("_", " "))
+
+
+def finding(name: str, measured: float, threshold: float, detail: str, *, has_passed: bool) -> str:
+    """One check's outcome. Where nothing is allowed at all, the detail says what there is to say."""
+    compared = "" if threshold == 0 else f" (measured {measured:.4g}, allowed {threshold:.4g})"
+    return f"{'ok    ' if has_passed else 'FAILED'} {check(name)}: {detail}{compared}"
 
 
 def score(value: int | None) -> str:

@@ -135,7 +135,8 @@ def test_a_bond_is_made_shown_unbonded_and_withdrawn(
 def test_a_worker_key_consents_and_then_stands_for_its_operator(
     assay: Assay, chain: Chain, keystore_of: Callable[[str], Path], sender_of: SenderOf
 ) -> None:
-    keystore_of("operator"), keystore_of("hot")
+    keystore_of("operator")
+    keystore_of("hot")
     told(assay("stake", "bond", "--role", "verifier", "50", "--json", "--keystore", "operator"))
     told(assay("stake", "worker-key", "hot", "--json", "--keystore", "operator"))
     operator, hot = sender_of("operator").address, sender_of("hot").address

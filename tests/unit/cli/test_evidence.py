@@ -17,13 +17,14 @@ VERDICT = conclude(
     [passed("bytes", 0, 0, "well-formed"), failed("rewards", Reason.WRONG_REWARD, 0.5, 1e-6, "differs by 0.5")]
 )
 DOCUMENT: dict[str, Any] = {"case": {"task": 1}, "verdict": VERDICT.json()}
+FINDING: dict[str, Any] = DOCUMENT["verdict"]["findings"][0]
 
 
 def test_what_a_verifier_writes_is_read_back() -> None:
     verdict = parse_document(DOCUMENT)
     assert (verdict.score, verdict.reason) == (255, "wrong_reward")
     assert [finding.check for finding in verdict.findings] == ["bytes", "rewards"]
-    assert verdict.failed is not None and verdict.failed.measured == "0.5"
+    assert verdict.failed is not None and verdict.failed.measured == 0.5
 
 
 @pytest.mark.parametrize(
@@ -40,6 +41,8 @@ def test_what_a_verifier_writes_is_read_back() -> None:
         {"case": {}, "verdict": {**DOCUMENT["verdict"], "findings": [{}]}},
         {"case": {}, "verdict": {**DOCUMENT["verdict"], "findings": [DOCUMENT["verdict"]["findings"][0]] * 101}},
         {"case": {}, "verdict": {**DOCUMENT["verdict"], "reason": 7}},
+        {"case": {}, "verdict": {**DOCUMENT["verdict"], "findings": [{**FINDING, "measured": "much"}]}},
+        {"case": {}, "verdict": {**DOCUMENT["verdict"], "findings": [{**FINDING, "measured": 1}]}},
     ],
 )
 def test_what_is_no_verdict_is_refused(broken: Any) -> None:
