@@ -1,12 +1,23 @@
 """Settings of a trainer: a TOML file, overridden by `ASSAY_*` environment variables, overridden by arguments."""
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic import BeforeValidator, Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
 
 from offchain.protocol.errors import Stop
+
+
+def listed(value: Any) -> Any:
+    """A list as an environment variable writes it: divided by commas or spaces."""
+    return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
 
 
 class TrainerSettings(BaseSettings):
@@ -20,7 +31,7 @@ class TrainerSettings(BaseSettings):
     keystore: Path  # of the operator or of its worker key
     password_file: Path | None = None  # None: asked for at the terminal
     state_dir: Path = Path(".assay/trainer")
-    relays: tuple[str, ...] = ()  # none: the deployment's
+    relays: Annotated[tuple[str, ...], NoDecode, BeforeValidator(listed)] = ()  # none: the deployment's
     threads: int = Field(default=1, ge=1, le=256)
     poll_s: float = Field(default=0.5, gt=0, le=60)
     status_file: Path | None = None  # a line of JSON per step, for whoever watches; None: `status.jsonl` in state_dir
