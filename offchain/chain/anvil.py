@@ -31,7 +31,7 @@ def development_account() -> LocalAccount:
 def anvil_command() -> str:
     """Anvil as installed under the source tree, else as found on the path. Raises Stop: nowhere.
 
-    The program itself, not npm's wrapper around it, which does not pass signals on.
+    The binary itself, not npm's wrapper around it: ending the wrapper the hard way would leave the chain running.
     """
     installed = sorted((ROOT / "node_modules" / "@foundry-rs").glob("anvil-*/bin/anvil"))
     found = str(installed[0]) if installed else shutil.which("anvil")

@@ -29,7 +29,7 @@ def load_account(path: Path, password: str) -> LocalAccount:
         with path.open("rb") as file:
             data = file.read(MAX_KEYSTORE_BYTES + 1)
     except OSError as error:
-        raise Stop(f"no key at {path} ({error.strerror}): name a keystore, or make one with `assay keys new`") from error
+        raise Stop(f"no key at {path} ({error.strerror}): name a keystore, or make one (`assay keys new`)") from error
     try:
         if len(data) > MAX_KEYSTORE_BYTES:
             raise ValueError("too large")

@@ -1,6 +1,7 @@
 """What a contract said when it refused: custom errors by name and values, whichever contract they come from."""
 
 from dataclasses import dataclass
+from enum import IntEnum
 from functools import cache
 
 from eth_abi.abi import decode
@@ -11,11 +12,14 @@ from web3.exceptions import ContractLogicError
 
 from offchain.chain.abis import CONTRACTS, AbiEntry, canonical_type, entries, signature
 from offchain.protocol.errors import Reverted
+from offchain.protocol.types import EpochPhase, Role
 
 SOLIDITY_ERRORS: tuple[AbiEntry, ...] = (
     {"name": "Error", "inputs": [{"name": "reason", "type": "string"}]},
     {"name": "Panic", "inputs": [{"name": "code", "type": "uint256"}]},
 )
+
+ENUMERATIONS: dict[str, type[IntEnum]] = {"enum EpochPhase": EpochPhase, "enum Role": Role}
 
 
 def _openzeppelin_error(name: str, *inputs: str) -> AbiEntry:
@@ -80,7 +84,7 @@ def decode_revert(data: bytes, contract: str | None = None) -> ContractError:
     except (DecodingError, UnicodeDecodeError):
         return unknown
     names = [str(part["name"]) or f"arg{position}" for position, part in enumerate(entry["inputs"])]
-    shown = (_shown(kind, value) for kind, value in zip(types, values, strict=True))
+    shown = (_shown(part, value) for part, value in zip(entry["inputs"], values, strict=True))
     return ContractError(str(entry["name"]), dict(zip(names, shown, strict=True)))
 
 
@@ -94,8 +98,11 @@ def reverted(error: ContractLogicError, call: str) -> Reverted:
     return Reverted(found.name, found.arguments, call)
 
 
-def _shown(kind: str, value: object) -> object:
-    """Addresses as people write them, bytes as hex; numbers and strings stay."""
-    if kind == "address":
+def _shown(part: AbiEntry, value: object) -> object:
+    """Addresses as people write them, bytes as hex, enumerations by name; numbers and strings stay."""
+    enumeration = ENUMERATIONS.get(str(part.get("internalType")))
+    if enumeration is not None and value in [int(each) for each in enumeration]:
+        return enumeration(value).name.lower()
+    if part["type"] == "address":
         return to_checksum_address(str(value))
     return "0x" + value.hex() if isinstance(value, bytes) else value

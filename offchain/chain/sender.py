@@ -92,7 +92,7 @@ class Sender:
         self.account = account
         self._settings = settings or SenderSettings()
         self._clock = clock
-        self._unresolved: _Attempts | None = None
+        self._unresolved: dict[Call, _Attempts] = {}  # sent, and never seen to the end
         self.address = Address(account.address)
 
     def dry_run(self, call: Call) -> int:
@@ -110,21 +110,19 @@ class Sender:
         is not mined in time; sending an equal call again then first looks for the old one.
         """
         deadline = self._clock.monotonic() + self._settings.timeout_s
-        attempts = self._unresolved
-        if attempts is not None and attempts.call == call:
+        attempts = self._unresolved.get(call)
+        if attempts is not None:
             receipt = self._receipt_of(attempts)
             if receipt is not None:
                 return self._done(attempts, receipt)
             if not self._is_lost(attempts):
                 return self._see_through(attempts, deadline)
-        self._unresolved = None
         for _ in range(5):
-            attempts = self._prepare(call)
-            self._unresolved = attempts
+            attempts = self._unresolved[call] = self._prepare(call)
             try:
                 return self._see_through(attempts, deadline)
             except _NonceTaken:
-                self._unresolved = None
+                del self._unresolved[call]
                 log.info("nonce was taken, trying the next", extra={"call": str(call), "nonce": attempts.nonce})
         raise Unavailable(f"{call}: the nonces of {self.address} keep being taken; is its key in use elsewhere?")
 
@@ -291,7 +289,7 @@ class Sender:
         return self._receipt_of(attempts) is None
 
     def _done(self, attempts: _Attempts, receipt: TxReceipt) -> Receipt:
-        self._unresolved = None
+        self._unresolved.pop(attempts.call, None)
         if receipt["status"] == 0:
             raise self._why_reverted(attempts.call, receipt)
         logs = (decode_log(to_log(each), self._chain.deployment) for each in receipt["logs"])

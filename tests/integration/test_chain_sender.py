@@ -86,7 +86,7 @@ def test_reverts_are_told_by_name_and_values_before_anything_is_sent(chain: Chai
         (
             chain.attestations.finalise(task, Epoch(0)),
             "WrongPhase",
-            {"taskId": 77, "epoch": 0, "phase": 0},
+            {"taskId": 77, "epoch": 0, "phase": "committing"},
         ),
         (chain.payouts.claim([]), "NoWorks", {}),
     ]
@@ -155,8 +155,8 @@ def test_a_stuck_transaction_is_replaced_with_higher_fees(chain: Chain, outsider
     pool = paused.request("txpool_content")["pending"]
     waiting = [each for each in pool.values() for each in each.values()]
     assert [int(each["nonce"], 16) for each in waiting] == [before]  # one, however often its fees rose
-    attempts = sender._unresolved  # pyright: ignore[reportPrivateUsage]
-    assert attempts is not None and len(attempts.hashes) >= 3
+    (attempts,) = sender._unresolved.values()  # pyright: ignore[reportPrivateUsage]
+    assert len(attempts.hashes) >= 3
     assert int(waiting[0]["maxFeePerGas"], 16) == attempts.max_fee
 
 
@@ -187,13 +187,26 @@ def test_a_call_that_still_waits_is_waited_for(chain: Chain, outsider: Sender, p
     assert paid(chain) == 1
 
 
+def test_another_call_in_between_does_not_make_the_first_one_forgotten(
+    chain: Chain, outsider: Sender, paused: Anvil
+) -> None:
+    sender = Sender(chain, outsider.account, IMPATIENT)
+    for amount in (1, 10):
+        with pytest.raises(Unavailable):
+            sender.send(pay(chain, amount))
+    paused.mine()
+    for amount in (1, 10):
+        sender.send(pay(chain, amount))
+    assert paid(chain) == 11
+
+
 def test_fees_never_rise_above_the_limit(chain: Chain, outsider: Sender, paused: Anvil) -> None:
     limit = 5 * 10**9
     sender = Sender(chain, outsider.account, replace(IMPATIENT, max_fee_wei=limit))
     with pytest.raises(Unavailable):
         sender.send(pay(chain))
-    attempts = sender._unresolved  # pyright: ignore[reportPrivateUsage]
-    assert attempts is not None and attempts.max_fee <= limit
+    (attempts,) = sender._unresolved.values()  # pyright: ignore[reportPrivateUsage]
+    assert attempts.max_fee <= limit
 
 
 def test_a_revert_that_only_the_block_shows_is_told_by_name(chain: Chain, outsider: Sender, paused: Anvil) -> None:

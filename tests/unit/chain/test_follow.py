@@ -190,7 +190,7 @@ BLOCK = st.lists(st.integers(0, 99), max_size=3).map(tuple)
 STEP = st.tuples(st.integers(0, 6), st.lists(BLOCK, max_size=6), st.booleans())
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=75, deadline=None)
 @given(steps=st.lists(STEP, max_size=12), step=st.integers(1, 4), confirmations=st.integers(0, 3))
 def test_the_store_always_equals_the_chain(
     steps: list[tuple[int, list[tuple[int, ...]], bool]], step: int, confirmations: int
