@@ -23,7 +23,7 @@ from offchain.outer.codecs import codec_named
 from offchain.outer.optimizer import OuterState, outer_step, read_momentum, write_momentum
 from offchain.outer.updates import read_update
 from offchain.policy import write_successor
-from offchain.protocol.errors import Rejected, Reverted
+from offchain.protocol.errors import Rejected, Reverted, Stop, Unavailable
 from offchain.protocol.manifest import BundleKind, Manifest
 from offchain.protocol.spec import TaskSpec
 from offchain.protocol.types import BPS, SCORE_FULL, Address, Epoch, PolicyVersion, Root, TaskId
@@ -118,35 +118,50 @@ class Aggregator:
         self._spec, self._signer, self._contract, self._transactions = spec, signer, contract, transactions
         self._inbox, self._bench, self._board, self._sessions = inbox, bench, board, sessions
         self._folder, self._turns, self._status = folder, turns, status
-        self._posted: set[Root] = set()
-        self._hopeless: set[tuple[Epoch, Root]] = set()
+        self._given_up: set[tuple[Epoch, Root]] = set()
+        self._compared: Root | None = None
 
     def advance(self, ledger: TaskLedger) -> bool:
         """Take one epoch one step further; whether anything was done."""
+        self._compare(ledger)
         record = next_epoch(ledger, lambda each: self._is_done(ledger, each))
-        if record is None:
+        if record is None or self._signer.verifier not in record.members:  # others publish it, or nobody
             return False
         base = base_of(ledger, record.epoch)
         row = self._own(ledger, record)
         if row is None:
-            self._derive(ledger, record, base)
+            self._try_to_derive(ledger, record, base)
             return True
-        root = Root(row.own_root or b"")
-        if root not in self._posted:
-            self._post(ledger, record, row, root)
+        if not row.posted:
+            self._post(ledger, record, row)
             return True
         if record.policy is None and self._turns.is_ours(("publish", record.epoch), ledger, record.epoch):
-            return self._publish(ledger, record, root)
+            return self._publish(ledger, record, Root(row.own_root or b""))
         return False
 
     def _is_done(self, ledger: TaskLedger, record: EpochRecord) -> bool:
-        """Published, and ours derived and posted (or impossible)."""
+        """Nothing is left for us to add: ours is posted and published, or cannot be, or the epoch is old history."""
+        if (record.epoch, base_of(ledger, record.epoch).policy_root) in self._given_up:
+            return True
         if record.policy is None:
             return False
-        if (record.epoch, base_of(ledger, record.epoch).policy_root) in self._hopeless:
+        if ledger.newest_policy().version - record.policy.version >= KEPT_VERSIONS:
             return True
         row = self._own(ledger, record)
-        return row is not None and row.own_root in self._posted
+        return self._signer.verifier not in record.members or (row is not None and row.posted)
+
+    def _compare(self, ledger: TaskLedger) -> None:
+        """Say so, loudly and once, when a quorum publishes another policy than ours. We go on from theirs."""
+        newest = ledger.newest_policy()
+        if newest.policy_root == self._compared:
+            return
+        self._compared = newest.policy_root
+        with self._sessions() as session:
+            row = session.get(PolicyRow, (ledger.task_id, newest.version))
+        if row is not None and row.own_root is not None and row.own_root != newest.policy_root:
+            roots = {"published": newest.policy_root.hex(), "ours": row.own_root.hex()}
+            log.error("the published policy is not the one we derived", extra={"version": newest.version, **roots})
+            self._status("policy differs from ours", version=newest.version, **roots)
 
     def _own(self, ledger: TaskLedger, record: EpochRecord) -> PolicyRow | None:
         """What we derived for an epoch from the present base."""
@@ -156,15 +171,28 @@ class Aggregator:
         is_ours = row is not None and row.epoch == record.epoch and row.own_root is not None
         return row if row is not None and is_ours and row.parent_root == base.policy_root else None
 
+    def _try_to_derive(self, ledger: TaskLedger, record: EpochRecord, base: PolicyRecord) -> None:
+        """Derive our own policy.
+
+        When what was accepted makes none, which everybody finds alike, the epoch is passed over. When we lack the
+        works but a quorum has published, we go on from what it published. Raises Unavailable otherwise.
+        """
+        try:
+            self._derive(ledger, record, base)
+        except Rejected as error:
+            log.error("the accepted works make no policy", extra={"epoch": record.epoch, "why": str(error)})
+        except Unavailable as error:
+            if record.policy is None:
+                raise
+            log.error("no policy of our own", extra={"epoch": record.epoch, "why": str(error)})
+        else:
+            return
+        self._given_up.add((record.epoch, base.policy_root))
+
     def _derive(self, ledger: TaskLedger, record: EpochRecord, base: PolicyRecord) -> None:
         """Aggregate, and write root and signature down before anybody hears of them."""
         version = PolicyVersion(base.version + 1)
-        try:
-            manifest = self.build(ledger.task_id, record, base)
-        except Rejected as error:
-            self._hopeless.add((record.epoch, base.policy_root))
-            log.error("the accepted works do not aggregate", extra={"epoch": record.epoch, "why": str(error)})
-            return
+        manifest = self.build(ledger.task_id, record, base)
         signer = self._signer
         signature = sign_policy(
             signer.account, signer.chain_id, signer.attestations, ledger.task_id, record.epoch, manifest.root
@@ -172,13 +200,10 @@ class Aggregator:
         with self._sessions() as session, session.begin():
             row = session.get(PolicyRow, (ledger.task_id, version)) or PolicyRow(ledger.task_id, version)
             row.epoch, row.own_root, row.parent_root = record.epoch, manifest.root, base.policy_root
-            row.signature = signature
+            row.signature, row.posted = signature, False
             session.add(row)
         self._status("policy derived", epoch=record.epoch, version=version, root=manifest.root.hex())
-        if record.policy is not None and record.policy.policy_root != manifest.root:
-            theirs = record.policy.policy_root.hex()
-            self._status("policy differs from ours", version=version, published=theirs, ours=manifest.root.hex())
-            log.error("the published policy is not the one we derived", extra={"version": version, "published": theirs})
+        self._compared = None
 
     def build(self, task_id: TaskId, record: EpochRecord, base: PolicyRecord) -> Manifest:
         """Write the bundle of the policy that follows from a settled epoch.
@@ -211,8 +236,21 @@ class Aggregator:
         shutil.rmtree(self._directory(task_id, version - KEPT_VERSIONS), ignore_errors=True)
         return manifest
 
-    def _post(self, ledger: TaskLedger, record: EpochRecord, row: PolicyRow, root: Root) -> None:
-        """First the bundle, then the signature: whoever can publish a root can also fetch it."""
+    def _post(self, ledger: TaskLedger, record: EpochRecord, row: PolicyRow) -> None:
+        """First the bundle, then the signature: whoever can publish a root can also fetch it.
+
+        Raises Unavailable, also when relays refuse us for now: one that lags behind the chain does.
+        """
+        root = Root(row.own_root or b"")
+        try:
+            self._hand_out(ledger, record, row, root)
+        except Stop as error:
+            raise Unavailable(f"the relays do not take our policy: {error}") from error
+        with self._sessions() as session, session.begin():
+            session.get_one(PolicyRow, (ledger.task_id, row.version)).posted = True
+        self._status("policy signed", epoch=record.epoch, version=row.version, root=root.hex())
+
+    def _hand_out(self, ledger: TaskLedger, record: EpochRecord, row: PolicyRow, root: Root) -> None:
         directory = self._directory(ledger.task_id, row.version)
         if record.policy is None or record.policy.policy_root == root:
             if not (directory / "manifest.json").is_file():  # tidied away: the same bytes again
@@ -220,8 +258,6 @@ class Aggregator:
             self._board.publish(directory, read_manifest(directory, expected_root=root), self._signer.account)
         signed = PolicySignature(self._signer.verifier, root, row.signature or b"")
         self._board.post_signature(ledger.task_id, record.epoch, signed)
-        self._posted.add(root)
-        self._status("policy signed", epoch=record.epoch, version=row.version, root=root.hex())
 
     def _publish(self, ledger: TaskLedger, record: EpochRecord, root: Root) -> bool:
         """Hand in the signatures of a quorum, if there is one; whether the policy was published."""

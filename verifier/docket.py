@@ -85,7 +85,7 @@ class Docket:
             try:
                 self._done[key] = self._judge(case)
             except Unavailable as error:
-                log.warning("work cannot be judged yet", extra={"work": str(_name(case)), "why": str(error)})
+                log.warning("work cannot be judged yet", extra={"work": _name(case), "why": str(error)})
                 self._not_before[key] = self._clock() + RETRY_S
             return True
         return False
@@ -118,7 +118,12 @@ class Docket:
             delivery = self._inbox.work(case.work.manifest_root)
         except Malformed as error:
             return Judged(case, malformed(str(error)), None, self._clock() - started_at)
-        judgement: Judgement = judge(case, self._bench, delivery.directory, delivery.manifest)
+        try:
+            judgement = judge(case, self._bench, delivery.directory, delivery.manifest)
+        except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
+            # No work may keep us from attesting to the others. What our checks cannot digest is not accepted.
+            log.exception("a check failed", extra={"work": _name(case)})
+            judgement = Judgement(malformed(f"a check cannot digest it: {type(error).__name__}: {str(error)[:200]}"))
         return Judged(case, judgement.verdict, judgement.mean_reward, self._clock() - started_at)
 
     def _fetch_ahead(self, case: Case, key: bytes) -> None:

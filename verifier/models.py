@@ -105,6 +105,7 @@ class PolicyRow(Base):
     own_root: Mapped[bytes | None] = mapped_column(LargeBinary(32), default=None)
     parent_root: Mapped[bytes | None] = mapped_column(LargeBinary(32), default=None)  # what `own_root` follows from
     signature: Mapped[bytes | None] = mapped_column(LargeBinary(65), default=None)
+    posted: Mapped[bool] = mapped_column(default=False)  # bundle and signature are with a relay
     uri: Mapped[str | None] = mapped_column(Text, default=None)
 
 

@@ -5,7 +5,8 @@ any point loses nothing and sends nothing twice.
 """
 
 import logging
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -23,6 +24,7 @@ from verifier.transactions import Transactions
 
 log = logging.getLogger(__name__)
 
+REFUSED_S = 5.0
 MOST_WAIT_S = 30.0  # between two looks at a node that does not answer
 GIVE_UP_SHARE = 4  # a quarter of the attest window before its end, what is not to be had counts as unavailable
 
@@ -64,19 +66,33 @@ class Parts:
 class VerifierWorker:
     """Verifies one task as one operator."""
 
-    def __init__(self, verifier: Address, parts: Parts, stop: StopFlag, poll_s: float) -> None:
-        self._verifier, self._parts, self._stop, self._poll_s = verifier, parts, stop, poll_s
+    def __init__(
+        self,
+        verifier: Address,
+        parts: Parts,
+        stop: StopFlag,
+        poll_s: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._verifier, self._parts, self._stop, self._poll_s, self._clock = verifier, parts, stop, poll_s, clock
+        self._not_before: dict[Epoch, float] = {}
 
     def run_forever(self) -> None:
         """Until asked to stop. Trouble with node or relays is waited out. Raises Stop: the operator must act."""
         wait_s = self._poll_s
         while not self._stop.is_set():
+            acted = False
             try:
                 acted = self.run_once()
                 wait_s = self._poll_s
+            except Stop:
+                raise
             except Unavailable as error:
                 log.warning("waiting", extra={"why": str(error)})
-                acted, wait_s = False, min(wait_s * 2, MOST_WAIT_S)
+                wait_s = min(wait_s * 2, MOST_WAIT_S)
+            except Exception:
+                log.exception("unforeseen")
+                wait_s = min(wait_s * 2, MOST_WAIT_S)
             if not acted:
                 self._stop.wait(wait_s)
         self._parts.status("stopped")
@@ -125,6 +141,8 @@ class VerifierWorker:
         acted = False
         for epoch, phase in sorted(phases.items()):
             record = ledger.epochs[epoch]
+            if self._clock() < self._not_before.get(epoch, 0.0):
+                continue
             try:
                 if phase is EpochPhase.ATTEST_COMMIT and self._owes(record):
                     acted = self._commit(ledger, record) or acted
@@ -132,8 +150,9 @@ class VerifierWorker:
                     acted = self._parts.attester.reveal(record) is not None or acted
                 elif self._verifier in record.reveals and (row := self._parts.attester.written(record)):
                     self._parts.attester.publish_evidence(row)
-            except Reverted as error:  # the phase has just ended, or the like; the next look knows
+            except Reverted as error:  # the phase has just ended, or the like; a later look knows
                 log.warning("attestation refused", extra={"epoch": epoch, "error": error.error})
+                self._not_before[epoch] = self._clock() + REFUSED_S
         return acted
 
     def _owes(self, record: EpochRecord) -> bool:

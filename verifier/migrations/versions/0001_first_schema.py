@@ -42,6 +42,7 @@ def upgrade() -> None:
         sa.Column("own_root", sa.LargeBinary(length=32), nullable=True),
         sa.Column("parent_root", sa.LargeBinary(length=32), nullable=True),
         sa.Column("signature", sa.LargeBinary(length=65), nullable=True),
+        sa.Column("posted", sa.Boolean(), nullable=False),
         sa.Column("uri", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("task_id", "version"),
     )

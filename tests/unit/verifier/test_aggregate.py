@@ -1,0 +1,295 @@
+"""From accepted works to the next policy: the same bytes for everybody, signed, and published by a quorum."""
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from eth_account import Account
+from eth_account.signers.local import LocalAccount
+
+from offchain.chain.keys import sign_policy
+from offchain.environments import make_environment
+from offchain.policy import load_policy
+from offchain.protocol.errors import Malformed, Stop, Unavailable
+from offchain.protocol.manifest import BundleKind, BundleLimits
+from offchain.protocol.types import Address, Epoch, Root, TaskId
+from offchain.shardcast.engine import PolicySignature
+from offchain.shardcast.store import open_bundle
+from tests.unit.verifier.chronicle import ATTESTATIONS, Chronicle, contracts
+from tests.unit.verifier.fakes import Sent, Shelf, Silent
+from tests.unit.verifier.honest import SPEC, Bundle, HonestTrainer
+from verifier.aggregate import Aggregator, Signer, accepted, base_of, next_epoch
+from verifier.database import Sessions, migrate, open_database, session_factory
+from verifier.inbox import Bench, Inbox
+from verifier.models import PolicyRow
+from verifier.transactions import Transactions
+from verifier.turns import Turns
+
+CHAIN_ID = 31_337
+KEYS = sorted((Account.from_key(bytes([n]) * 32) for n in (1, 2, 3)), key=lambda key: int(key.address, 16))
+VERIFIERS = tuple(Address(key.address) for key in KEYS)
+TRAINERS = tuple(Address(f"0x{n:040d}") for n in (11, 12, 13))
+
+
+@dataclass
+class Colleague:
+    """One verifier's aggregator with its own database, folder and sender."""
+
+    aggregator: Aggregator
+    sent: Sent
+    sessions: Sessions
+    status: Silent
+
+
+@dataclass
+class Scene:
+    shelf: Shelf
+    chronicle: Chronicle
+    folder: Path
+
+    def colleague(self, number: int) -> Colleague:
+        engine = open_database(f"sqlite:///{self.folder / f'{number}.db'}")
+        migrate(engine)
+        sessions, sent, status = session_factory(engine), Sent(), Silent()
+        inbox = Inbox(self.shelf, SPEC)
+        aggregator = Aggregator(
+            SPEC,
+            Signer(VERIFIERS[number], KEYS[number], CHAIN_ID, ATTESTATIONS, lambda key: key),
+            contracts().attestations,
+            Transactions(sent, sessions, TaskId(1)),
+            inbox,
+            Bench(inbox, make_environment(SPEC.environment), load_policy),
+            self.shelf,
+            sessions,
+            self.folder / f"policies-{number}",
+            Turns(VERIFIERS[number], step_s=0.0),
+            status,
+        )
+        return Colleague(aggregator, sent, sessions, status)
+
+
+@pytest.fixture
+def scene(trainer: HonestTrainer, policy_bundle: Bundle, tmp_path: Path) -> Scene:
+    """A settled epoch with two accepted works and a fraud, judged by three verifiers."""
+    shelf = Shelf()
+    chronicle = Chronicle(shelf.add(policy_bundle))
+    chronicle.verifier(*VERIFIERS)
+    parts = trainer.parts()
+    for scale, name in zip((1.0, 0.5, 3.0), TRAINERS, strict=True):
+        scaled = {key: value * scale for key, value in parts.update.items()}
+        work = trainer.write(type(parts)(parts.header, parts.rollouts, scaled, parts.trace))
+        chronicle.work(name, shelf.add(work))
+    chronicle.seal()
+    chronicle.settle(bytes([100, 40, 255]))
+    return Scene(shelf, chronicle, tmp_path)
+
+
+def test_honest_verifiers_derive_the_same_policy_and_a_quorum_publishes_it_once(scene: Scene) -> None:
+    colleagues = [scene.colleague(number) for number in range(3)]
+    for colleague in colleagues:
+        assert colleague.aggregator.advance(scene.chronicle.ledger)  # derive
+        assert colleague.aggregator.advance(scene.chronicle.ledger)  # post
+    assert len({signed.policy_root for signed in scene.shelf.board}) == 1
+    assert colleagues[0].aggregator.advance(scene.chronicle.ledger)
+    call = colleagues[0].sent.calls[0]
+    assert call.function == "publishPolicy" and len(call.arguments["signatures"]) == 3  # pyright: ignore[reportArgumentType]
+    root = scene.shelf.board[0].policy_root
+    assert call.arguments["policyRoot"] == root
+
+    scene.chronicle.publish(root)
+    for colleague in colleagues:
+        assert not colleague.aggregator.advance(scene.chronicle.ledger)
+    manifest = open_bundle(scene.shelf.bundles[root], BundleLimits(2**30), root)
+    assert manifest.kind is BundleKind.POLICY and manifest.fields["version"] == 1
+    assert {"weights.safetensors", "outer/momentum.safetensors"} <= {entry.name for entry in manifest.files}
+    load_policy(scene.shelf.bundles[root])
+
+
+def test_another_process_with_other_threads_derives_the_same_root(scene: Scene) -> None:
+    """The bundle again, from the files alone, in a process with four threads."""
+    scene.colleague(0).aggregator.advance(scene.chronicle.ledger)
+    script = f"""
+import sys, torch
+torch.set_num_threads(4)
+from pathlib import Path
+from offchain.outer.aggregate import Contribution
+from offchain.outer.codecs import codec_named
+from offchain.outer.optimizer import write_momentum
+from offchain.outer.updates import read_update
+from offchain.policy import load_policy, write_successor
+from offchain.protocol.manifest import BundleKind
+from offchain.protocol.spec import parse_spec
+from offchain.shardcast.store import build_bundle, read_manifest
+from verifier.aggregate import next_state
+import numpy as np
+spec = parse_spec(bytes.fromhex({SPEC.to_bytes().hex()!r}))
+base, works, target = Path(sys.argv[1]), [Path(each) for each in sys.argv[3:]], Path(sys.argv[2])
+weights = {{name: value.detach().numpy() for name, value in load_policy(base).trainable().items()}}
+shapes = {{name: value.shape for name, value in weights.items()}}
+codec = codec_named(spec.codec)
+parts = [Contribution(i, 4 * score, read_update(works[i], read_manifest(works[i]), shapes, codec))
+         for i, score in ((1, 40), (0, 100))]
+state = next_state(spec, weights, {{name: np.zeros(shape, np.float32) for name, shape in shapes.items()}}, parts)
+write_successor(base, state.weights, target)
+write_momentum(target, state.momentum)
+fields = {{"task": 1, "epoch": 0, "version": 1, "parent": read_manifest(base).root.hex()}}
+print(build_bundle(target, BundleKind.POLICY, fields).root.hex())
+"""
+    record = scene.chronicle.record()
+    works = [str(scene.shelf.bundles[each.work.manifest_root]) for each in record.works]
+    base = scene.shelf.bundles[scene.chronicle.ledger.task.policy_root]
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(base), str(scene.folder / "again"), *works],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "OMP_NUM_THREADS": "4", "PYTHONPATH": str(Path(__file__).parents[3])},
+    )
+    engine = open_database(f"sqlite:///{scene.folder / '0.db'}")
+    with session_factory(engine)() as session:
+        assert (session.get_one(PolicyRow, (1, 1)).own_root or b"").hex() == done.stdout.strip()
+
+
+def test_less_than_a_quorum_publishes_nothing(scene: Scene) -> None:
+    colleague = scene.colleague(0)
+    for _ in range(4):
+        colleague.aggregator.advance(scene.chronicle.ledger)
+    assert not colleague.sent.calls
+
+
+def test_signatures_that_are_not_what_they_seem_do_not_count(scene: Scene) -> None:
+    """Others' roots, strangers, one verifier's signature under another's name, and noise."""
+    colleague = scene.colleague(0)
+    colleague.aggregator.advance(scene.chronicle.ledger)
+    colleague.aggregator.advance(scene.chronicle.ledger)
+    root = scene.shelf.board[0].policy_root
+    stranger = Account.from_key(b"\x09" * 32)
+
+    def signed(key: LocalAccount, of: Root) -> bytes:
+        return sign_policy(key, CHAIN_ID, ATTESTATIONS, TaskId(1), Epoch(0), of)
+
+    scene.shelf.board += [
+        PolicySignature(VERIFIERS[1], root, signed(KEYS[2], root)),
+        PolicySignature(VERIFIERS[1], Root(b"\x01" * 32), signed(KEYS[1], Root(b"\x01" * 32))),
+        PolicySignature(Address(stranger.address), root, signed(stranger, root)),
+        PolicySignature(VERIFIERS[2], root, b"\x00" * 65),
+        PolicySignature(VERIFIERS[2], root, b"short"),
+    ]
+    for _ in range(3):
+        colleague.aggregator.advance(scene.chronicle.ledger)
+    assert not colleague.sent.calls
+    scene.shelf.board += [PolicySignature(VERIFIERS[n], root, signed(KEYS[n], root)) for n in (1, 2)]
+    assert colleague.aggregator.advance(scene.chronicle.ledger)
+
+
+def test_published_policy_that_differs_is_told_and_gone_on_from(scene: Scene) -> None:
+    colleague = scene.colleague(0)
+    colleague.aggregator.advance(scene.chronicle.ledger)
+    scene.chronicle.publish(Root(b"\x42" * 32))
+    assert colleague.aggregator.advance(scene.chronicle.ledger)  # ours is still posted: others may want to know
+    assert "policy differs from ours" in colleague.status.said
+    assert not colleague.aggregator.advance(scene.chronicle.ledger)
+    assert base_of(scene.chronicle.ledger, Epoch(1)).policy_root == Root(b"\x42" * 32)
+
+
+def test_crash_after_deriving_signs_the_same_root_again(scene: Scene) -> None:
+    scene.colleague(0).aggregator.advance(scene.chronicle.ledger)
+    again = scene.colleague(0)  # the same database and folder
+    assert again.aggregator.advance(scene.chronicle.ledger)
+    assert again.status.said == ["policy signed"]
+
+
+def test_relays_that_are_down_delay_the_signature(scene: Scene) -> None:
+    colleague = scene.colleague(0)
+    colleague.aggregator.advance(scene.chronicle.ledger)
+    scene.shelf.is_down = True
+    with pytest.raises(Unavailable):
+        colleague.aggregator.advance(scene.chronicle.ledger)
+    assert not scene.shelf.board  # no signature for what nobody could fetch
+    scene.shelf.is_down = False
+    assert colleague.aggregator.advance(scene.chronicle.ledger) and scene.shelf.board
+
+
+def test_accepted_work_that_is_lost_delays_until_the_quorum_publishes(scene: Scene) -> None:
+    colleague = scene.colleague(0)
+    del scene.shelf.bundles[scene.chronicle.record().works[0].work.manifest_root]
+    with pytest.raises(Unavailable):
+        colleague.aggregator.advance(scene.chronicle.ledger)
+    scene.chronicle.publish(Root(b"\x42" * 32))
+    colleague.aggregator.advance(scene.chronicle.ledger)
+    assert not colleague.aggregator.advance(scene.chronicle.ledger)
+    assert not scene.shelf.board
+
+
+def test_verifier_that_was_not_enlisted_at_the_seal_signs_nothing(scene: Scene) -> None:
+    outsider = scene.colleague(0)
+    outsider.aggregator._signer = Signer(  # pyright: ignore[reportPrivateUsage]
+        TRAINERS[0], KEYS[0], CHAIN_ID, ATTESTATIONS, lambda key: key
+    )
+    assert not outsider.aggregator.advance(scene.chronicle.ledger)
+
+
+def test_somebody_faster_is_no_trouble(scene: Scene) -> None:
+    colleagues = [scene.colleague(number) for number in range(3)]
+    for colleague in colleagues:
+        colleague.aggregator.advance(scene.chronicle.ledger)
+        colleague.aggregator.advance(scene.chronicle.ledger)
+    colleagues[1].sent.refusal = "PolicyOutOfOrder"
+    assert not colleagues[1].aggregator.advance(scene.chronicle.ledger)
+
+
+# ---- which epoch is next
+
+
+def never(_: object) -> bool:
+    return False
+
+
+def test_undecided_epoch_holds_back_later_ones() -> None:
+    chronicle = Chronicle(Root(bytes(32)))
+    chronicle.verifier(*VERIFIERS)
+    for epoch in (0, 1):
+        chronicle.work(TRAINERS[0], Root(bytes([epoch]) * 32), epoch=epoch)
+        chronicle.seal(epoch)
+    chronicle.settle(bytes([100]), epoch=1)
+    assert next_epoch(chronicle.ledger, never) is None
+    chronicle.settle(bytes([100]), epoch=0)
+    assert next_epoch(chronicle.ledger, never) is chronicle.record(0)
+
+
+@pytest.mark.parametrize("scores", [bytes([0]), bytes([255])])
+def test_epoch_without_an_accepted_work_becomes_no_policy(scores: bytes) -> None:
+    chronicle = Chronicle(Root(bytes(32)))
+    for epoch in (0, 1):
+        chronicle.work(TRAINERS[0], Root(bytes([epoch]) * 32), epoch=epoch)
+        chronicle.seal(epoch)
+    chronicle.settle(scores, epoch=0)
+    chronicle.settle(bytes([1]), epoch=1)
+    assert accepted(chronicle.record(0)) == []
+    assert next_epoch(chronicle.ledger, never) is chronicle.record(1)
+
+
+def test_void_and_overtaken_epochs_are_passed_over() -> None:
+    chronicle = Chronicle(Root(bytes(32)))
+    for epoch in (0, 1, 2):
+        chronicle.work(TRAINERS[0], Root(bytes([epoch]) * 32), epoch=epoch)
+        chronicle.seal(epoch)
+    chronicle.void(0)
+    chronicle.settle(bytes([100]), epoch=1)
+    chronicle.settle(bytes([100]), epoch=2)
+    chronicle.publish(Root(b"\x09" * 32), epoch=2)
+    assert next_epoch(chronicle.ledger, lambda record: record.policy is not None) is None
+    assert base_of(chronicle.ledger, Epoch(2)).version == 0
+
+
+def test_broken_base_policy_stops_the_verifier(scene: Scene) -> None:
+    def broken(_: Path) -> None:
+        raise Malformed("no weights")
+
+    inbox = Inbox(scene.shelf, SPEC)
+    bench = Bench(inbox, make_environment(SPEC.environment), broken)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(Stop, match="nothing can be judged by it"):
+        bench.policy(scene.chronicle.ledger.task.policy_root)

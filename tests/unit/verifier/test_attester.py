@@ -1,0 +1,181 @@
+"""One report per epoch, in the database before it is sent; revealed together with its evidence."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from eth_account import Account
+
+from offchain.protocol.encoding import attestation_commitment, parse_canonical_json, report_hash
+from offchain.protocol.errors import Reason, Reverted
+from offchain.protocol.types import Address, Epoch, Root, Seed, TaskId
+from tests.unit.verifier.chronicle import Chronicle, contracts
+from tests.unit.verifier.fakes import Sent, Shelf, Silent
+from tests.unit.verifier.honest import SPEC, TRAINER, plain_case
+from verifier.attester import Attester
+from verifier.case import parse_case
+from verifier.database import Sessions, migrate, open_database, session_factory
+from verifier.docket import Judged
+from verifier.inbox import REPORT_NAME, Inbox
+from verifier.models import AttestationRow, EvidenceRow, TransactionRow, WorkRow
+from verifier.recorder import Recorder
+from verifier.transactions import Transactions
+from verifier.verdict import conclude, failed, passed
+
+KEY = Account.from_key(b"\x01" * 32)
+VERIFIER = Address(KEY.address)
+ROOT = Root(b"\x05" * 32)
+
+
+@dataclass
+class Scene:
+    chronicle: Chronicle
+    shelf: Shelf
+    sent: Sent
+    sessions: Sessions
+    folder: Path
+    status: Silent
+
+    def attester(self) -> Attester:
+        """As a new process would build it."""
+        transactions = Transactions(self.sent, self.sessions, TaskId(1))
+        return Attester(
+            TaskId(1),
+            VERIFIER,
+            KEY,
+            contracts().attestations,
+            transactions,
+            self.shelf,
+            self.sessions,
+            self.folder / "evidence",
+            self.status,
+        )
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Scene:
+    """A sealed epoch with one work, recorded in the database."""
+    engine = open_database(f"sqlite:///{tmp_path / 'verifier.db'}")
+    migrate(engine)
+    sessions = session_factory(engine)
+    chronicle = Chronicle(ROOT)
+    chronicle.verifier(VERIFIER)
+    chronicle.work(TRAINER, ROOT)
+    chronicle.seal()
+    Recorder(sessions, SPEC).record(chronicle.ledger, {})
+    return Scene(chronicle, Shelf(), Sent(), sessions, tmp_path, Silent())
+
+
+def judged(score: int = 100) -> list[Judged]:
+    finding = passed("bytes", 0, 0, "fine") if score else failed("rewards", Reason.MALFORMED, 1, 0, "not fine")
+    return [Judged(plain_case(SPEC, ROOT, ROOT), conclude([finding], 0.5), 0.25, 0.1)]
+
+
+def test_commitment_is_that_of_the_written_report(scene: Scene) -> None:
+    attester = scene.attester()
+    row = attester.write(scene.chronicle.record(), judged())
+    attester.commit(scene.chronicle.record())
+    expected = attestation_commitment(TaskId(1), Epoch(0), VERIFIER, bytes([100]), row.salt)
+    assert [call.arguments["commitment"] for call in scene.sent.calls] == [expected]
+    with scene.sessions() as session:
+        work = session.get_one(WorkRow, (1, 0, 0))
+        assert (work.score, work.reason, work.mean_reward, work.update_norm) == (100, None, 0.25, 0.5)
+        assert session.get_one(AttestationRow, (1, 0)).committed
+
+
+def test_crash_between_writing_and_sending_keeps_report_and_salt(scene: Scene) -> None:
+    before = scene.attester().write(scene.chronicle.record(), judged())
+    after = scene.attester().write(scene.chronicle.record(), judged(0))  # another opinion comes too late
+    assert (after.report, after.salt, after.evidence_root) == (before.report, before.salt, before.evidence_root)
+
+
+def test_nothing_is_sent_that_the_chain_has(scene: Scene) -> None:
+    attester = scene.attester()
+    row = attester.write(scene.chronicle.record(), judged())
+    attester.commit(scene.chronicle.record())
+    commitment = attestation_commitment(TaskId(1), Epoch(0), VERIFIER, row.report, row.salt)
+    scene.chronicle.commit(VERIFIER, commitment)
+    scene.attester().commit(scene.chronicle.record())
+    assert len(scene.sent.calls) == 1
+    scene.attester().reveal(scene.chronicle.record())
+    scene.chronicle.reveal(VERIFIER, row.report, Root(row.evidence_root))
+    scene.attester().reveal(scene.chronicle.record())
+    assert [call.function for call in scene.sent.calls] == ["commitAttestation", "revealAttestation"]
+
+
+def test_commitment_that_was_mined_before_a_crash_is_no_trouble(scene: Scene) -> None:
+    attester = scene.attester()
+    attester.write(scene.chronicle.record(), judged())
+    scene.sent.refusal = "AlreadyAttested"
+    attester.commit(scene.chronicle.record())
+    scene.sent.refusal = "WrongPhase"
+    with pytest.raises(Reverted):
+        attester.commit(scene.chronicle.record())
+    with scene.sessions() as session:
+        assert [row.outcome for row in session.query(TransactionRow).order_by(TransactionRow.id)] == [
+            "AlreadyAttested",
+            "WrongPhase",
+        ]
+
+
+def commit(scene: Scene, attester: Attester) -> AttestationRow:
+    row = attester.write(scene.chronicle.record(), judged())
+    commitment = attestation_commitment(TaskId(1), Epoch(0), VERIFIER, row.report, row.salt)
+    scene.chronicle.commit(VERIFIER, commitment)
+    return row
+
+
+def test_evidence_is_published_with_the_reveal_and_not_before(scene: Scene) -> None:
+    attester = scene.attester()
+    row = commit(scene, attester)
+    assert not scene.shelf.bundles
+    attester.reveal(scene.chronicle.record())
+    call = scene.sent.calls[-1]
+    assert call.arguments["evidenceRoot"] == row.evidence_root and call.arguments["reportHash"] == report_hash(
+        row.report
+    )
+    directory = scene.shelf.bundles[Root(row.evidence_root)]
+    document = parse_canonical_json((directory / "works/0.json").read_bytes())
+    assert isinstance(document, dict) and parse_case(document["case"]) == judged()[0].case
+    assert Inbox(scene.shelf, SPEC).report(Root(row.evidence_root), report_hash(row.report)) == row.report
+
+
+def test_relays_that_are_down_do_not_cost_the_reveal(scene: Scene) -> None:
+    attester = scene.attester()
+    row = commit(scene, attester)
+    scene.shelf.is_down = True
+    assert attester.reveal(scene.chronicle.record()) is not None
+    scene.shelf.is_down = False
+    assert attester.publish_evidence(row) and Root(row.evidence_root) in scene.shelf.bundles
+
+
+def test_evidence_that_was_tidied_away_is_made_again_from_the_database(scene: Scene) -> None:
+    attester = scene.attester()
+    row = commit(scene, attester)
+    shutil.rmtree(scene.folder / "evidence")
+    attester.reveal(scene.chronicle.record())
+    assert (scene.shelf.bundles[Root(row.evidence_root)] / REPORT_NAME).read_bytes() == row.report
+
+
+def test_foreign_commitment_in_our_name_is_not_revealed(scene: Scene) -> None:
+    attester = scene.attester()
+    attester.write(scene.chronicle.record(), judged())
+    scene.chronicle.commit(VERIFIER, b"\x01" * 32)
+    assert attester.reveal(scene.chronicle.record()) is None and not scene.sent.calls
+
+
+def test_epoch_that_a_reorganisation_sealed_anew_is_judged_anew(scene: Scene) -> None:
+    attester = scene.attester()
+    before = attester.write(scene.chronicle.record(), judged())
+    scene.chronicle.record().seed = Seed(b"\x06" * 32)
+    assert attester.written(scene.chronicle.record()) is None
+    after = attester.write(scene.chronicle.record(), judged(0))
+    assert after.report != before.report and after.salt != before.salt
+    with scene.sessions() as session:
+        assert session.query(AttestationRow).count() == 1 and session.query(EvidenceRow).count() == 1
+
+
+def test_unsealed_epoch_has_no_report(scene: Scene) -> None:
+    with pytest.raises(ValueError, match="not sealed"):
+        scene.attester().write(scene.chronicle.record(1), [])

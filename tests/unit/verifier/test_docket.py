@@ -1,0 +1,165 @@
+"""What is judged when, and what becomes of works that cannot be had, cannot be, or cannot be digested."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from offchain.environments import Environment, make_environment
+from offchain.policy import load_policy
+from offchain.policy.interface import Policy
+from offchain.protocol.errors import Reason
+from offchain.protocol.types import Root
+from tests.unit.verifier.chronicle import PARAMS, Chronicle
+from tests.unit.verifier.fakes import Shelf
+from tests.unit.verifier.honest import SPEC, TRAINER, Bundle, HonestTrainer
+from verifier.docket import Docket, case_of, depends_on_seed
+from verifier.inbox import Bench, Inbox
+from verifier.verdict import report_bytes
+
+
+@dataclass
+class Clock:
+    now: float = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@dataclass
+class Scene:
+    chronicle: Chronicle
+    shelf: Shelf
+    docket: Docket
+    clock: Clock
+    work: Bundle
+
+    def report(self, *, give_up: bool = False) -> bytes | None:
+        judged = self.docket.judgements(self.chronicle.ledger, self.chronicle.record(), give_up=give_up)
+        return None if judged is None else report_bytes([each.verdict for each in judged])
+
+    def judge_all(self) -> int:
+        count = 0
+        while self.docket.judge_next(self.chronicle.ledger, self.chronicle.record()):
+            count += 1
+        return count
+
+
+def build(trainer: HonestTrainer, policy_bundle: Bundle, sampling_bps: int) -> Scene:
+    shelf, clock = Shelf(), Clock()
+    chronicle = Chronicle(shelf.add(policy_bundle), replace(PARAMS, sampling_bps=sampling_bps))
+    inbox = Inbox(shelf, SPEC)
+    bench = Bench(inbox, make_environment(SPEC.environment), load_policy)
+    work = trainer.write(trainer.parts())
+    chronicle.work(TRAINER, shelf.add(work))
+    return Scene(chronicle, shelf, Docket(SPEC, inbox, bench, clock), clock, work)
+
+
+@pytest.fixture
+def scene(trainer: HonestTrainer, policy_bundle: Bundle) -> Scene:
+    return build(trainer, policy_bundle, 10_000)
+
+
+def test_work_that_is_checked_in_full_is_judged_before_the_seal(scene: Scene) -> None:
+    assert scene.judge_all() == 1
+    scene.chronicle.seal()
+    assert scene.report() == bytes([100])
+    judged = scene.docket.judgements(scene.chronicle.ledger, scene.chronicle.record(), give_up=False)
+    assert judged is not None and judged[0].case.epoch_seed == scene.chronicle.record().seed
+
+
+def test_work_whose_checks_the_seed_chooses_waits_for_the_seal(trainer: HonestTrainer, policy_bundle: Bundle) -> None:
+    scene = build(trainer, policy_bundle, 5_000)
+    assert scene.judge_all() == 0
+    scene.chronicle.seal()
+    assert scene.report() is None
+    assert scene.judge_all() == 1
+    assert scene.report() == bytes([100])
+
+
+def test_unreachable_work_is_asked_for_again_and_unpaid_only_when_time_runs_out(scene: Scene) -> None:
+    scene.chronicle.seal()
+    scene.shelf.is_down = True
+    assert scene.judge_all() == 1  # tried once, then not again for a while
+    assert scene.report() is None
+    scene.clock.now += 10
+    assert scene.judge_all() == 1
+    assert scene.report(give_up=True) == bytes([0])
+    scene.shelf.is_down = False
+    scene.clock.now += 10
+    scene.judge_all()
+    assert scene.report(give_up=True) == bytes([100])
+
+
+def test_commitment_that_leads_to_an_impossible_bundle_is_malformed(
+    scene: Scene,
+) -> None:
+    scene.shelf.impossible.add(scene.work.manifest.root)
+    scene.chronicle.seal()
+    scene.judge_all()
+    judged = scene.docket.judgements(scene.chronicle.ledger, scene.chronicle.record(), give_up=False)
+    assert judged is not None
+    assert (judged[0].verdict.score, judged[0].verdict.reason) == (0, Reason.MALFORMED)
+
+
+def test_work_that_a_check_cannot_digest_keeps_nobody_from_attesting(scene: Scene, policy_bundle: Bundle) -> None:
+    class Choking(Bench):
+        def policy(self, root: Root) -> Policy:
+            raise RuntimeError("shape '[7]' is invalid")
+
+    inbox = Inbox(scene.shelf, SPEC)
+    choking = Choking(inbox, make_environment(SPEC.environment), load_policy)
+    scene.docket = Docket(SPEC, inbox, choking, scene.clock)
+    scene.judge_all()
+    scene.chronicle.seal()
+    assert scene.report() == bytes([0])
+
+
+def test_forgotten_epoch_is_judged_anew_when_asked(scene: Scene) -> None:
+    scene.judge_all()
+    scene.chronicle.seal()
+    scene.docket.forget(scene.chronicle.ledger, scene.chronicle.record())
+    assert scene.report() is None
+
+
+def test_case_counts_only_policies_published_before_the_commitment(scene: Scene) -> None:
+    scene.chronicle.seal()
+    scene.chronicle.settle(bytes([100]))
+    scene.chronicle.publish(Root(b"\x09" * 32))
+    ledger, record = scene.chronicle.ledger, scene.chronicle.record()
+    case = case_of(ledger, SPEC, record, record.works[0])
+    assert case.newest_version == 0 and case.policy_root == ledger.policies[0].policy_root
+    scene.chronicle.work(TRAINER, Root(b"\x08" * 32), epoch=1, version=1)
+    scene.chronicle.work(TRAINER, Root(b"\x07" * 32), epoch=1, version=2)
+    record = scene.chronicle.record(1)
+    newer, unpublished = (case_of(ledger, SPEC, record, each) for each in record.works)
+    assert newer.newest_version == 1 and newer.policy_root == Root(b"\x09" * 32)
+    assert unpublished.policy_root is None
+    assert newer.trainer_seed != case.trainer_seed
+
+
+def test_few_prefilled_completions_depend_on_the_seed(scene: Scene) -> None:
+    record = scene.chronicle.record()
+    case = case_of(scene.chronicle.ledger, SPEC, record, record.works[0])
+    assert not depends_on_seed(case)
+    few = SPEC.model_copy(update={"checks": SPEC.checks.model_copy(update={"completions_checked": 3})})
+    assert depends_on_seed(replace(case, spec=few))
+
+
+def test_bench_keeps_a_few_policies_loaded(scene: Scene, policy_bundle: Bundle) -> None:
+    loaded: list[Path] = []
+
+    def load(directory: Path) -> Policy:
+        loaded.append(directory)
+        return load_policy(directory)
+
+    bench = Bench(Inbox(scene.shelf, SPEC), make_environment(SPEC.environment), load)
+    roots = [scene.shelf.add(policy_bundle)]
+    for number in range(3):
+        root = Root(bytes([number]) * 32)
+        scene.shelf.bundles[root] = policy_bundle.directory
+        roots.append(root)
+    environment: Environment = bench.environment()
+    assert environment is bench.environment()
+    first = bench.policy(roots[0])
+    assert bench.policy(roots[0]) is first and len(loaded) == 1
