@@ -10,7 +10,7 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, ProgrammingError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.orm import Session, sessionmaker
 
 from offchain.protocol.errors import Stop
@@ -53,7 +53,7 @@ def migrate(engine: Engine) -> None:
                 config.attributes["connection"] = connection
                 command.upgrade(config, "head")
             return
-        except (OperationalError, ProgrammingError) as error:
+        except DBAPIError as error:
             # `work` and `serve` may start at the same moment: whoever comes second finds its tables made
             if attempt == MIGRATION_ATTEMPTS - 1:
                 raise Stop(f"cannot prepare the database: {error.orig}") from error
