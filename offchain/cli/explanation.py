@@ -154,7 +154,7 @@ def _finding_line(finding: FindingView) -> str:
 
 
 def _verifiers(record: EpochRecord) -> list[Address]:
-    return sorted({*record.commitments, *record.reveals, *record.absences})
+    return sorted({*record.members, *record.commitments, *record.reveals, *record.absences})
 
 
 def _attestations(told: Explanation) -> list[str]:
@@ -163,7 +163,8 @@ def _attestations(told: Explanation) -> list[str]:
         entry = _attestation_json(told, who)
         if not entry["revealed"]:
             slashed = told.record.absences.get(who)
-            lines.append(f"{who} committed, not revealed" + (f": lost {told.money.show(slashed)}" if slashed else ""))
+            did = "committed, not revealed" if entry["committed"] else "has committed nothing"
+            lines.append(f"{who} {did}" + (f": lost {told.money.show(slashed)}" if slashed else ""))
         elif entry["score"] is None:
             lines.append(f"{who} revealed report {entry['report_hash'][:16]}…; its evidence: {entry['problem']}")
         else:
@@ -184,6 +185,7 @@ def _attestation_json(told: Explanation, who: Address) -> dict[str, Any]:
     verdict = said.verdict if said else None
     return {
         "verifier": who,
+        "committed": who in told.record.commitments,
         "revealed": reveal is not None,
         "report_hash": reveal.report_hash.hex() if reveal else None,
         "evidence_root": reveal.evidence_root.hex() if reveal else None,

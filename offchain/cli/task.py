@@ -55,6 +55,7 @@ def open_task(invocation: Invocation, spec_file: Path) -> None:
     money = money_of(chain)
     params, budget = task_file.params(money.decimals), task_file.budget_wei(money.decimals)
     refuse_hopeless(invocation, chain, params, budget, money)
+    click.echo("building policy version 0 …", err=True)
     bundles = build_bundles(task_file, bundles_folder(invocation))
     calls = approval(chain, invocation.address_of(None), chain.registry.address, budget)
     account = invocation.account()

@@ -1,0 +1,92 @@
+"""Rewards through the command line: what was earned is shown, claimed once, and a fraud is told as one."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+
+from offchain.chain.anvil import Anvil
+from offchain.chain.connection import Chain
+from tests.conftest import SenderOf
+from tests.integration.test_chain_walk import FIRST, PARAMS, UNIT, Walk
+from tests.integration.test_cli_walk import assay, told
+
+__all__ = ["assay"]  # the fixture
+pytestmark = pytest.mark.chain
+
+Assay = Callable[..., Result]
+
+
+@pytest.fixture
+def settled(chain: Chain, sender_of: SenderOf, anvil: Anvil, keystore_of: Callable[[str], Path]) -> Walk:
+    """A task whose only epoch is settled (80 percent for one trainer, fraud for the other), its window passed."""
+    walk = Walk(chain, sender_of)
+    walk.open()
+    walk.enlist()
+    walk.commit_works()
+    walk.initiator.send(chain.attestations.seal_epoch(walk.task_id))
+    report = bytes([80, 255])
+    walk.attest(report)
+    walk.initiator.send(chain.attestations.settle(walk.task_id, FIRST, [report]))
+    anvil.pass_time(PARAMS.challenge_window + 1)
+    for role in ("trainer", "second trainer", "verifier 0", "verifier 1"):
+        keystore_of(role)
+    return walk
+
+
+def rewards(assay: Assay, action: str, *arguments: str) -> dict[str, Any]:
+    return told(assay("rewards", action, "--json", "--relay", "http://127.0.0.1:9", *arguments))
+
+
+def test_a_trainer_sees_what_it_earned_and_claims_it_once(settled: Walk, assay: Assay, chain: Chain) -> None:
+    me = ("--keystore", "trainer")
+    [work] = rewards(assay, "show", *me)["works"]
+    assert (work["work"], work["score"], work["earned_wei"]) == (f"{settled.task_id}/0/0", 80, str(8 * UNIT))
+    held = chain.token.balance_of(settled.trainers[0].address)
+    dry = told(assay("rewards", "claim", "--dry-run", "--json", *me))
+    assert [each["call"] for each in dry["transactions"]] == ["Attestations.finalise", "Payouts.claim"]
+    assert chain.token.balance_of(settled.trainers[0].address) == held
+    claimed = told(assay("rewards", "claim", "--json", *me))
+    assert claimed["amount_wei"] == str(8 * UNIT)
+    assert chain.token.balance_of(settled.trainers[0].address) - held == 8 * UNIT
+    assert told(assay("rewards", "claim", "--json", *me))["transactions"] == []
+    shown = rewards(assay, "show", *me)
+    assert (shown["claimed_wei"], shown["claimable_wei"]) == (str(8 * UNIT), "0")
+
+
+def test_a_cheat_earns_nothing_and_sees_what_it_lost(settled: Walk, assay: Assay, chain: Chain) -> None:
+    me = ("--keystore", "second trainer")
+    assert told(assay("rewards", "claim", "--json", *me))["transactions"] == []
+    settled.initiator.send(chain.attestations.finalise(settled.task_id, FIRST))
+    settled.initiator.send(chain.payouts.slash_fraud(settled.ref(1)))
+    shown = rewards(assay, "show", *me)
+    assert (shown["earned_wei"], shown["slashed_wei"]) == ("0", str(PARAMS.fraud_slash))
+    assert shown["works"][0]["state"] == "slashed"
+    text = assay("explain", f"{settled.task_id}/0/1", "--relay", "http://127.0.0.1:9").stdout
+    assert "slashed, score fraud" in text
+    assert "its trainer lost 50 ASSAY of its bond" in text
+    assert "no evidence to be had" in text
+    assert "3 of 3 enlisted verifiers revealed" in text
+
+
+def test_a_verifier_claims_its_fees(settled: Walk, assay: Assay, chain: Chain, sender_of: SenderOf) -> None:
+    judge = sender_of("verifier 0").address
+    me = ("--keystore", "verifier 0")
+    [epoch] = rewards(assay, "show", "--role", "verifier", *me)["epochs"]
+    assert (epoch["revealed"], epoch["fee_wei"], epoch["claimable_wei"]) == (True, str(UNIT), "0")
+    held = chain.token.balance_of(judge)
+    assert told(assay("rewards", "claim-fees", "--json", *me))["amount_wei"] == str(UNIT)
+    assert chain.token.balance_of(judge) - held == UNIT
+    told(assay("rewards", "claim", "--role", "verifier", "--json", "--keystore", "verifier 1"))
+    assert told(assay("rewards", "claim-fees", "--json", *me))["transactions"] == []
+
+
+def test_a_work_is_found_by_its_manifest_root(settled: Walk, assay: Assay) -> None:
+    root = settled.ref(0).work.manifest_root.hex()
+    found = json.loads(assay("explain", "0x" + root, "--json", "--relay", "http://127.0.0.1:9").stdout)
+    assert (found["work"], found["score"], found["phase"]) == (f"{settled.task_id}/0/0", 80, "challengeable")
+    missing = assay("explain", f"{settled.task_id}/0/7")
+    assert (missing.exit_code, "there is no work" in missing.stderr) == (1, True)
