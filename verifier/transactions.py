@@ -39,7 +39,7 @@ class Transactions:
             self._note(number, error.error[:80], None)
             raise
         self._note(number, "sent", receipt)
-        log.info("sent", extra={"call": str(call), "epoch": epoch, "tx": receipt.tx_hash.hex()})
+        log.debug("sent", extra={"call": str(call), "epoch": epoch, "tx": receipt.tx_hash.hex()})
         return receipt
 
     def _note(self, number: int, outcome: str, receipt: Receipt | None) -> None:
