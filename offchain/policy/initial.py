@@ -23,9 +23,9 @@ class Part(BaseModel):
 class Warmup(Part):
     """Supervised steps on the environment's own solutions, so that reinforcement has something to reinforce."""
 
-    steps: Annotated[int, Field(ge=0)] = 45
+    steps: Annotated[int, Field(ge=0)] = 60
     batch: Annotated[int, Field(ge=1)] = 128
-    lr: Annotated[float, Field(gt=0)] = 1e-3
+    lr: Annotated[float, Field(gt=0)] = 3e-3
 
 
 class TinyStart(Part):
