@@ -268,6 +268,7 @@ contract TaskRegistry is ITaskRegistry {
                 word = epoch >> 8;
                 marks = record.marks[word];
             }
+            // forge-lint: disable-next-line(incorrect-shift)
             uint256 bit = 1 << (epoch & 0xff);
             require(
                 record.workHashes[uint64(epoch)] == hashes[i] && marks & bit == 0,
@@ -353,6 +354,7 @@ contract TaskRegistry is ITaskRegistry {
     /// @inheritdoc ITaskRegistry
     function workHash(uint256 taskId, uint64 epoch, address trainer) external view returns (bytes32) {
         Record storage record = _records[taskId][trainer];
+        // forge-lint: disable-next-line(incorrect-shift)
         bool isMarked = record.marks[epoch >> 8] & (1 << (epoch & 0xff)) != 0;
         return isMarked ? _MARKED : record.workHashes[epoch];
     }

