@@ -2,7 +2,8 @@
 
 Bit-reproducible: works are taken in order of their index, not of arrival; element-wise operations are float32, each a
 ufunc of its own (so that nothing is fused); norms are those of `exact`. Clipping to a multiple of the median norm
-bounds what one update, however large, can do (Sun et al. 2019, arXiv:1911.07963 §4).
+bounds what one update, however large, can do (Sun et al. 2019, arXiv:1911.07963 §4). Updates that are zero, those of
+works without an informative group, have no say in the median: where they are the most, they would clip away the rest.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,8 +28,9 @@ class Contribution:
 
 
 def aggregate(contributions: Iterable[Contribution], *, clip_norm_ratio: float) -> dict[str, Float32]:
-    """The mean of the updates, weighted, each clipped to `clip_norm_ratio` times the median of their norms.
+    """The mean of the updates, weighted, each clipped to `clip_norm_ratio` times the median of the norms above zero.
 
+    All zero makes zero.
     Raises MalformedUpdate: tensors differ between works, or numbers so large that their mean is not finite.
     Raises ValueError: nothing to aggregate (no contribution or no weight), an index twice, a negative weight.
     """
@@ -43,7 +45,7 @@ def _factors(works: Sequence[Contribution], clip_norm_ratio: float) -> list[np.f
     """What each update is multiplied with: share of the weight times clipping."""
     total = sum(work.weight for work in works)
     norms = [l2_norm(work.tensors.values()) for work in works]
-    limit = clip_norm_ratio * median(norms)
+    limit = clip_norm_ratio * median([norm for norm in norms if norm > 0] or [0.0])
     return [
         np.float32(work.weight / total * (limit / norm if norm > limit else 1.0))
         for work, norm in zip(works, norms, strict=True)

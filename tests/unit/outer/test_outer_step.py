@@ -44,9 +44,14 @@ def test_update_at_the_median_is_not_touched() -> None:
     np.testing.assert_array_equal(mean["w"], np.array([3.0, 4.0], np.float32))
 
 
-def test_when_most_updates_are_zero_the_rest_is_clipped_away() -> None:
-    mean = aggregate([work(0, 0.0), work(1, 0.0), work(2, 1.0)], clip_norm_ratio=2.0)
-    np.testing.assert_array_equal(mean["w"], np.zeros(1, np.float32))
+def test_updates_that_are_zero_do_not_clip_the_others_away() -> None:
+    mean = aggregate([work(0, 0.0), work(1, 0.0), work(2, 1.0), work(3, 3.0)], clip_norm_ratio=1.0)
+    np.testing.assert_array_equal(mean["w"], np.array([(1.0 + 2.0) / 4], np.float32))
+
+
+def test_updates_that_are_all_zero_make_zero() -> None:
+    mean = aggregate([work(0, 0.0, 0.0), work(1, -0.0, 0.0)], clip_norm_ratio=2.0)
+    np.testing.assert_array_equal(mean["w"], np.zeros(2, np.float32))
 
 
 @given(st.permutations(range(5)))
