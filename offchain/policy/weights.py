@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 
+from offchain.outer import tensor_files
 from offchain.protocol.errors import Malformed, Unavailable
 
 POLICY_NAME = "policy.json"
@@ -23,8 +24,8 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 
 def write_tensors(path: Path, tensors: Mapping[str, npt.NDArray[np.float32]]) -> None:
-    """Equal tensors give equal bytes: names are sorted, nothing else is stored."""
-    save_file({name: np.ascontiguousarray(tensors[name], dtype=np.float32) for name in sorted(tensors)}, path)
+    """Equal tensors give equal bytes, whatever version of the safetensors library is installed."""
+    tensor_files.write_tensors(path, {name: np.asarray(tensors[name], np.float32) for name in tensors})
 
 
 def read_tensors(path: Path, shapes: Shapes) -> Tensors:
