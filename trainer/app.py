@@ -18,6 +18,7 @@ from offchain.environments import make_environment
 from offchain.policy import load_policy
 from offchain.protocol.types import TaskId
 from offchain.shardcast.client import RelayClient
+from offchain.shardcast.tidying import Tidier
 from trainer.deviations import Deviation
 from trainer.journal import Journal, exclusive
 from trainer.onchain import OnChain
@@ -64,6 +65,7 @@ def built_worker(settings: TrainerSettings, stop: StopFlag, deviation: Deviation
                     make_environment=make_environment,
                     deviation=deviation,
                     poll_s=settings.poll_s,
+                    tidy_cache=Tidier(transport.cache),
                 )
             finally:
                 store.close()

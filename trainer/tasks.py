@@ -1,5 +1,6 @@
 """Step 1: what to do now, out of what the chain says. Pure, but for reading the task's spec from its bundle."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,6 +82,15 @@ def unaggregated(ledger: TaskLedger) -> list[Epoch]:
         and (newest is None or record.epoch > newest)
         and (record.scores is None or any(0 < score <= SCORE_FULL for score in record.scores))
     ]
+
+
+def roots_in_use(ledger: TaskLedger) -> Iterator[Root]:
+    """Bundles that a trainer may still need: the task's spec and the policies that works may be made from."""
+    yield ledger.task.spec_hash
+    newest = ledger.newest_policy().version
+    for policy in ledger.policies:
+        if newest - policy.version <= ledger.task.params.max_staleness:
+            yield policy.policy_root
 
 
 def units_left(record: EpochRecord, params: TaskParams) -> int:

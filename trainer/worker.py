@@ -1,6 +1,6 @@
 """The trainer's loop: see what the chain asks for, make it, commit it, go on with the next epoch."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -14,13 +14,13 @@ from offchain.policy.interface import Policy
 from offchain.protocol.errors import Rejected, Reverted, Stop, Unavailable
 from offchain.protocol.manifest import BundleKind, Manifest
 from offchain.protocol.spec import EnvironmentSpec
-from offchain.protocol.types import Address, Epoch
+from offchain.protocol.types import Address, Epoch, Root
 from trainer.deviations import Deviation
 from trainer.journal import Entry, Journal, Stage
 from trainer.status import Status
 from trainer.stopping import Interrupted, StopFlag
 from trainer.submit import Committer, Publisher, reopen_bundle
-from trainer.tasks import TASK_LIMITS, Assignment, Finished, Idle, next_step, read_spec, takes_work
+from trainer.tasks import TASK_LIMITS, Assignment, Finished, Idle, next_step, read_spec, roots_in_use, takes_work
 from trainer.workshop import Fetcher, Policies, Workshop
 
 MAX_BACKOFF_S = 30.0
@@ -67,6 +67,7 @@ class Worker:
         make_environment: Callable[[EnvironmentSpec], Environment],
         deviation: Deviation | None = None,
         poll_s: float = 0.5,
+        tidy_cache: Callable[[Iterable[Root]], None] = lambda in_use: None,
     ) -> None:
         self._chain = chain
         self._transport = transport
@@ -78,6 +79,7 @@ class Worker:
         self._make_environment = make_environment
         self._deviation = deviation
         self._poll_s = poll_s
+        self._tidy_cache = tidy_cache
         self._workshop: Workshop | None = None
         self._said: str | None = None
 
@@ -109,6 +111,7 @@ class Worker:
         Raises Unavailable: retry. Stop: the operator must act. Interrupted: the stop flag was set.
         """
         ledger = self._chain.refresh()
+        self._tidy_cache(roots_in_use(ledger))
         workshop = self._workshop = self._workshop or self._open_workshop(ledger)
         step = next_step(ledger, self._chain.trainer, workshop.spec.rollout.groups)
         if isinstance(step, Finished):

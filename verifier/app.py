@@ -20,6 +20,7 @@ from offchain.environments import make_environment
 from offchain.policy import load_policy
 from offchain.protocol.types import TaskId
 from offchain.shardcast.client import RelayClient
+from offchain.shardcast.tidying import Tidier
 from verifier.aggregate import Aggregator, Signer
 from verifier.api import create_api
 from verifier.attester import Attester
@@ -108,6 +109,7 @@ def built_verifier(settings: VerifierSettings, stop: StopFlag | None = None) -> 
                 aggregator=aggregator,
                 housekeeper=housekeeper,
                 status=status,
+                tidy_cache=Tidier(transport.cache),
             )
             yield VerifierWorker(verifier, parts, stop or threading.Event(), settings.poll_s)
     finally:

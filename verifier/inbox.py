@@ -1,10 +1,11 @@
 """Gets what is to be judged: works, the policies they were made from, other verifiers' reports."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from offchain.chain.ledger import TaskLedger
 from offchain.environments import Environment
 from offchain.policy.interface import Policy
 from offchain.protocol.encoding import report_hash
@@ -35,6 +36,18 @@ class Delivery:
 
     directory: Path
     manifest: Manifest
+
+
+def roots_in_use(ledger: TaskLedger) -> Iterator[Root]:
+    """Bundles that a verifier may still need: the spec, recent policies, works that are to be judged or aggregated."""
+    yield ledger.task.spec_hash
+    newest = ledger.newest_policy()
+    for policy in ledger.policies:
+        if newest.version - policy.version <= ledger.task.params.max_staleness + 1:  # and the one these follow from
+            yield policy.policy_root
+    for record in ledger.epochs.values():
+        if not record.is_over or newest.epoch is None or record.epoch > newest.epoch:
+            yield from (committed.work.manifest_root for committed in record.works)
 
 
 class Inbox:

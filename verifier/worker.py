@@ -6,17 +6,18 @@ any point loses nothing and sends nothing twice.
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 from offchain.chain.contracts import AttestationsContract
 from offchain.chain.ledger import EpochRecord, TaskLedger
 from offchain.protocol.errors import Malformed, Reverted, Stop, Unavailable
-from offchain.protocol.types import Address, Epoch, EpochPhase
+from offchain.protocol.types import Address, Epoch, EpochPhase, Root
 from verifier.aggregate import Aggregator
 from verifier.attester import Attester
 from verifier.docket import Docket
+from verifier.inbox import roots_in_use
 from verifier.recorder import Recorder
 from verifier.settle import Housekeeper
 from verifier.status import Status
@@ -61,6 +62,7 @@ class Parts:
     aggregator: Aggregator
     housekeeper: Housekeeper
     status: Status
+    tidy_cache: Callable[[Iterable[Root]], None]
 
 
 class VerifierWorker:
@@ -106,6 +108,7 @@ class VerifierWorker:
             if record.is_sealed and not record.is_over
         }
         self._parts.recorder.record(ledger, phases)
+        self._parts.tidy_cache(roots_in_use(ledger))
         acted = self._enlist(ledger)
         for step in (self._attest, self._settle, self._aggregate, self._keep_going, self._judge):
             if self._stop.is_set():

@@ -1,7 +1,8 @@
 """What is kept and for how long: bundles on disk, the relay's collection, the client's cache, remembered answers."""
 
 import os
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from offchain.shardcast.authority import ChainAuthoriser, ChainSignatureChecker
 from offchain.shardcast.cache import Cache
 from offchain.shardcast.shelf import Keep, QuotaExceeded, Shelf
 from offchain.shardcast.store import build_bundle, open_bundle, read_manifest
+from offchain.shardcast.tidying import Tidier
 from offchain.shardcast.upload import recover_uploader, sign_upload
 from tests.unit.shardcast.conftest import MakeBundle
 
@@ -207,6 +209,39 @@ def test_cache_keeps_what_is_new_asked_for_or_named(tmp_path: Path, clock: Clock
     left = [cache.find(manifest.root) is not None for _, manifest in bundles]
     assert left == [True, True, False, False, False]
     assert not list((tmp_path / "cache").rglob(".doomed-*"))
+
+
+def test_tidying_happens_now_and_then_and_spares_what_is_in_use(
+    tmp_path: Path, clock: Clock, make_bundle: MakeBundle
+) -> None:
+    cache = Cache(tmp_path / "cache", clock)
+    bundles = [make_bundle(f"b{number}", seed=number, own=10) for number in range(4)]
+    for directory, manifest in bundles:
+        finish(cache, directory, manifest)
+        cache.find(manifest.root)
+        clock.now += 1
+    tidy = Tidier(cache, every_s=100, max_age_s=1_000, newest=1, clock=clock)
+
+    def unasked() -> Iterator[Root]:
+        raise AssertionError("it is not time yet")
+        yield
+
+    def there() -> list[bool]:
+        return [(tmp_path / "cache" / manifest.root.hex()).is_dir() for _, manifest in bundles]
+
+    tidy([])
+    assert there() == [True] * 4  # all young
+    clock.now += 99
+    tidy(unasked())
+    clock.now += 2_000
+    tidy([bundles[0][1].root])
+    assert there() == [True, False, False, True]
+
+
+def test_cache_that_cannot_be_tidied_stops_nobody(tmp_path: Path, clock: Clock) -> None:
+    cache = Cache(tmp_path / "cache", clock)
+    shutil.rmtree(tmp_path / "cache")
+    Tidier(cache, clock=clock)([])
 
 
 def test_cached_files_are_read_only(tmp_path: Path, make_bundle: MakeBundle) -> None:

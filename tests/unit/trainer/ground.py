@@ -2,7 +2,7 @@
 
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -273,6 +273,7 @@ class Ground:
     chain: ListedChain
     policy_root: Root
     notes: Notes = field(default_factory=Notes)
+    in_use: set[Root] = field(default_factory=set[Root])  # what a worker last said it still needs
 
     def worker(self, state: str = "state", stop: StopFlag | None = None, deviation: Deviation | None = None) -> Worker:
         return Worker(
@@ -286,7 +287,11 @@ class Ground:
             make_environment=make_environment,
             deviation=deviation,
             poll_s=0.001,
+            tidy_cache=self.remember,
         )
+
+    def remember(self, in_use: Iterable[Root]) -> None:
+        self.in_use = set(in_use)
 
     def journal(self, state: str = "state") -> Journal:
         return Journal(self.folder / state)

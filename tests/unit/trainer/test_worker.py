@@ -390,6 +390,19 @@ def test_the_next_policy_is_fetched_ahead_and_its_absence_does_no_harm(ground: G
     assert isinstance(worker.run_once(), Idle)
 
 
+def test_of_the_cache_the_spec_and_the_policies_within_staleness_stay(ground: Ground) -> None:
+    ground.enlisted().worker().run_once()
+    spec = ground.chain.refresh().task.spec_hash
+    assert ground.in_use == {spec, ground.policy_root}
+    later = [Root(bytes([number]) * 32) for number in (1, 2, 3)]
+    for epoch, root in enumerate(later):
+        ground.chain.seal()
+        ground.chain.publish_policy(epoch, root)
+    with pytest.raises(Unavailable):  # the newest is on no relay yet
+        ground.worker().run_once()
+    assert ground.in_use == {spec, *later[1:]}  # the task's maxStaleness is 1
+
+
 # -- tasks and policies that nobody can work with
 
 

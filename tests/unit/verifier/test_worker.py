@@ -1,0 +1,174 @@
+"""The daemon's look at the chain: what follows from it, what waits, and what stops the operator."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from eth_account import Account
+
+from offchain.chain.ledger import TaskLedger
+from offchain.environments import make_environment
+from offchain.policy import load_policy
+from offchain.protocol.errors import Stop
+from offchain.protocol.types import Address, Epoch, EpochPhase, Root, TaskId
+from tests.unit.verifier.chronicle import ATTESTATIONS, Chronicle, contracts
+from tests.unit.verifier.fakes import Sent, Shelf, Silent
+from tests.unit.verifier.honest import SPEC, SPEC_ROOT, TRAINER, Bundle, HonestTrainer
+from verifier.aggregate import Aggregator, Signer
+from verifier.attester import Attester
+from verifier.database import migrate, open_database, session_factory
+from verifier.docket import Docket
+from verifier.inbox import Bench, Inbox, roots_in_use
+from verifier.recorder import Recorder
+from verifier.settle import Housekeeper
+from verifier.transactions import Transactions
+from verifier.turns import Turns
+from verifier.worker import Parts, VerifierWorker
+
+KEY = Account.from_key(b"\x01" * 32)
+VERIFIER = Address(KEY.address)
+
+
+class NeverStop:
+    def is_set(self) -> bool:
+        return False
+
+    def wait(self, timeout: float) -> bool:
+        return False
+
+
+@dataclass
+class Scene:
+    """A chain that is a chronicle, and a worker that looks at it."""
+
+    chronicle: Chronicle
+    shelf: Shelf
+    folder: Path
+    sent: Sent = field(default_factory=Sent)
+    status: Silent = field(default_factory=Silent)
+    phase: EpochPhase = EpochPhase.ATTEST_COMMIT
+    in_use: set[Root] = field(default_factory=set[Root])
+
+    def refresh(self) -> TaskLedger:
+        return self.chronicle.ledger
+
+    def now(self) -> int:
+        return 0
+
+    def phase_of(self, epoch: Epoch) -> EpochPhase:
+        return self.phase
+
+    def is_sealable(self) -> bool:
+        return False
+
+    def tidy(self, in_use: Iterable[Root]) -> None:
+        self.in_use = set(in_use)
+
+    def functions(self) -> list[str]:
+        return [call.function for call in self.sent.calls]
+
+    def worker(self) -> VerifierWorker:
+        engine = open_database(f"sqlite:///{self.folder / 'verifier.db'}")
+        migrate(engine)
+        sessions, task_id, turns = session_factory(engine), TaskId(1), Turns(VERIFIER, step_s=0.0)
+        transactions = Transactions(self.sent, sessions, task_id)
+        inbox = Inbox(self.shelf, SPEC)
+        bench = Bench(inbox, make_environment(SPEC.environment), load_policy)
+        attester = Attester(
+            task_id,
+            VERIFIER,
+            KEY,
+            contracts().attestations,
+            transactions,
+            self.shelf,
+            sessions,
+            self.folder / "evidence",
+            self.status,
+        )
+        aggregator = Aggregator(
+            SPEC,
+            Signer(VERIFIER, KEY, 31_337, ATTESTATIONS, lambda key: key),
+            contracts().attestations,
+            transactions,
+            inbox,
+            bench,
+            self.shelf,
+            sessions,
+            self.folder / "policies",
+            turns,
+            self.status,
+        )
+        parts = Parts(
+            chain=self,
+            attestations=contracts().attestations,
+            transactions=transactions,
+            recorder=Recorder(sessions, SPEC),
+            docket=Docket(SPEC, inbox, bench),
+            attester=attester,
+            aggregator=aggregator,
+            housekeeper=Housekeeper(VERIFIER, contracts(), transactions, attester, inbox, turns, self.status),
+            status=self.status,
+            tidy_cache=self.tidy,
+        )
+        return VerifierWorker(VERIFIER, parts, NeverStop(), poll_s=0.01)
+
+
+@pytest.fixture
+def scene(policy_bundle: Bundle, tmp_path: Path) -> Scene:
+    shelf = Shelf()
+    return Scene(Chronicle(shelf.add(policy_bundle)), shelf, tmp_path)
+
+
+def test_it_enlists_judges_and_commits(scene: Scene, trainer: HonestTrainer) -> None:
+    worker = scene.worker()
+    worker.run_once()
+    assert scene.functions() == ["enlist"]
+    scene.chronicle.verifier(VERIFIER)
+    scene.chronicle.work(TRAINER, scene.shelf.add(trainer.write(trainer.parts())))
+    assert worker.run_once()  # judged, though the epoch is still open
+    scene.chronicle.seal()
+    worker.run_once()
+    assert scene.functions() == ["enlist", "commitAttestation"]
+
+
+def test_work_that_nobody_has_delays_only_the_attestation_until_time_runs_out(
+    scene: Scene, trainer: HonestTrainer
+) -> None:
+    scene.chronicle.verifier(VERIFIER)
+    scene.chronicle.work(TRAINER, Root(b"\x09" * 32))
+    scene.chronicle.work(Address("0x" + "1" * 40), scene.shelf.add(trainer.write(trainer.parts())))
+    scene.chronicle.seal(attest_by=1)  # far less than a quarter of the window is left
+    scene.worker().run_once()
+    assert scene.functions() == ["commitAttestation"]
+
+
+def test_verifier_without_a_bond_stops_and_says_what_it_needs(scene: Scene) -> None:
+    scene.sent.refusal = "NotBonded"
+    with pytest.raises(Stop, match="asks for 100 wei: run `assay stake bond --role verifier`"):
+        scene.worker().run_once()
+
+
+def test_of_the_cache_spec_recent_policies_and_undecided_works_stay(scene: Scene) -> None:
+    chronicle = scene.chronicle
+    chronicle.verifier(VERIFIER)
+    version_0 = chronicle.ledger.newest_policy().policy_root
+    works = [Root(bytes([epoch + 1]) * 32) for epoch in range(6)]
+    for epoch in range(5):
+        chronicle.work(TRAINER, works[epoch], epoch=epoch)
+        chronicle.seal(epoch)
+    chronicle.work(TRAINER, works[5], epoch=5)
+    assert set(roots_in_use(chronicle.ledger)) == {SPEC_ROOT, version_0, *works}
+    policies = [Root(bytes([epoch + 101]) * 32) for epoch in range(4)]
+    for epoch in range(4):
+        chronicle.settle(bytes([100]), epoch=epoch)
+        chronicle.publish(policies[epoch], epoch=epoch)
+        chronicle.finalise(epoch)
+    # the task's maxStaleness is 2: versions 2 to 4 may be trained from, and 2 follows from 1
+    assert set(roots_in_use(chronicle.ledger)) == {SPEC_ROOT, *policies, works[4], works[5]}
+
+
+def test_each_look_tidies_the_cache(scene: Scene) -> None:
+    scene.chronicle.verifier(VERIFIER)
+    scene.worker().run_once()
+    assert scene.in_use == {SPEC_ROOT, scene.chronicle.ledger.newest_policy().policy_root}
