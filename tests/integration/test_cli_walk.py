@@ -25,8 +25,8 @@ QUICK = {
     "attest_window = 600": "attest_window = 60",
     "reveal_window = 300": "reveal_window = 60",
     "appeal_window = 300": "appeal_window = 60",
-    "warmup = { steps = 60 }": "warmup = { steps = 2, batch = 8 }",
-    "max_epoch_units = 256": "max_epoch_units = 64",
+    'warmup = { steps = 32, batch = 128, lr = "0.001" }': "warmup = { steps = 2, batch = 8 }",
+    "max_epoch_units = 512": "max_epoch_units = 64",
 }
 
 Assay = Callable[..., Result]
@@ -95,11 +95,11 @@ def test_a_task_is_opened_shown_funded_closed_and_refunded(
     opened = told(assay("task", "open", str(quick_task), "--json", "--relay", relay, *owner))
     assert opened["task_id"] == 1
     shown = told(assay("task", "show", "1", "--json", "--relay", relay))
-    assert (shown["status"], shown["spec"]["title"]) == ("open", "Sort six digits")
+    assert (shown["status"], shown["spec"]["title"]) == ("open", "Sort four digits")
     assert shown["spec_root"] == opened["spec_root"]
     assert [epoch["phase"] for epoch in shown["epochs"]] == ["committing"]
     assert chain.attestations.policy_of(TaskId(1)).policy_root == Root(bytes.fromhex(opened["policy_root"]))
-    assert "Sort six digits" in assay("task", "show", "1", "--relay", relay).stdout
+    assert "Sort four digits" in assay("task", "show", "1", "--relay", relay).stdout
     assert told(assay("task", "upload", "1", "--json", "--relay", relay, *owner))["task_id"] == 1
 
     told(assay("task", "fund", "1", "10.5", "--json", *owner))

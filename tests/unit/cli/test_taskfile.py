@@ -22,20 +22,20 @@ def test_every_example_is_a_task_on_which_cheating_does_not_pay(path: Path, assa
 
 def test_terms_become_the_contracts_parameters() -> None:
     params = read_task_file(SORTING).params(18)
-    assert params.unit_price == 2 * 10**16
+    assert params.unit_price == 10**16
     assert (params.sampling_bps, params.quorum_bps) == (5_000, 6_667)
-    assert (params.max_work_units, params.max_epoch_units) == (32, 256)
+    assert (params.max_work_units, params.max_epoch_units) == (64, 512)
     assert (params.commit_window, params.appeal_window) == (600, 300)
 
 
 def test_amounts_follow_the_tokens_decimals() -> None:
     task = read_task_file(SORTING)
-    assert task.params(6).unit_price == 20_000
+    assert task.params(6).unit_price == 10_000
     assert task.budget_wei(6) == 200_000_000
 
 
 def test_an_amount_finer_than_the_token_is_named() -> None:
-    with pytest.raises(Stop, match=r"terms\.unit_price: amount '0\.02' has more than the token's 1 decimal places"):
+    with pytest.raises(Stop, match=r"terms\.unit_price: amount '0\.01' has more than the token's 1 decimal places"):
         read_task_file(SORTING).params(1)
 
 
@@ -61,16 +61,16 @@ def changed(folder: Path, old: str, new: str) -> Path:
         ('budget = "200"', "budget = 200.5", "budget: write an amount as a string"),
         ('budget = "200"', 'budget = "200"\nreward = 1', "unknown entry 'reward'"),
         ("[policy]", "[policies]", "unknown entry 'policies'"),
-        ('unit_price = "0.02"', "unit_price = 0.02", r"terms\.unit_price: write an amount as a string"),
-        ('unit_price = "0.02"', "", r"terms\.unit_price: Field required"),
-        ('unit_price = "0.02"', 'price = "0.02"', r"terms\."),
+        ('unit_price = "0.01"', "unit_price = 0.01", r"terms\.unit_price: write an amount as a string"),
+        ('unit_price = "0.01"', "", r"terms\.unit_price: Field required"),
+        ('unit_price = "0.01"', 'price = "0.01"', r"terms\."),
         ('sampling = "0.5"', 'sampling = "1.5"', r"terms\.sampling: rate '1\.5' must lie between 0 and 1"),
         ('sampling = "0.5"', "sampling = 0.5", r"terms\.sampling: write a rate as a string"),
         ("commit_window = 600", "commit_window = -1", r"terms\.commit_window"),
-        ("groups = 32", "groups = 0", r"task\.rollout\.groups"),
-        ("groups = 32", "groups = 32\nturns = 2", r"task\.rollout\.turns"),
-        ('lr = "0.0003"', 'lr = "fast"', r"task\.recipe\.lr"),
-        ("max_epoch_units = 256", "max_epoch_units = 256\nmax_work_units = 8", "no work could be committed"),
+        ("groups = 64", "groups = 0", r"task\.rollout\.groups"),
+        ("groups = 64", "groups = 64\nturns = 2", r"task\.rollout\.turns"),
+        ('lr = "0.0002"', 'lr = "fast"', r"task\.recipe\.lr"),
+        ("max_epoch_units = 512", "max_epoch_units = 512\nmax_work_units = 8", "no work could be committed"),
         ("seed = 7", "seed = 1.5", r"policy\.seed"),
     ],
 )
@@ -86,7 +86,7 @@ def test_each_mistake_is_named_with_its_place(tmp_path: Path, old: str, new: str
         ('sampling = "0.5"', 'sampling = "0"', "cheating always pays"),
         ('trainer_bond = "10"', 'trainer_bond = "4"', "trainer_bond must be at least"),
         ('absence_slash = "1"', 'absence_slash = "11"', "verifier_bond must be at least"),
-        ("max_epoch_units = 256", "max_epoch_units = 16", "no work would fit"),
+        ("max_epoch_units = 512", "max_epoch_units = 16", "no work would fit"),
         ('quorum = "0.6667"', 'quorum = "0.5"', "above one half"),
         ('budget = "200"', 'budget = "5"', "does not pay for one epoch"),
     ],
