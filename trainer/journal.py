@@ -15,7 +15,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from offchain.protocol.errors import Stop
-from offchain.protocol.types import Epoch, PolicyVersion, Root
+from offchain.protocol.types import Epoch, PolicyVersion, Root, Seed
 from offchain.shardcast.store import write_atomically
 
 
@@ -31,12 +31,13 @@ class Stage(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One epoch's work: the policy it is made from, and its manifest root once it is made."""
+    """One epoch's work: the policy and the seed it is made from, and its manifest root once it is made."""
 
     epoch: Epoch
     stage: Stage
     policy_version: PolicyVersion
     policy_root: Root
+    seed: Seed
     manifest_root: Root | None = None
 
     @property
@@ -66,6 +67,7 @@ class Journal:
                 stage=Stage(value["stage"]),
                 policy_version=PolicyVersion(int(value["policy_version"])),
                 policy_root=Root(bytes.fromhex(value["policy_root"])),
+                seed=Seed(bytes.fromhex(value["seed"])),
                 manifest_root=None if root is None else Root(bytes.fromhex(root)),
             )
         except FileNotFoundError:

@@ -11,6 +11,7 @@ from eth_account.signers.local import LocalAccount
 from offchain.chain.ledger import TaskLedger
 from offchain.environments import Environment
 from offchain.policy.interface import Policy
+from offchain.protocol.encoding import trainer_seed
 from offchain.protocol.errors import Rejected, Reverted, Stop, Unavailable
 from offchain.protocol.manifest import BundleKind, Manifest
 from offchain.protocol.spec import EnvironmentSpec
@@ -184,6 +185,9 @@ class Worker:
             # The chain does not show what the journal says: a reorganisation took it back, or the window began anew.
             self._status("taking a work up again", epoch=assignment.epoch, was=entry.stage)
             entry = self._journal.write(replace(entry, stage=Stage.MADE if entry.manifest_root else Stage.MAKING))
+        if entry is not None and not self._is_of_this_chain(entry, ledger):
+            self._status("the chain was reorganised, making the work anew", epoch=assignment.epoch)
+            entry = None
         if entry is not None and self._is_stale(entry, ledger):
             self._status("policy grew too old, making the work anew", epoch=assignment.epoch, was=entry.policy_version)
             entry = None
@@ -246,7 +250,7 @@ class Worker:
         if not self._is_wanted(entry.epoch, ledger, workshop):
             self._missed(entry, "the epoch was sealed, or is about to be")
             return False
-        return not self._is_stale(entry, ledger)
+        return self._is_of_this_chain(entry, ledger) and not self._is_stale(entry, ledger)
 
     def _is_wanted(self, epoch: Epoch, ledger: TaskLedger, workshop: Workshop) -> bool:
         margin_s = min(MAX_MARGIN_S, ledger.task.params.commit_window // 20)
@@ -266,6 +270,16 @@ class Worker:
     def _missed(self, entry: Entry, why: str) -> None:
         self._journal.write(replace(entry, stage=Stage.MISSED))
         self._status("epoch missed", epoch=entry.epoch, why=why)
+
+    def _is_of_this_chain(self, entry: Entry, ledger: TaskLedger) -> bool:
+        """Whether seed and policy are still those that the chain dictates.
+
+        After a reorganisation (or on another chain with an old state directory) they are not, and rollouts of the
+        former seed under the new one's name would be fraud.
+        """
+        seed = trainer_seed(ledger.previous_seed(entry.epoch), ledger.task_id, entry.epoch, self._chain.trainer)
+        policies = {(policy.version, policy.policy_root) for policy in ledger.policies}
+        return entry.seed == seed and (entry.policy_version, entry.policy_root) in policies
 
     def _is_stale(self, entry: Entry, ledger: TaskLedger) -> bool:
         return ledger.newest_policy().version - entry.policy_version > ledger.task.params.max_staleness
@@ -295,4 +309,4 @@ class Worker:
 
 
 def _new_entry(assignment: Assignment) -> Entry:
-    return Entry(assignment.epoch, Stage.MAKING, assignment.policy_version, assignment.policy_root)
+    return Entry(assignment.epoch, Stage.MAKING, assignment.policy_version, assignment.policy_root, assignment.seed)

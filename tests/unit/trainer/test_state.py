@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from offchain.protocol.errors import Stop
-from offchain.protocol.types import Epoch, PolicyVersion, Root
+from offchain.protocol.types import Epoch, PolicyVersion, Root, Seed
 from trainer.app import run_trainer, stopped_by_signals
 from trainer.journal import Entry, Journal, Stage, exclusive
 from trainer.settings import TrainerSettings, load_trainer_settings
@@ -25,6 +25,7 @@ ENTRIES = st.builds(
     st.sampled_from(Stage),
     st.integers(0, 2**32 - 1).map(PolicyVersion),
     ROOTS,
+    ROOTS.map(Seed),
     st.none() | ROOTS,
 )
 

@@ -6,12 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from offchain.environments import make_environment
 from offchain.policy import load_policy, save_policy
+from offchain.protocol.encoding import trainer_seed
 from offchain.protocol.errors import Reverted, Stop, Unavailable
 from offchain.protocol.header import parse_work_header
 from offchain.protocol.manifest import BundleKind, BundleLimits
 from offchain.protocol.spec import EnvironmentSpec
-from offchain.protocol.types import Epoch, Root
+from offchain.protocol.types import Epoch, Root, Seed
+from offchain.rollouts.seeding import work_prompts
 from offchain.rollouts.table import RolloutLimits, read_rollouts
 from offchain.shardcast.store import build_bundle, open_bundle
 from tests.unit.trainer.ground import RIVAL, SPEC, TRAINER, Crash, Ground, QuickStop, bundle, reverted
@@ -160,6 +163,27 @@ def test_a_damaged_work_is_made_anew_with_the_same_root(ground: Ground) -> None:
     (ground.journal().folder(FIRST) / "update" / "0000.safetensors").write_bytes(b"rot")
     ground.worker().run_once()
     assert ground.chain.commits == [entry.manifest_root]
+
+
+@pytest.mark.parametrize("place", ["inner step", "work uploaded"])
+def test_a_work_begun_on_a_chain_that_was_reorganised_since_is_made_anew(ground: Ground, place: str) -> None:
+    """Rollouts of a seed that the chain has taken back would be slashed as prompts of our own choice."""
+    ground.enlisted().notes.on = {place: crash}
+    with pytest.raises(Crash):
+        ground.worker().run_once()
+    ground.notes.on = {}
+    other_seed = Seed(bytes([9]) * 32)
+    ground.chain.refresh().task.seed = other_seed
+    ground.worker().run_once()
+    manifest = open_bundle(ground.journal().folder(FIRST), BundleLimits(2**20), ground.chain.commits[0])
+    seed = trainer_seed(other_seed, ground.chain.refresh().task_id, FIRST, TRAINER)
+    assert parse_work_header(manifest.fields).seed == seed
+    rollouts = read_rollouts(ground.journal().folder(FIRST) / "rollouts.parquet", RolloutLimits.of(SPEC))
+    policy = load_policy(ground.shelf.folder / ground.policy_root.hex())
+    asked = work_prompts(make_environment(SPEC.environment), seed, SPEC.rollout.groups)
+    assert [rollouts.group(group)[0].prompt_ids for group in range(4)] == [
+        tuple(policy.encode(each.text)) for each in asked
+    ]
 
 
 # -- the world outside
