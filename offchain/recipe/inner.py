@@ -71,7 +71,7 @@ def run_inner_steps(
     """
     parameters = policy.trainable()
     before = {name: parameter.detach().clone() for name, parameter in parameters.items()}
-    advantages = informative_groups(rollouts)
+    advantages = informative_groups(rollouts, spec.checks.reward_tolerance)
     order = batch_order(sorted(advantages), spec.recipe.inner_steps, spec.recipe.groups_per_step, seed)
     optimizer = _optimizer(parameters, spec.recipe)
     trace: list[StepTrace] = []

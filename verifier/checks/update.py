@@ -61,7 +61,7 @@ def check_norm(update: Tensors, weights: Tensors, recipe: RecipeSpec) -> Finding
 
 def check_trace(update: Tensors, trace: Sequence[StepTrace], rollouts: Rollouts, spec: TaskSpec, seed: Seed) -> Finding:
     """That the steps' batches are the dictated ones, and that an update without steps is zero."""
-    groups = sorted(informative_groups(rollouts))
+    groups = sorted(informative_groups(rollouts, spec.checks.reward_tolerance))
     order = batch_order(groups, spec.recipe.inner_steps, spec.recipe.groups_per_step, seed)
     if len(trace) != len(order):
         detail = f"the trace has {len(trace)} inner steps, the recipe takes {len(order)} on these rollouts"

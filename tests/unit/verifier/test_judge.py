@@ -159,6 +159,20 @@ def test_invented_reward_is_fraud(trainer: HonestTrainer) -> None:
     assert judgement.verdict.findings[-1].evidence["group"] == 1
 
 
+def test_rewards_bent_within_the_tolerance_teach_nothing(trainer: HonestTrainer) -> None:
+    """Normalised by their spread, equal rewards bent by 1e-6 would be advantages of the trainer's own choice."""
+    never_solved = EnvironmentSpec(name="sorting", args={"digits": 7})
+    trainer.spec = trainer.spec.model_copy(update={"environment": never_solved})
+    trainer.environment = make_environment(never_solved)
+    bend = trainer.spec.checks.reward_tolerance
+    rollouts = trainer.roll_out()
+    rows = [replace(row, reward=row.reward + (-bend, bend)[i % 2]) for i, row in enumerate(rollouts.completions)]
+    parts = trainer.parts(Rollouts(rollouts.group_size, tuple(rows)))
+    assert parts.trace == ()
+    assert not any(tensor.any() for tensor in parts.update.values())
+    assert outcome(trainer.judge(parts)) == (100, None)
+
+
 def test_token_outside_of_the_vocabulary_is_malformed(trainer: HonestTrainer) -> None:
     parts = with_row(
         trainer.parts(),
