@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from offchain.chain.events import Position
 from offchain.chain.ledger import CommittedWork, EpochRecord, TaskLedger
 from offchain.protocol.encoding import canonical_json, trainer_seed
-from offchain.protocol.errors import Malformed, Unavailable
+from offchain.protocol.errors import Malformed, Stop, Unavailable
 from offchain.protocol.spec import TaskSpec
 from offchain.protocol.types import BPS, PolicyVersion, Root
 from verifier.case import Case
@@ -120,7 +120,11 @@ class Docket:
             return Judged(case, malformed(str(error)), None, self._clock() - started_at)
         try:
             judgement = judge(case, self._bench, delivery.directory, delivery.manifest)
-        except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        except (Unavailable, Stop):
+            raise
+        except (MemoryError, OSError) as error:  # for want of our own memory or disk: no work's fault
+            raise Unavailable(f"judging failed on this machine: {type(error).__name__}: {error}") from error
+        except Exception as error:  # libraries raise anything over a stranger's bytes
             # No work may keep us from attesting to the others. What our checks cannot digest is not accepted.
             log.exception("a check failed", extra={"work": _name(case)})
             judgement = Judgement(malformed(f"a check cannot digest it: {type(error).__name__}: {str(error)[:200]}"))

@@ -4,18 +4,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from eth_utils.address import to_checksum_address
 
 from offchain.environments import Environment, make_environment
 from offchain.policy import load_policy
 from offchain.policy.interface import Policy
 from offchain.protocol.errors import Reason
-from offchain.protocol.types import Root
+from offchain.protocol.types import Address, Root
 from tests.unit.verifier.chronicle import PARAMS, Chronicle
 from tests.unit.verifier.fakes import Shelf
 from tests.unit.verifier.honest import SPEC, TRAINER, Bundle, HonestTrainer
 from verifier.docket import Docket, case_of, depends_on_seed
 from verifier.inbox import Bench, Inbox
 from verifier.verdict import report_bytes
+
+OTHER = Address(to_checksum_address("0x" + "b2" * 20))
 
 
 @dataclass
@@ -102,17 +105,46 @@ def test_commitment_that_leads_to_an_impossible_bundle_is_malformed(
     assert (judged[0].verdict.score, judged[0].verdict.reason) == (0, Reason.MALFORMED)
 
 
-def test_work_that_a_check_cannot_digest_keeps_nobody_from_attesting(scene: Scene, policy_bundle: Bundle) -> None:
-    class Choking(Bench):
-        def policy(self, root: Root) -> Policy:
-            raise RuntimeError("shape '[7]' is invalid")
+class Choking(Bench):
+    """Fails on the first work that asks for a policy."""
 
+    error: Exception | None = None
+
+    def policy(self, root: Root) -> Policy:
+        if (error := self.error) is not None:
+            self.error = None
+            raise error
+        return super().policy(root)
+
+
+class Unforeseen(Exception):
+    """Neither of ours nor of Python's."""
+
+
+@pytest.mark.parametrize("error", [RuntimeError("shape '[7]' is invalid"), Unforeseen("of some library")], ids=repr)
+def test_work_that_a_check_cannot_digest_keeps_nobody_from_attesting(scene: Scene, error: Exception) -> None:
     inbox = Inbox(scene.shelf, SPEC)
     choking = Choking(inbox, make_environment(SPEC.environment), load_policy)
+    choking.error = error
+    scene.docket = Docket(SPEC, inbox, choking, scene.clock)
+    scene.chronicle.work(OTHER, scene.work.manifest.root)
+    scene.judge_all()
+    scene.chronicle.seal()
+    assert scene.report() == bytes([0, 0])  # the second is a copy
+
+
+@pytest.mark.parametrize("error", [MemoryError(), OSError(28, "no space left on device")], ids=repr)
+def test_what_our_own_machine_lacks_is_not_held_against_a_work(scene: Scene, error: Exception) -> None:
+    inbox = Inbox(scene.shelf, SPEC)
+    choking = Choking(inbox, make_environment(SPEC.environment), load_policy)
+    choking.error = error
     scene.docket = Docket(SPEC, inbox, choking, scene.clock)
     scene.judge_all()
     scene.chronicle.seal()
-    assert scene.report() == bytes([0])
+    assert scene.report() is None
+    scene.clock.now += 10
+    scene.judge_all()
+    assert scene.report() == bytes([100])
 
 
 def test_forgotten_epoch_is_judged_anew_when_asked(scene: Scene) -> None:
