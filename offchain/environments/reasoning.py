@@ -29,8 +29,10 @@ EVALUATE_ANSWERS = frozenset(
 )
 # Their questions follow the order of Python sets of strings, which differs from process to process.
 NOT_REPRODUCIBLE = frozenset({"isomorphic_strings", "knight_swap", "list_functions", "ransom_note", "word_ladder"})
+# Their scorers write a number out in full that the answer names by its exponent: "1e999999999" would never end.
+EXPLODES_NUMBERS = frozenset({"coin_flip"})
 TAKES_DATASETS = frozenset({"composite"})
-REFUSED = EVALUATE_ANSWERS | NOT_REPRODUCIBLE | TAKES_DATASETS
+REFUSED = EVALUATE_ANSWERS | EXPLODES_NUMBERS | NOT_REPRODUCIBLE | TAKES_DATASETS
 MAX_ANSWER_CHARS = 16_384
 Entry = dict[str, Any]
 

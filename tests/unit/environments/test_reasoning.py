@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from reasoning_gym.factory import DATASETS
 
 from offchain.environments import Solvable, make_environment
-from offchain.environments.reasoning import EVALUATE_ANSWERS, MAX_ANSWER_CHARS, REFUSED, ReasoningGym
+from offchain.environments.reasoning import EVALUATE_ANSWERS, EXPLODES_NUMBERS, MAX_ANSWER_CHARS, REFUSED, ReasoningGym
 from offchain.protocol.errors import Malformed
 from offchain.protocol.spec import EnvironmentSpec
 from offchain.protocol.types import Seed
@@ -97,6 +97,13 @@ def test_every_scorer_that_evaluates_text_is_refused() -> None:
     scorers = {name: inspect.getsource(dataset.score_answer) for name, (dataset, _) in DATASETS.items()}
 
     assert {name for name, source in scorers.items() if suspicious.search(source)} - looked_at == EVALUATE_ANSWERS
+
+
+def test_every_scorer_that_takes_fractions_with_exponents_is_refused() -> None:
+    """`Fraction("1e999999999")` computes that number: one short answer would hang every verifier."""
+    scorers = {name: inspect.getsource(dataset.score_answer) for name, (dataset, _) in DATASETS.items()}
+
+    assert {name for name, source in scorers.items() if "Fraction(" in source} == EXPLODES_NUMBERS
 
 
 def test_unknown_dataset_is_malformed() -> None:
