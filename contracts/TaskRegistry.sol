@@ -37,7 +37,8 @@ contract TaskRegistry is ITaskRegistry {
 
     /// The open epoch's works.
     struct Progress {
-        bytes20 runningHash; // never reset: an epoch goes on from the one before
+        bytes19 runningHash; // never reset: an epoch goes on from the one before
+        uint8 lastBlock; // the last bits of the number of the block of the last work
         uint32 unitsLeft;
         uint16 maxWorkUnits;
         uint16 works;
@@ -58,7 +59,7 @@ contract TaskRegistry is ITaskRegistry {
         uint16 works;
         uint32 units;
         uint40 commitBy;
-        bytes20 runningHash;
+        bytes19 runningHash;
     }
 
     /// Most works of one epoch, so that settling it fits a block.
@@ -208,6 +209,7 @@ contract TaskRegistry is ITaskRegistry {
         emit WorkCommitted(taskId, epoch, trainer, progress.works, units, policyVersion, manifestRoot);
 
         progress.runningHash = Works.fold(progress.runningHash, hash);
+        progress.lastBlock = uint8(block.number);
         // An enlisted trainer without a work is among those waited for, so that none of the three can pass its end.
         unchecked {
             ++progress.works;
@@ -223,11 +225,14 @@ contract TaskRegistry is ITaskRegistry {
         Task storage task = _known(taskId);
         require(task.isOpen, EpochNotOpen(taskId));
         (epoch, works, runningHash) = (task.openEpoch, task.progress.works, task.progress.runningHash);
-        require(_isReady(task), EpochNotReady(taskId, epoch, task.commitBy));
+        // The seed comes from the block of the seal. Were that the block of the last work, its trainer could let both fail
+        // until the seed spares it. 256 blocks on, the bits are the same again: then the seal waits for one block more.
+        bool isLastBlock = task.progress.lastBlock == uint8(block.number);
+        require(_isReady(task) && !isLastBlock, EpochNotReady(taskId, epoch, task.commitBy));
 
         TaskParams memory params = task.terms.paramsAt();
         uint32 units = params.maxEpochUnits - task.progress.unitsLeft;
-        _sealed[taskId][epoch] = SealedEpoch(works, units, task.commitBy, bytes20(runningHash));
+        _sealed[taskId][epoch] = SealedEpoch(works, units, task.commitBy, bytes19(runningHash));
         _free(task, uint256(task.progress.unitsLeft) * params.unitPrice);
         task.isOpen = false;
         task.openEpoch = uint40(epoch) + 1;

@@ -118,7 +118,8 @@ interface ITaskRegistry {
     function commitWork(uint256 taskId, bytes32 manifestRoot, uint16 units, uint32 policyVersion) external;
 
     /// Ends the open epoch and opens the next; only Attestations, from `sealEpoch`. Reverts with `EpochNotReady` unless
-    /// the epoch has works and its window has passed, or it is full, or every enlisted trainer has committed.
+    /// the epoch has works and its window has passed, or it is full, or every enlisted trainer has committed; and in the
+    /// block of a work, whose trainer would know the seed before it had committed for good.
     function seal(uint256 taskId) external returns (uint64 epoch, uint16 works, bytes32 runningHash);
 
     /// Gives the money reserved for a void epoch back to the budget; only Attestations.
@@ -165,7 +166,7 @@ interface ITaskRegistry {
             bool isClosed
         );
 
-    /// The running hash (its last 12 bytes are 0) takes in each work as bytes20(keccak256(abi.encode(runningHash, workHash)))
+    /// The running hash (its last 13 bytes are 0) takes in each work as bytes19(keccak256(abi.encode(runningHash, workHash)))
     /// and goes on from that of the epoch before.
     function epochOf(uint256 taskId, uint64 epoch)
         external
@@ -179,7 +180,7 @@ interface ITaskRegistry {
     function policyRootOf(uint256 taskId) external view returns (bytes32);
     /// What the enlistments of a trainer need together.
     function neededBondOf(address trainer) external view returns (uint128);
-    /// Whether `seal` would succeed now.
+    /// Whether `seal` would succeed in a block without a new work.
     function sealable(uint256 taskId) external view returns (bool);
     function taskCount() external view returns (uint256);
 }

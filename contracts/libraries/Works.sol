@@ -14,8 +14,8 @@ library Works {
         return uint256(epoch) << 16 | index;
     }
 
-    /// An epoch's running hash after one more work. 160 bits are enough for what only has to be unforeseeable.
-    function fold(bytes20 runningHash, bytes32 workHash) internal pure returns (bytes20) {
-        return bytes20(keccak256(abi.encode(runningHash, workHash)));
+    /// An epoch's running hash after one more work. 152 bits are enough for what only has to be unforeseeable.
+    function fold(bytes19 runningHash, bytes32 workHash) internal pure returns (bytes19) {
+        return bytes19(keccak256(abi.encode(runningHash, workHash)));
     }
 }

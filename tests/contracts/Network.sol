@@ -167,6 +167,7 @@ abstract contract Network {
     function _commit(uint256 taskId, address operator) internal {
         vm.prank(operator);
         registry.commitWork(taskId, ROOT, 10, 0);
+        vm.roll(vm.getBlockNumber() + 1); // no epoch is sealed in the block of its last work
     }
 
     /// All three trainers commit, in order: indices 0, 1, 2.

@@ -381,7 +381,7 @@ contract TaskRegistryTest is Network {
         (uint16 works, uint32 units,, bytes32 runningHash) = registry.epochOf(taskId, 0);
         vm.assertEq(works, 2, "works");
         vm.assertEq(units, 17, "units");
-        vm.assertEq(runningHash, bytes20(keccak256(abi.encode(before, hash))), "running hash");
+        vm.assertEq(runningHash, bytes19(keccak256(abi.encode(before, hash))), "running hash");
     }
 
     function test_CommitWork_NoOpenEpoch_Reverts() public {
@@ -483,6 +483,20 @@ contract TaskRegistryTest is Network {
         vm.expectRevert(abi.encodeWithSelector(ITaskRegistry.EpochNotReady.selector, taskId, 0, commitBy));
         attestations.sealEpoch(taskId);
         _wait(100);
+        attestations.sealEpoch(taskId);
+    }
+
+    /// Else whoever commits last could look at the seed, and let the whole transaction fail unless it spares its work.
+    function test_Seal_InTheBlockOfTheLastWork_Reverts() public {
+        uint256 taskId = _staffedTask();
+        _commit(taskId, trainer);
+        _commit(taskId, secondTrainer);
+        (,, uint40 commitBy,) = registry.epochOf(taskId, 0);
+        vm.prank(thirdTrainer);
+        registry.commitWork(taskId, ROOT, 10, 0);
+        vm.expectRevert(abi.encodeWithSelector(ITaskRegistry.EpochNotReady.selector, taskId, 0, commitBy));
+        attestations.sealEpoch(taskId);
+        vm.roll(vm.getBlockNumber() + 1);
         attestations.sealEpoch(taskId);
     }
 
