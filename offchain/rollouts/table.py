@@ -57,6 +57,20 @@ class RolloutLimits:
     def rows(self) -> int:
         return self.groups * self.group_size
 
+    @property
+    def row_proofs(self) -> int:
+        return 2 + (MAX_PROMPT_TOKENS + self.completion_tokens) // self.chunk_tokens
+
+    def column_values(self) -> tuple[int, ...]:
+        """The most values of each column, in the order of SCHEMA."""
+        most = {
+            "prompt_ids": MAX_PROMPT_TOKENS,
+            "completion_ids": self.completion_tokens,
+            "logprobs": self.completion_tokens,
+            "proofs": self.row_proofs,
+        }
+        return tuple(self.rows * most.get(name, 1) for name in SCHEMA.names)
+
     @classmethod
     def of(cls, spec: TaskSpec) -> "RolloutLimits":
         return cls(
@@ -141,7 +155,7 @@ def _check_layout(data: bytes, file: pq.ParquetFile, limits: RolloutLimits) -> N
         _refuse("another schema than the one fixed for rollouts")
     if metadata.num_rows != limits.rows or metadata.num_row_groups != 1:
         _refuse(f"{metadata.num_rows} rows in {metadata.num_row_groups} groups; expected {limits.rows} rows in one")
-    for index in range(metadata.num_columns):
+    for index, most in enumerate(limits.column_values()):
         column = metadata.row_group(0).column(index)
         if column.compression != "UNCOMPRESSED" or column.has_dictionary_page or column.file_path:
             _refuse("a column is compressed, has a dictionary or lies in another file")
@@ -149,6 +163,8 @@ def _check_layout(data: bytes, file: pq.ParquetFile, limits: RolloutLimits) -> N
         # one value is at least 4 bytes (a number, or the length of a string), an empty list none but a row each
         if values != column.num_values or values > limits.rows + column.total_compressed_size // 4:
             _refuse("a column holds another number of values than it has bytes for")
+        if values > most:
+            _refuse("a column has more values than its rows may hold")
 
 
 def _parse_row(row: dict[str, Any], limits: RolloutLimits) -> Completion:

@@ -17,7 +17,14 @@ from hypothesis import strategies as st
 from offchain.protocol.errors import Malformed
 from offchain.protocol.spec import EnvironmentSpec, LimitSpec, RolloutSpec, SamplerSpec, TaskSpec, ToplocSpec
 from offchain.rollouts.pages import count_values
-from offchain.rollouts.table import SCHEMA, RolloutLimits, parse_rollouts, read_rollouts, rollouts_bytes
+from offchain.rollouts.table import (
+    MAX_PROMPT_TOKENS,
+    SCHEMA,
+    RolloutLimits,
+    parse_rollouts,
+    read_rollouts,
+    rollouts_bytes,
+)
 from offchain.rollouts.trajectory import Completion, Rollouts
 
 SPEC = TaskSpec(
@@ -302,3 +309,15 @@ def test_a_damaged_file_is_read_or_refused_and_nothing_else(data: st.DataObject)
         parse_rollouts(bytes(whole[:cut]), LIMITS)
     except Malformed:
         return
+
+
+@pytest.mark.parametrize("column", ["prompt_ids", "completion_ids", "logprobs", "proofs"])
+def test_more_values_than_any_row_may_hold_are_refused_before_they_are_read(column: str) -> None:
+    """As Python numbers they would take ten times the memory of the file."""
+    many = MAX_PROMPT_TOKENS if column == "prompt_ids" else 12_000
+    values: Any = (b"",) * many if column == "proofs" else (1,) * many
+    limits = replace(LIMITS, file_bytes=2**24)
+    field, value = ("logprobs_T", float32s(*values)) if column == "logprobs" else (column, values * 2)
+    rows = tuple(replace(each, **{field: value}) for each in honest().completions)
+    with pytest.raises(Malformed, match="more values than its rows may hold"):
+        parse_rollouts(rollouts_bytes(Rollouts(3, rows)), limits)
