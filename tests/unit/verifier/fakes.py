@@ -1,6 +1,6 @@
 """Engine, sender and status of tests: they implement the verifier's protocols and remember what they were told."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -49,12 +49,15 @@ class Shelf:
 
 @dataclass
 class Sent:
-    """A sender that keeps what it is given, or refuses it."""
+    """A sender that keeps what it is given, or refuses it: as the contracts do, or as too large for any block."""
 
     calls: list[Call] = field(default_factory=list[Call])
     refusal: str | None = None
+    fits: Callable[[Call], bool] = lambda _: True
 
     def send(self, call: Call) -> Receipt:
+        if not self.fits(call):
+            raise Unavailable(f"the node refused {call}: gas required exceeds allowance")
         if self.refusal is not None:
             raise Reverted(self.refusal, {}, str(call))
         self.calls.append(call)

@@ -190,6 +190,21 @@ def test_report_that_its_verifier_hides_or_forges_is_left_out(scene: Scene) -> N
     assert scene.sent.calls[0].arguments["reports"] == [bytes([100, 255])]
 
 
+def test_report_longer_than_the_epoch_is_left_out_for_what_it_would_cost(scene: Scene) -> None:
+    scene.chronicle.reveal(VERIFIERS[1], bytes([100, 255]), scene.evidence("honest", bytes([100, 255])))
+    scene.chronicle.reveal(VERIFIERS[2], bytes(65_536), scene.evidence("bloated", bytes(65_536)))
+    scene.housekeeper.settle(scene.chronicle.ledger, scene.chronicle.record())
+    assert scene.sent.calls[0].arguments["reports"] == [bytes([100, 255])]
+
+
+def test_reports_that_together_fit_no_block_give_way_to_the_one_with_most_weight(scene: Scene) -> None:
+    scene.sent.fits = lambda call: len(call.arguments["reports"]) == 1  # pyright: ignore[reportArgumentType]
+    for verifier, report in zip(VERIFIERS, [bytes([100, 0]), bytes([100, 100]), bytes([100, 0])], strict=True):
+        scene.chronicle.reveal(verifier, report, scene.evidence(verifier, report))
+    assert scene.housekeeper.settle(scene.chronicle.ledger, scene.chronicle.record())
+    assert scene.sent.calls[0].arguments["reports"] == [bytes([100, 0])]
+
+
 def test_refused_settlement_is_tried_again_later(scene: Scene) -> None:
     scene.sent.refusal = "ReportsIncomplete"
     assert not scene.housekeeper.settle(scene.chronicle.ledger, scene.chronicle.record())
