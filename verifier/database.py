@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from offchain.protocol.errors import Stop
 
 MIGRATION_ATTEMPTS = 4
+MIGRATION_LOCK = 0x41737361  # PostgreSQL: one process at a time makes tables
 Sessions = Callable[[], Session]
 
 
@@ -50,6 +51,8 @@ def migrate(engine: Engine) -> None:
     for attempt in range(MIGRATION_ATTEMPTS):
         try:
             with engine.begin() as connection:
+                if engine.dialect.name == "postgresql":
+                    connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")
                 config.attributes["connection"] = connection
                 command.upgrade(config, "head")
             return
