@@ -70,7 +70,7 @@ test: test-contracts ## Everything: contracts, units, chain, slow, the demo
 	$(VENV)/pytest -m e2e
 
 test-quick: $(SETUP) ## The offline tests, in seconds
-	$(VENV)/pytest -m "not chain and not slow and not e2e"
+	$(VENV)/pytest
 
 test-contracts: .build/forge/compiled ## Forge: units, fuzz, invariants, gas bounds
 	$(NODE)/forge test
