@@ -472,7 +472,8 @@ contract TaskRegistry is ITaskRegistry {
         require(params.attestWindow > 0, BadParams("attestWindow"));
         require(params.revealWindow > 0, BadParams("revealWindow"));
 
-        uint256 windows = uint256(params.commitWindow) + params.attestWindow + params.revealWindow
+        // Twice the reveal window: for so long again can a verifier that hides its report delay `settle`.
+        uint256 windows = uint256(params.commitWindow) + params.attestWindow + 2 * uint256(params.revealWindow)
             + params.challengeWindow + params.appealWindow;
         uint256 unbonding = STAKING.UNBONDING_PERIOD();
         require(windows < unbonding, WindowsTooLong(windows, unbonding));

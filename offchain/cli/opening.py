@@ -110,8 +110,8 @@ def explain_refusal(error: Reverted, params: TaskParams, symbol: str, decimals: 
     if error.error == "WindowsTooLong":
         windows, period = int(str(values["windows"])), int(str(values["unbondingPeriod"]))
         return Stop(
-            f"the windows sum to {duration(windows)}, but bonds can be withdrawn after {duration(period)} on this "
-            "network: shorten terms.*_window to less than that together"
+            f"the windows (reveal twice) sum to {duration(windows)}, but bonds can be withdrawn "
+            f"after {duration(period)} on this network: shorten terms.*_window to less than that together"
         )
     return error
 

@@ -258,11 +258,13 @@ def refuse_hopeless(
 
     if problem := objection(params, budget_wei, money):
         raise Stop(problem)
-    windows = sum(getattr(params, f"{name}_window") for name in ("commit", "attest", "reveal", "challenge", "appeal"))
+    # As the contract counts: `settle` may have to wait for a second reveal window.
+    names = ("commit", "attest", "reveal", "reveal", "challenge", "appeal")
+    windows = sum(getattr(params, f"{name}_window") for name in names)
     if windows >= (period := chain.staking.unbonding_period_s()):
         raise Stop(
-            f"the windows sum to {duration(windows)}, but bonds can be withdrawn after {duration(period)} on this "
-            "network: shorten terms.*_window to less than that together"
+            f"the windows (reveal twice) sum to {duration(windows)}, but bonds can be withdrawn "
+            f"after {duration(period)} on this network: shorten terms.*_window to less than that together"
         )
     if not invocation.is_dry_run:
         with invocation.relay_client() as client:

@@ -58,7 +58,7 @@ contract GasTest is Network {
     function test_Gas_SettleHundredWorks() public {
         TaskParams memory params = _params();
         params.maxEpochUnits = 1000;
-        params.commitWindow = 500;
+        params.commitWindow = 450;
         uint256 taskId = _staff(_openTask(params, 5000 * UNIT));
         for (uint256 i; i < 97; ++i) {
             _enlistTrainer(taskId, vm.addr(1000 + i));
@@ -82,7 +82,7 @@ contract GasTest is Network {
     function test_Gas_SettleHundredWorksOfThreeReports() public {
         TaskParams memory params = _params();
         params.maxEpochUnits = 1000;
-        params.commitWindow = 500;
+        params.commitWindow = 450;
         uint256 taskId = _staff(_openTask(params, 5000 * UNIT));
         for (uint256 i; i < 97; ++i) {
             _enlistTrainer(taskId, vm.addr(1000 + i));
