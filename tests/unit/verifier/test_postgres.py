@@ -26,7 +26,6 @@ from offchain.policy import load_policy
 from offchain.protocol.errors import Stop
 from offchain.protocol.types import Address, Root, TaskId
 from tests.unit.verifier.chronicle import Chronicle, contracts
-from tests.unit.verifier.conftest import policy_bundle, spec, trainer  # noqa: F401 -- fixtures
 from tests.unit.verifier.fakes import Sent, Shelf, Silent
 from tests.unit.verifier.honest import SPEC, TRAINER, Bundle, HonestTrainer
 from verifier.api import create_api
@@ -145,8 +144,8 @@ def test_daemon_and_service_may_start_at_the_same_moment(server: str) -> None:
 
 def test_epoch_is_recorded_judged_attested_and_shown(
     engine: Engine,
-    policy_bundle: Bundle,  # noqa: F811
-    trainer: HonestTrainer,  # noqa: F811
+    policy_bundle: Bundle,
+    trainer: HonestTrainer,
     tmp_path: Path,
 ) -> None:
     sessions, shelf, sent = session_factory(engine), Shelf(), Sent()
