@@ -18,7 +18,7 @@ from offchain.cli.demo import observe
 from offchain.cli.demo.observe import Cast, RewardCurve
 from offchain.cli.demo.outcome import DemoOutcome
 from offchain.cli.demo.picture import draw_rewards
-from offchain.cli.demo.view import Snapshot, print_line, render
+from offchain.cli.demo.view import Snapshot, print_line, render, save_screen
 from offchain.cli.localnet import LocalNetwork, Party
 from offchain.cli.processes import Children
 from offchain.environments.registry import make_environment
@@ -79,7 +79,9 @@ class Demo:
                     raise Stop(f"the last epochs did not end in time; see the logs in {self._plan.out / 'logs'}")
                 self._pay_out(cast, task_id, show)
                 ledger = watch.until("paid out", lambda _: True, 0)
-                return self._judge(ledger, cast, curve, client)
+                outcome = self._judge(ledger, cast, curve, client)
+                save_screen(self._plan.out / "screen.svg", self.look(ledger, cast, curve, "paid out"))
+                return outcome
 
     # -- setting the stage
 

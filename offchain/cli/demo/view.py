@@ -1,7 +1,9 @@
 """The live terminal view: what the chain says, redrawn twice a second; plain lines where there is no terminal."""
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from rich.console import Console, Group, RenderableType
 from rich.panel import Panel
@@ -13,6 +15,7 @@ from offchain.protocol.types import SCORE_FRAUD
 ETHER = 10**18
 WORKS_SHOWN = 14
 CHART_ROWS = 6
+SCREEN_COLUMNS = 110
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,13 @@ def print_line(console: Console, snapshot: Snapshot) -> None:
         f"policy {snapshot.policy_version}  reward {reward}",
         highlight=False,
     )
+
+
+def save_screen(path: Path, snapshot: Snapshot) -> None:
+    """The screen as a picture."""
+    console = Console(record=True, width=SCREEN_COLUMNS, file=io.StringIO(), force_terminal=True)
+    console.print(render(snapshot))
+    console.save_svg(str(path), title="assay demo")
 
 
 def _chart(rewards: Sequence[float]) -> Text:
