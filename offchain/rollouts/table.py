@@ -164,7 +164,8 @@ def _check_layout(data: bytes, file: pq.ParquetFile, limits: RolloutLimits) -> N
         if values != column.num_values or values > limits.rows + column.total_compressed_size // 4:
             _refuse("a column holds another number of values than it has bytes for")
         if values > most:
-            _refuse("a column has more values than its rows may hold")
+            name = SCHEMA.names[index]
+            _refuse(f"column {name} has more values than its rows may hold: {values}, the task allows {most}")
 
 
 def _parse_row(row: dict[str, Any], limits: RolloutLimits) -> Completion:

@@ -1,0 +1,126 @@
+"""An epoch full of bad works: each is told what is wrong with it, and none costs the honest work anything."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from eth_account import Account
+
+from offchain.environments import make_environment
+from offchain.policy import load_policy
+from offchain.protocol.errors import Reason
+from offchain.protocol.types import Address, Root, TaskId
+from offchain.rollouts.trajectory import Completion, Rollouts
+from tests.unit.verifier.chronicle import ATTESTATIONS, Chronicle, contracts
+from tests.unit.verifier.fakes import Sent, Shelf, Silent
+from tests.unit.verifier.honest import SPEC, TRAINER, Bundle, HonestTrainer
+from verifier.aggregate import Aggregator, Signer
+from verifier.database import migrate, open_database, session_factory
+from verifier.docket import Docket, Judged
+from verifier.inbox import Bench, Inbox
+from verifier.transactions import Transactions
+from verifier.turns import Turns
+from verifier.verdict import report_bytes
+
+KEY = Account.from_key(b"\x01" * 32)
+LOST, IMPOSSIBLE = Root(b"\x01" * 32), Root(b"\x02" * 32)
+
+
+def work(trainer: HonestTrainer, change: Callable[[Completion], Completion] = lambda row: row) -> Bundle:
+    """An honest work but for one of its completions."""
+    parts = trainer.parts()
+    first, *others = parts.rollouts.completions
+    rollouts = Rollouts(parts.rollouts.group_size, (change(first), *others))
+    return trainer.write(replace(parts, rollouts=rollouts))
+
+
+def with_nan_update(trainer: HonestTrainer) -> Bundle:
+    def poison(directory: Path) -> None:
+        path = directory / "update/0000.safetensors"
+        data = bytearray(path.read_bytes())
+        start = 8 + int.from_bytes(data[:8], "little")
+        data[start : start + 4] = np.float32("nan").tobytes()
+        path.write_bytes(bytes(data))
+
+    return trainer.write(trainer.parts(), poison)
+
+
+def too_long(row: Completion) -> Completion:
+    tokens = SPEC.sampler.max_new_tokens + 1
+    return replace(row, completion_ids=(1,) * tokens, logprobs_T=np.zeros(tokens, np.float32), finish="length")
+
+
+def truncated(row: Completion) -> Completion:
+    return replace(row, proofs=(row.proofs[0][:-1], *row.proofs[1:]))
+
+
+def judged(chronicle: Chronicle, shelf: Shelf) -> list[Judged]:
+    inbox = Inbox(shelf, SPEC)
+    docket = Docket(SPEC, inbox, Bench(inbox, make_environment(SPEC.environment), load_policy))
+    while docket.judge_next(chronicle.ledger, chronicle.record()):
+        pass
+    found = docket.judgements(chronicle.ledger, chronicle.record(), give_up=True)
+    assert found is not None
+    return found
+
+
+def next_policy(chronicle: Chronicle, shelf: Shelf, folder: Path) -> Root:
+    """The root that a verifier derives from the settled epoch."""
+    engine = open_database(f"sqlite:///{folder / 'verifier.db'}")
+    migrate(engine)
+    sessions, inbox, verifier = session_factory(engine), Inbox(shelf, SPEC), Address(KEY.address)
+    aggregator = Aggregator(
+        SPEC,
+        Signer(verifier, KEY, 31_337, ATTESTATIONS, lambda key: key),
+        contracts().attestations,
+        Transactions(Sent(), sessions, TaskId(1)),
+        inbox,
+        Bench(inbox, make_environment(SPEC.environment), load_policy),
+        shelf,
+        sessions,
+        folder / "policies",
+        Turns(verifier),
+        Silent(),
+    )
+    return aggregator.build(TaskId(1), chronicle.record(), chronicle.ledger.newest_policy()).root
+
+
+@pytest.fixture
+def shelf() -> Shelf:
+    return Shelf(impossible={IMPOSSIBLE})
+
+
+def epoch_of(policy: Root, works: list[Root]) -> Chronicle:
+    chronicle = Chronicle(policy)
+    for root in works:
+        chronicle.work(TRAINER, root)
+    chronicle.seal()
+    return chronicle
+
+
+def test_bad_works_are_told_why_and_cost_nobody_else_anything(
+    trainer: HonestTrainer, policy_bundle: Bundle, shelf: Shelf, tmp_path: Path
+) -> None:
+    policy, honest = shelf.add(policy_bundle), shelf.add(work(trainer))
+    bad: list[tuple[Root, Reason, str]] = [
+        (LOST, Reason.UNAVAILABLE, "no relay"),
+        (IMPOSSIBLE, Reason.MALFORMED, "differs from its hash"),
+        (shelf.add(work(trainer, truncated)), Reason.MALFORMED, "proof"),
+        (shelf.add(work(trainer, too_long)), Reason.MALFORMED, "completion"),
+        (shelf.add(work(trainer, lambda row: replace(row, reward=float("nan")))), Reason.MALFORMED, "reward"),
+        (shelf.add(work(trainer, lambda row: replace(row, reward=float("inf")))), Reason.MALFORMED, "reward"),
+        (shelf.add(with_nan_update(trainer)), Reason.BAD_UPDATE, "finite"),
+    ]
+    crowded = epoch_of(policy, [*(root for root, _, _ in bad), honest])
+    verdicts = [each.verdict for each in judged(crowded, shelf)]
+    assert report_bytes(verdicts) == bytes([0] * len(bad) + [100])  # unpaid, and nobody is slashed
+    for verdict, (_, reason, said) in zip(verdicts, bad, strict=False):
+        assert verdict.reason is reason
+        assert said in str(verdict.json()), verdict
+
+    alone = epoch_of(policy, [honest])
+    alone.settle(bytes([100]))
+    crowded.settle(report_bytes(verdicts))
+    assert next_policy(crowded, shelf, tmp_path / "a") == next_policy(alone, shelf, tmp_path / "b")
