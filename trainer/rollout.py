@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from offchain.policy.interface import Generation
+from offchain.protocol.errors import Malformed
 from offchain.protocol.spec import SamplerSpec, TaskSpec
 from offchain.protocol.types import Seed
 from offchain.rollouts.seeding import PromptSource, group_uniforms, work_prompts
@@ -82,10 +83,18 @@ def _batch(
                 completion_ids=generation.token_ids,
                 logprobs_T=generation.logprobs_T,
                 finish=generation.finish,
-                reward=environment.reward(prompts[group], policy.decode(generation.token_ids)),
+                reward=_reward(environment, prompts[group], policy.decode(generation.token_ids)),
                 proofs=(),
             ),
             generation.hidden_NH,
         )
         for group, generation in zip(of_row, generations, strict=True)
     ]
+
+
+def _reward(environment: RolloutEnvironment[P], prompt: P, completion: str) -> float:
+    """Raises Malformed: the environment does not do what environments promise."""
+    reward = environment.reward(prompt, completion)
+    if not 0 <= reward <= 1:  # nor when it is not a number
+        raise Malformed(f"the environment gives a completion the reward {reward}, which is no number from 0 to 1")
+    return reward

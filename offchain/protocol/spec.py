@@ -6,7 +6,16 @@ All parties derive everything from it, so it is exact: decimals are strings in t
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+    model_validator,
+)
 
 from offchain.protocol.encoding import Json, canonical_json, parse_canonical_json
 from offchain.protocol.errors import Malformed
@@ -112,10 +121,16 @@ class LimitSpec(SpecPart):
     policy_bytes: Annotated[int, Field(ge=1)] = 4 * 2**30
 
 
+def _printable(value: str) -> str:
+    if not value.isprintable():  # it is shown in terminals and kept in databases, which choke on some of the others
+        raise ValueError("has characters that cannot be printed")
+    return value
+
+
 class TaskSpec(SpecPart):
     """All that trainers and verifiers of one task must agree on."""
 
-    title: Annotated[str, Field(max_length=200)]
+    title: Annotated[str, Field(max_length=200), AfterValidator(_printable)]
     environment: EnvironmentSpec
     sampler: SamplerSpec = SamplerSpec()
     rollout: RolloutSpec = RolloutSpec()

@@ -6,7 +6,7 @@ from typing import Protocol
 from offchain.environments import Environment, Prompt
 from offchain.protocol.errors import Reason
 from offchain.rollouts.trajectory import Rollouts
-from verifier.verdict import Finding, measure
+from verifier.verdict import Finding, failed, measure
 
 NAME = "rewards"
 
@@ -24,6 +24,9 @@ def check(
         group, member = divmod(position, rollouts.group_size)
         text = decoder.decode(row.completion_ids)
         reward = environment.reward(prompts[group], text)
+        if not 0 <= reward <= 1:  # nor when it is not a number: the environment's fault, so nobody's bond
+            detail = f"the environment gives completion {member} of group {group} the reward {reward}"
+            return failed(NAME, Reason.WRONG_REWARD, 1, 0, detail, fraud=False)
         error = abs(row.reward - reward)
         if error > worst:
             worst = error

@@ -5,11 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from offchain.environments import make_environment
+from offchain.environments import Prompt, make_environment
 from offchain.outer.codecs import codec_named
 from offchain.outer.updates import read_update
 from offchain.policy import Policy, load_policy
 from offchain.protocol.encoding import derive
+from offchain.protocol.errors import Malformed
 from offchain.protocol.manifest import BundleKind
 from offchain.protocol.types import Seed
 from offchain.recipe.inner import run_inner_steps
@@ -35,6 +36,21 @@ def policy(policy_folder: Path) -> Policy:
 @pytest.fixture(scope="module")
 def unproved(policy: Policy) -> list[Unproved]:
     return [row for batch in roll_out(policy, make_environment(SPEC.environment), SPEC, SEED) for row in batch]
+
+
+@pytest.mark.parametrize("reward", [float("nan"), float("inf"), -0.1, 1.5])
+def test_reward_that_is_no_number_from_0_to_1_is_told_before_anything_is_sent(policy: Policy, reward: float) -> None:
+    sorting = make_environment(SPEC.environment)
+
+    class Broken:
+        def prompt(self, seed: Seed, index: int) -> Prompt:
+            return sorting.prompt(seed, index)
+
+        def reward(self, prompt: Prompt, completion: str) -> float:
+            return reward
+
+    with pytest.raises(Malformed, match=f"the environment gives a completion the reward {reward}"):
+        list(roll_out(policy, Broken(), SPEC, SEED))
 
 
 def rollouts_of(unproved: list[Unproved]) -> Rollouts:

@@ -11,7 +11,7 @@ import pytest
 import torch
 from eth_utils.address import to_checksum_address
 
-from offchain.environments import make_environment
+from offchain.environments import Prompt, make_environment
 from offchain.policy.interface import Policy
 from offchain.protocol.encoding import canonical_json
 from offchain.protocol.errors import Reason
@@ -157,6 +157,23 @@ def test_invented_reward_is_fraud(trainer: HonestTrainer) -> None:
     judgement = trainer.judge(with_row(parts, 5, lambda row: replace(row, reward=1.0 if row.reward < 1 else 0.5)))
     assert outcome(judgement) == (255, Reason.WRONG_REWARD)
     assert judgement.verdict.findings[-1].evidence["group"] == 1
+
+
+@pytest.mark.parametrize("reward", [float("nan"), float("inf"), -0.1, 1.5])
+def test_environment_that_gives_no_number_from_0_to_1_costs_no_bond(trainer: HonestTrainer, reward: float) -> None:
+    parts, honest = trainer.parts(), trainer.environment
+
+    class Broken:
+        def prompt(self, seed: Seed, index: int) -> Prompt:
+            return honest.prompt(seed, index)
+
+        def reward(self, prompt: Prompt, completion: str) -> float:
+            return reward
+
+    trainer.environment = Broken()
+    judgement = trainer.judge(parts)
+    assert outcome(judgement) == (0, Reason.WRONG_REWARD)
+    assert "the environment gives completion 0 of group 0" in judgement.verdict.findings[-1].detail
 
 
 def test_rewards_bent_within_the_tolerance_teach_nothing(trainer: HonestTrainer) -> None:
