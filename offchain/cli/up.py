@@ -51,8 +51,8 @@ def up(
 ) -> None:
     """Run a local network: chain, contracts, relay, a task, verifiers, explorer.
 
-    Stays up until Ctrl-C. The network is called local, which is what all commands use by default; two funded keys,
-    initiator and worker, are ready for a second terminal.
+    Stays up until Ctrl-C. The network is called local, which is what all commands use by default; three funded keys,
+    initiator, worker and judge, are ready for a second terminal.
     """
     from offchain.cli.localnet import LocalNetwork, empty_folder
     from offchain.cli.processes import Children
@@ -64,7 +64,8 @@ def up(
         network.start_chain()
         relay = network.start_relay(relay_port)
         task_id = _open_task(network, task_file or Path(__file__).parent / "demo" / "sorting.toml")
-        network.party("worker", STARTING_TOKENS * TOKEN)
+        for role in ("worker", "judge"):
+            network.party(role, STARTING_TOKENS * TOKEN)
         explorer = _start_verifiers(network, children, verifiers, task_id, explorer_port)
         env_file = _write_env(network)
         found = {
