@@ -7,6 +7,7 @@ reader cannot be made to expand anything. Equal rollouts give equal bytes with o
 import io
 import math
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
@@ -16,6 +17,7 @@ import pyarrow.parquet as pq
 
 from offchain.protocol.errors import Malformed
 from offchain.protocol.spec import TaskSpec
+from offchain.rollouts.footer import footer_of, require_same_shape
 from offchain.rollouts.pages import count_values
 from offchain.rollouts.trajectory import FINISHES, Completion, Rollouts
 
@@ -129,6 +131,7 @@ def parse_rollouts(data: bytes, limits: RolloutLimits) -> Rollouts:
         _refuse(f"file of {len(data)} bytes exceeds {limits.file_bytes}")
     if len(data) < 12 or int.from_bytes(data[-8:-4], "little") > MAX_FOOTER_BYTES:
         _refuse("not a Parquet file, or one with too large a footer")
+    require_same_shape(footer_of(data), _own_footer())
     try:
         file = pq.ParquetFile(
             pa.BufferReader(data),
@@ -144,6 +147,13 @@ def parse_rollouts(data: bytes, limits: RolloutLimits) -> Rollouts:
     rows = [_parse_row(dict(zip(columns, row, strict=True)), limits) for row in zip(*columns.values(), strict=True)]
     _check_order(rows, limits)
     return Rollouts(limits.group_size, tuple(rows))
+
+
+@cache
+def _own_footer() -> bytes:
+    """What a footer looks like: that of a file with one row."""
+    row = Completion(0, 0, (0,), (0,), np.zeros(1, np.float32), FINISHES[0], 0.0, (b"",))
+    return footer_of(rollouts_bytes(Rollouts(1, (row,))))
 
 
 def _check_layout(data: bytes, file: pq.ParquetFile, limits: RolloutLimits) -> None:

@@ -198,13 +198,13 @@ def nullable_elements(kind: Any) -> Any:
     ],
 )
 def test_another_schema_is_refused(content: Callable[[], Any]) -> None:
-    with pytest.raises(Malformed, match="schema"):
+    with pytest.raises(Malformed, match=r"schema|footer"):
         parse_rollouts(written(content()), LIMITS)
 
 
 @pytest.mark.parametrize("rows", [5, 0])
 def test_a_group_that_is_not_whole_is_refused(rows: int) -> None:
-    with pytest.raises(Malformed, match="expected 6 rows"):
+    with pytest.raises(Malformed, match=r"expected 6 rows|footer"):
         parse_rollouts(written(table().slice(0, rows)), LIMITS)
 
 
@@ -214,7 +214,7 @@ def test_more_rows_than_the_task_has_are_refused_by_the_footer_alone() -> None:
 
 
 def test_several_row_groups_are_refused() -> None:
-    with pytest.raises(Malformed, match="in 2 groups"):
+    with pytest.raises(Malformed, match="footer"):
         parse_rollouts(written(table(), row_group_size=3), LIMITS)
 
 
@@ -231,7 +231,7 @@ def test_several_row_groups_are_refused() -> None:
     ],
 )
 def test_a_layout_that_could_expand_is_refused(options: dict[str, Any], complaint: str) -> None:
-    with pytest.raises(Malformed, match=complaint):
+    with pytest.raises(Malformed, match=f"footer|{complaint}"):
         parse_rollouts(written(table(), **options), LIMITS)
 
 
@@ -240,7 +240,7 @@ def test_a_compression_bomb_is_refused_before_it_expands() -> None:
     rows["logprobs"][0] = [0.0] * 2_000_000
     bomb = written(pa.table(rows, schema=SCHEMA), compression="zstd")
     assert len(bomb) < 20_000
-    with pytest.raises(Malformed, match="compressed"):
+    with pytest.raises(Malformed, match="footer"):
         parse_rollouts(bomb, LIMITS)
 
 
@@ -296,6 +296,30 @@ def test_a_column_outside_of_the_file_is_refused(start: int, size: int) -> None:
 def test_what_is_no_parquet_file_is_refused(data: bytes) -> None:
     with pytest.raises(Malformed):
         parse_rollouts(data, LIMITS)
+
+
+def test_columns_of_many_pages_are_read() -> None:
+    limits = replace(LIMITS, file_bytes=2**24)
+    prompt = tuple(range(MAX_PROMPT_TOKENS))
+    rows = tuple(replace(each, prompt_ids=prompt) for _ in range(8) for each in honest().completions)
+    rows = tuple(replace(each, group=i // 3, prompt_index=i // 3) for i, each in enumerate(rows))
+    data = rollouts_bytes(Rollouts(3, rows))
+    assert len(data) > 5 * 2**20
+    assert len(parse_rollouts(data, replace(limits, groups=16)).completions) == 48
+
+
+def test_no_changed_byte_of_the_footer_reaches_a_reader_that_would_abort() -> None:
+    """An unknown enumerator in a footer ends pyarrow's process, and with it a verifier's."""
+    whole = rollouts_bytes(honest())
+    size = int.from_bytes(whole[-8:-4], "little")
+    refused = 0
+    for position in range(len(whole) - 8 - size, len(whole) - 8):
+        for changed in (0, 1, 5, 0x10, 0x7F, 0xFF):
+            try:
+                parse_rollouts(whole[:position] + bytes([changed]) + whole[position + 1 :], LIMITS)
+            except Malformed:
+                refused += 1
+    assert refused > 3_000
 
 
 @settings(max_examples=300, deadline=None)
