@@ -81,7 +81,10 @@ def snapshot(
 ) -> Snapshot:
     """One look."""
     epochs = list(ledger.epochs.values())
-    pending = tuple((each.epoch, phase_name(each)) for each in epochs if not each.is_over)
+    is_closed = ledger.task.is_closed
+    pending = tuple(
+        (each.epoch, phase_name(each)) for each in epochs if not each.is_over and (each.works or not is_closed)
+    )
     return Snapshot(
         elapsed_s=elapsed_s,
         stage=stage,

@@ -1,10 +1,12 @@
 """The live terminal view: what the chain says, redrawn twice a second; plain lines where there is no terminal."""
 
 import io
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console, Group, RenderableType
 from rich.panel import Panel
 from rich.table import Table
@@ -87,7 +89,8 @@ def save_screen(path: Path, snapshot: Snapshot) -> None:
     """The screen as a picture."""
     console = Console(record=True, width=SCREEN_COLUMNS, file=io.StringIO(), force_terminal=True)
     console.print(render(snapshot))
-    console.save_svg(str(path), title="assay demo")
+    own_fonts = re.sub(r"@font-face \{\{.*?\}\}", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)  # none from the network
+    console.save_svg(str(path), title="assay demo", code_format=own_fonts)
 
 
 def _chart(rewards: Sequence[float]) -> Text:
