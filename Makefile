@@ -6,6 +6,8 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv/bin
 NODE := node_modules/.bin
+# The program itself: npm's wrapper around it exits with 0 whatever happened.
+FORGE = $$(ls node_modules/@foundry-rs/forge-*/bin/forge)
 export SOLCX_BINARY_PATH := $(CURDIR)/.build/solcx
 export HF_HUB_OFFLINE := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -41,7 +43,7 @@ node_modules/installed: package.json package-lock.json
 	touch -h $@
 
 .build/forge/compiled: $(wildcard contracts/*.sol contracts/*/*.sol) foundry.toml $(SETUP)
-	$(NODE)/forge build --skip test
+	$(FORGE) build --skip test
 	touch $@
 
 abi: .build/forge/compiled ## Generate the contracts' ABIs into offchain/chain/abi
@@ -53,14 +55,14 @@ lock: .venv/installed ## Resolve pyproject's ranges again into requirements.lock
 fmt: $(SETUP) ## Format everything
 	$(VENV)/ruff check --fix .
 	$(VENV)/ruff format .
-	$(NODE)/forge fmt
+	$(FORGE) fmt
 
 check: .build/forge/compiled ## Style, types, import rules, generated files
 	$(VENV)/ruff check .
 	$(VENV)/ruff format --check .
 	$(NODE)/pyright
 	$(VENV)/lint-imports
-	$(NODE)/forge fmt --check
+	$(FORGE) fmt --check
 	$(NODE)/solhint --max-warnings 0 'contracts/**/*.sol'
 	$(VENV)/python tools/abi.py --check
 	$(VENV)/codespell
@@ -73,7 +75,7 @@ test-quick: $(SETUP) ## The offline tests, in seconds
 	$(VENV)/pytest
 
 test-contracts: .build/forge/compiled ## Forge: units, fuzz, invariants, gas bounds
-	$(NODE)/forge test
+	$(FORGE) test
 
 demo: .build/forge/compiled ## A whole local network: real training, cheats caught, payouts claimed
 	$(VENV)/assay demo

@@ -1,10 +1,8 @@
 """Builds a trainer out of its settings. The only place that knows which implementation does the I/O."""
 
-import signal
-import threading
+import logging
 from collections.abc import Generator
 from contextlib import contextmanager
-from types import FrameType
 
 import torch
 
@@ -14,6 +12,8 @@ from offchain.chain.event_store import EventStore
 from offchain.chain.follow import TaskFollower
 from offchain.chain.keys import load_account, read_password
 from offchain.chain.sender import Sender
+from offchain.daemon.status import StatusFile
+from offchain.daemon.stopping import StopFlag, stopped_by_signals
 from offchain.environments import make_environment
 from offchain.policy import load_policy
 from offchain.protocol.types import TaskId
@@ -23,8 +23,6 @@ from trainer.deviations import Deviation
 from trainer.journal import Journal, exclusive
 from trainer.onchain import OnChain
 from trainer.settings import TrainerSettings
-from trainer.status import StatusFile
-from trainer.stopping import StopFlag
 from trainer.worker import Worker
 
 
@@ -59,7 +57,7 @@ def built_worker(settings: TrainerSettings, stop: StopFlag, deviation: Deviation
                     transport,
                     account,
                     Journal(state),
-                    StatusFile(settings.status_file or state / "status.jsonl"),
+                    StatusFile(settings.status_file or state / "status.jsonl", logging.getLogger("trainer")),
                     stop,
                     load_policy=load_policy,
                     make_environment=make_environment,
@@ -69,22 +67,3 @@ def built_worker(settings: TrainerSettings, stop: StopFlag, deviation: Deviation
                 )
             finally:
                 store.close()
-
-
-@contextmanager
-def stopped_by_signals() -> Generator[StopFlag]:
-    """A flag that SIGINT and SIGTERM set; a second signal ends the process as if we were not here."""
-    flag = threading.Event()
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def ask_to_stop(number: int, _frame: FrameType | None) -> None:
-        flag.set()
-        signal.signal(number, before[signal.Signals(number)])
-
-    for number in before:
-        signal.signal(number, ask_to_stop)
-    try:
-        yield flag
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

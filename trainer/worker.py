@@ -9,6 +9,8 @@ from typing import Protocol
 from eth_account.signers.local import LocalAccount
 
 from offchain.chain.ledger import TaskLedger
+from offchain.daemon.status import Status
+from offchain.daemon.stopping import Interrupted, StopFlag
 from offchain.environments import Environment
 from offchain.policy.interface import Policy
 from offchain.protocol.encoding import trainer_seed
@@ -18,8 +20,6 @@ from offchain.protocol.spec import EnvironmentSpec
 from offchain.protocol.types import Address, Epoch, Root
 from trainer.deviations import Deviation
 from trainer.journal import Entry, Journal, Stage
-from trainer.status import Status
-from trainer.stopping import Interrupted, StopFlag
 from trainer.submit import Committer, Publisher, reopen_bundle
 from trainer.tasks import TASK_LIMITS, Assignment, Finished, Idle, next_step, read_spec, roots_in_use, takes_work
 from trainer.workshop import Fetcher, Policies, Workshop

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from offchain.daemon import stopping
+from offchain.daemon.status import Status
+from offchain.daemon.stopping import StopFlag
 from offchain.environments.interface import Environment
 from offchain.policy.interface import Policy
 from offchain.protocol.errors import Malformed, MalformedUpdate, Stop
@@ -18,13 +21,10 @@ from offchain.recipe.trace import StepTrace
 from offchain.rollouts.table import ROLLOUTS_NAME, RolloutLimits, parse_rollouts, read_rollouts, rollouts_bytes
 from offchain.rollouts.trajectory import Completion, Rollouts
 from offchain.shardcast.store import write_atomically
-from trainer import stopping
 from trainer.deviations import Deviation
 from trainer.inner import train
 from trainer.prover import prove
 from trainer.rollout import roll_out
-from trainer.status import Status
-from trainer.stopping import StopFlag
 from trainer.submit import finish_bundle
 from trainer.tasks import Assignment
 

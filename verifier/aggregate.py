@@ -18,6 +18,7 @@ from eth_account.signers.local import LocalAccount
 from offchain.chain.contracts import AttestationsContract
 from offchain.chain.keys import recover_policy_signer, sign_policy
 from offchain.chain.ledger import CommittedWork, EpochRecord, PolicyRecord, TaskLedger
+from offchain.daemon.status import Status
 from offchain.outer.aggregate import Contribution, aggregate
 from offchain.outer.codecs import codec_named
 from offchain.outer.optimizer import OuterState, outer_step, read_momentum, write_momentum
@@ -32,7 +33,6 @@ from offchain.shardcast.store import build_bundle, read_manifest
 from verifier.database import Sessions
 from verifier.inbox import Bench, Delivery, Inbox
 from verifier.models import PolicyRow
-from verifier.status import Status
 from verifier.transactions import Transactions
 from verifier.turns import Turns
 

@@ -1,10 +1,9 @@
 """Builds a verifier out of its settings. The only place that knows which implementation does the I/O."""
 
-import signal
+import logging
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
-from types import FrameType
 
 import torch
 import uvicorn
@@ -16,6 +15,8 @@ from offchain.chain.event_store import EventStore
 from offchain.chain.follow import TaskFollower
 from offchain.chain.keys import load_account, read_password
 from offchain.chain.sender import Sender
+from offchain.daemon.status import StatusFile
+from offchain.daemon.stopping import StopFlag, stopped_by_signals
 from offchain.environments import make_environment
 from offchain.policy import load_policy
 from offchain.protocol.types import TaskId
@@ -31,10 +32,9 @@ from verifier.onchain import OnChain
 from verifier.recorder import Recorder
 from verifier.settings import ServeSettings, VerifierSettings
 from verifier.settle import Contracts, Housekeeper
-from verifier.status import StatusFile
 from verifier.transactions import Transactions
 from verifier.turns import Turns
-from verifier.worker import Parts, StopFlag, VerifierWorker
+from verifier.worker import Parts, VerifierWorker
 
 
 def run_verifier(settings: VerifierSettings) -> None:
@@ -67,7 +67,7 @@ def built_verifier(settings: VerifierSettings, stop: StopFlag | None = None) -> 
             spec = fetch_spec(transport, ledger.task.spec_hash)
             verifier = onchain.operator_of(Sender(chain, account).address)
             sessions = session_factory(engine)
-            status = StatusFile(settings.status_file or state / "status.jsonl")
+            status = StatusFile(settings.status_file or state / "status.jsonl", logging.getLogger("verifier"))
             transactions = Transactions(Sender(chain, account), sessions, task_id)
             turns = Turns(verifier)
             inbox = Inbox(transport, spec)
@@ -127,22 +127,3 @@ def build_service(settings: ServeSettings) -> FastAPI:
 def run_service(settings: ServeSettings) -> None:
     """Serve until a signal asks to end. Raises Stop."""
     uvicorn.run(build_service(settings), host=settings.host, port=settings.port, log_level="warning")
-
-
-@contextmanager
-def stopped_by_signals() -> Generator[StopFlag]:
-    """A flag that SIGINT and SIGTERM set; a second signal ends the process as if we were not here."""
-    flag = threading.Event()
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def ask_to_stop(number: int, _frame: FrameType | None) -> None:
-        flag.set()
-        signal.signal(number, before[signal.Signals(number)])
-
-    for number in before:
-        signal.signal(number, ask_to_stop)
-    try:
-        yield flag
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

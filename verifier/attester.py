@@ -18,6 +18,7 @@ from sqlalchemy import select
 from offchain.chain.contracts import AttestationsContract
 from offchain.chain.ledger import EpochRecord
 from offchain.chain.sender import Receipt
+from offchain.daemon.status import Status
 from offchain.protocol.encoding import attestation_commitment, canonical_json, report_hash
 from offchain.protocol.errors import Reverted, Stop, Unavailable
 from offchain.protocol.manifest import BundleKind, Manifest
@@ -27,7 +28,6 @@ from verifier.database import Sessions
 from verifier.docket import Judged
 from verifier.inbox import REPORT_NAME
 from verifier.models import AttestationRow, EvidenceRow, WorkRow
-from verifier.status import Status
 from verifier.transactions import Transactions
 from verifier.verdict import report_bytes
 

@@ -1,27 +1,12 @@
 """Settings of a verifier: a TOML file, overridden by `ASSAY_*` environment variables, overridden by arguments."""
 
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Any
 
-from pydantic import BeforeValidator, Field, ValidationError
-from pydantic_settings import (
-    BaseSettings,
-    NoDecode,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    TomlConfigSettingsSource,
-)
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from offchain.protocol.errors import Stop
-
-S = TypeVar("S", bound=BaseSettings)
-
-
-def _split(value: Any) -> Any:
-    return value.replace(",", " ").split() if isinstance(value, str) else value
-
-
-Urls = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]  # in a variable: separated by spaces or commas
+from offchain.daemon.settings import Urls, load_settings
 
 
 class VerifierSettings(BaseSettings):
@@ -63,36 +48,9 @@ class ServeSettings(BaseSettings):
 
 def load_verifier_settings(config: Path | None = None, **given: Any) -> VerifierSettings:
     """Arguments that are None count as not given. Raises Stop: a setting is missing or impossible."""
-    return _load(VerifierSettings, config, given)
+    return load_settings(VerifierSettings, config, given)
 
 
 def load_serve_settings(config: Path | None = None, **given: Any) -> ServeSettings:
     """As `load_verifier_settings`."""
-    return _load(ServeSettings, config, given)
-
-
-def _load(kind: type[S], config: Path | None, given: dict[str, Any]) -> S:
-    if config is not None and not config.is_file():
-        raise Stop(f"there is no configuration file {config}")
-
-    class WithFile(kind):
-        @classmethod
-        def settings_customise_sources(
-            cls,
-            settings_cls: type[BaseSettings],
-            init_settings: PydanticBaseSettingsSource,
-            env_settings: PydanticBaseSettingsSource,
-            dotenv_settings: PydanticBaseSettingsSource,
-            file_secret_settings: PydanticBaseSettingsSource,
-        ) -> tuple[PydanticBaseSettingsSource, ...]:
-            return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=config)
-
-    try:
-        settings = WithFile(**{name: value for name, value in given.items() if value is not None})
-        return kind.model_construct(**dict(settings))
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"])
-        raise Stop(f"setting {name}: {first['msg']}; give it as option, ASSAY_{name.upper()} or in TOML") from error
-    except ValueError as error:  # unreadable TOML
-        raise Stop(f"cannot read {config}: {error}") from error
+    return load_settings(ServeSettings, config, given)

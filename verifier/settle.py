@@ -11,12 +11,12 @@ from functools import partial
 
 from offchain.chain.contracts import AttestationsContract, Call, PayoutsContract, TaskRegistryContract, WorkRef
 from offchain.chain.ledger import EpochRecord, TaskLedger
+from offchain.daemon.status import Status
 from offchain.protocol.encoding import report_hash
 from offchain.protocol.errors import Rejected, Reverted, Unavailable
 from offchain.protocol.types import SCORE_FRAUD, Address, Epoch, EpochPhase
 from verifier.attester import Attester
 from verifier.inbox import Inbox
-from verifier.status import Status
 from verifier.transactions import Transactions
 from verifier.turns import Turns
 

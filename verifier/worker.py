@@ -12,6 +12,8 @@ from typing import Protocol
 
 from offchain.chain.contracts import AttestationsContract
 from offchain.chain.ledger import EpochRecord, TaskLedger
+from offchain.daemon.status import Status
+from offchain.daemon.stopping import StopFlag
 from offchain.protocol.errors import Malformed, Reverted, Stop, Unavailable
 from offchain.protocol.types import Address, Epoch, EpochPhase, Root
 from verifier.aggregate import Aggregator
@@ -20,7 +22,6 @@ from verifier.docket import Docket
 from verifier.inbox import roots_in_use
 from verifier.recorder import Recorder
 from verifier.settle import Housekeeper
-from verifier.status import Status
 from verifier.transactions import Transactions
 
 log = logging.getLogger(__name__)
@@ -40,13 +41,6 @@ class TaskChain(Protocol):
 
     def phase_of(self, epoch: Epoch) -> EpochPhase: ...
     def is_sealable(self) -> bool: ...
-
-
-class StopFlag(Protocol):
-    """The part of `threading.Event` that is needed."""
-
-    def is_set(self) -> bool: ...
-    def wait(self, timeout: float) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from offchain.daemon.stopping import StopFlag
 from offchain.environments import make_environment
 from offchain.outer.codecs import codec_named
 from offchain.outer.updates import read_update
@@ -17,7 +18,6 @@ from offchain.rollouts.table import RolloutLimits, read_rollouts
 from offchain.rollouts.trajectory import Rollouts
 from offchain.shardcast.store import build_bundle, open_bundle
 from trainer.deviations import DEVIATIONS, AlteredUpdate, Deviation, OtherModel, make_deviation
-from trainer.stopping import StopFlag
 from trainer.tasks import Assignment
 from trainer.workshop import Policies, Workshop
 from verifier.case import Case

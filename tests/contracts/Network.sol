@@ -19,7 +19,7 @@ abstract contract Network {
     Vm internal constant vm = Vm(0x7109709ECfa91a80626fF3989D68f67F5b1DD12D);
 
     uint128 internal constant UNIT = 1 ether;
-    uint40 internal constant UNBONDING = 1000;
+    uint40 internal constant UNBONDING = 1300;
     uint16 internal constant REPORTER_BPS = 1000;
     bytes32 internal constant ROOT = keccak256("manifest");
     bytes32 internal constant SALT = keccak256("salt");

@@ -24,6 +24,8 @@ from offchain.chain.events import (
     WorkCommitted,
 )
 from offchain.chain.ledger import TaskLedger
+from offchain.daemon.status import Scalar
+from offchain.daemon.stopping import StopFlag
 from offchain.environments import make_environment
 from offchain.policy import load_policy
 from offchain.protocol.errors import Reverted, Unavailable
@@ -42,8 +44,6 @@ from offchain.protocol.types import (
 from offchain.shardcast.store import build_bundle, open_bundle
 from trainer.deviations import Deviation
 from trainer.journal import Journal
-from trainer.status import Scalar
-from trainer.stopping import StopFlag
 from trainer.submit import Commitment
 from trainer.worker import Worker
 

@@ -1,6 +1,7 @@
 """What a trainer keeps on disk and reads at its start: journal, status, settings, keys, signals."""
 
 import json
+import logging
 import os
 import signal
 from pathlib import Path
@@ -10,13 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from offchain.daemon.status import StatusFile
+from offchain.daemon.stopping import Interrupted, check, stopped_by_signals
 from offchain.protocol.errors import Stop
 from offchain.protocol.types import Epoch, PolicyVersion, Root, Seed
-from trainer.app import run_trainer, stopped_by_signals
+from trainer.app import run_trainer
 from trainer.journal import Entry, Journal, Stage, exclusive
 from trainer.settings import TrainerSettings, load_trainer_settings
-from trainer.status import StatusFile
-from trainer.stopping import Interrupted, check
 
 ROOTS = st.binary(min_size=32, max_size=32).map(Root)
 ENTRIES = st.builds(
@@ -59,7 +60,7 @@ def test_two_trainers_never_share_a_state_directory(tmp_path: Path) -> None:
 
 
 def test_the_status_file_gets_a_line_of_json_per_step(tmp_path: Path) -> None:
-    status = StatusFile(tmp_path / "new" / "status.jsonl", clock=lambda: 12.0)
+    status = StatusFile(tmp_path / "new" / "status.jsonl", logging.getLogger("trainer"), clock=lambda: 12.0)
     status("rolled out", epoch=1, mean_reward=0.5)
     status("waiting", why="é")
     lines = [json.loads(line) for line in (tmp_path / "new" / "status.jsonl").read_text().splitlines()]

@@ -1,4 +1,4 @@
-"""What the verifier is doing, for people and for programs: log records, and a line of JSON per step in a file."""
+"""What a daemon is doing, for people and for programs: log records, and a line of JSON per step in a file."""
 
 import json
 import logging
@@ -6,8 +6,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
-
-log = logging.getLogger("verifier")
 
 Scalar = str | int | float | bool | None
 
@@ -21,13 +19,14 @@ class Status(Protocol):
 class StatusFile:
     """Logs each step and appends it to a file as `{"at": unix seconds, "message": …, field: …}`."""
 
-    def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, path: Path, logger: logging.Logger, clock: Callable[[], float] = time.time) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._path = path
+        self._log = logger
         self._clock = clock
 
     def __call__(self, message: str, /, **fields: Scalar) -> None:
-        log.info(message, extra=fields)
+        self._log.info(message, extra=fields)
         line = json.dumps({"at": round(self._clock(), 3), "message": message, **fields})
         with self._path.open("a", encoding="utf-8") as stream:  # one short write: lines never mix
             stream.write(line + "\n")
