@@ -111,7 +111,10 @@ class Anvil:
         return str(self.request("evm_snapshot"))
 
     def revert(self, snapshot: str) -> None:
+        """Back to a snapshot, but not to its time: blocks would lag behind what the node calls pending."""
         self.request("evm_revert", snapshot)
+        self.request("evm_setTime", hex(int(time.time())))
+        self.mine()
 
     def mine(self, blocks: int = 1) -> None:
         self.request("anvil_mine", hex(blocks))
