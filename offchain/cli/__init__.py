@@ -1,5 +1,7 @@
 """The `assay` command. It knows every part; every part is imported only by the command that needs it."""
 
+import os
+
 import click
 
 from offchain.cli.lazy import LazyGroup
@@ -44,3 +46,4 @@ def main(config: str | None) -> None:
       assay COMMAND --help             what a command does, with an example
     """
     # `config` is read by offchain.cli.settings, from the context
+    os.environ.setdefault("TQDM_DISABLE", "1")  # libraries' progress bars would run through screens and logs
