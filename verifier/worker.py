@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 REFUSED_S = 5.0
 MOST_WAIT_S = 30.0  # between two looks at a node that does not answer
+PATIENCE_S = 6.0  # how long a step of the chain that others have to take too is waited for, rather than judge on
 GIVE_UP_SHARE = 4  # a quarter of the attest window before its end, what is not to be had counts as unavailable
 
 
@@ -72,6 +73,8 @@ class VerifierWorker:
     ) -> None:
         self._verifier, self._parts, self._stop, self._poll_s, self._clock = verifier, parts, stop, poll_s, clock
         self._not_before: dict[Epoch, float] = {}
+        self._patient_until = 0.0
+        self._judging_s = 0.0  # how long the last work took
 
     def run_forever(self) -> None:
         """Until asked to stop. Trouble with node or relays is waited out. Raises Stop: the operator must act."""
@@ -108,7 +111,10 @@ class VerifierWorker:
             if self._stop.is_set():
                 return acted
             try:
-                acted = step(ledger, phases) or acted
+                did = step(ledger, phases)
+                if did and step in (self._attest, self._settle, self._aggregate):
+                    self._patient_until = self._clock() + PATIENCE_S
+                acted = did or acted
             except Unavailable as error:  # of one step; the others may still have what they need
                 log.warning("a step has to wait", extra={"step": step.__name__.strip("_"), "why": str(error)})
         return acted
@@ -186,7 +192,13 @@ class VerifierWorker:
         return housekeeper.claim_fees(ledger) or acted
 
     def _judge(self, ledger: TaskLedger, phases: Mapping[Epoch, EpochPhase]) -> bool:
-        """One work: of the oldest epoch that waits for our attestation, else of the open one."""
+        """One work: of the oldest epoch that waits for our attestation, else of the open one.
+
+        Where a work takes long, an epoch that is about to move goes first: else each of its steps, and the policy that
+        trainers wait for, would wait for a work.
+        """
+        if self._clock() < self._patient_until and self._judging_s > PATIENCE_S:
+            return False
         waiting = [
             ledger.epochs[epoch]
             for epoch, phase in sorted(phases.items())
@@ -196,7 +208,11 @@ class VerifierWorker:
         ]
         if ledger.open_epoch is not None:
             waiting.append(ledger.open_epoch)
+        began = self._clock()
         try:
-            return any(self._parts.docket.judge_next(ledger, record) for record in waiting)
+            if not any(self._parts.docket.judge_next(ledger, record) for record in waiting):
+                return False
+            self._judging_s = self._clock() - began
+            return True
         except Malformed as error:  # the ledger's, never a work's
             raise Stop(f"the chain's events contradict each other: {error}") from error

@@ -1,6 +1,7 @@
 """The daemon's look at the chain: what follows from it, what waits, and what stops the operator."""
 
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from verifier.recorder import Recorder
 from verifier.settle import Housekeeper
 from verifier.transactions import Transactions
 from verifier.turns import Turns
-from verifier.worker import Parts, VerifierWorker
+from verifier.worker import PATIENCE_S, Parts, VerifierWorker
 
 KEY = Account.from_key(b"\x01" * 32)
 VERIFIER = Address(KEY.address)
@@ -68,7 +69,7 @@ class Scene:
     def functions(self) -> list[str]:
         return [call.function for call in self.sent.calls]
 
-    def worker(self) -> VerifierWorker:
+    def worker(self, clock: Callable[[], float] = time.monotonic) -> VerifierWorker:
         engine = open_database(f"sqlite:///{self.folder / 'verifier.db'}")
         migrate(engine)
         sessions, task_id, turns = session_factory(engine), TaskId(1), Turns(VERIFIER, step_s=0.0)
@@ -111,7 +112,7 @@ class Scene:
             status=self.status,
             tidy_cache=self.tidy,
         )
-        return VerifierWorker(VERIFIER, parts, NeverStop(), poll_s=0.01)
+        return VerifierWorker(VERIFIER, parts, NeverStop(), poll_s=0.01, clock=clock)
 
 
 @pytest.fixture
@@ -141,6 +142,37 @@ def test_work_that_nobody_has_delays_only_the_attestation_until_time_runs_out(
     scene.chronicle.seal(attest_by=1)  # far less than a quarter of the window is left
     scene.worker().run_once()
     assert scene.functions() == ["commitAttestation"]
+
+
+@dataclass
+class Ticking:
+    """A clock that goes on by `tick` with each look at it."""
+
+    now: float = 0.0
+    tick: float = 0.01
+
+    def __call__(self) -> float:
+        self.now += self.tick
+        return self.now
+
+
+def test_where_works_take_long_an_epoch_that_moves_goes_before_the_next_work(
+    scene: Scene, trainer: HonestTrainer
+) -> None:
+    clock = Ticking(tick=2 * PATIENCE_S)
+    worker = scene.worker(clock)
+    scene.chronicle.verifier(VERIFIER)
+    scene.chronicle.work(TRAINER, scene.shelf.add(trainer.write(trainer.parts())))
+    assert worker.run_once()  # judging takes long by this clock
+    clock.tick = 0.01
+    scene.chronicle.seal()
+    worker.run_once()
+    assert scene.functions() == ["commitAttestation"]
+    scene.chronicle.commit(VERIFIER, bytes(32))
+    scene.chronicle.work(TRAINER, Root(b"\x09" * 32), epoch=1)
+    assert not worker.run_once()  # the others will have committed in a moment: reveal first
+    clock.now += PATIENCE_S
+    assert worker.run_once()  # they have not: on with the next epoch's work
 
 
 def test_verifier_without_a_bond_stops_and_says_what_it_needs(scene: Scene) -> None:
