@@ -10,7 +10,7 @@ from offchain.cli.options import command, pass_invocation
 
 EXAMPLE = """assay demo                       # four minutes at most; leaves runs/demo/summary.json and reward.png
 assay demo --out /tmp/run --json
-assay demo --real                # SmolLM2-135M-Instruct; on two cores this takes an hour or so"""
+assay demo --real                # SmolLM2-135M-Instruct; on two cores about 20 minutes"""
 
 
 @command("demo", example=EXAMPLE)
@@ -49,7 +49,7 @@ def _plan(out: Path, real: bool):
 
     tasks = Path(__file__).parent
     if real:
-        return DemoPlan(tasks / "real.toml", out, rise=0.3, train_seconds=6 * 3600, settle_seconds=7200, prompts=32)
+        return DemoPlan(tasks / "real.toml", out, rise=0.35, train_seconds=6 * 3600, settle_seconds=7200, prompts=32)
     return DemoPlan(tasks / "sorting.toml", out, rise=0.4, train_seconds=165, settle_seconds=60, prompts=256)
 
 
