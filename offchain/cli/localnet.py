@@ -13,14 +13,14 @@ from pathlib import Path
 from eth_account.signers.local import LocalAccount
 from web3.types import RPCEndpoint
 
-from offchain.chain.anvil import anvil_command
+from offchain.chain.anvil import anvil_command, free_port
 from offchain.chain.connection import Chain
 from offchain.chain.contracts import Call
 from offchain.chain.deploy import DeploySettings, deploy
 from offchain.chain.deployment import Deployment
 from offchain.chain.keys import LOCAL_ROUNDS, new_keystore
 from offchain.chain.sender import Sender
-from offchain.cli.processes import Children, free_port, wait_for_port
+from offchain.cli.processes import Children, wait_for_port
 from offchain.protocol.errors import Stop
 from offchain.protocol.types import Address, Role
 

@@ -112,13 +112,6 @@ def _signal(process: "subprocess.Popen[bytes]", number: signal.Signals) -> None:
         process.send_signal(number)
 
 
-def free_port() -> int:
-    """A loopback port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 def wait_for_port(child: Child, port: int, seconds: float = 60.0) -> None:
     """Wait until `child` listens on a loopback port. Raises Stop: it ended, or did not listen in time."""
     deadline = time.monotonic() + seconds

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from offchain.cli.processes import free_port
+from offchain.chain.anvil import free_port
 
 pytestmark = pytest.mark.e2e
 

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from offchain.chain.anvil import Anvil
+from offchain.chain.anvil import Anvil, free_port
 from offchain.chain.connection import Chain
 from offchain.chain.deployment import Deployment
 from offchain.cli import main
-from offchain.cli.processes import Children, free_port, wait_for_port
+from offchain.cli.processes import Children, wait_for_port
 from offchain.protocol.types import Address, Role, Root, TaskId
 from tests.conftest import SenderOf
 

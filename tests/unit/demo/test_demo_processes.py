@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from offchain.cli.processes import Children, free_port, wait_for_port
+from offchain.chain.anvil import free_port
+from offchain.cli.processes import Children, wait_for_port
 from offchain.protocol.errors import Stop
 
 SLEEPER = [sys.executable, "-c", "import time; time.sleep(60)"]

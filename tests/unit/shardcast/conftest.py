@@ -12,6 +12,7 @@ import uvicorn
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
 
+from offchain.chain.anvil import free_port
 from offchain.protocol.manifest import SHARD_BYTES, BundleKind, Manifest
 from offchain.protocol.types import Address
 from offchain.shardcast.client import RelayClient
@@ -23,7 +24,6 @@ from tests.unit.shardcast.relays import (
     Observed,
     RunningRelay,
     StaticRelay,
-    free_port,
     run_in_thread,
 )
 

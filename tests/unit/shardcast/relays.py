@@ -1,7 +1,6 @@
 """Real relays on the loopback interface, faulty ones, and people who upload to them."""
 
 import asyncio
-import socket
 import threading
 import time
 from collections.abc import Mapping
@@ -101,12 +100,6 @@ def run_in_thread(config: uvicorn.Config, observed: Observed, directory: Path) -
     while not server.started and time.monotonic() < until:
         time.sleep(0.01)
     return RunningRelay(f"http://127.0.0.1:{config.port}", directory, observed, server, thread)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def upload_headers(

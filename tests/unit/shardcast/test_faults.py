@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 from eth_account.signers.local import LocalAccount
 
+from offchain.chain.anvil import free_port
 from offchain.protocol.encoding import Json, canonical_json, merkle_root
 from offchain.protocol.errors import Malformed, MalformedManifest, Unavailable
 from offchain.protocol.manifest import SHARD_BYTES, BundleKind, BundleLimits, FileEntry, Manifest
 from offchain.protocol.types import Root
 from offchain.shardcast.store import open_bundle
 from tests.unit.shardcast.conftest import MakeBundle, MakeClient, StartLiar, StartRelay
-from tests.unit.shardcast.relays import LIMITS, RunningRelay, fetch, free_port
+from tests.unit.shardcast.relays import LIMITS, RunningRelay, fetch
 
 # -------------------------------------------------------------------------------------------------- bad relays
 

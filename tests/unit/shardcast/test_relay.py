@@ -15,6 +15,7 @@ import httpx
 import pytest
 from eth_account.signers.local import LocalAccount
 
+from offchain.chain.anvil import free_port
 from offchain.protocol.encoding import Json, canonical_json
 from offchain.protocol.errors import Stop
 from offchain.protocol.manifest import MAX_MANIFEST_BYTES, SHARD_BYTES, BundleKind, Manifest
@@ -22,7 +23,7 @@ from offchain.protocol.types import Address, Epoch, Root, TaskId
 from offchain.shardcast.engine import PolicySignature
 from offchain.shardcast.relay import RelaySettings, serve
 from tests.unit.shardcast.conftest import MakeBundle, MakeClient, StartRelay
-from tests.unit.shardcast.relays import CHAIN_ID, Members, RunningRelay, free_port, upload_headers
+from tests.unit.shardcast.relays import CHAIN_ID, Members, RunningRelay, upload_headers
 
 
 class Uploader:

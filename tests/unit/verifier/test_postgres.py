@@ -6,7 +6,6 @@ Starts a PostgreSQL of its own on loopback, from Debian's package or from the PA
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ from eth_account import Account
 from fastapi.testclient import TestClient
 from sqlalchemy import Engine
 
+from offchain.chain.anvil import free_port
 from offchain.environments import make_environment
 from offchain.policy import load_policy
 from offchain.protocol.errors import Stop
@@ -65,12 +65,6 @@ def unprivileged() -> str | None:
         except KeyError:
             continue
     pytest.skip("PostgreSQL does not run as root, and there is no user postgres or nobody")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @pytest.fixture(scope="module")
