@@ -13,7 +13,8 @@ import {Economics} from "./libraries/Economics.sol";
 import {Scores} from "./libraries/Scores.sol";
 
 /// @title Judgement of sealed epochs by the stake of their verifiers.
-/// @dev Holds no money. Loops run over the works of an epoch (at most TaskRegistry.MAX_WORKS) and over what a caller
+/// @dev Holds no money. What a verifier enlists with is set aside for that task: its weight there, and all that can be
+///      slashed for what it does there. Loops run over the works of an epoch (at most TaskRegistry.MAX_WORKS) and over what a caller
 ///      hands in. Warning: whoever seals chooses the block, and with it the seed, among those it is willing to wait for.
 contract Attestations is IAttestations, EIP712 {
     using SafeCast for int256;
@@ -21,16 +22,17 @@ contract Attestations is IAttestations, EIP712 {
 
     /// One slot. Epochs below `untilEpoch` that were sealed after `enlistedBlock` are the verifier's to judge.
     struct Enlistment {
-        uint128 weight;
+        uint128 weight; // of its bond, what answers for its verdicts in this task
         uint40 enlistedBlock;
         uint40 delistedAt; // 0: still enlisted
-        uint48 untilEpoch;
+        uint40 untilEpoch; // one epoch a second takes 34,000 years
+        bool isReleased; // its weight no longer answers
     }
 
     /// The verifiers of a task and its newest policy.
     struct Roll {
         uint128 weight;
-        uint48 sealedEpochs;
+        uint40 sealedEpochs;
         uint40 freshBlock;
         uint16 verifiers;
         uint16 freshVerifiers; // enlisted in block `freshBlock`, so not counted in it; so is `freshWeight`
@@ -47,6 +49,7 @@ contract Attestations is IAttestations, EIP712 {
         uint40 revealBy; // brought forward when all who committed have revealed
         uint16 uncommitted; // verifiers that have not committed
         uint16 unrevealed; // verifiers that have committed and not revealed
+        uint16 reports; // distinct reports behind the outcome; known once settled
     }
 
     /// The first slot is fixed at the seal.
@@ -71,6 +74,8 @@ contract Attestations is IAttestations, EIP712 {
     struct Tally {
         uint128 weight;
         uint16 agreements; // works on which the report and the outcome are the same; known once settled
+        bool isCounted; // one of those that made the outcome
+        bool isShown; // its bytes were handed in too late to count
     }
 
     uint256 private constant _FIRST = 24;
@@ -79,6 +84,10 @@ contract Attestations is IAttestations, EIP712 {
 
     IStaking public immutable STAKING;
     ITaskRegistry public immutable REGISTRY;
+    address public immutable CHALLENGES;
+
+    /// @inheritdoc IAttestations
+    mapping(address verifier => uint128) public neededBondOf;
 
     mapping(uint256 taskId => Roll) private _rolls;
     mapping(uint256 taskId => mapping(address verifier => Enlistment)) private _enlistments;
@@ -86,9 +95,10 @@ contract Attestations is IAttestations, EIP712 {
     mapping(uint256 taskId => mapping(address verifier => Enlistment)) private _formerEnlistments;
     mapping(uint256 taskId => mapping(uint64 epoch => Epoch)) private _epochs;
 
-    constructor(IStaking staking, ITaskRegistry registry) EIP712("Assay", "1") {
+    constructor(IStaking staking, ITaskRegistry registry, address challenges) EIP712("Assay", "1") {
         STAKING = staking;
         REGISTRY = registry;
+        CHALLENGES = challenges;
     }
 
     /// @inheritdoc IAttestations
@@ -96,27 +106,31 @@ contract Attestations is IAttestations, EIP712 {
         (address initiator,,,,,,) = REGISTRY.stateOf(taskId);
         require(initiator != address(0), UnknownTask(taskId));
         (address verifier, uint128 bonded) = STAKING.activeBond(Role.Verifier, msg.sender);
-        uint128 needed = REGISTRY.paramsOf(taskId).verifierBond;
-        require(bonded >= needed, NotBonded(verifier, bonded, needed));
 
         Enlistment storage enlistment = _enlistments[taskId][verifier];
-        if (enlistment.weight != 0) {
+        if (enlistment.enlistedBlock != 0) {
             require(enlistment.delistedAt != 0, AlreadyEnlisted(taskId, verifier));
-            uint40 from = enlistment.delistedAt + STAKING.UNBONDING_PERIOD();
+            uint40 from = _answerableUntil(enlistment);
             require(block.timestamp >= from, TooSoonToEnlist(taskId, verifier, from));
+            if (!enlistment.isReleased) _releaseBond(taskId, verifier, enlistment);
             _formerEnlistments[taskId][verifier] = enlistment;
         }
-        _enlistments[taskId][verifier] = Enlistment(bonded, uint40(block.number), 0, type(uint48).max);
+        uint128 setAside = neededBondOf[verifier];
+        uint128 weight = bonded > setAside ? bonded - setAside : 0;
+        uint128 needed = REGISTRY.paramsOf(taskId).verifierBond;
+        require(weight >= needed, NotBonded(verifier, weight, needed));
+        neededBondOf[verifier] = bonded;
+        _enlistments[taskId][verifier] = Enlistment(weight, uint40(block.number), 0, type(uint40).max, false);
 
         Roll storage roll = _rolls[taskId];
         if (roll.freshBlock != block.number) {
             (roll.freshBlock, roll.freshWeight, roll.freshVerifiers) = (uint40(block.number), 0, 0);
         }
-        roll.freshWeight += bonded;
-        roll.weight += bonded;
+        roll.freshWeight += weight;
+        roll.weight += weight;
         ++roll.freshVerifiers;
         ++roll.verifiers;
-        emit VerifierEnlisted(taskId, verifier, bonded);
+        emit VerifierEnlisted(taskId, verifier, weight);
         STAKING.enlisted(verifier, Role.Verifier, true);
     }
 
@@ -125,6 +139,15 @@ contract Attestations is IAttestations, EIP712 {
         address verifier = STAKING.operatorOf(msg.sender);
         require(isEnlisted(taskId, verifier), NotEnlisted(taskId, verifier));
         _delist(taskId, verifier);
+    }
+
+    /// @inheritdoc IAttestations
+    function releaseBond(uint256 taskId, address verifier) external {
+        Enlistment storage enlistment = _enlistments[taskId][verifier];
+        require(enlistment.delistedAt != 0 && !enlistment.isReleased, NothingToRelease(taskId, verifier));
+        uint40 from = _answerableUntil(enlistment);
+        require(block.timestamp >= from, StillAnswerable(taskId, verifier, from));
+        _releaseBond(taskId, verifier, enlistment);
     }
 
     /// @inheritdoc IAttestations
@@ -137,7 +160,7 @@ contract Attestations is IAttestations, EIP712 {
         bool anyFresh = roll.freshBlock == block.number;
         uint16 verifiers = roll.verifiers - (anyFresh ? roll.freshVerifiers : 0);
         require(verifiers > 0, NoVerifiers(taskId));
-        roll.sealedEpochs = uint48(epochId) + 1; // one epoch a second takes 8 million years
+        roll.sealedEpochs = uint40(epochId) + 1;
 
         Epoch storage epoch = _epochs[taskId][epochId];
         epoch.weight = roll.weight - (anyFresh ? roll.freshWeight : 0);
@@ -151,7 +174,8 @@ contract Attestations is IAttestations, EIP712 {
             attestBy: attestBy.toUint40(),
             revealBy: (attestBy + params.revealWindow).toUint40(),
             uncommitted: verifiers,
-            unrevealed: 0
+            unrevealed: 0,
+            reports: 0
         });
         epoch.seed = keccak256(abi.encode(block.prevrandao, runningHash));
         emit EpochSealed(taskId, epochId, epoch.seed, works, verifiers, epoch.weight, uint40(attestBy));
@@ -163,7 +187,8 @@ contract Attestations is IAttestations, EIP712 {
         Votes memory votes = epoch.votes;
         _require(EpochPhase.AttestCommit, votes, taskId, epochId);
         require(commitment != bytes32(0), EmptyCommitment());
-        address verifier = _attester(taskId, epochId, epoch.sealedBlock);
+        address verifier = STAKING.operatorOf(msg.sender);
+        require(_memberAt(taskId, epochId, epoch.sealedBlock, verifier).weight > 0, NotBonded(verifier, 0, 1));
         require(epoch.attestations[verifier] == bytes32(0), AlreadyAttested(taskId, epochId, verifier));
 
         // Hashed once more, so that nothing that was only committed can pass for the hash of a revealed report.
@@ -212,12 +237,17 @@ contract Attestations is IAttestations, EIP712 {
         TaskParams memory params = REGISTRY.paramsOf(taskId);
         (bytes32[] memory hashes, uint256[] memory weights, uint256 total) = _weigh(epoch, reports);
         uint256 revealed = _revealedWeight(epoch);
+        Votes memory votes = epoch.votes;
+        votes.reports = uint16(reports.length); // no more than the verifiers
         if (total < revealed) {
-            uint256 graceBy = uint256(epoch.votes.revealBy) + params.revealWindow;
+            uint256 graceBy = uint256(votes.revealBy) + params.revealWindow;
             require(block.timestamp >= graceBy, ReportsIncomplete(total, revealed));
             uint256 needed = _quorumOf(epoch);
             require(total >= needed, NoQuorum(total, needed));
+            // From now on as if the others had not revealed: their part of the fee returns to the budget, too.
+            votes.surplus = int128(uint128(total - needed)); // no more than the epoch's weight
         }
+        epoch.votes = votes;
 
         bytes memory scores =
             reports.length == 1 ? _adopt(epoch, reports[0], hashes[0]) : _decide(epoch, reports, hashes, weights);
@@ -280,23 +310,78 @@ contract Attestations is IAttestations, EIP712 {
     }
 
     /// @inheritdoc IAttestations
+    function showReport(uint256 taskId, uint64 epochId, bytes calldata report) external {
+        bytes32 reportHash = keccak256(report);
+        Tally storage tally = _epochs[taskId][epochId].tallies[reportHash];
+        require(tally.weight > 0, UnknownReport(reportHash));
+        tally.isShown = true;
+        emit ReportShown(taskId, epochId, reportHash);
+    }
+
+    /// @inheritdoc IAttestations
     function slashAbsence(uint256 taskId, uint64 epochId, address verifier) external {
         Epoch storage epoch = _epochs[taskId][epochId];
-        require(epoch.outcome != EpochPhase.Committing, WrongPhase(taskId, epochId, phaseOf(taskId, epochId)));
+        EpochPhase phase = epoch.outcome;
+        require(phase != EpochPhase.Committing, WrongPhase(taskId, epochId, phaseOf(taskId, epochId)));
         _memberAt(taskId, epochId, epoch.sealedBlock, verifier);
-        require(_reportOf(epoch, verifier) == bytes32(0), WasPresent(taskId, epochId, verifier));
         require(epoch.attestations[verifier] != _ABSENT, AlreadySlashed(taskId, epochId, verifier));
-        epoch.attestations[verifier] = _ABSENT;
-
-        TaskParams memory params = REGISTRY.paramsOf(taskId);
-        // The amount taken is known only after the call, which goes to contracts of this deployment and their token.
-        (uint128 taken,) = STAKING.slash(verifier, Role.Verifier, params.absenceSlash, address(0), 0, address(REGISTRY));
-        emit AbsenceSlashed(taskId, epochId, verifier, taken);
-        REGISTRY.credit(taskId, taken);
-        if (isEnlisted(taskId, verifier)) {
-            (uint128 bonded,,,) = STAKING.bondOf(verifier, Role.Verifier);
-            if (bonded < params.verifierBond) _delist(taskId, verifier);
+        bytes32 reportHash = _reportOf(epoch, verifier);
+        if (reportHash != bytes32(0)) {
+            Tally storage tally = epoch.tallies[reportHash];
+            require(!tally.isCounted && !tally.isShown, WasPresent(taskId, epochId, verifier));
+            // Whoever was left out of `settle` has until then to show its report.
+            require(phase == EpochPhase.Final || phase == EpochPhase.Void, WrongPhase(taskId, epochId, phase));
         }
+        epoch.attestations[verifier] = _ABSENT;
+        (uint128 taken,) = _slash(taskId, epochId, verifier, REGISTRY.paramsOf(taskId).absenceSlash, 0);
+        emit AbsenceSlashed(taskId, epochId, verifier, taken);
+    }
+
+    /// @inheritdoc IAttestations
+    function slashVerifier(uint256 taskId, uint64 epochId, address verifier, uint128 amount, uint16 heldBps)
+        external
+        returns (uint128 taken, uint128 held)
+    {
+        _requireChallenges();
+        return _slash(taskId, epochId, verifier, amount, heldBps);
+    }
+
+    /// @inheritdoc IAttestations
+    function openChallenge(uint256 taskId, uint64 epochId, uint16 index)
+        external
+        returns (uint8 score, uint16 verifiers)
+    {
+        _requireChallenges();
+        Epoch storage epoch = _epochs[taskId][epochId];
+        require(epoch.outcome == EpochPhase.Challengeable, WrongPhase(taskId, epochId, phaseOf(taskId, epochId)));
+        require(block.timestamp < epoch.challengeBy, ChallengeClosed(taskId, epochId, epoch.challengeBy));
+        require(index < epoch.works, UnknownWork(taskId, epochId, index));
+        ++epoch.openChallenges; // one per work at most
+        return (scoreOf(taskId, epochId, index), epoch.verifiers);
+    }
+
+    /// @inheritdoc IAttestations
+    function closeChallenge(
+        uint256 taskId,
+        uint64 epochId,
+        uint16 index,
+        uint8 score,
+        bool isWon,
+        bytes[] calldata reports
+    ) external {
+        _requireChallenges();
+        Epoch storage epoch = _epochs[taskId][epochId];
+        --epoch.openChallenges;
+        uint8 former = scoreOf(taskId, epochId, index);
+        if (score == former) return;
+        uint8 stored = score == Scores.FRAUD && isWon ? Scores.FOUND_FRAUD : score;
+        if (index < _FIRST) {
+            epoch.firstScores = bytes24(_replace(epoch.firstScores, index, stored));
+        } else {
+            bytes32 word = epoch.furtherScores[(index - _FIRST) / 32];
+            epoch.furtherScores[(index - _FIRST) / 32] = _replace(word, (index - _FIRST) % 32, stored);
+        }
+        _recount(epoch, index, former, score, reports);
     }
 
     /// @inheritdoc IAttestations
@@ -312,9 +397,10 @@ contract Attestations is IAttestations, EIP712 {
     }
 
     /// @inheritdoc IAttestations
-    function scoreOf(uint256 taskId, uint64 epochId, uint16 index) external view returns (uint8) {
+    function scoreOf(uint256 taskId, uint64 epochId, uint16 index) public view returns (uint8) {
         Epoch storage epoch = _epochs[taskId][epochId];
-        return uint8(index < _FIRST ? epoch.firstScores[index] : _furtherScore(epoch, index));
+        uint8 score = uint8(index < _FIRST ? epoch.firstScores[index] : _furtherScore(epoch, index));
+        return score == Scores.FOUND_FRAUD ? Scores.FRAUD : score;
     }
 
     /// @inheritdoc IAttestations
@@ -340,7 +426,11 @@ contract Attestations is IAttestations, EIP712 {
         if (isMember) weight = enlistment.weight;
         reportHash = _reportOf(epoch, verifier);
         bool isSettled = epoch.outcome == EpochPhase.Challengeable || epoch.outcome == EpochPhase.Final;
-        if (reportHash != bytes32(0) && isSettled) differences = works - epoch.tallies[reportHash].agreements;
+        if (reportHash != bytes32(0) && isSettled) {
+            Tally storage tally = epoch.tallies[reportHash];
+            if (!tally.isCounted) reportHash = bytes32(0);
+            differences = works - tally.agreements;
+        }
     }
 
     /// @inheritdoc IAttestations
@@ -357,9 +447,16 @@ contract Attestations is IAttestations, EIP712 {
     }
 
     /// @inheritdoc IAttestations
+    function collateralOf(uint256 taskId, address verifier) external view returns (uint128 amount, uint40 until) {
+        Enlistment storage enlistment = _enlistments[taskId][verifier];
+        amount = enlistment.isReleased ? 0 : enlistment.weight;
+        until = enlistment.delistedAt == 0 ? 0 : _answerableUntil(enlistment);
+    }
+
+    /// @inheritdoc IAttestations
     function isEnlisted(uint256 taskId, address verifier) public view returns (bool) {
         Enlistment storage enlistment = _enlistments[taskId][verifier];
-        return enlistment.weight != 0 && enlistment.delistedAt == 0;
+        return enlistment.enlistedBlock != 0 && enlistment.delistedAt == 0;
     }
 
     /// @inheritdoc IAttestations
@@ -384,19 +481,51 @@ contract Attestations is IAttestations, EIP712 {
         STAKING.enlisted(verifier, Role.Verifier, false);
     }
 
-    /// The verifier that the caller acts for: one of those that judge the epoch. Its weight never counts for more than the
-    /// bond behind it, which slashes may have reduced since it enlisted.
-    function _attester(uint256 taskId, uint64 epochId, uint40 sealedBlock) private returns (address) {
-        (address verifier, uint128 bonded, uint128 unbonding) = STAKING.stakeOf(Role.Verifier, msg.sender);
-        Enlistment storage enlistment = _memberAt(taskId, epochId, sealedBlock, verifier);
+    function _releaseBond(uint256 taskId, address verifier, Enlistment storage enlistment) private {
+        enlistment.isReleased = true;
+        neededBondOf[verifier] -= enlistment.weight;
+        emit VerifierBondReleased(taskId, verifier, enlistment.weight);
+    }
+
+    /// Takes up to `amount` of what answers for a verifier's part in an epoch, and with it weight. Ends its enlistment when
+    /// less than the task's bond is left. `heldBps` of it is reserved, the rest the budget's.
+    function _slash(uint256 taskId, uint64 epochId, address verifier, uint128 amount, uint16 heldBps)
+        private
+        returns (uint128 taken, uint128 held)
+    {
+        Enlistment storage enlistment = _memberAt(taskId, epochId, _epochs[taskId][epochId].sealedBlock, verifier);
         uint128 weight = enlistment.weight;
-        if (uint256(bonded) + unbonding < weight) {
-            uint128 stake = bonded + unbonding;
-            require(stake > 0, NotBonded(verifier, 0, 1));
-            if (enlistment.delistedAt == 0) _rolls[taskId].weight -= weight - stake;
-            enlistment.weight = stake;
+        bool isOver = enlistment.delistedAt != 0 && block.timestamp >= _answerableUntil(enlistment);
+        // That much is in its bond or unbonding: what is set aside never exceeds the bond, and what a former verifier
+        // asked back can leave only once it no longer answers.
+        taken = isOver ? 0 : amount < weight ? amount : weight;
+        held = uint128(uint256(taken) * heldBps / Economics.BPS);
+        if (taken == 0) return (0, 0);
+        if (enlistment.delistedAt == 0) {
+            _rolls[taskId].weight -= taken;
+            if (enlistment.enlistedBlock == block.number) _rolls[taskId].freshWeight -= taken;
         }
-        return verifier;
+        enlistment.weight = weight - taken;
+        neededBondOf[verifier] -= taken;
+        if (enlistment.delistedAt == 0 && weight - taken < REGISTRY.paramsOf(taskId).verifierBond) {
+            _delist(taskId, verifier);
+        }
+        REGISTRY.credit(taskId, taken, held);
+        STAKING.slash(verifier, Role.Verifier, taken, address(0), 0, false);
+    }
+
+    /// Moves a work from one count of agreements to another in every report behind the outcome.
+    function _recount(Epoch storage epoch, uint16 index, uint8 former, uint8 score, bytes[] calldata reports) private {
+        (bytes32[] memory hashes,, uint256 total) = _weigh(epoch, reports);
+        uint256 count = epoch.votes.reports;
+        require(reports.length == count, ReportsIncomplete(total, _revealedWeight(epoch)));
+        for (uint256 k; k < count; ++k) {
+            Tally storage tally = epoch.tallies[hashes[k]];
+            require(tally.isCounted, UnknownReport(hashes[k]));
+            uint8 given = Scores.scoreAt(reports[k], index);
+            if (given == former) --tally.agreements;
+            else if (given == score) ++tally.agreements;
+        }
     }
 
     /// Writes the scores behind the outcome in one slot, then 32 to a slot.
@@ -413,7 +542,7 @@ contract Attestations is IAttestations, EIP712 {
     /// A lone report is the outcome: the quorum stands behind it, being all that was revealed, or `settle` asked for it.
     function _adopt(Epoch storage epoch, bytes calldata report, bytes32 hash) private returns (bytes memory outcome) {
         uint256 works = epoch.works;
-        epoch.tallies[hash].agreements = uint16(works);
+        (epoch.tallies[hash].agreements, epoch.tallies[hash].isCounted) = (uint16(works), true);
         outcome = new bytes(works);
         for (uint256 i; i < works; ++i) {
             outcome[i] = bytes1(Scores.scoreAt(report, i));
@@ -441,7 +570,8 @@ contract Attestations is IAttestations, EIP712 {
             }
         }
         for (uint256 k; k < reports.length; ++k) {
-            epoch.tallies[hashes[k]].agreements = uint16(agreements[k]); // no more than the works
+            Tally storage tally = epoch.tallies[hashes[k]];
+            (tally.agreements, tally.isCounted) = (uint16(agreements[k]), true); // no more than the works
         }
     }
 
@@ -484,10 +614,9 @@ contract Attestations is IAttestations, EIP712 {
         address last;
         for (uint256 i; i < signatures.length; ++i) {
             address key = ECDSA.recoverCalldata(digest, signatures[i]);
-            (address verifier, uint128 bonded, uint128 unbonding) = STAKING.stakeOf(Role.Verifier, key);
+            address verifier = STAKING.operatorOf(key);
             require(verifier > last, SignersUnsorted(verifier));
-            uint256 enlistedWeight = _memberAt(taskId, epochId, sealedBlock, verifier).weight;
-            weight += Math.min(enlistedWeight, uint256(bonded) + unbonding);
+            weight += _memberAt(taskId, epochId, sealedBlock, verifier).weight;
             last = verifier;
         }
     }
@@ -510,7 +639,17 @@ contract Attestations is IAttestations, EIP712 {
     {
         enlistment = _enlistments[taskId][verifier];
         if (enlistment.enlistedBlock >= sealedBlock) enlistment = _formerEnlistments[taskId][verifier];
-        isMember = enlistment.weight != 0 && enlistment.enlistedBlock < sealedBlock && epochId < enlistment.untilEpoch;
+        uint256 since = enlistment.enlistedBlock;
+        isMember = since != 0 && since < sealedBlock && epochId < enlistment.untilEpoch;
+    }
+
+    /// When what a former verifier enlisted with no longer answers.
+    function _answerableUntil(Enlistment storage enlistment) private view returns (uint40) {
+        return enlistment.delistedAt + STAKING.UNBONDING_PERIOD();
+    }
+
+    function _requireChallenges() private view {
+        require(msg.sender == CHALLENGES, NotAuthorised(msg.sender));
     }
 
     /// Only for the two phases that only an epoch's votes decide: others need `phaseOf`.
@@ -542,6 +681,13 @@ contract Attestations is IAttestations, EIP712 {
             word = word << 8 | uint8(scores[i]);
         }
         return bytes32(word << (256 - 8 * (end - start)));
+    }
+
+    /// `word` with another byte at `index`.
+    function _replace(bytes32 word, uint256 index, uint8 score) private pure returns (bytes32) {
+        uint256 shift = 248 - 8 * index;
+        // forge-lint: disable-next-line(incorrect-shift)
+        return bytes32(uint256(word) & ~(0xff << shift) | uint256(score) << shift);
     }
 
     function _revealedWeight(Epoch storage epoch) private view returns (uint128) {

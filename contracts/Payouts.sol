@@ -4,8 +4,9 @@ pragma solidity 0.8.37;
 import {BitMaps} from "@openzeppelin/contracts/utils/structs/BitMaps.sol";
 
 import {EpochPhase, IAttestations} from "./interfaces/IAttestations.sol";
+import {IChallenges} from "./interfaces/IChallenges.sol";
 import {IPayouts, WorkRef} from "./interfaces/IPayouts.sol";
-import {IStaking, Role} from "./interfaces/IStaking.sol";
+import {IStaking} from "./interfaces/IStaking.sol";
 import {ITaskRegistry, Work} from "./interfaces/ITaskRegistry.sol";
 import {Economics} from "./libraries/Economics.sol";
 import {Scores} from "./libraries/Scores.sol";
@@ -21,18 +22,26 @@ contract Payouts is IPayouts {
     IStaking public immutable STAKING;
     ITaskRegistry public immutable REGISTRY;
     IAttestations public immutable ATTESTATIONS;
+    IChallenges public immutable CHALLENGES;
     /// @inheritdoc IPayouts
     uint16 public immutable REPORTER_BPS;
 
     mapping(uint256 taskId => mapping(address verifier => BitMaps.BitMap)) private _feesClaimed;
 
     /// @param reporterBps at most what the margin of `CheatingPays` leaves, because a cheat may report itself
-    constructor(IStaking staking, ITaskRegistry registry, IAttestations attestations, uint16 reporterBps) {
+    constructor(
+        IStaking staking,
+        ITaskRegistry registry,
+        IAttestations attestations,
+        IChallenges challenges,
+        uint16 reporterBps
+    ) {
         uint256 max = Economics.BPS - Economics.BPS * Economics.BPS / Economics.MARGIN_BPS - 1;
         require(reporterBps <= max, ReporterShareTooLarge(reporterBps, max));
         STAKING = staking;
         REGISTRY = registry;
         ATTESTATIONS = attestations;
+        CHALLENGES = challenges;
         REPORTER_BPS = reporterBps;
     }
 
@@ -55,13 +64,13 @@ contract Payouts is IPayouts {
         }
         bytes memory scores = ATTESTATIONS.finalScoresOf(taskId, places);
         // Reverts unless these are the works that were committed, and unclaimed.
-        (uint256 unitPrice,) = REGISTRY.settleWorks(taskId, trainer, places, hashes);
+        uint256 unitPrice = REGISTRY.settleWorks(taskId, trainer, places, hashes);
 
         uint256 released;
         for (uint256 i; i < count; ++i) {
             WorkRef memory ref = works[i];
             uint256 score = uint8(scores[i]);
-            if (score == Scores.FRAUD) revert IsFraud(taskId, ref.epoch, ref.work.index);
+            if (score > Scores.FULL) revert IsFraud(taskId, ref.epoch, ref.work.index);
             uint256 earned;
             unchecked {
                 // units (16 bits) × price (128) × score (8), a few of them: far from 256 bits
@@ -98,14 +107,18 @@ contract Payouts is IPayouts {
 
     /// @inheritdoc IPayouts
     function slashFraud(WorkRef calldata ref) external returns (uint256 amount) {
-        (uint256 taskId, address trainer) = (ref.taskId, ref.work.trainer);
+        (uint256 taskId, uint64 epoch, Work calldata work) = (ref.taskId, ref.epoch, ref.work);
         uint256[] memory places = new uint256[](1);
-        bytes32[] memory hashes = new bytes32[](1);
-        (places[0], hashes[0]) = (Works.place(ref.epoch, ref.work.index), Works.hash(ref.work));
+        places[0] = Works.place(epoch, work.index);
         uint8 score = uint8(ATTESTATIONS.finalScoresOf(taskId, places)[0]);
-        require(score == Scores.FRAUD, NotFraud(taskId, ref.epoch, ref.work.index, score));
-        (uint256 unitPrice, uint128 fraudSlash) = REGISTRY.settleWorks(taskId, trainer, places, hashes);
-        return _slash(ref, fraudSlash, ref.work.units * unitPrice);
+        // Not `require`, which would work out the error's values in every case.
+        if (score <= Scores.FULL) revert NotFraud(taskId, epoch, work.index, score);
+        bool isFound = score == Scores.FOUND_FRAUD;
+        address reporter = isFound ? address(CHALLENGES) : msg.sender;
+        uint128 toReporter;
+        (amount, toReporter) = REGISTRY.settleFraud(taskId, epoch, work, reporter, REPORTER_BPS);
+        emit FraudSlashed(taskId, epoch, work.trainer, work.index, amount, reporter, toReporter);
+        if (isFound) CHALLENGES.reward(taskId, epoch, work.index, toReporter);
     }
 
     /// @inheritdoc IPayouts
@@ -113,16 +126,6 @@ contract Payouts is IPayouts {
         if (ATTESTATIONS.phaseOf(taskId, epoch) != EpochPhase.Final) return 0;
         if (_feesClaimed[taskId][verifier].get(epoch)) return 0;
         (, earned,) = _feeOf(taskId, epoch, verifier, REGISTRY.paramsOf(taskId).verifierFee);
-    }
-
-    /// What was taken is known only after the call to Staking, which goes to a contract of this deployment and its token.
-    function _slash(WorkRef calldata ref, uint128 amount, uint256 released) private returns (uint128 taken) {
-        address trainer = ref.work.trainer;
-        uint128 toReporter = uint128(uint256(amount) * REPORTER_BPS / Economics.BPS);
-        (taken, toReporter) = STAKING.slash(trainer, Role.Trainer, amount, msg.sender, toReporter, address(REGISTRY));
-        emit FraudSlashed(ref.taskId, ref.epoch, trainer, ref.work.index, taken, msg.sender, toReporter);
-        (uint128 bonded,,,) = STAKING.bondOf(trainer, Role.Trainer);
-        REGISTRY.creditFraud(ref.taskId, trainer, taken - toReporter, released, bonded);
     }
 
     /// The verifier's share of the fee, and what of it agreement with the outcome has earned.

@@ -35,7 +35,6 @@ contract Staking is IStaking, EIP712 {
     IERC20 public immutable TOKEN;
     address public immutable REGISTRY;
     address public immutable ATTESTATIONS;
-    address public immutable PAYOUTS;
     /// @inheritdoc IStaking
     uint40 public immutable UNBONDING_PERIOD;
 
@@ -44,13 +43,10 @@ contract Staking is IStaking, EIP712 {
     /// @inheritdoc IStaking
     mapping(address operator => address worker) public workerOf;
 
-    constructor(IERC20 token, address registry, address attestations, address payouts, uint40 unbondingPeriod)
-        EIP712("Assay", "1")
-    {
+    constructor(IERC20 token, address registry, address attestations, uint40 unbondingPeriod) EIP712("Assay", "1") {
         TOKEN = token;
         REGISTRY = registry;
         ATTESTATIONS = attestations;
-        PAYOUTS = payouts;
         UNBONDING_PERIOD = unbondingPeriod;
     }
 
@@ -109,35 +105,27 @@ contract Staking is IStaking, EIP712 {
     }
 
     /// @inheritdoc IStaking
-    function slash(
-        address operator,
-        Role role,
-        uint128 amount,
-        address reporter,
-        uint128 reporterAmount,
-        address recipient
-    ) external returns (uint128 taken, uint128 toReporter) {
-        // Payouts judges trainers, Attestations verifiers.
-        require(msg.sender == (role == Role.Trainer ? PAYOUTS : ATTESTATIONS), NotAuthorised(msg.sender));
-
+    function slash(address operator, Role role, uint128 amount, address reporter, uint128 reporterAmount, bool leaves)
+        external
+    {
+        _requireKeeper(role);
         Bond storage held = _bonds[operator][role];
+        if (leaves) --held.enlistments;
+        if (amount == 0) return;
         (uint128 bonded, uint128 unbonding) = (held.bonded, held.unbonding);
         uint128 fromBonded = amount < bonded ? amount : bonded;
-        uint128 rest = amount - fromBonded;
-        uint128 fromUnbonding = rest < unbonding ? rest : unbonding;
-        taken = fromBonded + fromUnbonding;
-        (bonded, unbonding) = (bonded - fromBonded, unbonding - fromUnbonding);
-        (held.bonded, held.unbonding) = (bonded, unbonding);
-        toReporter = reporterAmount < taken ? reporterAmount : taken;
-        emit Slashed(operator, role, taken);
+        // Checked: whoever slashes knows what was set aside, and that is no more than both amounts together.
+        (held.bonded, held.unbonding) = (bonded - fromBonded, unbonding - (amount - fromBonded));
+        emit Slashed(operator, role, amount);
 
-        if (toReporter > 0) TOKEN.safeTransfer(reporter, toReporter);
-        if (taken > toReporter) TOKEN.safeTransfer(recipient, taken - toReporter);
+        // The registry first, which has already counted it, then a stranger.
+        if (amount > reporterAmount) TOKEN.safeTransfer(REGISTRY, amount - reporterAmount);
+        if (reporterAmount > 0) TOKEN.safeTransfer(reporter, reporterAmount);
     }
 
     /// @inheritdoc IStaking
     function enlisted(address operator, Role role, bool enter) external {
-        require(msg.sender == (role == Role.Trainer ? REGISTRY : ATTESTATIONS), NotAuthorised(msg.sender));
+        _requireKeeper(role);
         Bond storage held = _bonds[operator][role];
         if (enter) ++held.enlistments;
         else --held.enlistments;
@@ -149,17 +137,6 @@ contract Staking is IStaking, EIP712 {
         Bond storage held = _bonds[operator][role];
         uint256 fresh = held.freshAt == block.number ? held.fresh : 0;
         amount = uint128(Math.saturatingSub(held.bonded, fresh)); // no more than `bonded`
-    }
-
-    /// @inheritdoc IStaking
-    function stakeOf(Role role, address key)
-        external
-        view
-        returns (address operator, uint128 bonded, uint128 unbonding)
-    {
-        operator = operatorOf(key);
-        Bond storage held = _bonds[operator][role];
-        (bonded, unbonding) = (held.bonded, held.unbonding);
     }
 
     /// @inheritdoc IStaking
@@ -186,5 +163,10 @@ contract Staking is IStaking, EIP712 {
         held.freshAt = uint40(block.number); // 2^40 blocks are out of reach
         emit Bonded(msg.sender, role, amount);
         TOKEN.pull(msg.sender, amount);
+    }
+
+    /// The registry keeps the enlistments of trainers and what they set aside, Attestations those of verifiers.
+    function _requireKeeper(Role role) private view {
+        require(msg.sender == (role == Role.Trainer ? REGISTRY : ATTESTATIONS), NotAuthorised(msg.sender));
     }
 }

@@ -15,7 +15,8 @@ import {Works} from "./libraries/Works.sol";
 
 /// @title Tasks, their money, and the works committed to them.
 /// @dev Holds exactly the budgets and reservations of all tasks. An open epoch reserves the most that it can cost; its
-///      seal gives back what its works cannot cost; claims and slashes end the rest of the reservation work by work. The
+///      seal gives back what its works cannot cost; claims and slashes end the rest of the reservation work by work.
+///      Challengers' bonds, and what challengers have won, are reserved until they are claimed. The
 ///      verifier fee of an epoch can leave a few wei reserved for ever (fewer than it has verifiers): shares round down.
 contract TaskRegistry is ITaskRegistry {
     using SafeCast for uint256;
@@ -48,8 +49,10 @@ contract TaskRegistry is ITaskRegistry {
 
     /// One trainer in one task.
     struct Record {
-        uint128 bond; // the task's trainerBond; 0: not enlisted
-        uint64 since; // the open epoch when it enlisted
+        uint128 collateral; // of the trainer's bond, what answers for its works in this task
+        uint40 since; // the open epoch when it enlisted
+        uint40 delistedAt; // 0 while it is enlisted
+        uint40 committedEpochs; // 1 + the last epoch in which it has a work
         mapping(uint64 epoch => bytes32) workHashes;
         /// Epochs whose work is paid or slashed: a bit each, because a claim of many epochs then writes one slot.
         mapping(uint256 word => uint256) marks;
@@ -70,6 +73,7 @@ contract TaskRegistry is ITaskRegistry {
     IERC20 public immutable TOKEN;
     IStaking public immutable STAKING;
     IAttestations public immutable ATTESTATIONS;
+    address public immutable CHALLENGES;
     address public immutable PAYOUTS;
 
     /// @inheritdoc ITaskRegistry
@@ -81,10 +85,11 @@ contract TaskRegistry is ITaskRegistry {
     mapping(uint256 taskId => mapping(uint64 epoch => SealedEpoch)) private _sealed;
     mapping(uint256 taskId => mapping(address trainer => Record)) private _records;
 
-    constructor(IERC20 token, IStaking staking, IAttestations attestations, address payouts) {
+    constructor(IERC20 token, IStaking staking, IAttestations attestations, address challenges, address payouts) {
         TOKEN = token;
         STAKING = staking;
         ATTESTATIONS = attestations;
+        CHALLENGES = challenges;
         PAYOUTS = payouts;
     }
 
@@ -165,15 +170,16 @@ contract TaskRegistry is ITaskRegistry {
         require(!task.isClosed, TaskIsClosed(taskId));
         (address trainer, uint128 bonded) = STAKING.activeBond(Role.Trainer, msg.sender);
         Record storage record = _records[taskId][trainer];
-        require(record.bond == 0, AlreadyEnlisted(taskId, trainer));
-        uint128 bond = task.terms.paramsAt().trainerBond;
-        uint128 needed = neededBondOf[trainer] + bond;
+        require(!_isEnlisted(record), AlreadyEnlisted(taskId, trainer));
+        uint128 collateral = task.terms.paramsAt().trainerBond;
+        // What an earlier enlistment for this task has left set aside counts towards this one.
+        uint128 needed = neededBondOf[trainer] - record.collateral + collateral;
         require(bonded >= needed, NotBonded(trainer, bonded, needed));
 
         neededBondOf[trainer] = needed;
-        (record.bond, record.since) = (bond, task.openEpoch);
+        (record.collateral, record.since, record.delistedAt) = (collateral, task.openEpoch, 0);
         ++task.progress.trainers;
-        if (record.workHashes[task.openEpoch] == bytes32(0)) ++task.progress.waiting;
+        if (record.committedEpochs <= task.openEpoch) ++task.progress.waiting;
         emit TrainerEnlisted(taskId, trainer);
         STAKING.enlisted(trainer, Role.Trainer, true);
     }
@@ -182,20 +188,36 @@ contract TaskRegistry is ITaskRegistry {
     function delist(uint256 taskId, address trainer) external {
         Task storage task = _known(taskId);
         Record storage record = _records[taskId][trainer];
-        require(record.bond != 0, NotEnlisted(taskId, trainer));
+        require(_isEnlisted(record), NotEnlisted(taskId, trainer));
         require(
-            STAKING.operatorOf(msg.sender) == trainer || _hasLeft(record, trainer, task.openEpoch),
-            StillActive(taskId, trainer)
+            STAKING.operatorOf(msg.sender) == trainer || _hasLeft(record, task.openEpoch), StillActive(taskId, trainer)
         );
-        _delist(taskId, task, trainer);
+        record.delistedAt = uint40(block.timestamp);
+        _leave(taskId, task, trainer);
+        STAKING.enlisted(trainer, Role.Trainer, false);
     }
 
     /// @inheritdoc ITaskRegistry
-    function commitWork(uint256 taskId, bytes32 manifestRoot, uint16 units, uint32 policyVersion) external {
+    function releaseBond(uint256 taskId, address trainer) external {
+        Record storage record = _records[taskId][trainer];
+        uint128 amount = record.collateral;
+        require(amount > 0 && record.delistedAt != 0, NothingToRelease(taskId, trainer));
+        uint40 from = _answerableUntil(record);
+        require(block.timestamp >= from, StillAnswerable(taskId, trainer, from));
+
+        record.collateral = 0;
+        neededBondOf[trainer] -= amount;
+        emit TrainerBondReleased(taskId, trainer, amount);
+    }
+
+    /// @inheritdoc ITaskRegistry
+    function commitWork(uint256 taskId, uint64 epoch, bytes32 manifestRoot, uint16 units, uint32 policyVersion)
+        external
+    {
         Task storage task = _tasks[taskId];
         Progress memory progress = task.progress;
-        uint40 epoch = task.openEpoch;
         require(task.isOpen, EpochNotOpen(taskId));
+        if (epoch != task.openEpoch) revert WrongEpoch(taskId, epoch, task.openEpoch);
         require(manifestRoot != bytes32(0), EmptyRoot());
         require(units > 0 && units <= progress.maxWorkUnits, BadUnits(units, progress.maxWorkUnits));
         require(units <= progress.unitsLeft && progress.works < MAX_WORKS, EpochFull(taskId, epoch, progress.unitsLeft));
@@ -203,7 +225,9 @@ contract TaskRegistry is ITaskRegistry {
             require(progress.works == 0, CommitClosed(taskId, epoch, task.commitBy));
             _startWindow(taskId, task, task.terms.paramsAt().commitWindow);
         }
-        (address trainer, Record storage record) = _enlistedTrainer(taskId);
+        address trainer = STAKING.operatorOf(msg.sender);
+        Record storage record = _records[taskId][trainer];
+        require(_isEnlisted(record), NotEnlisted(taskId, trainer));
         bytes32 hash = Works.hash(Work(trainer, progress.works, units, policyVersion, manifestRoot));
         _remember(record, taskId, epoch, trainer, hash);
         emit WorkCommitted(taskId, epoch, trainer, progress.works, units, policyVersion, manifestRoot);
@@ -260,7 +284,7 @@ contract TaskRegistry is ITaskRegistry {
     /// @inheritdoc ITaskRegistry
     function settleWorks(uint256 taskId, address trainer, uint256[] calldata places, bytes32[] calldata hashes)
         external
-        returns (uint128 unitPrice, uint128 fraudSlash)
+        returns (uint128 unitPrice)
     {
         require(msg.sender == PAYOUTS, NotAuthorised(msg.sender));
         Record storage record = _records[taskId][trainer];
@@ -282,12 +306,30 @@ contract TaskRegistry is ITaskRegistry {
             marks |= bit;
         }
         record.marks[word] = marks;
-        return _tasks[taskId].terms.pricesAt();
+        (unitPrice,) = _tasks[taskId].terms.pricesAt();
+    }
+
+    /// @inheritdoc ITaskRegistry
+    function settleFraud(uint256 taskId, uint64 epoch, Work calldata work, address reporter, uint16 reporterBps)
+        external
+        returns (uint128 taken, uint128 toReporter)
+    {
+        require(msg.sender == PAYOUTS, NotAuthorised(msg.sender));
+        address trainer = work.trainer;
+        Task storage task = _tasks[taskId];
+        (uint128 unitPrice, uint128 fraudSlash) = task.terms.pricesAt();
+        bool leaves;
+        (taken, leaves) = _takeCollateral(_records[taskId][trainer], epoch, work, taskId, fraudSlash);
+        if (leaves) _leave(taskId, task, trainer);
+        toReporter = uint128(uint256(taken) * reporterBps / Economics.BPS);
+        bool isHeld = reporter == CHALLENGES;
+        _book(task, work.units * unitPrice, taken - toReporter, isHeld ? toReporter : 0);
+        STAKING.slash(trainer, Role.Trainer, taken, reporter, isHeld ? 0 : toReporter, leaves);
     }
 
     /// @inheritdoc ITaskRegistry
     function pay(uint256 taskId, address to, uint256 amount, uint256 released) external {
-        require(msg.sender == PAYOUTS, NotAuthorised(msg.sender));
+        require(msg.sender == PAYOUTS || msg.sender == CHALLENGES, NotAuthorised(msg.sender));
         Task storage task = _tasks[taskId];
         // `amount` never exceeds `released`, and that never the reservation: the subtractions check it.
         uint128 kept = (released - amount).toUint128();
@@ -296,19 +338,16 @@ contract TaskRegistry is ITaskRegistry {
     }
 
     /// @inheritdoc ITaskRegistry
-    function credit(uint256 taskId, uint128 amount) external {
-        require(msg.sender == address(ATTESTATIONS), NotAuthorised(msg.sender));
-        _tasks[taskId].budget += amount;
+    function credit(uint256 taskId, uint128 amount, uint128 held) external {
+        require(msg.sender == address(ATTESTATIONS) || msg.sender == CHALLENGES, NotAuthorised(msg.sender));
+        _book(_tasks[taskId], 0, amount - held, held);
     }
 
     /// @inheritdoc ITaskRegistry
-    function creditFraud(uint256 taskId, address trainer, uint128 amount, uint256 released, uint128 bonded) external {
-        require(msg.sender == PAYOUTS, NotAuthorised(msg.sender));
-        Task storage task = _tasks[taskId];
-        uint128 freed = released.toUint128();
-        (task.reserved, task.budget) = (task.reserved - freed, task.budget + freed + amount);
-        // Not enlisted: no bond is needed.
-        if (bonded < _records[taskId][trainer].bond) _delist(taskId, task, trainer);
+    function hold(uint256 taskId, address challenger, uint128 amount) external {
+        require(msg.sender == CHALLENGES, NotAuthorised(msg.sender));
+        _tasks[taskId].reserved += amount;
+        TOKEN.pull(challenger, amount);
     }
 
     /// @inheritdoc ITaskRegistry
@@ -366,7 +405,13 @@ contract TaskRegistry is ITaskRegistry {
 
     /// @inheritdoc ITaskRegistry
     function isEnlisted(uint256 taskId, address trainer) external view returns (bool) {
-        return _records[taskId][trainer].bond != 0;
+        return _isEnlisted(_records[taskId][trainer]);
+    }
+
+    /// @inheritdoc ITaskRegistry
+    function collateralOf(uint256 taskId, address trainer) external view returns (uint128 amount, uint40 until) {
+        Record storage record = _records[taskId][trainer];
+        return (record.collateral, record.delistedAt == 0 ? 0 : _answerableUntil(record));
     }
 
     /// @inheritdoc ITaskRegistry
@@ -375,20 +420,47 @@ contract TaskRegistry is ITaskRegistry {
     }
 
     function _remember(Record storage record, uint256 taskId, uint64 epoch, address trainer, bytes32 hash) private {
-        if (record.workHashes[epoch] != bytes32(0)) revert AlreadyCommitted(taskId, epoch, trainer);
+        if (record.committedEpochs > epoch) revert AlreadyCommitted(taskId, epoch, trainer);
+        record.committedEpochs = uint40(epoch) + 1; // `epoch` is the task's, an uint40
         record.workHashes[epoch] = hash;
     }
 
-    function _delist(uint256 taskId, Task storage task, address trainer) private {
-        Record storage record = _records[taskId][trainer];
-        neededBondOf[trainer] -= record.bond;
-        (record.bond, record.since) = (0, 0);
+    /// Marks a work as slashed and takes up to `amount` of what answers for it; `leaves` if it was enlisted until now. That much is in the bond or unbonding: what
+    /// is set aside never exceeds the bond, and what a former trainer asked back can leave only once it no longer answers.
+    function _takeCollateral(Record storage record, uint64 epoch, Work calldata work, uint256 taskId, uint128 amount)
+        private
+        returns (uint128 taken, bool leaves)
+    {
+        uint256 marks = record.marks[epoch >> 8];
+        // forge-lint: disable-next-line(incorrect-shift)
+        uint256 bit = 1 << (epoch & 0xff);
+        bool isUnmarked = marks & bit == 0 && record.workHashes[epoch] == Works.hash(work);
+        if (!isUnmarked) revert WrongWork(taskId, epoch, work.trainer);
+        record.marks[epoch >> 8] = marks | bit;
+
+        uint40 delistedAt = record.delistedAt;
+        leaves = delistedAt == 0;
+        if (!leaves && block.timestamp >= _answerableUntil(record)) return (0, false);
+        uint128 collateral = record.collateral;
+        taken = amount < collateral ? amount : collateral;
+        unchecked {
+            // No more than its collateral, which is part of what the trainer has set aside.
+            neededBondOf[work.trainer] -= taken;
+            record.collateral = collateral - taken;
+        }
+        if (leaves) record.delistedAt = uint40(block.timestamp);
+    }
+
+    /// The open epoch no longer waits for a trainer.
+    function _leave(uint256 taskId, Task storage task, address trainer) private {
         Progress memory progress = task.progress;
-        if (record.workHashes[task.openEpoch] == bytes32(0)) --progress.waiting;
-        --progress.trainers;
+        // It is one of the trainers, and without a work one of those waited for.
+        unchecked {
+            if (_records[taskId][trainer].committedEpochs <= task.openEpoch) --progress.waiting;
+            --progress.trainers;
+        }
         task.progress = progress;
         emit TrainerDelisted(taskId, trainer);
-        STAKING.enlisted(trainer, Role.Trainer, false);
     }
 
     /// Opens the epoch that is next, if the task goes on and its budget covers it.
@@ -421,21 +493,14 @@ contract TaskRegistry is ITaskRegistry {
         emit EpochOpened(taskId, task.openEpoch, commitBy);
     }
 
-    /// Moves money from the reservation back to the budget.
-    function _free(Task storage task, uint256 amount) private {
-        uint128 freed = amount.toUint128();
-        task.reserved -= freed;
-        task.budget += freed;
+    /// Ends the reservation of `freed` and adds what comes in to both.
+    function _book(Task storage task, uint128 freed, uint128 toBudget, uint128 toReserved) private {
+        (task.budget, task.reserved) = (task.budget + freed + toBudget, task.reserved - freed + toReserved);
     }
 
-    /// The trainer that the caller acts for: enlisted, and with its bond still in place.
-    function _enlistedTrainer(uint256 taskId) private view returns (address trainer, Record storage record) {
-        uint128 bonded;
-        (trainer, bonded,) = STAKING.stakeOf(Role.Trainer, msg.sender);
-        record = _records[taskId][trainer];
-        uint128 needed = record.bond;
-        if (needed == 0) revert NotEnlisted(taskId, trainer);
-        if (bonded < needed) revert NotBonded(trainer, bonded, needed);
+    /// Moves money from the reservation back to the budget.
+    function _free(Task storage task, uint256 amount) private {
+        _book(task, amount.toUint128(), 0, 0);
     }
 
     function _known(uint256 taskId) private view returns (Task storage task) {
@@ -452,12 +517,18 @@ contract TaskRegistry is ITaskRegistry {
                 || task.progress.waiting == 0);
     }
 
-    /// Whether a trainer's enlistment may be ended by anybody.
-    function _hasLeft(Record storage record, address trainer, uint64 openEpoch) private view returns (bool) {
-        // It was enlisted before the last sealed epoch opened, and has no work in it.
-        if (openEpoch > record.since + 1 && record.workHashes[openEpoch - 1] == bytes32(0)) return true;
-        (uint128 bonded,,,) = STAKING.bondOf(trainer, Role.Trainer);
-        return bonded < neededBondOf[trainer];
+    /// Whether anybody may end a trainer's enlistment: it was there before the last sealed epoch opened, with no work in it.
+    function _hasLeft(Record storage record, uint64 openEpoch) private view returns (bool) {
+        return openEpoch > record.since + 1 && openEpoch > record.committedEpochs;
+    }
+
+    function _isEnlisted(Record storage record) private view returns (bool) {
+        return record.collateral != 0 && record.delistedAt == 0;
+    }
+
+    /// When the bond of a former trainer no longer answers for its works.
+    function _answerableUntil(Record storage record) private view returns (uint40) {
+        return record.delistedAt + STAKING.UNBONDING_PERIOD();
     }
 
     function _checkParams(TaskParams calldata params) private view {
@@ -465,16 +536,24 @@ contract TaskRegistry is ITaskRegistry {
         require(params.maxWorkUnits > 0, BadParams("maxWorkUnits"));
         require(params.maxEpochUnits >= params.maxWorkUnits, BadParams("maxEpochUnits"));
         require(params.trainerBond > 0 && params.trainerBond >= params.fraudSlash, BadParams("trainerBond"));
-        require(params.verifierBond > 0 && params.verifierBond >= params.absenceSlash, BadParams("verifierBond"));
+        uint128 worst = params.absenceSlash > params.verdictSlash ? params.absenceSlash : params.verdictSlash;
+        require(params.verifierBond > 0 && params.verifierBond >= worst, BadParams("verifierBond"));
         require(params.quorumBps > Economics.BPS / 2 && params.quorumBps <= Economics.BPS, BadParams("quorumBps"));
         require(params.samplingBps > 0 && params.samplingBps <= Economics.BPS, BadParams("samplingBps"));
         require(params.commitWindow > 0, BadParams("commitWindow"));
         require(params.attestWindow > 0, BadParams("attestWindow"));
         require(params.revealWindow > 0, BadParams("revealWindow"));
+        if (params.challengeWindow > 0) {
+            require(params.challengeBond > 0, BadParams("challengeBond"));
+            // Whoever judges again looks closer, and needs no less time.
+            bool isLong = params.appealWindow >= params.attestWindow && params.appealWindow >= params.revealWindow;
+            require(isLong, BadParams("appealWindow"));
+        }
 
-        // Twice the reveal window: for so long again can a verifier that hides its report delay `settle`.
+        // Twice the reveal window: for so long again can a verifier that hides its report delay `settle`. Twice the appeal
+        // window: to commit, and to reveal.
         uint256 windows = uint256(params.commitWindow) + params.attestWindow + 2 * uint256(params.revealWindow)
-            + params.challengeWindow + params.appealWindow;
+            + params.challengeWindow + 2 * uint256(params.appealWindow);
         uint256 unbonding = STAKING.UNBONDING_PERIOD();
         require(windows < unbonding, WindowsTooLong(windows, unbonding));
         uint256 gain = uint256(params.maxWorkUnits) * params.unitPrice;

@@ -14,6 +14,7 @@ struct WorkRef {
 interface IPayouts {
     event Claimed(uint256 indexed taskId, uint64 indexed epoch, address indexed trainer, uint16 index, uint256 amount);
     event FeesClaimed(uint256 indexed taskId, uint64 indexed epoch, address indexed verifier, uint256 amount);
+    /// @param reporter who gets `reporterAmount`; the contract Challenges: whoever won the challenge
     event FraudSlashed(
         uint256 indexed taskId,
         uint64 indexed epoch,
@@ -41,8 +42,9 @@ interface IPayouts {
     /// fee × weight / enlisted weight × (works − differences) / works.
     function claimFees(uint256 taskId, uint64[] calldata epochs) external returns (uint256 amount);
 
-    /// Takes `fraudSlash` from the trainer of a work that is finally 255: REPORTER_BPS of it to the caller, the rest to
-    /// the task's budget. Ends the trainer's enlistment when its bond no longer suffices.
+    /// Takes up to `fraudSlash` of what the trainer of a work that is finally 255 has set aside for the task, and ends its
+    /// enlistment. REPORTER_BPS of it go to the caller, or, where a challenge brought the fraud to light, wait in Challenges
+    /// for the challenger; the rest is the task's.
     function slashFraud(WorkRef calldata work) external returns (uint256 amount);
 
     /// What `claimFees` would pay for one epoch now.

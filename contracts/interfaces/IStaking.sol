@@ -15,7 +15,6 @@ interface IStaking {
     event UnbondRequested(address indexed operator, Role indexed role, uint256 amount, uint40 withdrawableAt);
     event Withdrawn(address indexed operator, Role indexed role, uint256 amount);
     event WorkerKeySet(address indexed operator, address indexed worker);
-    /// @param amount what was really taken: never more than bond and unbonding together.
     event Slashed(address indexed operator, Role indexed role, uint256 amount);
 
     error ZeroAmount();
@@ -45,16 +44,11 @@ interface IStaking {
     /// The zero address, with an empty signature, removes the key.
     function setWorkerKey(address worker, bytes calldata signature) external;
 
-    /// Takes up to `amount` from bond, then unbonding, and sends `reporterAmount` of what was taken (at most all of it)
-    /// to `reporter`, the rest to `recipient`. Only Payouts (trainers) and Attestations (verifiers).
-    function slash(
-        address operator,
-        Role role,
-        uint128 amount,
-        address reporter,
-        uint128 reporterAmount,
-        address recipient
-    ) external returns (uint128 taken, uint128 toReporter);
+    /// Takes `amount`, which its bond or what is unbonding must hold, from an operator: `reporterAmount` of it goes to
+    /// `reporter`, the rest to the registry. Ends one of its enlistments, too, when it `leaves`. Only TaskRegistry
+    /// (trainers) and Attestations (verifiers), which know what an operator has set aside.
+    function slash(address operator, Role role, uint128 amount, address reporter, uint128 reporterAmount, bool leaves)
+        external;
 
     /// Counts an enlistment (or its end); only TaskRegistry (trainers) and Attestations (verifiers).
     function enlisted(address operator, Role role, bool enter) external;
@@ -62,10 +56,6 @@ interface IStaking {
     /// The operator that `key` acts for (itself when it is nobody's worker key), and that operator's bond in `role`
     /// that counts in this block.
     function activeBond(Role role, address key) external view returns (address operator, uint128 amount);
-
-    /// The operator that `key` acts for, and what it has at stake in `role`: a slash can reach both amounts. Unlike
-    /// `activeBond` it counts what was bonded in this block.
-    function stakeOf(Role role, address key) external view returns (address operator, uint128 bonded, uint128 unbonding);
 
     /// Amounts of an operator in one role.
     function bondOf(address operator, Role role)

@@ -7,8 +7,9 @@ struct TaskParams {
     uint128 trainerBond; // least active bond to enlist and commit; at least fraudSlash
     uint128 verifierBond; // least active bond to enlist for attesting
     uint128 fraudSlash; // taken from a trainer for each work with score 255
-    uint128 absenceSlash; // taken from an enlisted verifier that does not commit, or does not reveal
-    uint128 challengeBond; // put down by whoever challenges a score
+    uint128 absenceSlash; // taken from an enlisted verifier that does not commit, reveal or show its report
+    uint128 verdictSlash; // taken from each verifier behind a score that an appeal overturned
+    uint128 challengeBond; // put down by whoever challenges a score, lost if the score stands
     uint128 verifierFee; // per epoch, for all verifiers together
     uint32 maxEpochUnits; // capacity of one epoch
     uint16 maxWorkUnits; // most units of one work
@@ -19,8 +20,8 @@ struct TaskParams {
     uint32 commitWindow;
     uint32 attestWindow;
     uint32 revealWindow;
-    uint32 challengeWindow;
-    uint32 appealWindow;
+    uint32 challengeWindow; // 0: no score can be challenged
+    uint32 appealWindow; // to commit in an appeal, and once more to reveal
 }
 
 /// One submission. Together with task and epoch it is everything that the stored hash commits to.
@@ -50,6 +51,7 @@ interface ITaskRegistry {
     event TaskRefunded(uint256 indexed taskId, address indexed initiator, uint256 amount);
     event TrainerEnlisted(uint256 indexed taskId, address indexed trainer);
     event TrainerDelisted(uint256 indexed taskId, address indexed trainer);
+    event TrainerBondReleased(uint256 indexed taskId, address indexed trainer, uint128 amount);
     event EpochOpened(uint256 indexed taskId, uint64 indexed epoch, uint40 commitBy);
     event WorkCommitted(
         uint256 indexed taskId,
@@ -64,7 +66,8 @@ interface ITaskRegistry {
     error UnknownTask(uint256 taskId);
     error CheatingPays(uint256 slash, uint256 needed);
     error BadParams(string what);
-    /// @param windows all of them, revealWindow twice: `settle` may have to wait for reports that long
+    /// @param windows all of them, revealWindow twice: `settle` may have to wait for reports that long; appealWindow twice:
+    ///        to commit and to reveal
     error WindowsTooLong(uint256 windows, uint256 unbondingPeriod);
     error NotInitiator(address caller, address initiator);
     error TaskIsClosed(uint256 taskId);
@@ -72,7 +75,10 @@ interface ITaskRegistry {
     error NotEnlisted(uint256 taskId, address trainer);
     error StillActive(uint256 taskId, address trainer);
     error NotBonded(address trainer, uint256 bonded, uint256 needed);
+    error NothingToRelease(uint256 taskId, address trainer);
+    error StillAnswerable(uint256 taskId, address trainer, uint40 from);
     error EpochNotOpen(uint256 taskId);
+    error WrongEpoch(uint256 taskId, uint64 epoch, uint64 openEpoch);
     error CommitClosed(uint256 taskId, uint64 epoch, uint40 commitBy);
     error EpochFull(uint256 taskId, uint64 epoch, uint256 left);
     error BadUnits(uint256 units, uint256 max);
@@ -106,17 +112,22 @@ interface ITaskRegistry {
     /// May be called again when later claims release more.
     function refundTask(uint256 taskId) external;
 
-    /// Makes the caller's operator one of those the open epoch waits for. Needs an active bond of `trainerBond` over and
-    /// above what the operator's other enlistments need: one bond does not answer for two tasks.
+    /// Makes the caller's operator one of those the open epoch waits for. Sets `trainerBond` of its active bond aside for
+    /// this task, over and above what answers for others: one bond does not answer for two tasks.
     function enlist(uint256 taskId) external;
 
     /// Ends an enlistment. Anybody may end that of a trainer who has no work in the last sealed epoch though it was
-    /// enlisted when that opened, or whose bond no longer covers its enlistments; so that nobody waits for those who left.
+    /// enlisted when that opened; so that nobody waits for those who left. The bond answers for this task, and for no
+    /// other, until UNBONDING_PERIOD has passed; then `releaseBond` frees it. Enlisting here again takes it up again.
     function delist(uint256 taskId, address trainer) external;
 
-    /// Commits to one work directory: one per enlisted trainer and epoch. May be sent by the worker key. When the window
-    /// passed without a work, the first work starts it anew (`EpochOpened` again).
-    function commitWork(uint256 taskId, bytes32 manifestRoot, uint16 units, uint32 policyVersion) external;
+    /// Frees what a former trainer's bond still had set aside for a task; anybody may call.
+    function releaseBond(uint256 taskId, address trainer) external;
+
+    /// Commits to one work directory: one per enlisted trainer and epoch. May be sent by the worker key. `epoch` is the one
+    /// the work was made for: a transaction that comes late does not land in the next. When the window passed without a
+    /// work, the first work starts it anew (`EpochOpened` again).
+    function commitWork(uint256 taskId, uint64 epoch, bytes32 manifestRoot, uint16 units, uint32 policyVersion) external;
 
     /// Ends the open epoch and opens the next; only Attestations, from `sealEpoch`. Reverts with `EpochNotReady` unless
     /// the epoch has works and its window has passed, or it is full, or every enlisted trainer has committed; and in the
@@ -126,24 +137,32 @@ interface ITaskRegistry {
     /// Gives the money reserved for a void epoch back to the budget; only Attestations.
     function releaseEpoch(uint256 taskId, uint64 epoch) external;
 
-    /// Checks works of one trainer, each of another epoch, against their stored hashes and marks them as paid or slashed;
-    /// only Payouts. `places` as Works.place makes them. Returns the two parameters of the task that payouts need.
+    /// Checks works of one trainer, each of another epoch, against their stored hashes and marks them as paid; only
+    /// Payouts. `places` as Works.place makes them.
     function settleWorks(uint256 taskId, address trainer, uint256[] calldata places, bytes32[] calldata hashes)
         external
-        returns (uint128 unitPrice, uint128 fraudSlash);
+        returns (uint128 unitPrice);
+
+    /// Checks one work against its stored hash, marks it as slashed, frees its reservation, takes what its trainer has set
+    /// aside for this task (at most fraudSlash) and ends the enlistment; only Payouts. `reporterBps` of what was taken go
+    /// to `reporter` (Challenges: to the reservation), the rest to the budget.
+    function settleFraud(uint256 taskId, uint64 epoch, Work calldata work, address reporter, uint16 reporterBps)
+        external
+        returns (uint128 taken, uint128 toReporter);
 
     /// Gives back `amount` of what is reserved: the part of the verifier fee that nobody earned; only Attestations.
     function release(uint256 taskId, uint256 amount) external;
 
-    /// Ends the reservation of `released`: `amount` of it goes to `to`, the rest back to the budget; only Payouts.
+    /// Ends the reservation of `released`: `amount` of it goes to `to`, the rest back to the budget; only Payouts and
+    /// Challenges.
     function pay(uint256 taskId, address to, uint256 amount, uint256 released) external;
 
-    /// Records money that Staking has just sent here for a task's budget; only Attestations, which emits the amount.
-    function credit(uint256 taskId, uint128 amount) external;
+    /// Records the slash of a verifier that Staking sends here: `held` of it is reserved, the rest the budget's; only
+    /// Attestations and Challenges, which emit the amounts.
+    function credit(uint256 taskId, uint128 amount, uint128 held) external;
 
-    /// As `credit`, for the slash of a trainer, of whom `bonded` is left: frees the reservation of its work, and ends its
-    /// enlistment when its bond no longer suffices; only Payouts, which emits the amount.
-    function creditFraud(uint256 taskId, address trainer, uint128 amount, uint256 released, uint128 bonded) external;
+    /// Takes a challenger's bond into the task's reservation; only Challenges.
+    function hold(uint256 taskId, address challenger, uint128 amount) external;
 
     function paramsOf(uint256 taskId) external view returns (TaskParams memory);
 
@@ -177,9 +196,11 @@ interface ITaskRegistry {
     /// keccak256(abi.encode(index, trainer, units, policyVersion, manifestRoot)); 0 nothing committed, 1 paid or slashed.
     function workHash(uint256 taskId, uint64 epoch, address trainer) external view returns (bytes32);
     function isEnlisted(uint256 taskId, address trainer) external view returns (bool);
+    /// What of a trainer's bond answers for its works in a task; for one that left until `until` (0: still enlisted).
+    function collateralOf(uint256 taskId, address trainer) external view returns (uint128 amount, uint40 until);
     /// The root of the initiator's own policy, version 0.
     function policyRootOf(uint256 taskId) external view returns (bytes32);
-    /// What the enlistments of a trainer need together.
+    /// What of a trainer's bond is set aside for tasks.
     function neededBondOf(address trainer) external view returns (uint128);
     /// Whether `seal` would succeed in a block without a new work.
     function sealable(uint256 taskId) external view returns (bool);

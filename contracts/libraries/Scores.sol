@@ -7,6 +7,8 @@ import {Economics} from "./Economics.sol";
 library Scores {
     uint8 internal constant FULL = 100;
     uint8 internal constant FRAUD = 255;
+    /// As it is stored: a fraud that a challenger found, to whom the reporter's part of the slash belongs.
+    uint8 internal constant FOUND_FRAUD = 254;
 
     /// The score that `report` gives to work `index`: a missing or meaningless byte counts as 0.
     function scoreAt(bytes calldata report, uint256 index) internal pure returns (uint8) {

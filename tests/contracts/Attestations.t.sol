@@ -632,7 +632,7 @@ contract AttestationsTest is Network {
 
     function _slashVerifier(uint128 amount) private {
         vm.prank(address(attestations));
-        staking.slash(verifier, Role.Verifier, amount, address(0), 0, outsider);
+        staking.slash(verifier, Role.Verifier, amount, address(0), 0, false);
     }
 
     function _assertDifferences(uint256 taskId, address who, uint256 expected) private view {

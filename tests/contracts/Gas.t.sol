@@ -32,7 +32,7 @@ contract GasTest is Network {
         address worker = _nameWorker(secondTrainer, 77);
         _commit(taskId, trainer);
         vm.prank(worker);
-        registry.commitWork(taskId, ROOT, 10, 12);
+        registry.commitWork(taskId, 0, ROOT, 10, 12);
         _assertGas("commitWork", 70_000);
     }
 

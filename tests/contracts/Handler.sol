@@ -47,7 +47,7 @@ contract Handler is Network {
         for (uint256 i; i < 5; ++i) {
             operators[i] = vm.addr(30 + i);
             _bond(operators[i], Role.Trainer, 500 * UNIT);
-            _bond(operators[i], Role.Verifier, uint128(300 * UNIT + i * 40 * UNIT));
+            _bond(operators[i], Role.Verifier, uint128(150 * UNIT + i * 20 * UNIT));
             bondedEver += 800 * UNIT + i * 40 * UNIT;
             _fund(operators[i], address(staking), 1000 * UNIT);
         }
@@ -60,6 +60,8 @@ contract Handler is Network {
             for (uint256 i; i < 5; ++i) {
                 if (i < 3) _call(operators[i], address(registry), abi.encodeCall(registry.enlist, taskId));
                 _call(operators[i], address(attestations), abi.encodeCall(attestations.enlist, taskId));
+                // A bond answers for one task: another half for the other.
+                if (taskId < TASKS) _bond(operators[i], Role.Verifier, uint128(150 * UNIT + i * 20 * UNIT));
             }
         }
         _fund(initiator, address(registry), 10_000 * UNIT);
@@ -109,7 +111,7 @@ contract Handler is Network {
     function commitWorks(uint256 seed) external step(seed) {
         for (uint256 i; i < 5; ++i) {
             if ((seed >> (8 * i)) % 4 == 0) continue;
-            bytes memory data = abi.encodeCall(registry.commitWork, (_current, ROOT, 10, 0));
+            bytes memory data = abi.encodeCall(registry.commitWork, (_current, _openEpoch(_current), ROOT, 10, 0));
             _call(operators[i], address(registry), data);
         }
     }
@@ -194,15 +196,26 @@ contract Handler is Network {
         return token.balanceOf(holders[which]);
     }
 
-    function neededBonds() external view returns (bool) {
+    /// Whether what is set aside is what answers for tasks, and is really there as long as it answers.
+    function areBondsSetAside() external view returns (bool) {
         for (uint256 i; i < 5; ++i) {
-            uint256 needed;
-            for (uint256 taskId = 1; taskId <= TASKS; ++taskId) {
-                if (registry.isEnlisted(taskId, operators[i])) needed += 60 * UNIT;
-            }
-            if (registry.neededBondOf(operators[i]) != needed) return false;
+            if (!_isSetAside(operators[i], true) || !_isSetAside(operators[i], false)) return false;
         }
         return true;
+    }
+
+    function _isSetAside(address who, bool isTrainer) private view returns (bool) {
+        uint256 setAside;
+        uint256 answering;
+        for (uint256 taskId = 1; taskId <= TASKS; ++taskId) {
+            (uint128 amount, uint40 until) =
+                isTrainer ? registry.collateralOf(taskId, who) : attestations.collateralOf(taskId, who);
+            setAside += amount;
+            if (until == 0 || _now() < until) answering += amount;
+        }
+        (uint128 bonded, uint128 unbonding,,) = staking.bondOf(who, _role(isTrainer));
+        uint128 needed = isTrainer ? registry.neededBondOf(who) : attestations.neededBondOf(who);
+        return needed == setAside && answering <= uint256(bonded) + unbonding;
     }
 
     function _call(address caller, address target, bytes memory data) private returns (bool success) {

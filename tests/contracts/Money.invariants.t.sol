@@ -77,7 +77,7 @@ contract MoneyInvariants {
     }
 
     function invariant_EachEnlistmentHasItsBond() public view {
-        vm.assertTrue(_handler.neededBonds(), "needed bonds != enlistments");
+        vm.assertTrue(_handler.areBondsSetAside(), "set aside != answering, or not there");
     }
 
     function _steps() private pure returns (bytes4[] memory steps) {

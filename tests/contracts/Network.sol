@@ -5,10 +5,12 @@ import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 
 import {AssayToken} from "../../contracts/AssayToken.sol";
 import {Attestations} from "../../contracts/Attestations.sol";
+import {Challenges} from "../../contracts/Challenges.sol";
 import {Payouts} from "../../contracts/Payouts.sol";
 import {Staking} from "../../contracts/Staking.sol";
 import {TaskRegistry} from "../../contracts/TaskRegistry.sol";
 import {EpochPhase, IAttestations} from "../../contracts/interfaces/IAttestations.sol";
+import {IChallenges} from "../../contracts/interfaces/IChallenges.sol";
 import {WorkRef} from "../../contracts/interfaces/IPayouts.sol";
 import {IStaking, Role} from "../../contracts/interfaces/IStaking.sol";
 import {ITaskRegistry, TaskParams, Work} from "../../contracts/interfaces/ITaskRegistry.sol";
@@ -19,7 +21,7 @@ abstract contract Network {
     Vm internal constant vm = Vm(0x7109709ECfa91a80626fF3989D68f67F5b1DD12D);
 
     uint128 internal constant UNIT = 1 ether;
-    uint40 internal constant UNBONDING = 1300;
+    uint40 internal constant UNBONDING = 2000;
     uint16 internal constant REPORTER_BPS = 1000;
     bytes32 internal constant ROOT = keccak256("manifest");
     bytes32 internal constant SALT = keccak256("salt");
@@ -41,6 +43,7 @@ abstract contract Network {
     Staking internal staking;
     TaskRegistry internal registry;
     Attestations internal attestations;
+    Challenges internal challenges;
     Payouts internal payouts;
 
     function setUp() public virtual {
@@ -48,15 +51,24 @@ abstract contract Network {
         vm.roll(1000);
         token = new AssayToken(address(this), 1e33);
         uint256 nonce = vm.getNonce(address(this));
-        address[4] memory predicted;
-        for (uint256 i; i < 4; ++i) {
+        address[5] memory predicted;
+        for (uint256 i; i < 5; ++i) {
             predicted[i] = vm.computeCreateAddress(address(this), nonce + i);
         }
-        staking = new Staking(token, predicted[1], predicted[2], predicted[3], UNBONDING);
-        registry = new TaskRegistry(token, IStaking(predicted[0]), IAttestations(predicted[2]), predicted[3]);
-        attestations = new Attestations(IStaking(predicted[0]), ITaskRegistry(predicted[1]));
-        payouts =
-            new Payouts(IStaking(predicted[0]), ITaskRegistry(predicted[1]), IAttestations(predicted[2]), REPORTER_BPS);
+        staking = new Staking(token, predicted[1], predicted[2], UNBONDING);
+        registry =
+            new TaskRegistry(token, IStaking(predicted[0]), IAttestations(predicted[2]), predicted[3], predicted[4]);
+        attestations = new Attestations(IStaking(predicted[0]), ITaskRegistry(predicted[1]), predicted[3]);
+        challenges = new Challenges(
+            IStaking(predicted[0]), ITaskRegistry(predicted[1]), IAttestations(predicted[2]), predicted[4]
+        );
+        payouts = new Payouts(
+            IStaking(predicted[0]),
+            ITaskRegistry(predicted[1]),
+            IAttestations(predicted[2]),
+            IChallenges(predicted[3]),
+            REPORTER_BPS
+        );
         _sortVerifiers();
     }
 
@@ -78,6 +90,7 @@ abstract contract Network {
             verifierBond: 100 * UNIT,
             fraudSlash: 50 * UNIT, // one work earns 10 at most, and is replayed with probability 0.2: 48 needed
             absenceSlash: 5 * UNIT,
+            verdictSlash: 20 * UNIT,
             challengeBond: UNIT,
             verifierFee: 3 * UNIT,
             maxEpochUnits: 100,
@@ -164,9 +177,14 @@ abstract contract Network {
         return taskId;
     }
 
+    function _openEpoch(uint256 taskId) internal view returns (uint64 epoch) {
+        (,,, epoch,,,) = registry.stateOf(taskId);
+    }
+
     function _commit(uint256 taskId, address operator) internal {
+        uint64 epoch = _openEpoch(taskId);
         vm.prank(operator);
-        registry.commitWork(taskId, ROOT, 10, 0);
+        registry.commitWork(taskId, epoch, ROOT, 10, 0);
         vm.roll(vm.getBlockNumber() + 1); // no epoch is sealed in the block of its last work
     }
 

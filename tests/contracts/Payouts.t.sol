@@ -9,9 +9,9 @@ import {Network} from "./Network.sol";
 
 contract PayoutsTest is Network {
     function test_ReporterShare_BeyondTheMargin_Reverts() public {
-        new Payouts(staking, registry, attestations, 1666);
+        new Payouts(staking, registry, attestations, challenges, 1666);
         vm.expectRevert(abi.encodeWithSelector(Payouts.ReporterShareTooLarge.selector, 1667, 1666));
-        new Payouts(staking, registry, attestations, 1667);
+        new Payouts(staking, registry, attestations, challenges, 1667);
     }
 
     // claim

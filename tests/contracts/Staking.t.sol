@@ -50,8 +50,6 @@ contract StakingTest is Network {
         staking.bond(Role.Trainer, 1 * UNIT);
         (, uint128 active) = staking.activeBond(Role.Trainer, trainer);
         vm.assertEq(active, 5 * UNIT, "only the older bond is active");
-        (, uint128 atStake,) = staking.stakeOf(Role.Trainer, trainer);
-        vm.assertEq(atStake, 8 * UNIT, "but all of it is at stake");
         _nextBlock();
         (, active) = staking.activeBond(Role.Trainer, trainer);
         vm.assertEq(active, 8 * UNIT, "all active");
@@ -59,7 +57,7 @@ contract StakingTest is Network {
 
     function test_Bond_TokenWithFee_Reverts() public {
         TokenWithFee fees = new TokenWithFee();
-        Staking other = new Staking(fees, address(1), address(2), address(3), UNBONDING);
+        Staking other = new Staking(fees, address(1), address(2), UNBONDING);
         fees.approve(address(other), 100);
         vm.expectRevert(abi.encodeWithSelector(Tokens.UnsupportedToken.selector, 100, 99));
         other.bond(Role.Trainer, 100);
@@ -206,11 +204,11 @@ contract StakingTest is Network {
         for (uint256 i; i < 3; ++i) {
             vm.prank(callers[i]);
             vm.expectRevert(abi.encodeWithSelector(IStaking.NotAuthorised.selector, callers[i]));
-            staking.slash(trainer, Role.Trainer, 1, outsider, 0, outsider);
+            staking.slash(trainer, Role.Trainer, 1, outsider, 0, false);
         }
         vm.prank(address(payouts));
         vm.expectRevert(abi.encodeWithSelector(IStaking.NotAuthorised.selector, address(payouts)));
-        staking.slash(verifier, Role.Verifier, 1, outsider, 0, outsider);
+        staking.slash(verifier, Role.Verifier, 1, outsider, 0, false);
     }
 
     function test_Enlisted_ByAnybodyElse_Reverts() public {
@@ -222,28 +220,35 @@ contract StakingTest is Network {
         staking.enlisted(verifier, Role.Verifier, true);
     }
 
-    /// Bond first, then what is unbonding, and never more than there is.
-    function testFuzz_Slash_TakesWhatIsThere(uint128 bonded, uint128 unbonding, uint128 amount, uint128 share) public {
+    /// Bond first, then what is unbonding: all of it, or nothing at all.
+    function testFuzz_Slash_TakesFromBondThenUnbonding(uint128 bonded, uint128 unbonding, uint128 amount, uint128 share)
+        public
+    {
         bonded = uint128(_bound(bonded, 1, 1e30));
         unbonding = uint128(_bound(unbonding, 0, bonded));
+        amount = uint128(_bound(amount, 0, bonded));
+        share = uint128(_bound(share, 0, amount));
         _bond(trainer, Role.Trainer, bonded);
         vm.prank(trainer);
         if (unbonding > 0) staking.requestUnbond(Role.Trainer, unbonding);
         else staking.operatorOf(trainer);
 
-        vm.prank(address(payouts));
-        (uint128 taken, uint128 toReporter) =
-            staking.slash(trainer, Role.Trainer, amount, outsider, share, address(registry));
-        uint256 expected = amount < bonded ? amount : bonded;
-        vm.assertEq(taken, expected, "taken");
-        vm.assertEq(toReporter, share < taken ? share : taken, "reporter's");
-        vm.assertEq(token.balanceOf(outsider), toReporter, "reporter paid");
-        vm.assertEq(token.balanceOf(address(registry)), taken - toReporter, "recipient paid");
+        vm.prank(address(registry));
+        staking.slash(trainer, Role.Trainer, amount, outsider, share, false);
+        vm.assertEq(token.balanceOf(outsider), share, "reporter paid");
+        vm.assertEq(token.balanceOf(address(registry)), amount - share, "registry paid");
         (uint128 leftBonded, uint128 leftUnbonding,,) = staking.bondOf(trainer, Role.Trainer);
-        uint256 fromBonded = taken < bonded - unbonding ? taken : bonded - unbonding;
+        uint256 fromBonded = amount < bonded - unbonding ? amount : bonded - unbonding;
         vm.assertEq(leftBonded, bonded - unbonding - fromBonded, "bond first");
-        vm.assertEq(leftUnbonding, unbonding - (taken - fromBonded), "then unbonding");
+        vm.assertEq(leftUnbonding, unbonding - (amount - fromBonded), "then unbonding");
         vm.assertEq(token.balanceOf(address(staking)), uint256(leftBonded) + leftUnbonding, "held = owed");
+    }
+
+    function test_Slash_MoreThanThereIs_Reverts() public {
+        _bond(trainer, Role.Trainer, UNIT);
+        vm.prank(address(registry));
+        vm.expectRevert();
+        staking.slash(trainer, Role.Trainer, UNIT + 1, outsider, 0, false);
     }
 
     function _permit(uint256 amount) private view returns (uint8 v, bytes32 r, bytes32 s) {

@@ -374,7 +374,7 @@ contract TaskRegistryTest is Network {
         vm.expectEmit(address(registry));
         emit ITaskRegistry.WorkCommitted(taskId, 0, secondTrainer, 1, 7, 3, ROOT);
         vm.prank(worker);
-        registry.commitWork(taskId, ROOT, 7, 3);
+        registry.commitWork(taskId, 0, ROOT, 7, 3);
 
         bytes32 hash = keccak256(abi.encode(uint16(1), secondTrainer, uint16(7), uint32(3), ROOT));
         vm.assertEq(registry.workHash(taskId, 0, secondTrainer), hash, "hash");
@@ -386,24 +386,24 @@ contract TaskRegistryTest is Network {
 
     function test_CommitWork_NoOpenEpoch_Reverts() public {
         vm.expectRevert(abi.encodeWithSelector(ITaskRegistry.EpochNotOpen.selector, 7));
-        registry.commitWork(7, ROOT, 1, 0);
+        registry.commitWork(7, 0, ROOT, 1, 0);
     }
 
     function test_CommitWork_EmptyRoot_Reverts() public {
         uint256 taskId = _staffedTask();
         vm.prank(trainer);
         vm.expectRevert(ITaskRegistry.EmptyRoot.selector);
-        registry.commitWork(taskId, 0, 1, 0);
+        registry.commitWork(taskId, 0, 0, 1, 0);
     }
 
     function test_CommitWork_BadUnits_Reverts() public {
         uint256 taskId = _staffedTask();
         vm.prank(trainer);
         vm.expectRevert(abi.encodeWithSelector(ITaskRegistry.BadUnits.selector, 0, 10));
-        registry.commitWork(taskId, ROOT, 0, 0);
+        registry.commitWork(taskId, 0, ROOT, 0, 0);
         vm.prank(trainer);
         vm.expectRevert(abi.encodeWithSelector(ITaskRegistry.BadUnits.selector, 11, 10));
-        registry.commitWork(taskId, ROOT, 11, 0);
+        registry.commitWork(taskId, 0, ROOT, 11, 0);
     }
 
     function test_CommitWork_FullEpoch_RevertsAndSeals() public {
@@ -413,10 +413,10 @@ contract TaskRegistryTest is Network {
         _commit(taskId, trainer);
         vm.prank(secondTrainer);
         vm.expectRevert(abi.encodeWithSelector(ITaskRegistry.EpochFull.selector, taskId, 0, 5));
-        registry.commitWork(taskId, ROOT, 6, 0);
+        registry.commitWork(taskId, 0, ROOT, 6, 0);
         vm.assertFalse(registry.sealable(taskId), "two are waited for");
         vm.prank(secondTrainer);
-        registry.commitWork(taskId, ROOT, 5, 0);
+        registry.commitWork(taskId, 0, ROOT, 5, 0);
         vm.assertTrue(registry.sealable(taskId), "full");
     }
 
@@ -424,7 +424,7 @@ contract TaskRegistryTest is Network {
         uint256 taskId = _staffedTask();
         vm.prank(outsider);
         vm.expectRevert(abi.encodeWithSelector(ITaskRegistry.NotEnlisted.selector, taskId, outsider));
-        registry.commitWork(taskId, ROOT, 1, 0);
+        registry.commitWork(taskId, 0, ROOT, 1, 0);
     }
 
     function test_CommitWork_BondSlashed_Reverts() public {
@@ -432,7 +432,7 @@ contract TaskRegistryTest is Network {
         _slashTrainer(1);
         vm.prank(trainer);
         vm.expectRevert(abi.encodeWithSelector(ITaskRegistry.NotBonded.selector, trainer, 60 * UNIT - 1, 60 * UNIT));
-        registry.commitWork(taskId, ROOT, 1, 0);
+        registry.commitWork(taskId, 0, ROOT, 1, 0);
     }
 
     function test_CommitWork_Twice_Reverts() public {
@@ -440,7 +440,7 @@ contract TaskRegistryTest is Network {
         _commit(taskId, trainer);
         vm.prank(trainer);
         vm.expectRevert(abi.encodeWithSelector(ITaskRegistry.AlreadyCommitted.selector, taskId, 0, trainer));
-        registry.commitWork(taskId, keccak256("other"), 1, 0);
+        registry.commitWork(taskId, 0, keccak256("other"), 1, 0);
     }
 
     function test_CommitWork_AfterTheWindow_Reverts() public {
@@ -450,7 +450,7 @@ contract TaskRegistryTest is Network {
         _wait(100);
         vm.prank(secondTrainer);
         vm.expectRevert(abi.encodeWithSelector(ITaskRegistry.CommitClosed.selector, taskId, 0, commitBy));
-        registry.commitWork(taskId, ROOT, 1, 0);
+        registry.commitWork(taskId, 0, ROOT, 1, 0);
     }
 
     function test_CommitWork_FirstAfterAnEmptyWindow_StartsItAnew() public {
@@ -493,7 +493,7 @@ contract TaskRegistryTest is Network {
         _commit(taskId, secondTrainer);
         (,, uint40 commitBy,) = registry.epochOf(taskId, 0);
         vm.prank(thirdTrainer);
-        registry.commitWork(taskId, ROOT, 10, 0);
+        registry.commitWork(taskId, 0, ROOT, 10, 0);
         vm.expectRevert(abi.encodeWithSelector(ITaskRegistry.EpochNotReady.selector, taskId, 0, commitBy));
         attestations.sealEpoch(taskId);
         vm.roll(vm.getBlockNumber() + 1);
@@ -540,9 +540,9 @@ contract TaskRegistryTest is Network {
         vm.expectRevert(refused);
         registry.pay(taskId, outsider, 1, 1);
         vm.expectRevert(refused);
-        registry.credit(taskId, 1);
+        registry.credit(taskId, 1, 0);
         vm.expectRevert(refused);
-        registry.creditFraud(taskId, trainer, 1, 1, 1);
+        registry.settleFraud(taskId, 0, _ref(taskId, 0, trainer, 0).work, outsider, 1);
         vm.stopPrank();
     }
 
@@ -567,6 +567,6 @@ contract TaskRegistryTest is Network {
 
     function _slashTrainer(uint128 amount) private {
         vm.prank(address(payouts));
-        staking.slash(trainer, Role.Trainer, amount, address(0), 0, outsider);
+        staking.slash(trainer, Role.Trainer, amount, address(0), 0, false);
     }
 }
