@@ -106,6 +106,8 @@ def price_deployment(
     settings = settings or DeploySettings()
     if not re.match(NETWORK_NAME, network):
         raise Stop(f"{network!r} cannot be a network's name: use lower-case letters, digits, - and _")
+    if settings.unbonding_period_s < 1:
+        raise Stop("the unbonding period must be a second at least; a task's windows must fit into it")
     web3 = connect_http(rpc_url)
     with asking_node(f"connecting to {public_url(rpc_url)}"):
         chain_id, gas_price = web3.eth.chain_id, int(web3.eth.gas_price)
