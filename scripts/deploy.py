@@ -1,7 +1,9 @@
-"""Deploy Assay's contracts: `ape run deploy`, in ape's own environment. `assay deploy` calls it and checks the result.
+"""Create Assay's contracts: `ape run deploy`, in ape's own environment. `assay deploy` calls it, checks the result and
+writes deployments/NAME.json.
 
 The node's URL comes from ASSAY_RPC_URL, since URLs hold API keys. Without a keystore the first development account of a
-local chain deploys. docs/decisions/0002-contracts.md has the order of the creations and why it matters.
+local chain deploys. What is created, in which order, is in offchain/chain/creations.py; the code in artifacts.py beside
+it, so that what goes to the chain is what the tests ran, byte for byte (ape's own compile would add a metadata hash).
 """
 
 import json
@@ -11,17 +13,17 @@ import sys
 from pathlib import Path
 
 import click
-import rlp
-from ape import accounts, networks, project
+from ape import accounts, networks
+from ape.contracts import ContractContainer
 from ape_accounts.accounts import KeyfileAccount
-from eth_utils import keccak, to_canonical_address, to_checksum_address
+from ethpm_types import ContractType
+from web3 import HTTPProvider, Web3
 
-LOCAL_CHAINS = (31_337, 1_337)
-CREATED = ("token", "staking", "registry", "attestations", "payouts")
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-
-def creation_address(deployer: str, nonce: int) -> str:
-    return to_checksum_address(keccak(rlp.encode([to_canonical_address(deployer), nonce]))[12:])
+from offchain.chain.artifacts import compile_contracts
+from offchain.chain.creations import Constants, constructor_inputs, plan_creations
+from offchain.chain.networks import LOCAL_CHAINS, ape_choice
 
 
 def open_account(keystore: Path | None, password_file: str, chain_id: int):
@@ -46,35 +48,46 @@ def git_commit() -> str:
     return head + ("-dirty" if changed.stdout.strip() else "")
 
 
-def create_all(account, token: str | None, holder: str, supply: int, unbonding_period: int, reporter_bps: int):
-    """The contracts name one another as immutables, so all addresses are computed before the first creation."""
-    first = account.nonce
-    names = CREATED if token is None else CREATED[1:]
-    at = {name: creation_address(account.address, first + i) for i, name in enumerate(names)}
-    at.setdefault("token", token)
-    creations = {
-        "token": (project.AssayToken, holder, supply),
-        "staking": (
-            project.Staking, at["token"], at["registry"], at["attestations"], at["payouts"], unbonding_period,
-        ),
-        "registry": (project.TaskRegistry, at["token"], at["staking"], at["attestations"], at["payouts"]),
-        "attestations": (project.Attestations, at["staking"], at["registry"]),
-        "payouts": (project.Payouts, at["staking"], at["registry"], at["attestations"], reporter_bps),
-    }  # fmt: skip
-    blocks = []
-    for name in names:
-        contract, *arguments = creations[name]
+def container_of(artifact) -> ContractContainer:
+    return ContractContainer(
+        ContractType.model_validate(
+            {
+                "contractName": artifact.contract,
+                "abi": list(artifact.abi),
+                "deploymentBytecode": {"bytecode": "0x" + artifact.creation.hex()},
+                "runtimeBytecode": {"bytecode": "0x" + artifact.runtime.hex()},
+            }
+        )
+    )
+
+
+def create_all(account, constants: Constants, token: str | None) -> dict[str, object]:
+    """Create one contract after the other. Returns addresses and transactions by field, and the first block."""
+    artifacts = compile_contracts()
+    parameters = {name: [each for each, _ in constructor_inputs(made.abi)] for name, made in artifacts.items()}
+    plan = plan_creations(account.address, account.nonce, constants, parameters, token=token)
+    made = []
+    for creation in plan:
         # On public chains ape waits for confirmations; those of the last creation are those of all.
-        wait = {} if name == names[-1] else {"required_confirmations": 0}
-        instance = account.deploy(contract, *arguments, **wait)
-        if instance.address != at[name]:
-            raise click.ClickException(f"{name} came to {instance.address} instead of {at[name]}: is the key in use?")
-        blocks.append(instance.creation_metadata.block)
-    return at, blocks[0]
+        wait = {} if creation is plan[-1] else {"required_confirmations": 0}
+        container = container_of(artifacts[creation.contract])
+        instance = account.deploy(container, *creation.arguments.values(), **wait)
+        if instance.address != creation.address:
+            raise click.ClickException(
+                f"{creation.contract} came to {instance.address} instead of {creation.address}: is the key in use?"
+            )
+        made.append(instance.creation_metadata)
+    hashes = ["0x" + str(each.txn_hash).removeprefix("0x") for each in made]
+    return {
+        **({} if token is None else {"token": token}),
+        **{creation.field: creation.address for creation in plan},
+        "creations": {creation.field: tx_hash for creation, tx_hash in zip(plan, hashes, strict=True)},
+        "block": made[0].block,
+    }
 
 
 @click.command()
-@click.option("--name", required=True, help="Name of the network: that of the file.")
+@click.option("--name", required=True, help="Name of the network: one of ape-config.yaml, or any for a local chain.")
 @click.option(
     "--keystore", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Web3 Secret Storage file."
 )
@@ -84,18 +97,17 @@ def create_all(account, token: str | None, holder: str, supply: int, unbonding_p
 @click.option("--token-supply", type=int, default=10**27, help="Supply of the new token, in wei.")
 @click.option("--unbonding-period", type=int, required=True, help="Seconds.")
 @click.option("--reporter-bps", type=int, required=True, help="A reporter's part of a slash, in basis points.")
-@click.option("--out", type=click.Path(path_type=Path), help="Default: deployments/NAME.json.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Where to write what was created.")
 def cli(name, keystore, password_file, token, token_holder, token_supply, unbonding_period, reporter_bps, out):
-    """Deploy Assay's five contracts to the chain behind ASSAY_RPC_URL."""
+    """Create Assay's contracts on the chain behind ASSAY_RPC_URL."""
     url = os.environ.get("ASSAY_RPC_URL")
     if not url:
         raise click.ClickException("set ASSAY_RPC_URL to the node's address")
-    with networks.parse_network_choice(url) as provider:
-        chain_id = provider.chain_id
+    chain_id = Web3(HTTPProvider(url)).eth.chain_id
+    with networks.parse_network_choice(ape_choice(name, chain_id, url)):
         account = open_account(keystore, password_file, chain_id)
-        holder = token_holder or account.address
-        at, block = create_all(account, token, holder, token_supply, unbonding_period, reporter_bps)
-    record = {"network": name, "chain_id": chain_id, "rpc_url": url, "block": block, "git_commit": git_commit(), **at}
-    path = out or Path("deployments") / f"{name}.json"
-    path.write_text(json.dumps(record, indent=2) + "\n")
-    click.echo(f"deployed: {path}")
+        constants = Constants(unbonding_period, reporter_bps, token_holder or account.address, token_supply)
+        made = create_all(account, constants, token)
+    record = {"network": name, "chain_id": chain_id, "rpc_url": url, "git_commit": git_commit(), **made}
+    out.write_text(json.dumps(record, indent=2) + "\n")
+    click.echo(f"created: {out}")

@@ -12,7 +12,7 @@ from offchain.protocol.encoding import Json, canonical_json, derive, uniform_bps
 from offchain.protocol.errors import Malformed
 from offchain.protocol.header import WorkHeader
 from offchain.protocol.spec import TaskSpec, parse_spec
-from offchain.protocol.types import BPS, Address, Epoch, PolicyVersion, Root, Seed, TaskId, Work, WorkIndex
+from offchain.protocol.types import BPS, Address, Epoch, PolicyVersion, Root, Seed, TaskId, Work, WorkId, WorkIndex
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,10 @@ class Case:
     newest_version: PolicyVersion
     max_staleness: int
     sampling_bps: int
+
+    @property
+    def work_id(self) -> WorkId:
+        return WorkId(self.task_id, self.epoch, self.work.index)
 
     @property
     def is_replayed(self) -> bool:

@@ -11,13 +11,15 @@ from dataclasses import dataclass, replace
 
 from offchain.chain.events import Position
 from offchain.chain.ledger import CommittedWork, EpochRecord, TaskLedger
+from offchain.policy.interface import Policy
 from offchain.protocol.encoding import canonical_json, trainer_seed
 from offchain.protocol.errors import Malformed, Stop, Unavailable
 from offchain.protocol.spec import TaskSpec
-from offchain.protocol.types import BPS, PolicyVersion, Root
+from offchain.protocol.types import BPS, Epoch, PolicyVersion, Root, Seed
 from verifier.case import Case
+from verifier.checks.duplicates import Sketch
 from verifier.inbox import Inbox
-from verifier.judge import Bench, Judgement, compare_with_peers, judge, malformed, unavailable
+from verifier.judge import Bench, Judgement, compare_with_peers, judge, malformed, sketch_work, unavailable
 from verifier.verdict import Verdict
 
 log = logging.getLogger(__name__)
@@ -71,6 +73,7 @@ class Docket:
         self._spec, self._inbox, self._bench, self._clock = spec, inbox, bench, clock
         self._done: dict[bytes, Judged] = {}
         self._not_before: dict[bytes, float] = {}
+        self._sketches: dict[tuple[Seed, str, Root], Sketch | None] = {}
 
     def judge_next(self, ledger: TaskLedger, record: EpochRecord) -> bool:
         """Judge (or at least fetch) one work of an epoch that still lacks a judgement; whether anything was done."""
@@ -83,7 +86,7 @@ class Docket:
                 self._fetch_ahead(case, key)
                 continue
             try:
-                self._done[key] = self._judge(case)
+                self._done[key] = self._judge(case, ledger, record)
             except Unavailable as error:
                 log.warning("work cannot be judged yet", extra={"work": _name(case), "why": str(error)})
                 self._not_before[key] = self._clock() + RETRY_S
@@ -111,15 +114,17 @@ class Docket:
         """Let go of an epoch whose judgements are written down."""
         for committed in record.works:
             self._done.pop(_key(case_of(ledger, self._spec, record, committed)), None)
+        self._sketches = {key: found for key, found in self._sketches.items() if key[0] != record.seed}
 
-    def _judge(self, case: Case) -> Judged:
+    def _judge(self, case: Case, ledger: TaskLedger, record: EpochRecord) -> Judged:
         started_at = self._clock()
         try:
             delivery = self._inbox.work(case.work.manifest_root)
         except Malformed as error:
             return Judged(case, malformed(str(error)), None, self._clock() - started_at)
         try:
-            judgement = judge(case, self._bench, delivery.directory, delivery.manifest)
+            others = self._others(case, ledger, record)
+            judgement = judge(case, self._bench, delivery.directory, delivery.manifest, others)
         except (Unavailable, Stop):
             raise
         except (MemoryError, OSError) as error:  # for want of our own memory or disk: no work's fault
@@ -129,6 +134,41 @@ class Docket:
             log.exception("a check failed", extra={"work": _name(case)})
             judgement = Judgement(malformed(f"a check cannot digest it: {type(error).__name__}: {str(error)[:200]}"))
         return Judged(case, judgement.verdict, judgement.mean_reward, self._clock() - started_at)
+
+    def _others(self, case: Case, ledger: TaskLedger, record: EpochRecord) -> list[Sketch]:
+        """Sketches of the works that this one must not repeat: those of its epoch and of the epoch before."""
+        if not depends_on_seed(case) or record.seed is None or case.policy_root is None:
+            return []
+        policy = self._bench.policy(case.policy_root)
+        before = ledger.epochs.get(Epoch(record.epoch - 1))
+        others: list[Sketch] = []
+        for each in (record, *([before] if before is not None else [])):
+            for committed in each.works:
+                other = case_of(ledger, self._spec, each, committed)
+                key = (record.seed, str(other.work_id), committed.work.manifest_root)
+                if key not in self._sketches:
+                    try:
+                        self._sketches[key] = self._sketch(other, policy, record.seed)
+                    except Unavailable:
+                        continue  # what nobody has cannot have been copied; once it is here, it is compared itself
+                if (found := self._sketches[key]) is not None:
+                    others.append(found)
+        return others
+
+    def _sketch(self, case: Case, policy: Policy, epoch_seed: Seed) -> Sketch | None:
+        """None: nobody can read it. Raises Unavailable, Stop."""
+        try:
+            delivery = self._inbox.work(case.work.manifest_root)
+            return sketch_work(case, policy, delivery.directory, delivery.manifest, epoch_seed)
+        except (Unavailable, Stop):
+            raise
+        except (MemoryError, OSError) as error:
+            raise Unavailable(f"comparing failed on this machine: {type(error).__name__}: {error}") from error
+        except Malformed:
+            return None
+        except Exception:  # libraries raise anything over a stranger's bytes, which must not harm who is judged now
+            log.exception("a work cannot be compared", extra={"work": _name(case)})
+            return None
 
     def _fetch_ahead(self, case: Case, key: bytes) -> None:
         """So that once the seed is known nothing has to be waited for. A failure is dealt with then."""

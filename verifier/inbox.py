@@ -12,7 +12,7 @@ from offchain.protocol.encoding import report_hash
 from offchain.protocol.errors import Malformed, Rejected, Stop
 from offchain.protocol.manifest import BundleKind, BundleLimits, Manifest
 from offchain.protocol.spec import TaskSpec, parse_spec
-from offchain.protocol.types import Root
+from offchain.protocol.types import Epoch, Root
 from offchain.shardcast.store import read_manifest
 
 SPEC_NAME = "spec.json"
@@ -39,14 +39,17 @@ class Delivery:
 
 
 def roots_in_use(ledger: TaskLedger) -> Iterator[Root]:
-    """Bundles that a verifier may still need: the spec, recent policies, works that are to be judged or aggregated."""
+    """Bundles that a verifier may still need: the spec, recent policies, works that are to be judged, compared or
+    aggregated."""
     yield ledger.task.spec_hash
     newest = ledger.newest_policy()
     for policy in ledger.policies:
         if newest.version - policy.version <= ledger.task.params.max_staleness + 1:  # and the one these follow from
             yield policy.policy_root
     for record in ledger.epochs.values():
-        if not record.is_over or newest.epoch is None or record.epoch > newest.epoch:
+        following = ledger.epochs.get(Epoch(record.epoch + 1))  # its works must not repeat those of this one
+        is_judged = record.is_over and (following is None or following.is_over)
+        if not is_judged or newest.epoch is None or record.epoch > newest.epoch:
             yield from (committed.work.manifest_root for committed in record.works)
 
 

@@ -15,10 +15,22 @@ from offchain.outer.updates import read_update
 from offchain.policy.interface import Policy
 from offchain.protocol.errors import MalformedUpdate, Reason, Rejected
 from offchain.protocol.manifest import Manifest
-from offchain.protocol.types import Root
+from offchain.protocol.types import Root, Seed
 from offchain.recipe.inner import run_inner_steps
 from verifier.case import Case
-from verifier.checks import content, identity, prompts, replay, rewards, sampling, termination, toploc, update
+from verifier.checks import (
+    content,
+    duplicates,
+    identity,
+    prompts,
+    replay,
+    rewards,
+    sampling,
+    termination,
+    toploc,
+    update,
+)
+from verifier.checks.duplicates import Sketch
 from verifier.checks.prefilled import prefill_rollouts
 from verifier.verdict import Finding, Verdict, conclude, failed
 
@@ -41,12 +53,14 @@ class Judgement:
     mean_reward: float | None = None
 
 
-def judge(case: Case, bench: Bench, directory: Path, manifest: Manifest) -> Judgement:
+def judge(case: Case, bench: Bench, directory: Path, manifest: Manifest, others: Sequence[Sketch] = ()) -> Judgement:
     """Judge the work in a verified directory. Deterministic but for float noise of the prefill and the replay.
 
+    Args:
+        others: sketches of the works that it must not repeat, see `sketch_work`; of no use where all is checked anyway.
     Raises Unavailable, Stop: from the bench; nothing that the work holds raises.
     """
-    run = _Run(case, bench, directory, manifest)
+    run = _Run(case, bench, directory, manifest, others)
     findings: list[Finding] = []
     try:
         for finding in run.findings():
@@ -58,11 +72,26 @@ def judge(case: Case, bench: Bench, directory: Path, manifest: Manifest) -> Judg
     return Judgement(conclude(findings, run.update_norm), run.mean_reward)
 
 
+def sketch_work(case: Case, policy: Policy, directory: Path, manifest: Manifest, epoch_seed: Seed) -> Sketch | None:
+    """What others are compared with, drawn with the seed of the epoch that is judged; None: its bytes are no work."""
+    try:
+        contents = content.read_contents(directory, manifest, case.spec)
+        claimed = read_update(directory, manifest, _shapes(policy), codec_named(case.spec.codec))
+    except Rejected:
+        return None
+    return duplicates.sketch(str(case.work_id), contents.rollouts, claimed, epoch_seed)
+
+
+def _shapes(policy: Policy) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(value.shape) for name, value in policy.trainable().items()}
+
+
 class _Run:
     """The checks of one work, in order, and what is learned on the way."""
 
-    def __init__(self, case: Case, bench: Bench, directory: Path, manifest: Manifest) -> None:
+    def __init__(self, case: Case, bench: Bench, directory: Path, manifest: Manifest, others: Sequence[Sketch]) -> None:
         self._case, self._bench, self._directory, self._manifest = case, bench, directory, manifest
+        self._others = others
         self.stage = content.NAME
         self.update_norm: float | None = None
         self.mean_reward: float | None = None
@@ -78,6 +107,7 @@ class _Run:
         yield from self._tokens_and_rewards(contents, policy, environment)
         claimed = self._read_update(policy)
         yield from self._update(contents, policy, claimed)
+        yield from self._duplicates(contents, claimed)
         yield from self._sampling(contents, policy)
         if self._case.is_replayed:
             yield from self._replay(contents, policy, claimed)
@@ -96,8 +126,7 @@ class _Run:
 
     def _read_update(self, policy: Policy) -> update.Tensors:
         self.stage = update.NAME_NORM
-        shapes = {name: tuple(value.shape) for name, value in policy.trainable().items()}
-        return read_update(self._directory, self._manifest, shapes, codec_named(self._case.spec.codec))
+        return read_update(self._directory, self._manifest, _shapes(policy), codec_named(self._case.spec.codec))
 
     def _update(self, contents: content.Contents, policy: Policy, claimed: update.Tensors) -> Iterator[Finding]:
         spec = self._case.spec
@@ -106,6 +135,17 @@ class _Run:
         yield update.check_norm(claimed, weights, spec.recipe)
         self.stage = update.NAME_TRACE
         yield update.check_trace(claimed, contents.trace, contents.rollouts, spec, self._case.trainer_seed)
+
+    def _duplicates(self, contents: content.Contents, claimed: update.Tensors) -> Iterator[Finding]:
+        """A work that resembles another is checked in full from here on."""
+        if self._case.epoch_seed is None or not self._others:
+            return
+        self.stage = duplicates.NAME
+        own = duplicates.sketch(str(self._case.work_id), contents.rollouts, claimed, self._case.epoch_seed)
+        finding, resembles = duplicates.check(own, self._others, self._case.spec.checks.max_update_cosine)
+        if resembles:
+            self._case = self._case.everything_checked()
+        yield finding
 
     def _sampling(self, contents: content.Contents, policy: Policy) -> Iterator[Finding]:
         spec, rollouts = self._case.spec, contents.rollouts

@@ -13,12 +13,12 @@ from eth_account.signers.local import LocalAccount
 from web3 import Web3
 from web3.types import RPCEndpoint
 
+from offchain.chain.artifacts import ROOT
+from offchain.chain.networks import LOCAL_CHAINS
 from offchain.chain.rpc import asking_node, connect_http
 from offchain.protocol.errors import Stop, Unavailable
 from offchain.protocol.types import Address
 
-ROOT = Path(__file__).resolve().parents[2]
-LOCAL_CHAINS = (31_337, 1_337)
 # Anvil's, Hardhat's and ape's first development account, of "test test … junk": the whole world has this key.
 DEVELOPMENT_KEY = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"
 

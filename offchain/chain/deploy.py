@@ -1,24 +1,30 @@
-"""Deploy the contracts through ape, which lives in an environment of its own, and check what came out."""
+"""Deploy the contracts through ape, which lives in an environment of its own, check what came out, and write its file.
+
+`price_deployment` and `deploy` refuse the same things, before anything is sent.
+"""
 
 import fcntl
-import hashlib
 import os
+import re
 import subprocess
 import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 from web3 import Web3
+from web3.exceptions import ContractLogicError, Web3RPCError
 
-from offchain.chain.abis import load_abi
-from offchain.chain.anvil import LOCAL_CHAINS, ROOT, development_account
-from offchain.chain.connection import Chain
-from offchain.chain.deployment import Deployment, deployments_folder
+from offchain.chain.anvil import development_account
+from offchain.chain.artifacts import ROOT, Artifact, compile_contracts
+from offchain.chain.bytecode import creation_input
+from offchain.chain.creations import Constants, Creation, constructor_inputs, plan_creations
+from offchain.chain.deployment import NETWORK_NAME, Deployment, deployments_folder, load_deployment
+from offchain.chain.inspection import inspect_deployment
 from offchain.chain.keys import keystore_address
+from offchain.chain.networks import LOCAL_CHAINS, ape_choice
 from offchain.chain.rpc import asking_node, connect_http, public_url
 from offchain.protocol.errors import Stop
 from offchain.protocol.types import Address
@@ -51,6 +57,74 @@ class DeployKey:
         return f"DeployKey({self.keystore})"
 
 
+@dataclass(frozen=True, slots=True)
+class CreationCost:
+    """What creating one contract takes. `fee_wei` is at the present gas price; a rollup's fee for data comes on top."""
+
+    field: str
+    contract: str
+    address: str
+    gas: int
+    fee_wei: int
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What a deployment would cost and make; `replaces` is the deployment whose file it would take."""
+
+    chain_id: int
+    deployer: Address
+    nonce: int
+    gas_price_wei: int
+    balance_wei: int
+    creations: tuple[CreationCost, ...]
+    replaces: Deployment | None
+
+    @property
+    def gas(self) -> int:
+        return sum(each.gas for each in self.creations)
+
+    @property
+    def fee_wei(self) -> int:
+        return sum(each.fee_wei for each in self.creations)
+
+
+def price_deployment(
+    network: str,
+    rpc_url: str,
+    keystore: Path | None = None,
+    settings: DeploySettings | None = None,
+    *,
+    folder: Path | None = None,
+    replace: bool = False,
+) -> Price:
+    """What `deploy` would do, sending nothing and unlocking no key.
+
+    Raises Stop: no such network, another chain, no key, or a live deployment would be replaced.
+    Unavailable: the node is down.
+    """
+    settings = settings or DeploySettings()
+    if not re.match(NETWORK_NAME, network):
+        raise Stop(f"{network!r} cannot be a network's name: use lower-case letters, digits, - and _")
+    if settings.unbonding_period_s < 1:
+        raise Stop("the unbonding period must be a second at least; a task's windows must fit into it")
+    web3 = connect_http(rpc_url)
+    with asking_node(f"connecting to {public_url(rpc_url)}"):
+        chain_id, gas_price = web3.eth.chain_id, int(web3.eth.gas_price)
+    if keystore is None and chain_id not in LOCAL_CHAINS:
+        raise Stop(f"{public_url(rpc_url)} serves chain {chain_id}, not a local one: name a keystore to deploy with")
+    ape_choice(network, chain_id, rpc_url)
+    replaces = _former(network, folder or deployments_folder(), web3, chain_id, replace)
+    deployer = Address(ANVIL_DEPLOYER.address) if keystore is None else keystore_address(keystore)
+    nonce, balance = _nonce(web3, deployer), _balance(web3, deployer)
+    artifacts = compile_contracts()
+    costs = tuple(
+        _cost(web3, deployer, creation, artifacts[creation.contract], gas_price)
+        for creation in _plan(deployer, nonce, settings, artifacts)
+    )
+    return Price(chain_id, deployer, nonce, gas_price, balance, costs, replaces)
+
+
 def deploy(
     network: str,
     rpc_url: str,
@@ -58,76 +132,118 @@ def deploy(
     settings: DeploySettings | None = None,
     *,
     folder: Path | None = None,
+    replace: bool = False,
     timeout_s: float = 600.0,
 ) -> Deployment:
     """Deploy, check, and write `<folder>/<network>.json`. Without a key a local chain's development account deploys.
 
-    Raises Stop: no ape, no key, no balance, or the deployment failed. Unavailable: the node is down.
+    With `replace` the file of a live deployment is kept under its `retired_name`, for those who have money there.
+    Raises Stop: what `price_deployment` refuses, no ape, no balance, or what was made is not as it should be.
+    Unavailable: the node is down.
     """
     settings = settings or DeploySettings()
-    _check_deployer(rpc_url, key)
+    folder = folder or deployments_folder()
+    keystore = None if key is None else key.keystore
+    price = price_deployment(network, rpc_url, keystore, settings, folder=folder, replace=replace)
+    if price.balance_wei < price.fee_wei:
+        raise Stop(
+            f"{price.deployer} holds {Web3.from_wei(price.balance_wei, 'ether')} coins to pay for a deployment that "
+            f"costs about {Web3.from_wei(price.fee_wei, 'ether')} on chain {price.chain_id}: fund it first"
+        )
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch) / "deployment.json"
         _run_ape(_arguments(network, key, settings, out), rpc_url, key, timeout_s)
         try:
-            deployment = Deployment.model_validate_json(out.read_bytes())
+            created = Deployment.model_validate_json(out.read_bytes())
         except (OSError, ValidationError) as error:
             raise Stop("ape wrote no usable deployment: run `make setup`, then deploy again") from error
-    deployment = deployment.model_copy(update={"relays": settings.relays})
-    check_deployment(Chain.connect(deployment, rpc_url), settings)
-    # The file is shared: it must not hold an API key.
-    if deployment.chain_id not in LOCAL_CHAINS:
-        deployment = deployment.model_copy(update={"rpc_url": public_url(rpc_url)})
-    deployment.write(folder or deployments_folder())
+    deployment = created.model_copy(
+        update={
+            "unbonding_period_s": settings.unbonding_period_s,
+            "reporter_bps": settings.reporter_bps,
+            "relays": settings.relays,
+            # The file is shared: it must not hold an API key.
+            "rpc_url": rpc_url if created.chain_id in LOCAL_CHAINS else public_url(rpc_url),
+        }
+    )
+    inspect_deployment(connect_http(rpc_url), deployment)
+    if price.replaces is not None:
+        retired = price.replaces
+        retired.model_copy(update={"network": retired.retired_name}).write(folder)
+    deployment.write(folder)
     return deployment
 
 
-def check_deployment(chain: Chain, settings: DeploySettings) -> None:
-    """Read the immutables back. Raises Stop: one does not name what it should, or a constant is another."""
-    at = chain.deployment
-    expected: dict[tuple[str, Address], dict[str, object]] = {
-        ("Staking", at.staking): {
-            "TOKEN": at.token,
-            "REGISTRY": at.registry,
-            "ATTESTATIONS": at.attestations,
-            "PAYOUTS": at.payouts,
-            "UNBONDING_PERIOD": settings.unbonding_period_s,
-        },
-        ("TaskRegistry", at.registry): {
-            "TOKEN": at.token,
-            "STAKING": at.staking,
-            "ATTESTATIONS": at.attestations,
-            "PAYOUTS": at.payouts,
-        },
-        ("Attestations", at.attestations): {"STAKING": at.staking, "REGISTRY": at.registry},
-        ("Payouts", at.payouts): {
-            "STAKING": at.staking,
-            "REGISTRY": at.registry,
-            "ATTESTATIONS": at.attestations,
-            "REPORTER_BPS": settings.reporter_bps,
-        },
-    }
-    for (name, address), values in expected.items():
-        contract = chain.web3.eth.contract(address=Web3.to_checksum_address(address), abi=load_abi(name))
-        for immutable, wanted in values.items():
-            with asking_node(f"{name}.{immutable}"):
-                found: Any = contract.get_function_by_name(immutable)().call()
-            if found != wanted:
-                raise Stop(f"{name}.{immutable} is {found} instead of {wanted}: deploy again")
+def _former(network: str, folder: Path, web3: Web3, chain_id: int, replace: bool) -> Deployment | None:
+    """The live deployment of that name, if any. Raises Stop without `replace`: there is one, or none can tell."""
+    path = folder / f"{network}.json"
+    if not path.is_file():
+        return None
+    try:
+        former = load_deployment(path)
+    except Stop as error:
+        if replace:
+            return None
+        raise Stop(f"{error}; or add --replace to give it up for a new deployment") from error
+    if former.chain_id != chain_id:
+        if replace:
+            return former
+        raise Stop(
+            f"{path} is of chain {former.chain_id}, and the node serves chain {chain_id}: use a node of that chain, "
+            "deploy under another --network name, or add --replace"
+        )
+    contracts = [Web3.to_checksum_address(address) for field, address in former.addresses.items() if field != "token"]
+    with asking_node("code of the former deployment"):
+        is_live = any(web3.eth.get_code(address) for address in contracts)
+    if is_live and not replace:
+        raise Stop(
+            f"{network!r} is deployed on chain {chain_id} already, and money may lie in its contracts ({path}): deploy "
+            f"under another --network name, or add --replace, which keeps the file as {former.retired_name}.json"
+        )
+    return former if is_live else None
 
 
-def _check_deployer(rpc_url: str, key: DeployKey | None) -> None:
-    """What would fail anyway, said before a minute of compiling."""
-    web3 = connect_http(rpc_url)
-    with asking_node(f"connecting to {public_url(rpc_url)}"):
-        chain_id = web3.eth.chain_id
-    if key is None and chain_id not in LOCAL_CHAINS:
-        raise Stop(f"{public_url(rpc_url)} serves chain {chain_id}, not a local one: name a keystore to deploy with")
-    deployer = ANVIL_DEPLOYER.address if key is None else keystore_address(key.keystore)
+def _nonce(web3: Web3, deployer: Address) -> int:
+    """Raises Stop: a transaction of the deployer is under way, so no address could be told beforehand."""
+    account = Web3.to_checksum_address(deployer)
+    with asking_node("nonce"):
+        latest = web3.eth.get_transaction_count(account, "latest")
+        pending = web3.eth.get_transaction_count(account, "pending")
+    if pending != latest:
+        raise Stop(f"{deployer} has transactions under way: wait until they are mined, then deploy")
+    return latest
+
+
+def _balance(web3: Web3, deployer: Address) -> int:
     with asking_node("balance"):
-        balance = web3.eth.get_balance(Web3.to_checksum_address(deployer))
-    if balance == 0:
-        raise Stop(f"{deployer} holds nothing to pay for a deployment on chain {chain_id}: fund it first")
+        return web3.eth.get_balance(Web3.to_checksum_address(deployer))
+
+
+def _plan(
+    deployer: Address, nonce: int, settings: DeploySettings, artifacts: dict[str, Artifact]
+) -> tuple[Creation, ...]:
+    """As scripts/deploy.py makes it."""
+    constants = Constants(
+        settings.unbonding_period_s,
+        settings.reporter_bps,
+        settings.token_holder or deployer,
+        settings.token_supply_wei,
+    )
+    parameters = {name: [each for each, _ in constructor_inputs(made.abi)] for name, made in artifacts.items()}
+    return plan_creations(deployer, nonce, constants, parameters, token=settings.token)
+
+
+def _cost(web3: Web3, deployer: Address, creation: Creation, artifact: Artifact, gas_price: int) -> CreationCost:
+    """By the node's estimate; constructors call no other contract, so the others need not be there yet."""
+    data = creation_input(artifact, creation.arguments)
+    try:
+        with asking_node(f"gas of {creation.contract}"):
+            gas = web3.eth.estimate_gas({"from": Web3.to_checksum_address(deployer), "data": Web3.to_hex(data)})
+    except (ContractLogicError, Web3RPCError) as error:
+        raise Stop(
+            f"{creation.contract} cannot be created with these settings: {str(error)[:300]}; change them, or the node"
+        ) from error
+    return CreationCost(creation.field, creation.contract, creation.address, gas, gas * gas_price)
 
 
 def _arguments(network: str, key: DeployKey | None, settings: DeploySettings, out: Path) -> list[str]:
@@ -150,13 +266,11 @@ def _run_ape(arguments: list[str], rpc_url: str, key: DeployKey | None, timeout_
     build = ROOT / ".build"
     environment = os.environ | {
         "APE_DATA_FOLDER": str(build / "ape"),
-        "SOLCX_BINARY_PATH": str(build / "solcx"),
         "ASSAY_RPC_URL": rpc_url,
         "PWD": str(ROOT),  # ape-config.yaml names it
         "PYTHONWARNINGS": "ignore",
     }
-    with _one_at_a_time(build), _fresh_code(build):
-        _link_compiler(build / "solcx")
+    with _one_at_a_time(build):
         try:
             done = subprocess.run(
                 [str(ape), "run", "deploy", *arguments],
@@ -182,34 +296,3 @@ def _one_at_a_time(build: Path) -> Generator[None]:
     with (build / "ape.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
-
-
-@contextmanager
-def _fresh_code(build: Path) -> Generator[None]:
-    """Make ape compile again when anything has changed that the code depends on: it looks at the contracts alone,
-    and not at what they import or at the compiler's settings."""
-    packages = ROOT / "node_modules"
-    inputs = [
-        *sorted((ROOT / "contracts").rglob("*.sol")),
-        ROOT / "ape-config.yaml",
-        packages / "@openzeppelin" / "contracts" / "package.json",
-        packages / "solc" / "package.json",
-    ]
-    digest = hashlib.sha256()
-    for path in inputs:
-        digest.update(path.name.encode() + hashlib.sha256(path.read_bytes()).digest() if path.is_file() else b"")
-    stamp = build / "ape-inputs"
-    if not stamp.is_file() or stamp.read_text() != digest.hexdigest():
-        stamp.unlink(missing_ok=True)
-        (build / "__local__.json").unlink(missing_ok=True)
-    yield
-    stamp.write_text(digest.hexdigest())
-
-
-def _link_compiler(folder: Path) -> None:
-    """ape finds our compiler wrapper as py-solc-x names it; `make setup` has made the same link."""
-    link = folder / "solc-v0.8.37"
-    if not link.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        link.unlink(missing_ok=True)
-        link.symlink_to(ROOT / "tools" / "solc")

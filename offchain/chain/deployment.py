@@ -7,11 +7,13 @@ from typing import Annotated, Any
 from eth_utils.address import is_address, to_checksum_address
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from offchain.chain.creations import CONTRACTS
 from offchain.protocol.errors import Stop
 from offchain.protocol.types import Address
 
 FOLDER_VARIABLE = "ASSAY_DEPLOYMENTS"
 MAX_DEPLOYMENT_BYTES = 65_536
+NETWORK_NAME = r"^[a-z0-9][a-z0-9_-]{0,63}$"
 
 
 def _checksummed(value: str) -> str:
@@ -21,6 +23,7 @@ def _checksummed(value: str) -> str:
 
 
 ContractAddress = Annotated[Address, AfterValidator(_checksummed)]
+TransactionHash = Annotated[str, Field(pattern=r"^0x[0-9a-f]{64}$")]
 
 
 class Deployment(BaseModel):
@@ -28,7 +31,7 @@ class Deployment(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    network: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
+    network: Annotated[str, Field(pattern=NETWORK_NAME)]
     chain_id: Annotated[int, Field(ge=1)]
     rpc_url: Annotated[str, Field(pattern=r"^https?://")]
     block: Annotated[int, Field(ge=0)]  # that of the first contract: nothing happened before it
@@ -38,15 +41,36 @@ class Deployment(BaseModel):
     registry: ContractAddress
     attestations: ContractAddress
     payouts: ContractAddress
+    # The constants that the contracts were created with, and the transactions that created them, by field: with these
+    # anybody can check the contracts (`assay deploy --check`). A token that was there already has no transaction here.
+    unbonding_period_s: Annotated[int, Field(ge=1)] | None = None
+    reporter_bps: Annotated[int, Field(ge=0, le=10_000)] | None = None
+    creations: dict[str, TransactionHash] = {}
     relays: tuple[str, ...] = ()
 
+    @property
+    def addresses(self) -> dict[str, Address]:
+        """Address of each contract, by field, in the order of creation."""
+        return {field: getattr(self, field) for field in CONTRACTS}
+
+    @property
+    def retired_name(self) -> str:
+        """The network's name once another deployment has taken its place."""
+        return f"{self.network[:55]}-{self.registry[2:10].lower()}"
+
     def write(self, folder: Path) -> Path:
-        """Write `<folder>/<network>.json` in one step and return its path."""
+        """Write `<folder>/<network>.json` in one step and return its path: no reader ever finds half a file."""
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{self.network}.json"
         part = path.with_suffix(f".{os.getpid()}.part")
-        part.write_text(self.model_dump_json(indent=2) + "\n")
-        part.replace(path)
+        try:
+            with part.open("w") as file:
+                file.write(self.model_dump_json(indent=2) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
         return path
 
     def with_relays(self, relays: tuple[str, ...]) -> "Deployment":

@@ -1,24 +1,38 @@
-"""`assay deploy`: put the contracts on a network, through ape."""
+"""`assay deploy`: put the contracts on a network, through ape; say what that would cost; check what is there."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from offchain.cli.amounts import parse_amount
+from offchain.cli.amounts import parse_amount, plain
 from offchain.cli.invocation import Invocation
 from offchain.cli.options import chain_options, command, dry_run_option, key_options, pass_invocation, relay_options
-from offchain.cli.output import duration, fields
+from offchain.cli.output import duration, fields, table
+from offchain.cli.transact import COIN_DECIMALS
 from offchain.protocol.errors import Stop
+
+if TYPE_CHECKING:
+    from offchain.chain.deploy import DeploySettings, Price
+    from offchain.chain.deployment import Deployment
+    from offchain.chain.inspection import CheckedContract
 
 DEFAULT_RPC = "http://127.0.0.1:8545"
 TOKEN_DECIMALS = 18
+GWEI_DECIMALS = 9
+EXAMPLE = """assay deploy --network sepolia --rpc-url https://rpc.example --keystore deployer --dry-run
+assay deploy --network sepolia --rpc-url https://rpc.example --check"""
 
 
-@command("deploy", example="assay deploy --network sepolia --rpc-url https://rpc.example --keystore deployer")
+@command("deploy", example=EXAMPLE)
 @chain_options
 @key_options
 @relay_options
 @dry_run_option
+@click.option(
+    "--check", is_flag=True, help="Deploy nothing: compare the contracts that are there with this source tree."
+)
+@click.option("--replace", is_flag=True, help="Deploy even where the network has live contracts; their file is kept.")
 @click.option("--token", metavar="ADDRESS", help="ERC-20 that tasks pay in.  [default: deploy a new AssayToken]")
 @click.option("--token-supply", default="1000000000", show_default=True, help="Tokens that a new AssayToken makes.")
 @click.option("--token-holder", metavar="ADDRESS", help="Who gets a new token's supply.  [default: the deployer]")
@@ -38,6 +52,8 @@ TOKEN_DECIMALS = 18
 @pass_invocation
 def deploy(
     invocation: Invocation,
+    check: bool,
+    replace: bool,
     token: str | None,
     token_supply: str,
     token_holder: str | None,
@@ -46,14 +62,17 @@ def deploy(
 ) -> None:
     """Deploy token, staking, registry, attestations and payouts, and write deployments/NAME.json.
 
-    All other commands read that file: hand it to those who join. On a local chain (Anvil) the development account
-    deploys when no key is chosen. Nobody, the deployer included, can move money through these contracts.
+    All other commands read that file: hand it to those who join. Who gets one should run it through --check before
+    bonding: that compiles this source tree and compares. A public network is named in ape-config.yaml; on a local chain
+    (Anvil) the development account deploys when no key is chosen. Nobody, the deployer included, can move money through
+    these contracts.
     """
-    from offchain.chain.deploy import DeployKey, DeploySettings
-    from offchain.chain.deploy import deploy as deploy_through_ape
-    from offchain.chain.keys import read_password
+    from offchain.chain.deploy import DeploySettings
     from offchain.protocol.types import Address
 
+    if check:
+        _check(invocation, folder)
+        return
     if "/" in invocation.network or invocation.network.endswith(".json"):
         raise Stop("--network must be the name that the deployment gets, not a path")
     settings = DeploySettings(
@@ -63,63 +82,111 @@ def deploy(
         token_supply_wei=parse_amount(token_supply, TOKEN_DECIMALS),
         relays=tuple(invocation.relays),
     )
-    rpc_url = invocation.rpc_url or DEFAULT_RPC
     if invocation.is_dry_run:
-        _describe(invocation, rpc_url, settings.unbonding_period_s)
-        return
+        _price(invocation, settings, folder, replace)
+    else:
+        _deploy(invocation, settings, folder, replace)
+
+
+def _rpc_url(invocation: Invocation) -> str:
+    """Raises Stop: a public network without a node."""
+    from offchain.chain.networks import node_url
+
+    return invocation.rpc_url or node_url(invocation.network) or DEFAULT_RPC
+
+
+def _deploy(invocation: Invocation, settings: "DeploySettings", folder: Path | None, replace: bool) -> None:
+    from offchain.chain.deploy import DeployKey
+    from offchain.chain.deploy import deploy as deploy_through_ape
+    from offchain.chain.keys import read_password
+
+    rpc_url = _rpc_url(invocation)
     key = None
     if invocation.keystore is not None:
         path = invocation.keystore_path()
         key = DeployKey(path, read_password(invocation.password_path, f"Password of {path.stem}: "))
-    made = deploy_through_ape(invocation.network, rpc_url, key, settings, folder=folder)
-    addresses = [(name, getattr(made, name)) for name in ("token", "staking", "registry", "attestations", "payouts")]
-    head = f"deployed {made.network!r} on chain {made.chain_id}, from block {made.block}"
-    invocation.emit({"dry_run": False, **made.model_dump(mode="json")}, [head, *fields(addresses)])
+    made = deploy_through_ape(invocation.network, rpc_url, key, settings, folder=folder, replace=replace)
+    head = f"deployed {made.network!r} on chain {made.chain_id}, from block {made.block}; code and immutables checked"
+    invocation.emit({"dry_run": False, **made.model_dump(mode="json")}, [head, *fields(made.addresses.items())])
 
 
-def _describe(invocation: Invocation, rpc_url: str, unbonding_period_s: int) -> None:
-    """What would be deployed where, and what that costs about. Raises Unavailable: the node is down."""
-    from offchain.chain.rpc import asking_node, connect_http, public_url
-    from offchain.cli.amounts import plain
-    from offchain.cli.transact import COIN_DECIMALS
+def _price(invocation: Invocation, settings: "DeploySettings", folder: Path | None, replace: bool) -> None:
+    """What would be created where, and what it costs now."""
+    from offchain.chain.deploy import price_deployment
 
-    web3 = connect_http(rpc_url)
-    with asking_node(f"connecting to {public_url(rpc_url)}"):
-        chain_id, gas_price = web3.eth.chain_id, web3.eth.gas_price
-    gas = _creation_gas()
-    fee = gas * int(gas_price)
-    shown = (
-        "unknown until the contracts are built (`make setup`)"
-        if gas == 0
-        else (f"about {gas:,}, fee about {plain(fee, COIN_DECIMALS)}")
+    keystore = None if invocation.keystore is None else invocation.keystore_path()
+    price = price_deployment(
+        invocation.network, _rpc_url(invocation), keystore, settings, folder=folder, replace=replace
     )
-    invocation.emit(
-        {"dry_run": True, "network": invocation.network, "chain_id": chain_id, "gas": gas, "fee_wei": fee},
-        [
-            "dry run: nothing was sent",
-            f"  would deploy {invocation.network!r} on chain {chain_id}, unbonding {duration(unbonding_period_s)}",
-            f"  gas: {shown}",
+    data = {
+        "dry_run": True,
+        "network": invocation.network,
+        "chain_id": price.chain_id,
+        "deployer": price.deployer,
+        "nonce": price.nonce,
+        "gas_price_wei": price.gas_price_wei,
+        "creations": [
+            {"field": each.field, "contract": each.contract, "address": each.address, "gas": each.gas}
+            | {"fee_wei": each.fee_wei}
+            for each in price.creations
         ],
-    )
+        "gas": price.gas,
+        "fee_wei": price.fee_wei,
+        "balance_wei": price.balance_wei,
+        "replaces": None if price.replaces is None else price.replaces.addresses,
+    }
+    invocation.emit(data, _price_lines(invocation.network, settings, price))
 
 
-def _creation_gas() -> int:
-    """What creating the contracts costs: 200 per byte of code, 16 per byte sent, and a transaction each; 0 unbuilt.
+def _price_lines(network: str, settings: "DeploySettings", price: "Price") -> list[str]:
+    rows = [
+        [each.contract, each.address, f"{each.gas:,}", plain(each.fee_wei, COIN_DECIMALS)] for each in price.creations
+    ]
+    total = ["total", "", f"{price.gas:,}", plain(price.fee_wei, COIN_DECIMALS)]
+    enough = "enough" if price.balance_wei >= price.fee_wei else "too little: fund it first"
+    lines = [
+        "dry run: nothing was sent",
+        f"would deploy {network!r} on chain {price.chain_id}, unbonding {duration(settings.unbonding_period_s)}",
+        *table([*rows, total], ["contract", "address", "gas", "fee in coin"], right=frozenset({2, 3})),
+        f"gas price {plain(price.gas_price_wei, GWEI_DECIMALS)} gwei; on a rollup the fee for data comes on top",
+        f"deployer {price.deployer} holds {plain(price.balance_wei, COIN_DECIMALS)}, {enough}; nonce {price.nonce}",
+    ]
+    if price.replaces is not None:
+        lines.append(f"would replace the live deployment, and keep its file as {price.replaces.retired_name}.json")
+    return lines
 
-    Constructors are small beside it.
-    """
-    import json
 
-    from offchain.chain.abis import CONTRACTS
-    from offchain.chain.deploy import ROOT
+def _check(invocation: Invocation, folder: Path | None) -> None:
+    """Raises Stop: what is on the chain is not this source tree's."""
+    from offchain.chain.deployment import load_deployment
+    from offchain.chain.inspection import inspect_deployment
+    from offchain.chain.rpc import connect_http
 
-    gas = 0
-    for name in CONTRACTS:
-        path = ROOT / ".build" / "forge" / f"{name}.sol" / f"{name}.json"
-        if not path.is_file():
-            return 0
-        artifact = json.loads(path.read_text())
-        code = len(artifact["deployedBytecode"]["object"]) // 2
-        sent = len(artifact["bytecode"]["object"]) // 2
-        gas += 53_000 + 200 * code + 16 * sent
-    return gas
+    deployment = load_deployment(invocation.network, folder)
+    checked = inspect_deployment(connect_http(invocation.rpc_url or deployment.rpc_url), deployment)
+    data = {
+        "network": deployment.network,
+        "chain_id": deployment.chain_id,
+        "unbonding_period_s": deployment.unbonding_period_s,
+        "reporter_bps": deployment.reporter_bps,
+        "contracts": list(checked),
+    }
+    invocation.emit(data, _checked_lines(deployment, checked))
+
+
+def _checked_lines(deployment: "Deployment", checked: "tuple[CheckedContract, ...]") -> list[str]:
+    rows = [
+        [
+            each.field,
+            each.address,
+            f"{each.code_bytes:,}",
+            "not Assay's: code not compared" if each.contract is None else f"is {each.contract}",
+        ]
+        for each in checked
+    ]
+    return [
+        f"{deployment.network!r} on chain {deployment.chain_id} is what this source tree compiles to",
+        *table(rows, ["contract", "address", "bytes", "code, immutables, creation"], right=frozenset({2})),
+        f"bonds unbond in {duration(deployment.unbonding_period_s or 0)}; "
+        f"a reporter gets {(deployment.reporter_bps or 0) / 100:g} % of a slash",
+    ]

@@ -1,5 +1,8 @@
 """The arithmetic of money off chain, as `contracts/libraries/Economics.sol` does it: same rounding, same margin."""
 
+from fractions import Fraction
+from math import comb
+
 from offchain.protocol.types import BPS, TaskParams
 
 MARGIN_BPS = 12_000  # a slash must outweigh the gain of cheating by this factor
@@ -15,9 +18,97 @@ def needed_slash(gain_wei: int, sampling_bps: int) -> int:
 
     Raises ValueError: nothing is ever replayed, so that no slash suffices.
     """
-    if sampling_bps <= 0:
-        raise ValueError("with a sampling rate of 0 cheating always pays")
+    _require_sampling(sampling_bps)
     return -(-gain_wei * (BPS - sampling_bps) * MARGIN_BPS // (sampling_bps * BPS))
+
+
+def needed_slash_at_once(gain_wei: int, sampling_bps: int, works: int) -> int:
+    """Least slash where a bond worth one slash answers for `works` works that are committed, then judged together.
+
+    slash x (1 - (1 - p)^works) >= works x (1 - p) x gain x margin, rounded up. A cheat can do better than that, see
+    `needed_slash_in_flight`. Raises ValueError: nothing is ever replayed.
+    """
+    _require_sampling(sampling_bps)
+    spared, all_spared = BPS - sampling_bps, (BPS - sampling_bps) ** works
+    found = BPS**works - all_spared
+    return -(-works * spared * gain_wei * MARGIN_BPS * BPS**works // (found * BPS * BPS))
+
+
+def needed_slash_in_flight(gain_wei: int, sampling_bps: int, works: int) -> int:
+    """Least slash where a bond worth one slash answers for a stream of works, `works` of them unjudged at any time.
+
+    The cheat goes on until the first of its works is found: 1 / p works on average, and `works` - 1 more are in flight
+    by then, for which nothing is left to take. slash >= (1 - p) x gain x margin x (1 / p + works - 1), rounded up.
+    Raises ValueError: nothing is ever replayed.
+    """
+    _require_sampling(sampling_bps)
+    works_per_bond = BPS + (works - 1) * sampling_bps  # times sampling_bps: works that a cheat commits per bond
+    return -(-gain_wei * (BPS - sampling_bps) * MARGIN_BPS * works_per_bond // (sampling_bps * BPS * BPS))
+
+
+def taken_per_bond(bond_wei: int, slash_wei: int, sampling_bps: int, works: int) -> Fraction:
+    """Expected wei that a cheat loses of its bond when its first work is found, with `works` in flight.
+
+    One slash for that work, one for each of the `works` - 1 others that is drawn, together no more than the bond.
+    """
+    others, spared = works - 1, BPS - sampling_bps
+    left = 0  # what is not taken of the bond, times BPS^others
+    for drawn in range(min(others, bond_wei // slash_wei if slash_wei else others) + 1):
+        rest = max(bond_wei - (1 + drawn) * slash_wei, 0)
+        left += comb(others, drawn) * sampling_bps**drawn * spared ** (others - drawn) * rest
+    return bond_wei - Fraction(left, BPS**others)
+
+
+def cheat_earns(
+    gain_wei: int, bond_wei: int, slash_wei: int, sampling_bps: int, works: int = 1, reporter_bps: int = 0
+) -> Fraction:
+    """Expected wei per work of a trainer that cheats in every work until it is found, `works` of them in flight.
+
+    What is taken of the bond is spread over all works that it answered for. `reporter_bps` is the part of a slash that
+    goes to whoever reports it: the cheat itself, if it is quick.
+    """
+    paid = Fraction(gain_wei * (BPS - sampling_bps), BPS)
+    if sampling_bps == 0:
+        return paid
+    works_per_bond = Fraction(BPS, sampling_bps) + works - 1
+    lost = taken_per_bond(bond_wei, slash_wei, sampling_bps, works) * Fraction(BPS - reporter_bps, BPS)
+    return paid - lost / works_per_bond
+
+
+def needed_trainer_bond(gain_wei: int, slash_wei: int, sampling_bps: int, works: int) -> int | None:
+    """Least bond, at least one slash, with which cheating does not pay though `works` works in flight share it.
+
+    None: not even a slash for each would suffice, because one slash does not outweigh the gain of one work.
+    Raises ValueError: nothing is ever replayed.
+    """
+    if slash_wei < needed_slash(gain_wei, sampling_bps):
+        return None
+    works_per_bond = Fraction(BPS, sampling_bps) + works - 1
+    needed = works_per_bond * gain_wei * (BPS - sampling_bps) * MARGIN_BPS / (BPS * BPS)
+    low, high = slash_wei, works * slash_wei
+    while low < high:
+        middle = (low + high) // 2
+        if taken_per_bond(middle, slash_wei, sampling_bps, works) >= needed:
+            high = middle
+        else:
+            low = middle + 1
+    return low
+
+
+def judging_s(params: TaskParams) -> int:
+    """Seconds from an epoch's seal until its scores are final at the latest, reports held back for one more window."""
+    return params.attest_window + 2 * params.reveal_window + params.challenge_window + params.appeal_window
+
+
+def works_in_flight(params: TaskParams, epoch_s: int, budget_wei: int) -> int:
+    """Works that one trainer may have committed before the first of them is final; at least 1.
+
+    It has one work in each epoch, and the next epoch opens with a seal. `epoch_s` is the time from seal to seal. There
+    are no more than the budget can pay for (each holds its price and its epoch's verifier fee back) or than epochs.
+    """
+    works = 1 + -(-judging_s(params) // epoch_s)
+    works = min(works, budget_wei // (greatest_gain(params) + params.verifier_fee))
+    return max(min(works, params.max_epochs or works), 1)
 
 
 def needed_sampling_bps(gain_wei: int, slash_wei: int) -> int:
@@ -43,3 +134,8 @@ def verifier_fee(fee_wei: int, weight: int, enlisted_weight: int, differences: i
     if not enlisted_weight or not works:
         return 0
     return fee_wei * weight // enlisted_weight * (works - differences) // works
+
+
+def _require_sampling(sampling_bps: int) -> None:
+    if sampling_bps <= 0:
+        raise ValueError("with a sampling rate of 0 cheating always pays")

@@ -6,7 +6,7 @@ what goes on chain, and enough to find the bundle on any relay.
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
@@ -22,7 +22,6 @@ MAX_MANIFEST_BYTES = 4 * 2**20
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]*(/[a-z0-9][a-z0-9_-]*){0,3}(\.[a-z0-9]{1,12}){0,2}")
 MAX_NAME_CHARS = 120
 HEX32 = re.compile(r"[0-9a-f]{64}")
-EMPTY_SHA256 = hashlib.sha256(b"").digest()
 
 
 class BundleKind(StrEnum):
@@ -44,7 +43,10 @@ class BundleLimits:
 
 @dataclass(frozen=True, slots=True)
 class FileEntry:
-    """One file: `shards` are the SHA-256 of its consecutive pieces of SHARD_BYTES (the last may be shorter)."""
+    """One file: `shards` are the SHA-256 of its consecutive pieces of SHARD_BYTES (the last may be shorter).
+
+    `sha256` follows from them (`digest_of_shards`): the hash of a file of one shard is that shard's.
+    """
 
     name: str
     size_bytes: int
@@ -92,6 +94,14 @@ class Manifest:
             if entry.name == name:
                 return entry
         raise MalformedManifest(f"bundle {self.root.hex()} has no file {name!r}")
+
+
+def digest_of_shards(shards: Sequence[bytes]) -> bytes:
+    """A file's `sha256`: that of its only shard, else SHA-256 over the digests of its shards.
+
+    Not over its bytes: that would be a second claim about them, and cost whoever receives a file a second pass.
+    """
+    return shards[0] if len(shards) == 1 else hashlib.sha256(b"".join(shards)).digest()
 
 
 def parse_manifest(data: bytes, limits: BundleLimits, expected_root: Root | None = None) -> Manifest:
@@ -164,10 +174,8 @@ def _parse_entry(value: Json) -> FileEntry:
     if not isinstance(shards, list) or len(shards) != -(-size // SHARD_BYTES):
         raise MalformedManifest(f"file {name!r} of {size} bytes must have {-(-size // SHARD_BYTES)} shards")
     entry = FileEntry(name, size, _hex32(sha256), tuple(_hex32(shard) for shard in shards))
-    if len(shards) <= 1 and entry.sha256 != (entry.shards[0] if shards else EMPTY_SHA256):
-        raise MalformedManifest(
-            f"file {name!r} has one shard or none, so its hash must be that of the shard or of nothing"
-        )
+    if entry.sha256 != digest_of_shards(entry.shards):
+        raise MalformedManifest(f"file {name!r} has another hash than follows from its shards")
     return entry
 
 

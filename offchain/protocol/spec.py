@@ -98,6 +98,7 @@ class ToplocSpec(SpecPart):
     max_exponent_mismatches: Annotated[int, Field(ge=0)] = 38
     max_mantissa_mean: Positive = 10.0
     max_mantissa_median: Positive = 8.0
+    max_work_mantissa_mean: Positive = 10.0  # mean over all proofs of a work: one proof may be unlucky, all may not
 
 
 class CheckSpec(SpecPart):
@@ -105,13 +106,16 @@ class CheckSpec(SpecPart):
 
     completions_checked: Annotated[int, Field(ge=1)] = 1_000_000  # sampled per work; all, when fewer
     max_logprob_error: Positive = 0.05  # mean |claimed - recomputed| over a completion's tokens
-    max_cdf_error: Positive = 0.02  # how far u may lie outside of its token's interval
-    max_cdf_outliers: Fraction = 0.02  # share of a work's tokens that may lie further out
+    # honest noise: u lies x or more outside of its token's interval with probability <= share * exp(-x / scale)
+    cdf_noise_share: Fraction = 0.2
+    cdf_noise_scale: Positive = 0.01
+    false_positive_rate: Annotated[Positive, Field(lt=1)] = 1e-9  # of the sampling test, per work
     min_eos_probability: Fraction = 1e-6
     reward_tolerance: Positive = 1e-6
     min_replay_cosine: Fraction = 0.99
     max_replay_norm_error: Positive = 0.02  # relative difference of norms
     max_update_norm_ratio: Positive = 10.0  # against the median of the epoch's works
+    max_update_cosine: Fraction = 0.7  # with another work's update; what is more alike is replayed in any case
 
 
 class LimitSpec(SpecPart):

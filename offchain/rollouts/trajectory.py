@@ -25,7 +25,7 @@ class Completion:
     logprobs_T: npt.NDArray[np.float32]  # log-probability of each token under the sampler (temperature applied)
     finish: Finish
     reward: float
-    proofs: tuple[bytes, ...]  # TOPLOC, see offchain/toploc.py
+    proofs: tuple[bytes, ...]  # TOPLOC, see offchain/toploc
 
 
 @dataclass(frozen=True, slots=True, eq=False)

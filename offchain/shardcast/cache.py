@@ -3,6 +3,9 @@
 `<cache>/<root>/` is a whole, verified, read-only bundle. `<cache>/.partial/<root>/` is one on its way: it holds
 verified shards at their places and zeros elsewhere; after a kill, hashing it tells which. One process or thread at a
 time works on a root.
+
+Nothing waits for the disk. A bundle is as good as its bytes in memory until the machine goes down, so
+`<cache>/.verified/<root>` names the boot under which it was verified; under another one it is hashed again before use.
 """
 
 import fcntl
@@ -11,8 +14,8 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from offchain.protocol.errors import MalformedManifest
@@ -21,20 +24,26 @@ from offchain.protocol.types import Root
 from offchain.shardcast.store import pieces, read_manifest, sync_directory, write_atomically
 
 WORTH_SHARING_BYTES = 2**20
+BUNDLES_SEARCHED = 32  # for shards that are here already, the newest first
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 class Cache:
     """Bundles by root below one directory, which several processes may share."""
 
-    def __init__(self, directory: Path, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, directory: Path, clock: Callable[[], float] = time.time, boot: Callable[[], str | None] | None = None
+    ) -> None:
         self._directory = directory
         self._clock = clock
-        (directory / ".partial").mkdir(parents=True, exist_ok=True)
+        self._boot = (boot or read_boot_id)()
+        for name in (".partial", ".verified"):
+            (directory / name).mkdir(parents=True, exist_ok=True)
 
     def find(self, root: Root) -> Path | None:
         """The directory of a whole bundle; being asked for keeps it from being pruned by age."""
         directory = self._directory / root.hex()
-        if not directory.is_dir():
+        if not directory.is_dir() or not self._is_verified(root):
             return None
         now = self._clock()
         os.utime(directory, (now, now))
@@ -50,14 +59,21 @@ class Cache:
 
     def partial(self, manifest: Manifest) -> "PartialBundle":
         """Begin or resume a bundle. Only inside of `working_on`."""
-        return PartialBundle(self._directory / ".partial" / manifest.root.hex(), manifest, self._shared_file)
+        whole, directory = self._directory / manifest.root.hex(), self._directory / ".partial" / manifest.root.hex()
+        if whole.is_dir():  # verified under another boot: what is still right of it need not be fetched
+            shutil.rmtree(directory, ignore_errors=True)
+            os.replace(whole, directory)
+        return PartialBundle(directory, manifest, self._bundles)
 
     def finish(self, partial: "PartialBundle") -> Path:
-        """Make a whole bundle visible under its final name. Raises MalformedManifest: see `PartialBundle.seal`."""
-        partial.seal()
-        final = self._directory / partial.manifest.root.hex()
+        """Make a whole bundle visible under its final name, read only."""
+        root = partial.manifest.root
+        partial.seal(is_durable=self._boot is None)
+        final = self._directory / root.hex()
+        (self._directory / ".verified" / root.hex()).write_text(self._boot or "")
         os.replace(partial.directory, final)
-        sync_directory(self._directory)
+        if self._boot is None:
+            sync_directory(self._directory)
         return final
 
     def prune(self, *, max_age_s: float, newest: int, keep: Iterable[Root] = ()) -> int:
@@ -78,81 +94,92 @@ class Cache:
                 doomed = path.with_name(f".doomed-{path.name}-{os.getpid()}-{threading.get_ident()}")
                 os.replace(path, doomed)  # first invisible, then gone
                 shutil.rmtree(doomed)
+                if path.parent == self._directory:
+                    (self._directory / ".verified" / path.name).unlink(missing_ok=True)
         return len(stale)
 
-    def _shared_file(self, entry: FileEntry) -> Path | None:
-        """The same file in a bundle that is already here, as frozen weights are in each version of a policy."""
-        if entry.size_bytes < WORTH_SHARING_BYTES:
-            return None
+    def _is_verified(self, root: Root) -> bool:
+        try:
+            return (self._directory / ".verified" / root.hex()).read_text() == (self._boot or "")
+        except (OSError, UnicodeDecodeError):
+            return False
+
+    def _bundles(self) -> Iterator[tuple[Path, Manifest]]:
+        """The whole bundles that are here, those asked for last first. What they hold may be damaged."""
+        found = list[tuple[float, Path]]()
         for directory in self._directory.iterdir():
-            path = directory / entry.name
-            if not HEX32.fullmatch(directory.name) or not path.is_file() or path.stat().st_size != entry.size_bytes:
-                continue
-            try:
-                if read_manifest(directory).entry(entry.name) == entry:
-                    return path
-            except MalformedManifest:
-                continue
-        return None
+            with suppress(FileNotFoundError):  # pruned this moment
+                if HEX32.fullmatch(directory.name):
+                    found.append((directory.stat().st_mtime, directory))
+        for _, directory in sorted(found, reverse=True)[:BUNDLES_SEARCHED]:
+            with suppress(MalformedManifest):
+                yield directory, read_manifest(directory)
 
 
 class PartialBundle:
     """A bundle on its way: which shards are missing, and a place for each that has been verified."""
 
-    def __init__(self, directory: Path, manifest: Manifest, shared_file: Callable[[FileEntry], Path | None]) -> None:
+    def __init__(
+        self, directory: Path, manifest: Manifest, bundles: Callable[[], Iterable[tuple[Path, Manifest]]]
+    ) -> None:
         self.directory = directory
         self.manifest = manifest
         self._empty: dict[bytes, list[tuple[FileEntry, int]]] = {}
+        self.reused_bytes = 0
+        """Of shards that other bundles here had, so that nobody needs to send them."""
         directory.mkdir(parents=True, exist_ok=True)
+        absent = [entry for entry in manifest.files if not (directory / entry.name).exists()]
+        known = _Known(bundles() if any(entry.size_bytes >= WORTH_SHARING_BYTES for entry in absent) else ())
         for entry in manifest.files:
-            self._prepare(entry, shared_file)
+            self._prepare(entry, known)
+        self._reuse(known)
 
     def missing(self) -> dict[bytes, int]:
-        """Size in bytes of each shard that is still to be fetched, by hash."""
+        """Size in bytes of each shard that is still to be fetched, by hash, in the manifest's order."""
         return {digest: entry.shard_bytes(position) for digest, ((entry, position), *_) in self._empty.items()}
 
-    def write(self, digest: bytes, data: bytes) -> None:
+    def write(self, digest: bytes, data: bytes | bytearray | memoryview) -> None:
         """Put a shard, verified by the caller, everywhere it belongs. Safe to call from several threads."""
         for entry, position in self._empty[digest]:
             if entry.shard_bytes(position) != len(data):
                 raise MalformedManifest(f"file {entry.name!r} lists a shard of another size")
             handle = os.open(self.directory / entry.name, os.O_WRONLY)
             try:
-                os.pwrite(handle, data, position * SHARD_BYTES)
+                _write_all(handle, memoryview(data), position * SHARD_BYTES)
             finally:
                 os.close(handle)
         del self._empty[digest]
 
-    def seal(self) -> None:
-        """Check each whole file, make it durable and read only.
-
-        Raises MalformedManifest: a file's own hash is not that of its shards, each of which is right. The bundle is
-        then removed: no relay has a better one.
-        """
+    def seal(self, is_durable: bool = True) -> None:
+        """Make the files read only, and write the manifest, which nothing but a whole bundle has."""
         for entry in self.manifest.files:
             path = self.directory / entry.name
-            with path.open("rb") as stream:
-                if len(entry.shards) > 1 and hashlib.file_digest(stream, "sha256").digest() != entry.sha256:
-                    shutil.rmtree(self.directory)
-                    raise MalformedManifest(f"file {entry.name!r} is not what its shards add up to")
-                os.fsync(stream.fileno())
+            if is_durable:
+                with path.open("rb") as stream:
+                    os.fsync(stream.fileno())
             path.chmod(0o444)
-        write_atomically(self.directory / MANIFEST_NAME, self.manifest.to_bytes())
+        path, data = self.directory / MANIFEST_NAME, self.manifest.to_bytes()
+        if is_durable:
+            write_atomically(path, data)
+        else:
+            path.unlink(missing_ok=True)
+            path.write_bytes(data)  # invisible as yet: the bundle has not got its name
 
-    def _prepare(self, entry: FileEntry, shared_file: Callable[[FileEntry], Path | None]) -> None:
+    def _prepare(self, entry: FileEntry, known: "_Known") -> None:
         path = self.directory / entry.name
         path.parent.mkdir(parents=True, exist_ok=True)
-        if not path.exists() and (shared := shared_file(entry)) is not None:
-            os.link(shared, path)
+        if not path.exists() and (shared := known.file(entry)) is not None:
+            os.link(shared, path)  # as frozen weights are in each version of a policy
         if path.exists() and path.stat().st_size == entry.size_bytes:
             empty = _wrong_shards(path, entry)
             if not empty:
                 return
             if path.stat().st_nlink == 1:
-                path.chmod(0o644)  # it may have been killed while sealing
+                path.chmod(0o644)  # it may have been sealed before
                 self._await(entry, empty)
                 return
             path.unlink()  # damaged, and another bundle's too: leave that one alone
+        path.unlink(missing_ok=True)
         with path.open("wb") as stream:
             stream.truncate(entry.size_bytes)
         self._await(entry, range(len(entry.shards)))
@@ -160,6 +187,59 @@ class PartialBundle:
     def _await(self, entry: FileEntry, positions: Iterable[int]) -> None:
         for position in positions:
             self._empty.setdefault(entry.shards[position], []).append((entry, position))
+
+    def _reuse(self, known: "_Known") -> None:
+        """Copy the shards that other bundles hold, hashing them on the way: those bundles may be damaged."""
+        for digest, size in self.missing().items():
+            data = known.shard(digest)
+            if data is not None and len(data) == size and hashlib.sha256(data).digest() == digest:
+                self.write(digest, data)
+                self.reused_bytes += size
+
+
+class _Known:
+    """Where the files and shards of the bundles that are here lie."""
+
+    def __init__(self, bundles: Iterable[tuple[Path, Manifest]]) -> None:
+        self._files: dict[tuple[str, bytes], Path] = {}
+        self._shards: dict[bytes, tuple[Path, int]] = {}
+        for directory, manifest in bundles:
+            for entry in manifest.files:
+                if entry.size_bytes < WORTH_SHARING_BYTES:
+                    continue
+                path = directory / entry.name
+                self._files.setdefault((entry.name, entry.sha256), path)
+                for position, digest in enumerate(entry.shards):
+                    self._shards.setdefault(digest, (path, position))
+
+    def file(self, entry: FileEntry) -> Path | None:
+        path = self._files.get((entry.name, entry.sha256))
+        return path if path is not None and path.is_file() and path.stat().st_size == entry.size_bytes else None
+
+    def shard(self, digest: bytes) -> bytes | None:
+        path, position = self._shards.get(digest, (None, 0))
+        if path is None:
+            return None
+        try:
+            with path.open("rb") as stream:
+                stream.seek(position * SHARD_BYTES)
+                return stream.read(SHARD_BYTES)
+        except OSError:
+            return None
+
+
+def read_boot_id() -> str | None:
+    """What changes whenever this machine starts; None: it does not tell, and files must be synced instead."""
+    try:
+        return BOOT_ID.read_text().strip() or None
+    except OSError:
+        return None
+
+
+def _write_all(handle: int, data: memoryview, offset: int) -> None:
+    while data:
+        written = os.pwrite(handle, data, offset)
+        data, offset = data[written:], offset + written
 
 
 def _wrong_shards(path: Path, entry: FileEntry) -> list[int]:

@@ -4,7 +4,6 @@ A relay that does not answer is tried last for a while; one that sends wrong byt
 verified before it reaches the disk, so a bundle goes on after a kill where it stood.
 """
 
-import hashlib
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -19,17 +18,16 @@ from pydantic import ValidationError
 
 from offchain.protocol.errors import MalformedManifest, Stop, Unavailable
 from offchain.protocol.manifest import (
-    MAX_MANIFEST_BYTES,
     SHARD_BYTES,
     BundleKind,
     BundleLimits,
     FileEntry,
     Manifest,
-    commits_to,
     parse_manifest,
 )
 from offchain.protocol.types import Address, Epoch, Root, TaskId
-from offchain.shardcast.cache import Cache, PartialBundle
+from offchain.shardcast.cache import Cache
+from offchain.shardcast.download import download
 from offchain.shardcast.engine import PolicySignature
 from offchain.shardcast.messages import Board, SignatureIn
 from offchain.shardcast.remote import Lied, RemoteRelay
@@ -56,15 +54,17 @@ class RelayClient:
         read_timeout_s: float = 15.0,
         shun_s: float = 30.0,
         clock: Callable[[], float] = time.time,
-        transport: httpx.BaseTransport | None = None,
     ) -> None:
         if not relays:
             raise Stop("no relay is configured: name at least one")
         timeout = httpx.Timeout(read_timeout_s, connect=connect_timeout_s)
-        self._http = httpx.Client(timeout=timeout, transport=transport, trust_env=False)
+        self._http = httpx.Client(timeout=timeout, trust_env=False)
         self._relays = [
-            RemoteRelay(url.rstrip("/"), self._http, read_timeout_s, shun_s) for url in dict.fromkeys(relays)
+            RemoteRelay(url, self._http, connect_s=connect_timeout_s, patience_s=read_timeout_s, shun_s=shun_s)
+            for url in dict.fromkeys(url.rstrip("/") for url in relays)
         ]
+        self._threads = threads
+        self._stall_s = 2 * read_timeout_s
         self._cache = Cache(cache)
         self._chain_id = chain_id
         self._clock = clock
@@ -79,6 +79,8 @@ class RelayClient:
     def close(self) -> None:
         self._pool.shutdown(cancel_futures=True)
         self._http.close()
+        for relay in self._relays:
+            relay.close()
 
     @property
     def cache(self) -> Cache:
@@ -110,7 +112,7 @@ class RelayClient:
             entry, position = places[digest]
             relay.put(f"/v1/shards/{digest.hex()}", _read_shard(directory, entry, position), headers)
 
-        self._all(send, wanted)
+        self._all(send, [digest for digest in places if digest in wanted])
         if relay.begin(manifest, headers):
             raise Unavailable(f"{relay} did not keep all shards of bundle {manifest.root.hex()}")
 
@@ -128,7 +130,7 @@ class RelayClient:
                 if manifest.kind is not kind:
                     raise MalformedManifest(f"bundle {root.hex()} is a {manifest.kind}, not a {kind}")
                 partial = self._cache.partial(manifest)
-                self._all(lambda shard: self._fetch_shard(partial, *shard), partial.missing().items())
+                download(partial.missing(), self._honest, partial.write, threads=self._threads, stall_s=self._stall_s)
                 return self._cache.finish(partial)
         except OSError as error:
             raise Stop(f"the cache cannot be written: {error}") from error
@@ -138,22 +140,8 @@ class RelayClient:
         return any(self._answers(lambda relay: relay.has(root)))
 
     def _fetch_manifest(self, root: Root, limits: BundleLimits) -> Manifest:
-        def get(relay: RemoteRelay) -> bytes:
-            data = relay.get(f"/v1/manifests/{root.hex()}", MAX_MANIFEST_BYTES)
-            if not commits_to(root, data):
-                raise Lied("sent another manifest")
-            return data
-
-        return parse_manifest(self._from_any_relay(get, f"bundle {root.hex()}"), limits, root)
-
-    def _fetch_shard(self, partial: PartialBundle, digest: bytes, size: int) -> None:
-        def get(relay: RemoteRelay) -> bytes:
-            data = relay.get(f"/v1/shards/{digest.hex()}", size)
-            if hashlib.sha256(data).digest() != digest:
-                raise Lied(f"sent a corrupt shard {digest.hex()}")
-            return data
-
-        partial.write(digest, self._from_any_relay(get, f"shard {digest.hex()}"))
+        data = self._from_any_relay(lambda relay: relay.get_manifest(root), f"bundle {root.hex()}")
+        return parse_manifest(data, limits, root)
 
     # -------------------------------------------------------------------------------------------------- board
 
@@ -222,7 +210,10 @@ class RelayClient:
             raise Unavailable(f"{what} could not be sent: {faults or 'all relays lied before'}")
 
     def _ranked(self) -> list[RemoteRelay]:
-        return sorted((relay for relay in self._relays if not relay.is_dropped), key=lambda relay: relay.rank())
+        return sorted(self._honest(), key=lambda relay: relay.rank())
+
+    def _honest(self) -> list[RemoteRelay]:
+        return [relay for relay in self._relays if not relay.is_dropped]
 
     def _all(self, act: Callable[[Any], None], items: Iterable[Any]) -> None:
         """Do it for every item in the pool; the first failure is raised once nothing is under way any more."""

@@ -4,6 +4,13 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field
 
+WAIT_HEADER = "X-Assay-Wait"
+"""Seconds for which a relay may wait for a shard that is on its way to it, before it says so."""
+COMING_HEADER = "X-Assay-Coming"
+"""With 503: the shard is on its way here."""
+HOPS_HEADER = "X-Assay-Hops"
+"""Through how many mirrors a request has come, so that two that mirror each other do not ask for ever."""
+
 Hex32 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
@@ -11,6 +18,17 @@ class Missing(BaseModel):
     """SHA-256 of the shards that are still to be uploaded; none: the bundle is complete."""
 
     missing: list[Hex32]
+
+
+class ListedBundle(BaseModel):
+    root: Hex32
+    added_at: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class Listed(BaseModel):
+    """Bundles, whole or still coming in, oldest first. Those after the last one: ask for what came after it."""
+
+    bundles: Annotated[list[ListedBundle], Field(max_length=256)]
 
 
 class SignatureIn(BaseModel):

@@ -1,12 +1,11 @@
 """The relay: an HTTP service that keeps shards and manifests and is trusted for availability only.
 
-PUT/GET/HEAD /v1/manifests/{root}, PUT/GET/HEAD /v1/shards/{sha256} (ranges),
+PUT/GET/HEAD /v1/manifests/{root}, PUT/GET/HEAD /v1/shards/{sha256} (ranges), GET /v1/bundles?after=,
 PUT/GET /v1/tasks/{task}/epochs/{epoch}/signatures[/{operator}], GET /v1/health.
 """
 
 import asyncio
 import logging
-import shutil
 import socket
 import time
 from collections.abc import AsyncGenerator, Callable
@@ -16,7 +15,7 @@ from typing import Annotated
 
 import uvicorn
 from eth_utils.address import to_checksum_address
-from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi import FastAPI, HTTPException, Query, Request, Response
 from fastapi import Path as InPath
 from fastapi.responses import FileResponse, JSONResponse
 from pydantic import Field, ValidationError
@@ -27,12 +26,26 @@ from starlette.requests import ClientDisconnect
 from offchain.protocol.errors import Malformed, Rejected, Stop, Unavailable
 from offchain.protocol.manifest import MAX_MANIFEST_BYTES, SHARD_BYTES, BundleKind, BundleLimits, parse_manifest
 from offchain.protocol.types import Address, Epoch, Root, TaskId
-from offchain.shardcast.authority import Authoriser, Remembered, SignatureChecker
+from offchain.shardcast.authority import Authoriser, SignatureChecker
 from offchain.shardcast.engine import PolicySignature
-from offchain.shardcast.messages import Board, Health, Missing, SignatureIn, SignatureOut
+from offchain.shardcast.gate import Gate
+from offchain.shardcast.landings import Landings
+from offchain.shardcast.messages import (
+    COMING_HEADER,
+    HOPS_HEADER,
+    WAIT_HEADER,
+    Board,
+    Health,
+    Listed,
+    ListedBundle,
+    Missing,
+    SignatureIn,
+    SignatureOut,
+)
+from offchain.shardcast.mirror import Mirror, MirrorSettings
 from offchain.shardcast.patience import Patience, PunctualProtocol
-from offchain.shardcast.shelf import Keep, QuotaExceeded, Shelf
-from offchain.shardcast.upload import EXPIRES_HEADER, ROOT_HEADER, SIGNATURE_HEADER, recover_uploader
+from offchain.shardcast.shelf import DiskFull, Keep, QuotaExceeded, Shelf
+from offchain.shardcast.upload import ROOT_HEADER
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +82,12 @@ class RelaySettings(BaseSettings):
     """That many bundles of each kind and payer outlive their window."""
     incomplete_s: float = 3_600.0
     collect_every_s: float = 600.0
+    upstreams: tuple[str, ...] = ()
+    """Relays to copy from whatever somebody asks for here and is not here."""
+    follow_s: Annotated[float, Field(ge=0)] = 1.0
+    """How often upstreams are asked for what is new, to copy it all; 0: only what somebody asks for is copied."""
+    mirror_bytes: Annotated[int, Field(gt=0)] = 64 * 2**30
+    """Quota of all that is copied from upstreams."""
     max_signature_s: float = DAY_S
     """How far ahead an upload's signature may expire."""
     idle_s: float = 20.0
@@ -84,9 +103,15 @@ class RelaySettings(BaseSettings):
         }
         return {kind: Keep(seconds[kind], self.newest_kept) for kind in BundleKind}
 
+    def limits(self) -> BundleLimits:
+        return BundleLimits(self.bundle_bytes, self.bundle_files)
+
+    def mirror(self) -> MirrorSettings:
+        return MirrorSettings(self.upstreams, self.limits(), self.mirror_bytes, self.follow_s, self.min_free_bytes)
+
 
 class ShardResponse(FileResponse):
-    chunk_size = 2**20  # 64 KiB pieces, each through a thread, would cost half of the throughput
+    chunk_size = 2**20  # of a range; whole files go by sendfile, see PunctualProtocol
 
 
 def create_relay(
@@ -98,27 +123,33 @@ def create_relay(
     """The relay as an application. It opens its directory here and closes it when the server stops."""
     shelf = Shelf(settings.directory, settings.keep(), settings.incomplete_s, clock)
 
+    landings = Landings(shelf)
+    mirror = Mirror(settings.mirror(), shelf) if settings.upstreams else None
+
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
+        landings.listen(asyncio.get_running_loop())
         collector = asyncio.create_task(_collect_regularly(shelf, settings.collect_every_s))
         yield
         collector.cancel()
         with suppress(asyncio.CancelledError):
             await collector
+        if mirror is not None:
+            await run_in_threadpool(mirror.close)
         shelf.close()
 
     app = FastAPI(title="Assay relay", version="1", lifespan=lifespan, redirect_slashes=False)
     app.add_middleware(Patience, idle_s=settings.idle_s, min_bytes_per_s=settings.min_bytes_per_s)
     _answer_errors(app)
-    gate = _Gate(settings, authoriser, clock)
-    _serve_manifests(app, shelf, gate, settings)
-    _serve_shards(app, shelf, gate, settings)
+    gate = Gate(authoriser, chain_id=settings.chain_id, max_signature_s=settings.max_signature_s, clock=clock)
+    _serve_manifests(app, shelf, gate, settings, mirror)
+    _serve_shards(app, shelf, gate, settings, landings)
     _serve_board(app, shelf, checker)
 
     @app.get("/v1/health")
     def health() -> Health:  # pyright: ignore[reportUnusedFunction]
         bundles, size = shelf.totals()
-        return Health(status="ok", bundles=bundles, shard_bytes=size, free_bytes=_free_bytes(settings.directory))
+        return Health(status="ok", bundles=bundles, shard_bytes=size, free_bytes=shelf.free_bytes())
 
     return app
 
@@ -162,8 +193,8 @@ def server_config(settings: RelaySettings, app: FastAPI) -> uvicorn.Config:
 # ---------------------------------------------------------------------------------------------------- manifests
 
 
-def _serve_manifests(app: FastAPI, shelf: Shelf, gate: "_Gate", settings: RelaySettings) -> None:
-    limits = BundleLimits(settings.bundle_bytes, settings.bundle_files)
+def _serve_manifests(app: FastAPI, shelf: Shelf, gate: Gate, settings: RelaySettings, mirror: Mirror | None) -> None:
+    limits = settings.limits()
 
     @app.put("/v1/manifests/{root}")
     async def put_manifest(root: Hex32, request: Request) -> Missing:  # pyright: ignore[reportUnusedFunction]
@@ -173,22 +204,38 @@ def _serve_manifests(app: FastAPI, shelf: Shelf, gate: "_Gate", settings: RelayS
 
         def accept() -> Missing:
             manifest = parse_manifest(data, limits, _root(root))
-            gate.require_space(manifest.size_bytes)
+            shelf.require_space(manifest.size_bytes, settings.min_free_bytes)
             missing = shelf.add_manifest(manifest, data, payer, settings.quota_bytes)
             return Missing(missing=[digest.hex() for digest in missing])
 
         return await run_in_threadpool(accept)
 
     @app.api_route("/v1/manifests/{root}", methods=["GET", "HEAD"])
-    def get_manifest(root: Hex32, request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
-        """The manifest of a bundle that is here in full; 404 until then."""
-        return _file_response(shelf.manifest_path(_root(root)), root, "application/json", request)
+    def get_manifest(  # pyright: ignore[reportUnusedFunction]
+        root: Hex32, request: Request, unfinished: bool = False
+    ) -> Response:
+        """The manifest of a bundle that is here in full, or, if `unfinished` will do, that is coming in; else 404.
+
+        A mirror that lacks it asks its upstreams first.
+        """
+        path = shelf.manifest_path(_root(root), unfinished=unfinished)
+        if path is None and mirror is not None and request.method == "GET":
+            with suppress(Unavailable, Rejected):  # the answer to our client is the same: not here
+                mirror.find(_root(root), _hops(request))
+            path = shelf.manifest_path(_root(root), unfinished=unfinished)
+        return _file_response(path, root, "application/json", request)
+
+    @app.get("/v1/bundles")
+    def get_bundles(after: Annotated[float, Query(ge=0, allow_inf_nan=False)] = 0.0) -> Listed:  # pyright: ignore[reportUnusedFunction]
+        """Bundles that began to come in after a moment of this relay's clock, oldest first, 256 at most."""
+        found = shelf.bundles_since(after)
+        return Listed(bundles=[ListedBundle(root=root.hex(), added_at=added_at) for root, added_at in found])
 
 
 # ------------------------------------------------------------------------------------------------------- shards
 
 
-def _serve_shards(app: FastAPI, shelf: Shelf, gate: "_Gate", settings: RelaySettings) -> None:
+def _serve_shards(app: FastAPI, shelf: Shelf, gate: Gate, settings: RelaySettings, landings: Landings) -> None:
     @app.put("/v1/shards/{sha256}", status_code=201)
     async def put_shard(sha256: Hex32, request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
         """Upload one shard of the bundle named in X-Assay-Root, whose manifest must list it."""
@@ -198,7 +245,7 @@ def _serve_shards(app: FastAPI, shelf: Shelf, gate: "_Gate", settings: RelaySett
         if size is None:
             raise HTTPException(409, "no manifest uploaded here lists this shard under that root: upload it first")
         _check_length(request, size)
-        gate.require_space(size)
+        shelf.require_space(size, settings.min_free_bytes)
         with shelf.receive(digest, size) as shard:
             async for piece in request.stream():
                 shard.write(piece)
@@ -206,8 +253,14 @@ def _serve_shards(app: FastAPI, shelf: Shelf, gate: "_Gate", settings: RelaySett
         return Response(status_code=201)
 
     @app.api_route("/v1/shards/{sha256}", methods=["GET", "HEAD"])
-    def get_shard(sha256: Hex32, request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
-        path = shelf.shard_path(bytes.fromhex(sha256))
+    async def get_shard(sha256: Hex32, request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
+        """One shard. If it is on its way here, it is waited for as long as X-Assay-Wait says; then 503."""
+        digest = bytes.fromhex(sha256)
+        path = shelf.shard_file(digest)
+        if not path.exists():
+            has_landed = await landings.wait_for(digest, _wait_s(request, settings.idle_s / 2))
+            if not has_landed and await run_in_threadpool(shelf.is_on_its_way, digest):
+                raise HTTPException(503, "on its way here: ask again", {COMING_HEADER: "yes"})
         return _file_response(path, sha256, "application/octet-stream", request)
 
 
@@ -253,53 +306,7 @@ def _signature_out(signed: PolicySignature) -> SignatureOut:
     )
 
 
-# ------------------------------------------------------------------------------------------------ who, how much
-
-
-class _Gate:
-    """Lets uploads in: signature, expiry, permission, room on the disk; all before a body is read."""
-
-    def __init__(self, settings: RelaySettings, authoriser: Authoriser, clock: Callable[[], float]) -> None:
-        self._settings = settings
-        self._authoriser = authoriser
-        self._clock = clock
-        # Recovering a key takes milliseconds of Python; the shards of one upload share a signature.
-        self._signers = Remembered[tuple[Root, int, bytes], Address](lambda _: settings.max_signature_s, clock)
-
-    def payer(self, request: Request, root: Root) -> Address:
-        """Who pays for the upload. Raises HTTPException 401 or 403; Unavailable: the chain does not answer."""
-        signature, expires_at = _signature_headers(request)
-        now = self._clock()
-        if not now < expires_at <= now + self._settings.max_signature_s:
-            raise HTTPException(401, f"upload signature expired or is valid for too long: {expires_at}, now {int(now)}")
-        try:
-            key = self._signers.get(
-                (root, expires_at, signature),
-                lambda: recover_uploader(self._settings.chain_id, root, expires_at, signature),
-            )
-        except Malformed as error:
-            raise HTTPException(401, str(error)) from error
-        payer = self._authoriser.payer_of(key)
-        if payer is None:
-            raise HTTPException(403, f"{key} may not upload: bond it, or open a task with it, first")
-        return payer
-
-    def require_space(self, size: int) -> None:
-        if _free_bytes(self._settings.directory) - size < self._settings.min_free_bytes:
-            raise HTTPException(507, "this relay's disk is full: use another")
-
-
-def _signature_headers(request: Request) -> tuple[bytes, int]:
-    try:
-        signature = bytes.fromhex(request.headers[SIGNATURE_HEADER])
-        expires = request.headers[EXPIRES_HEADER]
-        if len(signature) != 65 or not expires.isascii() or not expires.isdigit() or len(expires) > 12:
-            raise ValueError
-        return signature, int(expires)
-    except (KeyError, ValueError) as error:
-        raise HTTPException(
-            401, f"sign the upload: {SIGNATURE_HEADER} (65 bytes in hex) and {EXPIRES_HEADER} (seconds)"
-        ) from error
+# ------------------------------------------------------------------------------------------- bodies, addresses
 
 
 async def _read_body(request: Request, limit: int) -> bytes:
@@ -322,6 +329,19 @@ def _check_length(request: Request, size: int) -> None:
             413 if len(announced) > 10 or int(announced) > SHARD_BYTES else 400,
             f"shard must have the {size} bytes of its manifest, not {announced[:20]}",
         )
+
+
+def _hops(request: Request) -> int:
+    text = request.headers.get(HOPS_HEADER, "0")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 3 else 99
+
+
+def _wait_s(request: Request, most_s: float) -> float:
+    try:
+        wanted_s = float(request.headers.get(WAIT_HEADER, "0"))
+    except ValueError:
+        return 0.0
+    return min(wanted_s, most_s) if wanted_s > 0 else 0.0
 
 
 def _root(text: str) -> Root:
@@ -351,10 +371,6 @@ def _file_response(path: Path | None, name: str, media_type: str, request: Reque
     return ShardResponse(path, media_type=media_type, headers=headers, stat_result=stat)
 
 
-def _free_bytes(directory: Path) -> int:
-    return shutil.disk_usage(directory).free
-
-
 def _answer_errors(app: FastAPI) -> None:
     """Protocol errors become responses that say whose fault it is."""
 
@@ -364,6 +380,7 @@ def _answer_errors(app: FastAPI) -> None:
     app.add_exception_handler(Rejected, answer(400))
     app.add_exception_handler(QuotaExceeded, answer(413))
     app.add_exception_handler(Unavailable, answer(503))
+    app.add_exception_handler(DiskFull, answer(507))
     app.add_exception_handler(ClientDisconnect, answer(400))  # nobody reads it; the log stays free of tracebacks
 
 

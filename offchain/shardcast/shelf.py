@@ -1,12 +1,14 @@
 """What a relay keeps: shards by hash and manifests by root as files, and an SQLite index of who put what there.
 
-A file under its final name is whole and true to its hash: it is written under another name, hashed on the way,
-synced, then renamed. The index says which of the files are in use; files that it does not know are removed at start.
+A file under its final name is whole and true to its hash: it is written under another name, hashed on the way, then
+renamed, and from that moment served. It is synced afterwards, and only then counted towards its bundle. The index says
+which of the files are in use, and which were synced: at start others are removed, or hashed again.
 """
 
 import fcntl
 import hashlib
 import os
+import shutil
 import sqlite3
 import threading
 import time
@@ -17,7 +19,7 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import IO
 
-from offchain.protocol.errors import Malformed, MalformedManifest, Rejected, Stop
+from offchain.protocol.errors import Malformed, MalformedManifest, Rejected, Stop, Unavailable
 from offchain.protocol.manifest import BundleKind, Manifest
 from offchain.protocol.types import Address, Epoch, Root, TaskId
 from offchain.shardcast.engine import PolicySignature
@@ -35,6 +37,7 @@ CREATE TABLE IF NOT EXISTS pieces (
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS pieces_by_hash ON pieces (sha256);
 CREATE TABLE IF NOT EXISTS shards (sha256 BLOB PRIMARY KEY, bytes INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS settled (sha256 BLOB PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS signatures (
     task_id TEXT NOT NULL, epoch TEXT NOT NULL, operator TEXT NOT NULL, policy_root BLOB NOT NULL,
     signature BLOB NOT NULL, PRIMARY KEY (task_id, epoch, operator, policy_root)
@@ -42,10 +45,15 @@ CREATE TABLE IF NOT EXISTS signatures (
 """
 MAX_ROOTS_PER_OPERATOR = 4  # an operator that found its own mistake may sign anew, not without end
 BUNDLE_OVERHEAD_BYTES = 4_096  # so that empty bundles are not free
+MOST_LISTED = 256
 
 
 class QuotaExceeded(Rejected):
     """The payer's bundles would exceed its quota, even without those that may be collected."""
+
+
+class DiskFull(Unavailable):
+    """There is no room for it now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +74,8 @@ class Shelf:
         incomplete_s: float,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        self.on_landed: Callable[[bytes], None] = lambda _: None
+        """Called, in any thread, when a shard can be served; must neither block nor raise."""
         self._directory = directory
         self._keep = keep
         self._incomplete_s = incomplete_s
@@ -87,11 +97,29 @@ class Shelf:
 
     # ------------------------------------------------------------------------------------------------ bundles
 
-    def manifest_path(self, root: Root) -> Path | None:
-        """The manifest of a whole bundle; None: there is none, or parts of it are still missing."""
+    def manifest_path(self, root: Root, *, unfinished: bool = False) -> Path | None:
+        """The manifest of a whole bundle, or of one that parts are still missing of, if that will do; else None."""
         with self._lock:
             row = self._index.execute("SELECT complete FROM bundles WHERE root = ?", (root,)).fetchone()
-        return self._manifest_file(root) if row is not None and row[0] else None
+        return self._manifest_file(root) if row is not None and (row[0] or unfinished) else None
+
+    def bundles_since(self, added_at: float) -> list[tuple[Root, float]]:
+        """Bundles, whole or not, begun after a moment, with the moment of each; the oldest first, not all at once."""
+        query = "SELECT root, added_at FROM bundles WHERE added_at > ? ORDER BY added_at LIMIT ?"
+        with self._lock:
+            rows = self._index.execute(query, (added_at, MOST_LISTED)).fetchall()
+        return [(Root(root), at) for root, at in rows]
+
+    def unfinished_of(self, payer: Address) -> list[Root]:
+        """Bundles begun for a payer that shards are missing of."""
+        with self._lock:
+            rows = self._index.execute("SELECT root FROM bundles WHERE payer = ? AND NOT complete", (payer,)).fetchall()
+        return [Root(root) for (root,) in rows]
+
+    def missing(self, root: Root) -> dict[bytes, int]:
+        """Size of each shard of a bundle that is not here, by hash. Empty, too, if the bundle is not known."""
+        with self._lock:
+            return self._missing(root)
 
     def add_manifest(self, manifest: Manifest, data: bytes, payer: Address, quota_bytes: int) -> Sequence[bytes]:
         """Begin (or go on with) a bundle; returns the hashes of the shards that are missing.
@@ -112,6 +140,14 @@ class Shelf:
                     self._index.executemany("INSERT INTO pieces VALUES (?, ?, ?)", sorted(rows))
             return self._finish(root)
 
+    def free_bytes(self) -> int:
+        return shutil.disk_usage(self._directory).free
+
+    def require_space(self, size: int, min_free_bytes: int) -> None:
+        """Raises DiskFull: `size` more bytes would leave less than that free."""
+        if self.free_bytes() - size < min_free_bytes:
+            raise DiskFull("this relay's disk is full: use another")
+
     def expected_bytes(self, root: Root, digest: bytes) -> int | None:
         """Size of a shard that an accepted bundle asks for; None: it does not."""
         with self._lock:
@@ -127,20 +163,46 @@ class Shelf:
             row = self._index.execute("SELECT 1 FROM shards WHERE sha256 = ?", (digest,)).fetchone()
         return self._shard_file(digest) if row is not None else None
 
+    def shard_file(self, digest: bytes) -> Path:
+        """Where a shard lies if it is here, without asking the index."""
+        return self._shard_file(digest)
+
+    def is_on_its_way(self, digest: bytes) -> bool:
+        """Whether an unfinished bundle waits for this shard."""
+        query = "SELECT 1 FROM pieces JOIN bundles USING (root) WHERE sha256 = ? AND NOT complete LIMIT 1"
+        with self._lock:
+            return self._index.execute(query, (digest,)).fetchone() is not None
+
     def receive(self, digest: bytes, size: int) -> "IncomingShard":
         """A place for a shard on its way in."""
         return IncomingShard(self, digest, size, self._directory / "incoming")
 
     def land(self, root: Root, digest: bytes, size: int, temporary: Path) -> None:
-        """Give a verified file its final name and count it towards every bundle that lists it."""
+        """Give a verified file its final name, from when on it is served. `settle` it next.
+
+        Raises MalformedManifest: the bundle has been collected meanwhile.
+        """
         target = self._shard_file(digest)
         target.parent.mkdir(exist_ok=True)
         with self._lock:
-            if not self._knows(root):  # collected meanwhile
+            if not self._knows(root):
                 raise MalformedManifest(f"bundle {root.hex()} is not known here: upload its manifest first")
             os.replace(temporary, target)
+            with self._hurriedly():
+                self._index.execute("INSERT OR REPLACE INTO shards VALUES (?, ?)", (digest, size))
+        self.on_landed(digest)
+
+    def settle(self, digest: bytes) -> None:
+        """Put a landed shard on the disk for good, then count it towards every bundle that lists it."""
+        target = self._shard_file(digest)
+        try:
+            with target.open("rb") as stream:
+                os.fsync(stream.fileno())
             sync_directory(target.parent)
-            self._index.execute("INSERT OR REPLACE INTO shards VALUES (?, ?)", (digest, size))
+        except FileNotFoundError:  # collected meanwhile
+            return
+        with self._lock, self._hurriedly():
+            self._index.execute("INSERT OR IGNORE INTO settled SELECT sha256 FROM shards WHERE sha256 = ?", (digest,))
             waiting = self._index.execute(
                 "SELECT root FROM pieces JOIN bundles USING (root) WHERE sha256 = ? AND NOT complete", (digest,)
             ).fetchall()
@@ -212,6 +274,7 @@ class Shelf:
                 (root,),
             ).fetchall()
             self._index.executemany("DELETE FROM shards WHERE sha256 = ?", shards)
+            self._index.executemany("DELETE FROM settled WHERE sha256 = ?", shards)
             self._index.execute("DELETE FROM bundles WHERE root = ?", (root,))
         self._manifest_file(root).unlink(missing_ok=True)
         for (digest,) in shards:
@@ -228,18 +291,28 @@ class Shelf:
         return self._index.execute(query, (payer,)).fetchone()[0]
 
     def _finish(self, root: Root) -> list[bytes]:
-        """Mark the bundle complete if it is; returns the shards that are missing."""
+        """Mark the bundle complete if all of it is on the disk; returns the shards that are missing."""
+        missing = self._missing(root)
+        if not missing:
+            self._index.execute(
+                """UPDATE bundles SET complete = 1 WHERE root = ? AND NOT EXISTS (
+                    SELECT 1 FROM pieces LEFT JOIN settled USING (sha256)
+                    WHERE pieces.root = bundles.root AND settled.sha256 IS NULL
+                )""",
+                (root,),
+            )
+        return list(missing)
+
+    def _missing(self, root: Root) -> dict[bytes, int]:
         rows = self._index.execute(
-            """SELECT DISTINCT pieces.sha256 FROM pieces LEFT JOIN shards USING (sha256)
+            """SELECT pieces.sha256, pieces.bytes FROM pieces LEFT JOIN shards USING (sha256)
             WHERE root = ? AND (shards.bytes IS NULL OR shards.bytes != pieces.bytes)""",
             (root,),
         ).fetchall()
-        if not rows:
-            self._index.execute("UPDATE bundles SET complete = 1 WHERE root = ?", (root,))
-        return [digest for (digest,) in rows]
+        return dict(rows)
 
     def _reconcile(self) -> None:
-        """Make index and disk agree after a crash: what one of them does not know, or is cut short, is not there."""
+        """Make index and disk agree after a crash: what one of them does not know, or is damaged, is not there."""
         for leftover in (self._directory / "incoming").iterdir():
             leftover.unlink()
         roots = {root.hex() for (root,) in self._index.execute("SELECT root FROM bundles")}
@@ -249,16 +322,20 @@ class Shelf:
         wanted = {
             (digest.hex(), size): digest for digest, size in self._index.execute("SELECT sha256, bytes FROM pieces")
         }
+        settled = {digest for (digest,) in self._index.execute("SELECT sha256 FROM settled")}
         present: dict[bytes, int] = {}
         for path in (self._directory / "shards").glob("*/*"):
             size = path.stat().st_size
-            if (path.name, size) in wanted:
-                present[wanted[path.name, size]] = size
+            digest = wanted.get((path.name, size))
+            if digest is not None and (digest in settled or _settles(path, digest)):
+                present[digest] = size
             else:
                 path.unlink()
         with self._transaction():
-            self._index.execute("DELETE FROM shards")
+            for table in ("shards", "settled"):
+                self._index.execute(f"DELETE FROM {table}")
             self._index.executemany("INSERT INTO shards VALUES (?, ?)", present.items())
+            self._index.executemany("INSERT INTO settled VALUES (?)", [(digest,) for digest in present])
             for name in roots - on_disk:
                 self._index.execute("DELETE FROM bundles WHERE root = ?", (bytes.fromhex(name),))
             self._index.execute("UPDATE bundles SET complete = 0")
@@ -267,6 +344,15 @@ class Shelf:
 
     def _knows(self, root: Root) -> bool:
         return self._index.execute("SELECT 1 FROM bundles WHERE root = ?", (root,)).fetchone() is not None
+
+    @contextmanager
+    def _hurriedly(self) -> Generator[None]:
+        """What is written inside may be lost with the power: only what `_reconcile` finds out again."""
+        self._index.execute("PRAGMA synchronous=NORMAL")
+        try:
+            yield
+        finally:
+            self._index.execute("PRAGMA synchronous=FULL")
 
     @contextmanager
     def _transaction(self) -> Generator[None]:
@@ -295,10 +381,11 @@ class IncomingShard:
         self._directory = directory
         self._hash = hashlib.sha256()
         self._received = 0
+        self._is_verified = False
         self._file: IO[bytes] | None = None
 
     def __enter__(self) -> "IncomingShard":
-        self._file = NamedTemporaryFile(dir=self._directory, delete=False)  # closed by __exit__
+        self._file = NamedTemporaryFile(dir=self._directory, delete=False, buffering=0)  # closed by __exit__
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -306,25 +393,46 @@ class IncomingShard:
             self._file.close()
             Path(self._file.name).unlink(missing_ok=True)
 
-    def write(self, piece: bytes) -> None:
+    def write(self, piece: bytes | memoryview) -> None:
         """Raises Malformed: more bytes than the manifest says."""
         assert self._file is not None, "used outside of its context"
         self._received += len(piece)
         if self._received > self._size:
             raise Malformed(f"shard exceeds the {self._size} bytes of its manifest")
         self._hash.update(piece)
-        self._file.write(piece)
+        _write_all(self._file, piece)
 
-    def land(self, root: Root) -> None:
+    def write_verified(self, data: memoryview) -> None:
+        """All of a shard whose hash the caller has checked."""
+        assert self._file is not None, "used outside of its context"
+        _write_all(self._file, data)
+        self._received, self._is_verified = len(data), True
+
+    def land(self, root: Root, *, settle: bool = True) -> None:
         """Raises Malformed: fewer bytes, or another hash, than the manifest says."""
         assert self._file is not None, "used outside of its context"
         if self._received != self._size:
             raise Malformed(f"shard has {self._received} bytes, its manifest says {self._size}")
-        if self._hash.digest() != self._digest:
+        if not self._is_verified and self._hash.digest() != self._digest:
             raise Malformed(f"shard has hash {self._hash.hexdigest()}, not {self._digest.hex()}")
-        self._file.flush()
-        os.fsync(self._file.fileno())
         self._shelf.land(root, self._digest, self._size, Path(self._file.name))
+        if settle:
+            self._shelf.settle(self._digest)
+
+
+def _write_all(file: IO[bytes], data: bytes | memoryview) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[file.write(rest) :]
+
+
+def _settles(path: Path, digest: bytes) -> bool:
+    """Whether a file that may not have reached the disk before a crash is right; then it is on the disk."""
+    with path.open("rb") as stream:
+        if hashlib.file_digest(stream, "sha256").digest() != digest:
+            return False
+        os.fsync(stream.fileno())
+    return True
 
 
 def _claim(directory: Path) -> IO[bytes]:

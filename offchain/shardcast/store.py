@@ -17,6 +17,7 @@ from offchain.protocol.manifest import (
     BundleLimits,
     FileEntry,
     Manifest,
+    digest_of_shards,
     parse_manifest,
 )
 from offchain.protocol.types import Root
@@ -73,13 +74,12 @@ def hash_file(path: Path, name: str) -> FileEntry:
     """The entry of a file, in one pass and with one shard in memory. Raises MalformedManifest for a link or folder."""
     if path.is_symlink() or not path.is_file():
         raise MalformedManifest(f"{name!r} is not a plain file")
-    whole, shards, size = hashlib.sha256(), list[bytes](), 0
+    shards, size = list[bytes](), 0
     with path.open("rb") as stream:
         for piece in pieces(stream):
-            whole.update(piece)
             shards.append(hashlib.sha256(piece).digest())
             size += len(piece)
-    return FileEntry(name, size, whole.digest(), tuple(shards))
+    return FileEntry(name, size, digest_of_shards(shards), tuple(shards))
 
 
 def pieces(stream: BinaryIO) -> Iterator[bytes]:

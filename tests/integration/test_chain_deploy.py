@@ -8,7 +8,7 @@ import pytest
 
 from offchain.chain.anvil import ROOT, Anvil
 from offchain.chain.connection import Chain
-from offchain.chain.deploy import DeployKey, DeploySettings, check_deployment, deploy
+from offchain.chain.deploy import DeployKey, DeploySettings, deploy
 from offchain.chain.deployment import Deployment, load_deployment
 from offchain.chain.keys import LOCAL_ROUNDS, new_keystore
 from offchain.chain.sender import Sender
@@ -49,14 +49,6 @@ def test_a_keystore_deploys_with_a_token_that_is_there_already(
     assert second.web3.eth.get_transaction_count(second.web3.to_checksum_address(sender_of("initiator").address)) == 4
 
 
-def test_contracts_that_do_not_belong_together_are_refused(chain: Chain) -> None:
-    with pytest.raises(Stop, match="UNBONDING_PERIOD is 1000 instead of 5"):
-        check_deployment(chain, DeploySettings(unbonding_period_s=5))
-    mixed = chain.deployment.model_copy(update={"payouts": chain.deployment.attestations})
-    with pytest.raises(Stop, match=r"Staking\.PAYOUTS is .* instead of"):
-        check_deployment(Chain.connect(mixed), DeploySettings(unbonding_period_s=1_000))
-
-
 def test_a_wrong_password_is_told_before_anything_is_deployed(
     anvil: Anvil, chain: Chain, keystore_of: Callable[[str], Path], tmp_path: Path
 ) -> None:
@@ -71,7 +63,7 @@ def test_a_wrong_password_is_told_before_anything_is_deployed(
 def test_a_deployer_without_coin_is_told_so(anvil: Anvil, tmp_path: Path) -> None:
     path = tmp_path / "poor.json"
     account = new_keystore(path, "secret", rounds=LOCAL_ROUNDS)
-    with pytest.raises(Stop, match=f"{account.address} holds nothing to pay for a deployment"):
+    with pytest.raises(Stop, match=rf"{account.address} holds 0 coins .* costs about 0\.0\d+ on chain 31337: fund it"):
         deploy("local-none", anvil.rpc_url, DeployKey(path, "secret"), folder=tmp_path)
 
 

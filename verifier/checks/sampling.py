@@ -1,13 +1,18 @@
 """Check 7: the tokens are those that the declared sampler draws from the declared policy with the seeded uniforms.
 
-Catches what TOPLOC cannot: another model's tokens prefilled through the right one, a wrong temperature, edited or
-hand-picked completions. A uniform has to lie within its token's interval of the cumulative distribution; another
-machine's rounding moves the interval's ends a little, and now and then a token with it.
+Catches what TOPLOC cannot: another model's tokens prefilled through the right one, a wrong temperature, truncated
+sampling, edited or hand-picked completions. Each uniform has to lie within its token's interval of the cumulative
+distribution. Another machine's rounding moves the interval's ends, and now and then a token with it; how often and how
+far is the task's model of honest noise, and the check is a test of that hypothesis with a stated rate of false alarms.
+
+Shapes: S sets of tokens (single tokens, completions, the whole work).
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from offchain.protocol.encoding import Json
 from offchain.protocol.errors import Reason
@@ -17,6 +22,9 @@ from verifier.verdict import Finding, measure
 
 NAME_LOGPROBS = "sampling logprobs"
 NAME_TOKENS = "sampling tokens"
+LEVELS = ("token", "completion", "work")
+
+Floats = npt.NDArray[np.float64]
 
 
 def check_logprobs(checked: Sequence[Prefilled], limits: CheckSpec) -> Finding:
@@ -33,24 +41,73 @@ def check_logprobs(checked: Sequence[Prefilled], limits: CheckSpec) -> Finding:
 
 
 def check_tokens(checked: Sequence[Prefilled], limits: CheckSpec) -> Finding:
-    """The share of tokens whose uniform lies further than `max_cdf_error` outside of the token's interval."""
-    outliers = 0
-    tokens = 0
-    worst, evidence = 0.0, dict[str, Json]()
-    for item in checked:
-        errors_T = item.interval_errors_T
-        outliers += int((~(errors_T <= limits.max_cdf_error)).sum())
-        tokens += len(errors_T)
-        if (error := float(errors_T.max())) > worst:
-            worst, at = error, int(errors_T.argmax())
-            evidence = {
-                "group": item.group,
-                "member": item.member,
-                "token": at,
-                "uniform": repr(float(item.uniforms_T[at])),
-                "cdf_below": repr(float(item.prefill.cdf_below_T[at])),
-                "cdf_upto": repr(float(item.prefill.cdf_upto_T[at])),
-            }
-    detail = f"{outliers} of {tokens} tokens are not what the seeded sampler draws; the worst misses by {worst:.3g}"
-    share = outliers / tokens if tokens else 0.0
-    return measure(NAME_TOKENS, Reason.SAMPLING_MISMATCH, share, limits.max_cdf_outliers, detail, evidence=evidence)
+    """How improbable the uniforms' distances from their tokens' intervals are for honest noise, as -log10 of a p-value.
+
+    The distances are added up over single tokens, completions and the work, because cheats differ in where they
+    deviate: one edited answer stands out by itself, a slightly wrong temperature only in the sum. Under the task's
+    noise model an honest work fails with probability `false_positive_rate` at most: each sum's p-value is Chernoff's
+    bound, and all sums of all three levels share the rate (Bonferroni).
+    """
+    if not checked:
+        return measure(NAME_TOKENS, Reason.SAMPLING_MISMATCH, 0.0, _threshold(limits), "no completion was drawn")
+    errors = [np.nan_to_num(item.interval_errors_T, nan=np.inf) for item in checked]  # NaN: no interval at all
+    lengths = np.array([len(errors_T) for errors_T in errors])
+    every = np.concatenate(errors)
+    sums = np.array([errors_T.sum() for errors_T in errors])
+    sets = (
+        (every, np.ones(len(every))),
+        (sums, lengths),
+        (sums.sum(keepdims=True), lengths.sum(keepdims=True)),
+    )
+    worst = [
+        float(log10_chance(sums_S, tokens_S, limits).min()) + math.log10(len(LEVELS) * len(sums_S))
+        for sums_S, tokens_S in sets
+    ]
+    level = int(np.argmin(worst))
+    doubt = max(0.0, -worst[level])
+    outside = int((every > 0).sum())
+    detail = (
+        f"{outside} of {len(every)} uniforms lie outside of their token's interval, {every.mean():.3g} on average and "
+        f"{every.max():.3g} at most; honest noise does the like to a {LEVELS[level]} with probability 1e-{doubt:.3g}"
+    )
+    return measure(
+        NAME_TOKENS, Reason.SAMPLING_MISMATCH, doubt, _threshold(limits), detail, evidence=_evidence(checked, errors)
+    )
+
+
+def log10_chance(sums_S: Floats, tokens_S: npt.NDArray[np.integer] | Floats, limits: CheckSpec) -> Floats:
+    """log10 of a bound on the probability that the distances of so many honest tokens add up to at least `sums_S`.
+
+    A distance that exceeds x with probability q exp(-x / s) at most has E[exp(y x / s)] <= 1 + q y / (1 - y), so a sum
+    D over n tokens has probability exp(-y D / s) (1 + q y / (1 - y))^n at most, for each y in [0, 1); where the
+    derivative in y is zero, (1 - y)(1 - (1 - q) y) = n q s / D.
+    """
+    share, scale = limits.cdf_noise_share, limits.cdf_noise_scale
+    tiny = np.finfo(np.float64).tiny
+    # 1: no more than honest noise does on average
+    ratio_S = np.where(sums_S > 0, np.minimum(tokens_S * share * scale / np.maximum(sums_S, tiny), 1.0), 1.0)
+    root_S = np.sqrt(share**2 + 4 * (1 - share) * ratio_S)
+    # the smaller root, written without a difference of nearly equal numbers or a division by zero where q is 1
+    y_S = 2 * (1 - ratio_S) / ((2 - share) + root_S)
+    y_S = np.minimum(y_S, 1 - 1e-12)
+    with np.errstate(invalid="ignore"):
+        exponent_S = -y_S * sums_S / scale + tokens_S * np.log1p(share * y_S / (1 - y_S))
+    return np.where(np.isposinf(sums_S), -np.inf, np.minimum(exponent_S, 0.0)) / math.log(10)
+
+
+def _threshold(limits: CheckSpec) -> float:
+    return -math.log10(limits.false_positive_rate)
+
+
+def _evidence(checked: Sequence[Prefilled], errors: Sequence[Floats]) -> dict[str, Json]:
+    """The token that is furthest out."""
+    position = int(np.argmax([errors_T.max() for errors_T in errors]))
+    item, at = checked[position], int(errors[position].argmax())
+    return {
+        "group": item.group,
+        "member": item.member,
+        "token": at,
+        "uniform": repr(float(item.uniforms_T[at])),
+        "cdf_below": repr(float(item.prefill.cdf_below_T[at])),
+        "cdf_upto": repr(float(item.prefill.cdf_upto_T[at])),
+    }

@@ -5,6 +5,7 @@ from what we recomputed was made by another model, other weights or another prom
 """
 
 from collections.abc import Sequence
+from statistics import fmean
 
 from offchain.protocol.errors import Reason
 from offchain.protocol.spec import ToplocSpec
@@ -16,7 +17,9 @@ NAME = "toploc"
 
 
 def check(checked: Sequence[Prefilled], limits: ToplocSpec) -> Finding:
-    """The first chunk outside of the thresholds, else the largest number of exponent mismatches.
+    """The first chunk outside of the thresholds, else the mean error of all, else the most exponent mismatches.
+
+    The mean over a work tells small systematic errors (a policy quantised to 8 bits) from the bad luck of one proof.
 
     Raises MalformedProof: too few or too many proofs, or one of the wrong length.
     """
@@ -35,7 +38,16 @@ def check(checked: Sequence[Prefilled], limits: ToplocSpec) -> Finding:
                 wrong.append((item, chunk, distance))
     chunks = sum(len(each) for each in distances)
     if not wrong:
-        detail = f"{chunks} proofs match the declared policy; at most {worst} exponents of a proof differ"
+        mean = fmean(distance.mantissa_mean for each in distances for distance in each) if chunks else 0.0
+        if not mean <= limits.max_work_mantissa_mean:
+            detail = (
+                f"the mantissas in {chunks} proofs are off by {mean:.3g} on average, though no single proof is far off"
+            )
+            return failed(NAME, Reason.PROOF_MISMATCH, mean, limits.max_work_mantissa_mean, detail)
+        detail = (
+            f"{chunks} proofs match the declared policy; at most {worst} exponents of a proof differ, mantissas by "
+            f"{mean:.3g} on average"
+        )
         return passed(NAME, worst, limits.max_exponent_mismatches, detail)
     item, chunk, distance = wrong[0]
     measured, threshold, what = _exceeded(distance, limits)

@@ -21,12 +21,12 @@ from offchain.protocol.manifest import (
     FileEntry,
     Manifest,
     commits_to,
+    digest_of_shards,
     parse_manifest,
 )
 from offchain.protocol.types import Root
 
 LIMITS = BundleLimits(bundle_bytes=2**40)
-EMPTY = hashlib.sha256(b"").digest()
 
 hashes = st.binary(min_size=32, max_size=32)
 names = st.from_regex(NAME, fullmatch=True).filter(lambda name: len(name) <= 120 and name != "manifest.json")
@@ -41,8 +41,7 @@ json_values = st.recursive(
 def entries(draw: st.DrawFn, name: str) -> FileEntry:
     size = draw(st.integers(0, 3 * SHARD_BYTES))
     shards = tuple(draw(hashes) for _ in range(-(-size // SHARD_BYTES)))
-    whole = draw(hashes) if len(shards) > 1 else shards[0] if shards else EMPTY
-    return FileEntry(name, size, whole, shards)
+    return FileEntry(name, size, digest_of_shards(shards), shards)
 
 
 @st.composite
@@ -137,6 +136,7 @@ def test_impossible_name_is_refused(name: str) -> None:
         {"sha256": "A" * 64},
         {"sha256": 5},
         {"sha256": "0" * 64},
+        {"bytes": SHARD_BYTES + 1, "shards": ["0" * 64] * 2},
         {"shards": None},
         {"shards": {}},
         {"shards": []},

@@ -1,0 +1,160 @@
+"""Are the contracts of a deployment those of this source tree? For who deployed them, and for a stranger about to bond.
+
+Compared are the code on the chain and its immutables, and the transactions that created it: other creation code could
+have written balances into a contract whose code is beyond reproach.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from web3 import Web3
+from web3.exceptions import TransactionNotFound
+
+from offchain.chain.artifacts import Artifact, compile_contracts
+from offchain.chain.bytecode import compare, creation_arguments, creation_input
+from offchain.chain.creations import CONTRACTS, Constants, arguments_of, constructor_inputs
+from offchain.chain.deployment import Deployment
+from offchain.chain.rpc import asking_node, public_url
+from offchain.protocol.errors import Stop
+from offchain.protocol.types import Address
+
+BEWARE = "bond nothing there"
+NO_ADDRESS = "0x" + "00" * 20
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedContract:
+    """A contract that is what it should be. `contract` None: a token of others, whose code nobody compared."""
+
+    field: str
+    contract: str | None
+    address: Address
+    code_bytes: int
+    tx_hash: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Creation:
+    """A creation as the chain has it."""
+
+    data: bytes
+    block: int
+
+
+def inspect_deployment(
+    web3: Web3, deployment: Deployment, artifacts: Mapping[str, Artifact] | None = None
+) -> tuple[CheckedContract, ...]:
+    """Check all contracts. A token without a creation in the file is another's: only that it has code is checked.
+
+    Raises Stop: another chain, no contract, other code, another immutable, another creation, or too little in the file
+    to tell. Unavailable: the node is down.
+    """
+    artifacts = compile_contracts() if artifacts is None else artifacts
+    with asking_node("chain id"):
+        chain_id = web3.eth.chain_id
+    if chain_id != deployment.chain_id:
+        raise Stop(
+            f"the node serves chain {chain_id}, but {deployment.network!r} is on chain {deployment.chain_id}: "
+            "name a node of that chain with --rpc-url"
+        )
+    constants = _constants(deployment)
+    checked: list[CheckedContract] = []
+    for field, contract in CONTRACTS.items():
+        if field == "token" and field not in deployment.creations:
+            code = _code(web3, deployment, field)
+            checked.append(CheckedContract(field, None, deployment.token, len(code), None))
+        else:
+            checked.append(_check(web3, deployment, field, artifacts[contract], constants))
+    return tuple(checked)
+
+
+def _check(web3: Web3, deployment: Deployment, field: str, artifact: Artifact, constants: Constants) -> CheckedContract:
+    code = _code(web3, deployment, field)
+    parameters = {artifact.contract: [name for name, _ in constructor_inputs(artifact.abi)]}
+    values: dict[str, object] = {**constants.by_parameter(), **deployment.addresses}
+    _compare_code(
+        deployment, field, artifact, code, {n: v for n, v in values.items() if n in parameters[artifact.contract]}
+    )
+    creation = _creation(web3, deployment, field)
+    if field == "token":  # who got how much of a new token is for its creator to choose
+        values |= creation_arguments(artifact, creation.data) or {"holder": NO_ADDRESS, "supply": 0}
+    if creation.data != creation_input(artifact, arguments_of(artifact.contract, parameters, values)):
+        raise Stop(
+            f"{_named(deployment, field)} was created by other code than this source tree's (transaction "
+            f"{deployment.creations[field]}), which may have written into its storage: {BEWARE}"
+        )
+    if creation.block < deployment.block:
+        raise Stop(
+            f"{_named(deployment, field)} was created in block {creation.block}, before block {deployment.block}, "
+            "where the file begins, so events would be missed: put the lower number into the file"
+        )
+    return CheckedContract(
+        field, artifact.contract, deployment.addresses[field], len(code), deployment.creations[field]
+    )
+
+
+def _compare_code(
+    deployment: Deployment, field: str, artifact: Artifact, code: bytes, arguments: Mapping[str, object]
+) -> None:
+    found = compare(artifact, code, arguments, deployment.addresses[field], deployment.chain_id)
+    if found is None:
+        return
+    here = _named(deployment, field)
+    if found.immutable is None:
+        raise Stop(
+            f"{here} has other code than this source tree's ({found.found} instead of {found.wanted}): {BEWARE}, "
+            f"unless the tree is not that of the deployment, whose commit is {deployment.git_commit}"
+        )
+    raise Stop(
+        f"{here}: {found.immutable} is {found.found} instead of {found.wanted}, so it does not belong to the others: "
+        f"{BEWARE}; get the right file from whoever deployed, or deploy anew"
+    )
+
+
+def _named(deployment: Deployment, field: str) -> str:
+    return f"{CONTRACTS[field]} at {deployment.addresses[field]}"
+
+
+def _constants(deployment: Deployment) -> Constants:
+    if deployment.unbonding_period_s is None or deployment.reporter_bps is None:
+        raise Stop(
+            f"the file of {deployment.network!r} does not say unbonding_period_s and reporter_bps, so they cannot be "
+            "checked: get the whole file from whoever deployed"
+        )
+    return Constants(deployment.unbonding_period_s, deployment.reporter_bps)
+
+
+def _code(web3: Web3, deployment: Deployment, field: str) -> bytes:
+    address = deployment.addresses[field]
+    with asking_node(f"code of {field}"):
+        code = bytes(web3.eth.get_code(Web3.to_checksum_address(address)))
+    if not code:
+        raise Stop(
+            f"no {CONTRACTS[field]} at {address} on chain {deployment.chain_id}: the chain was started anew or the "
+            "file is wrong; get the right file from whoever deployed, or deploy anew"
+        )
+    return code
+
+
+def _creation(web3: Web3, deployment: Deployment, field: str) -> _Creation:
+    here = _named(deployment, field)
+    tx_hash = deployment.creations.get(field)
+    if tx_hash is None:
+        raise Stop(
+            f"the file of {deployment.network!r} does not name the transaction that created {here}: get the whole file "
+            "from whoever deployed"
+        )
+    try:
+        with asking_node(f"creation of {field}"):
+            sent: Any = web3.eth.get_transaction(tx_hash)  # pyright: ignore[reportArgumentType]
+            receipt: Any = web3.eth.get_transaction_receipt(tx_hash)  # pyright: ignore[reportArgumentType]
+    except TransactionNotFound:
+        url = public_url(deployment.rpc_url)
+        raise Stop(
+            f"the node has no transaction {tx_hash}, which the file names as the creation of {here}: name a node with "
+            f"the whole history (--rpc-url; the file's is {url}), or get the right file"
+        ) from None
+    if receipt["contractAddress"] != deployment.addresses[field] or receipt["status"] != 1:
+        raise Stop(f"transaction {tx_hash} did not create {here}: {BEWARE}; get the right file from whoever deployed")
+    return _Creation(bytes(sent["input"]), int(receipt["blockNumber"]))

@@ -1,0 +1,50 @@
+"""Requests that wait for a shard which is on its way to the relay."""
+
+import asyncio
+from contextlib import suppress
+
+from starlette.concurrency import run_in_threadpool
+
+from offchain.shardcast.shelf import Shelf
+
+
+class Landings:
+    """Wakes requests when the shard that they wait for has landed on the shelf. For one event loop."""
+
+    def __init__(self, shelf: Shelf) -> None:
+        self._shelf = shelf
+        self._waiting: dict[bytes, list[asyncio.Future[None]]] = {}
+
+    def listen(self, loop: asyncio.AbstractEventLoop) -> None:
+        """From now on, be told by the shelf's threads."""
+
+        def landed(digest: bytes) -> None:
+            with suppress(RuntimeError):  # the loop has ended: nobody waits any more
+                loop.call_soon_threadsafe(self._wake, digest)
+
+        self._shelf.on_landed = landed
+
+    async def wait_for(self, digest: bytes, seconds: float) -> bool:
+        """Whether a shard that an unfinished bundle lists lands within the time."""
+        future = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(digest, []).append(future)  # first listen, then look: it may land in between
+        try:
+            if not await run_in_threadpool(self._shelf.is_on_its_way, digest):
+                return False
+            if self._shelf.shard_file(digest).exists():
+                return True
+            async with asyncio.timeout(seconds):
+                await future
+            return True
+        except TimeoutError:
+            return False
+        finally:
+            waiting = self._waiting[digest]
+            waiting.remove(future)
+            if not waiting:
+                del self._waiting[digest]
+
+    def _wake(self, digest: bytes) -> None:
+        for future in self._waiting.get(digest, ()):
+            if not future.done():
+                future.set_result(None)

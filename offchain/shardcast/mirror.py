@@ -1,0 +1,196 @@
+"""A relay that copies from other relays: what it is asked for and lacks, and, if it follows them, all that is new.
+
+Shards are served as soon as they have landed here, long before the last one has: a chain of relays adds the time of
+one shard to a transfer, not that of a bundle.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import httpx
+
+from offchain.protocol.errors import ProtocolError, Rejected, Unavailable
+from offchain.protocol.manifest import BundleLimits, parse_manifest
+from offchain.protocol.types import Address, Root
+from offchain.shardcast.authority import Remembered
+from offchain.shardcast.download import download
+from offchain.shardcast.remote import Lied, RemoteRelay
+from offchain.shardcast.shelf import Shelf
+
+log = logging.getLogger(__name__)
+
+MIRROR = Address("0x0000000000000000000000000000000000000000")
+"""Pays, on the shelf, for what is copied."""
+MAX_HOPS = 4
+ABSENT_S = 0.5  # how long nobody is asked again for a bundle that nobody had
+RETRY_S = 1.0
+CIRCLE_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class MirrorSettings:
+    """`follow_s`: how often to ask for news; 0: copy only what somebody asks for."""
+
+    upstreams: Sequence[str]
+    limits: BundleLimits
+    quota_bytes: int
+    follow_s: float
+    min_free_bytes: int
+    threads: int = 4
+    copies_at_once: int = 2
+    connect_s: float = 3.0
+    patience_s: float = 15.0
+
+
+class Mirror:
+    """Copies bundles onto a shelf, in threads of its own. Close it before the shelf."""
+
+    def __init__(self, settings: MirrorSettings, shelf: Shelf) -> None:
+        self._settings = settings
+        self._shelf = shelf
+        self._http = httpx.Client(
+            timeout=httpx.Timeout(settings.patience_s, connect=settings.connect_s), trust_env=False
+        )
+        self._by_hops = [[self._remote(url, hops) for url in settings.upstreams] for hops in range(1, MAX_HOPS + 1)]
+        self._absent = Remembered[Root, str](lambda why: ABSENT_S if why else 0.0, time.monotonic)
+        self._asking = dict[Root, threading.Event]()
+        self._copying = dict[Root, Future[None]]()
+        self._lock = threading.Lock()
+        self._closing = threading.Event()
+        self._copies = ThreadPoolExecutor(settings.copies_at_once, thread_name_prefix="mirror")
+        self._settler = ThreadPoolExecutor(1, thread_name_prefix="settle")
+        for root in shelf.unfinished_of(MIRROR):
+            self._copy_soon(root)
+        self._follower = threading.Thread(target=self._follow, name="follow", daemon=True)
+        if settings.follow_s > 0:
+            self._follower.start()
+
+    def close(self) -> None:
+        self._closing.set()
+        if self._follower.is_alive():
+            self._follower.join()
+        self._copies.shutdown(cancel_futures=True)
+        self._settler.shutdown()
+        self._http.close()
+        for relay in self._by_hops[0]:
+            relay.close()
+
+    def find(self, root: Root, hops: int) -> None:
+        """Put the manifest of a bundle on the shelf and begin to copy the rest, if an upstream has it.
+
+        `hops`: the mirrors that this request has come through. Raises Unavailable: nobody has it, or they do not
+        answer; Rejected: we do not take it.
+        """
+        if hops >= MAX_HOPS or self._closing.is_set():
+            raise Unavailable("too many mirrors between here and where the bundle may be")
+        with self._lock:
+            asked, done = self._asking.get(root), threading.Event()
+            if asked is None:
+                self._asking[root] = done
+        if asked is not None:  # by another client; or by us, if mirrors ask each other in a circle
+            asked.wait(CIRCLE_S if hops else self._settings.patience_s)
+            return
+        try:
+            if why := self._absent.get(root, lambda: self._find(root, hops)):
+                raise Unavailable(why)
+        finally:
+            with self._lock:
+                del self._asking[root]
+            done.set()
+
+    def _find(self, root: Root, hops: int) -> str:
+        """Empty if the manifest is here now; else why not."""
+        faults = list[str]()
+        for relay in self._able(hops):
+            try:
+                data = relay.get_manifest(root)
+                manifest = parse_manifest(data, self._settings.limits, root)
+                self._shelf.require_space(manifest.size_bytes, self._settings.min_free_bytes)
+                self._shelf.add_manifest(manifest, data, MIRROR, self._settings.quota_bytes)
+                self._copy_soon(root)
+                return ""
+            except Lied as lie:
+                relay.drop(str(lie))
+                faults.append(str(lie))
+            except (Unavailable, Rejected) as error:
+                faults.append(str(error))
+        return "; ".join(faults) or "no upstream answers"
+
+    def _copy_soon(self, root: Root) -> None:
+        with self._lock:
+            if root not in self._copying and not self._closing.is_set():
+                self._copying[root] = self._copies.submit(self._copy, root)
+
+    def _copy(self, root: Root) -> None:
+        """Copy what is missing, again and again until it is here or has been collected."""
+        try:
+            while (missing := self._shelf.missing(root)) and not self._closing.is_set():
+                try:
+                    self._copy_once(root, missing)
+                    log.info("bundle mirrored", extra={"root": root.hex(), "shards": len(missing)})
+                except ProtocolError as error:
+                    log.warning("bundle not mirrored yet", extra={"root": root.hex(), "why": str(error)})
+                    self._closing.wait(RETRY_S)
+        except Exception:  # a thread's outermost loop: the disk may be full, the shelf closed
+            log.exception("mirroring failed")
+        finally:
+            with self._lock:
+                del self._copying[root]
+
+    def _copy_once(self, root: Root, missing: dict[bytes, int]) -> None:
+        def take(digest: bytes, data: memoryview) -> None:
+            if self._closing.is_set():
+                raise Unavailable("this relay is closing")
+            with self._shelf.receive(digest, len(data)) as shard:
+                shard.write_verified(data)
+                shard.land(root, settle=False)
+            self._settler.submit(self._shelf.settle, digest)
+
+        self._shelf.require_space(sum(missing.values()), self._settings.min_free_bytes)
+        download(
+            missing,
+            lambda: self._able(0),
+            take,
+            threads=self._settings.threads,
+            stall_s=2 * self._settings.patience_s,
+        )
+
+    def _follow(self) -> None:
+        """Copy what is new with the upstreams, from the beginning of their memory."""
+        cursors = {str(relay): 0.0 for relay in self._by_hops[0]}
+        while not self._closing.wait(self._settings.follow_s):
+            for relay in self._able(0):
+                if relay.is_shunned:
+                    continue
+                try:
+                    for bundle in relay.list_since(cursors[str(relay)]).bundles:
+                        self._want(Root(bytes.fromhex(bundle.root)))
+                        cursors[str(relay)] = bundle.added_at
+                except Lied as lie:
+                    relay.drop(str(lie))
+                except Unavailable as error:
+                    log.warning("upstream cannot be followed", extra={"relay": str(relay), "why": str(error)})
+                except Exception:  # a thread's outermost loop
+                    log.exception("following failed")
+
+    def _want(self, root: Root) -> None:
+        if self._shelf.manifest_path(root, unfinished=True) is not None:
+            return
+        try:
+            self.find(root, 0)
+        except (Unavailable, Rejected) as error:
+            log.info("bundle not taken", extra={"root": root.hex(), "why": str(error)})
+
+    def _able(self, hops: int) -> list[RemoteRelay]:
+        relays = [relay for relay in self._by_hops[hops] if not relay.is_dropped]
+        return sorted(relays, key=lambda relay: relay.rank())
+
+    def _remote(self, url: str, hops: int) -> RemoteRelay:
+        settings = self._settings
+        return RemoteRelay(
+            url.rstrip("/"), self._http, connect_s=settings.connect_s, patience_s=settings.patience_s, hops=hops
+        )
