@@ -325,15 +325,18 @@ contract Attestations is IAttestations, EIP712 {
         require(phase != EpochPhase.Committing, WrongPhase(taskId, epochId, phaseOf(taskId, epochId)));
         _memberAt(taskId, epochId, epoch.sealedBlock, verifier);
         require(epoch.attestations[verifier] != _ABSENT, AlreadySlashed(taskId, epochId, verifier));
+        TaskParams memory params = REGISTRY.paramsOf(taskId);
         bytes32 reportHash = _reportOf(epoch, verifier);
         if (reportHash != bytes32(0)) {
             Tally storage tally = epoch.tallies[reportHash];
             require(!tally.isCounted && !tally.isShown, WasPresent(taskId, epochId, verifier));
-            // Whoever was left out of `settle` has until then to show its report.
-            require(phase == EpochPhase.Final || phase == EpochPhase.Void, WrongPhase(taskId, epochId, phase));
+            // Whoever was left out of `settle` has until then to show its report. An epoch without a quorum may be void in
+            // the block of the last reveal: as long as `settle` would wait for reports, they can be shown.
+            bool isOver = block.timestamp >= epoch.votes.revealBy + params.revealWindow;
+            require(isOver && phase != EpochPhase.Challengeable, WrongPhase(taskId, epochId, phase));
         }
         epoch.attestations[verifier] = _ABSENT;
-        (uint128 taken,) = _slash(taskId, epochId, verifier, REGISTRY.paramsOf(taskId).absenceSlash, 0);
+        (uint128 taken,) = _slash(taskId, epochId, verifier, params.absenceSlash, 0);
         emit AbsenceSlashed(taskId, epochId, verifier, taken);
     }
 
@@ -501,10 +504,8 @@ contract Attestations is IAttestations, EIP712 {
         taken = isOver ? 0 : amount < weight ? amount : weight;
         held = uint128(uint256(taken) * heldBps / Economics.BPS);
         if (taken == 0) return (0, 0);
-        if (enlistment.delistedAt == 0) {
-            _rolls[taskId].weight -= taken;
-            if (enlistment.enlistedBlock == block.number) _rolls[taskId].freshWeight -= taken;
-        }
+        // It is not among the fresh: it was enlisted before the epoch was sealed.
+        if (enlistment.delistedAt == 0) _rolls[taskId].weight -= taken;
         enlistment.weight = weight - taken;
         neededBondOf[verifier] -= taken;
         if (enlistment.delistedAt == 0 && weight - taken < REGISTRY.paramsOf(taskId).verifierBond) {

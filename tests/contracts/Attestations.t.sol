@@ -188,20 +188,22 @@ contract AttestationsTest is Network {
     }
 
     function test_CommitAttestation_AfterASlash_CountsForWhatIsLeft() public {
-        uint256 taskId = _sealedTask();
-        _slashVerifier(30 * UNIT);
+        uint256 taskId = _sealedByARichVerifier();
+        _slashVerifier(taskId, 30 * UNIT);
         _attest(taskId, 0, GOOD);
         (, uint128 weight,,, uint128 enlistedWeight) = attestations.attestationOf(taskId, 0, verifier);
-        vm.assertEq(weight, 70 * UNIT, "weight");
-        vm.assertEq(enlistedWeight, 300 * UNIT, "fixed at the seal");
+        vm.assertEq(weight, 100 * UNIT, "weight");
+        vm.assertEq(enlistedWeight, 330 * UNIT, "fixed at the seal");
+        vm.assertTrue(attestations.isEnlisted(taskId, verifier), "enough is left");
         _commitAllAndSeal(taskId);
         (,,,, enlistedWeight) = attestations.tallyOf(taskId, 1);
-        vm.assertEq(enlistedWeight, 270 * UNIT, "weight of the next");
+        vm.assertEq(enlistedWeight, 300 * UNIT, "weight of the next");
     }
 
     function test_CommitAttestation_WithNothingLeft_Reverts() public {
         uint256 taskId = _sealedTask();
-        _slashVerifier(100 * UNIT);
+        _slashVerifier(taskId, 100 * UNIT);
+        vm.assertFalse(attestations.isEnlisted(taskId, verifier), "too little is left");
         vm.prank(verifier);
         vm.expectRevert(abi.encodeWithSelector(IAttestations.NotBonded.selector, verifier, 0, 1));
         attestations.commitAttestation(taskId, 0, keccak256("x"));
@@ -500,11 +502,15 @@ contract AttestationsTest is Network {
 
     function test_Finalise_WithOpenChallenges_Reverts() public {
         uint256 taskId = _settledTask();
+        _challenge(taskId, 0, 1, 0);
+        _challenge(taskId, 0, 2, 0);
         _wait(100);
-        bytes32 slot = _outcomeSlot(taskId);
-        bytes32 outcome = vm.load(address(attestations), slot);
-        vm.store(address(attestations), slot, outcome | bytes32(uint256(1) << 48)); // no challenge can be made yet
+        vm.expectRevert(abi.encodeWithSelector(IAttestations.OpenChallenges.selector, taskId, 0, 2));
+        attestations.finalise(taskId, 0);
+        challenges.decide(taskId, 0, 1, new bytes[](0));
         vm.expectRevert(abi.encodeWithSelector(IAttestations.OpenChallenges.selector, taskId, 0, 1));
+        attestations.finalise(taskId, 0);
+        challenges.decide(taskId, 0, 2, new bytes[](0));
         attestations.finalise(taskId, 0);
     }
 
@@ -583,16 +589,88 @@ contract AttestationsTest is Network {
     }
 
     function test_SlashAbsence_OfOneWithBondToSpare_StaysEnlisted() public {
+        uint256 taskId = _sealedByARichVerifier();
+        _wait(100);
+        attestations.voidEpoch(taskId, 0);
+        attestations.slashAbsence(taskId, 0, verifier);
+        vm.assertTrue(attestations.isEnlisted(taskId, verifier), "enlisted");
+        (uint128 collateral,) = attestations.collateralOf(taskId, verifier);
+        vm.assertEq(collateral, 125 * UNIT, "answering");
+    }
+
+    function test_SlashAbsence_OfOneWhoBondedMoreSince_EndsItsEnlistment() public {
         uint256 taskId = _voidTask();
         _bond(thirdVerifier, Role.Verifier, 5 * UNIT);
         attestations.slashAbsence(taskId, 0, thirdVerifier); // committed, did not reveal
-        vm.assertTrue(attestations.isEnlisted(taskId, thirdVerifier), "enlisted");
+        vm.assertFalse(attestations.isEnlisted(taskId, thirdVerifier), "nothing raises what it enlisted with");
     }
 
-    function test_SlashAbsence_OfOneWhoRevealed_Reverts() public {
-        uint256 taskId = _voidTask();
+    function test_SlashAbsence_OfOneWhoseReportCounted_Reverts() public {
+        uint256 taskId = _settledTask();
+        _finalise(taskId, 0);
+        _wait(UNBONDING);
         vm.expectRevert(abi.encodeWithSelector(IAttestations.WasPresent.selector, taskId, 0, verifier));
         attestations.slashAbsence(taskId, 0, verifier);
+    }
+
+    function test_SlashAbsence_OfOneWhoShowedItsReport_Reverts() public {
+        uint256 taskId = _voidTask();
+        vm.expectEmit(address(attestations));
+        emit IAttestations.ReportShown(taskId, 0, keccak256(GOOD));
+        vm.prank(outsider);
+        attestations.showReport(taskId, 0, GOOD);
+        _wait(UNBONDING);
+        vm.expectRevert(abi.encodeWithSelector(IAttestations.WasPresent.selector, taskId, 0, verifier));
+        attestations.slashAbsence(taskId, 0, verifier);
+    }
+
+    /// The last reveal may leave an epoch without a quorum, and somebody void it at once: who revealed must have had the
+    /// time to show its report.
+    function test_SlashAbsence_OfOneWhoRevealedInAVoidEpoch_WaitsForItsReport() public {
+        uint256 taskId = _sealedTask();
+        _commitReport(taskId, 0, verifier, GOOD);
+        _wait(100);
+        _reveal(taskId, 0, verifier, GOOD);
+        attestations.voidEpoch(taskId, 0);
+        vm.expectRevert(_wrongPhase(taskId, EpochPhase.Void));
+        attestations.slashAbsence(taskId, 0, verifier);
+        _wait(99);
+        vm.expectRevert(_wrongPhase(taskId, EpochPhase.Void));
+        attestations.slashAbsence(taskId, 0, verifier);
+        attestations.slashAbsence(taskId, 0, secondVerifier); // who did not commit has nothing to show
+        _wait(1);
+        attestations.slashAbsence(taskId, 0, verifier);
+        vm.assertEq(_bonded(verifier, Role.Verifier), 95 * UNIT, "nobody has seen its report");
+    }
+
+    function test_SlashAbsence_OfOneWhoWithheldItsReport() public {
+        uint256 taskId = _withheldTask();
+        vm.expectRevert(_wrongPhase(taskId, EpochPhase.Challengeable));
+        attestations.slashAbsence(taskId, 0, thirdVerifier);
+        _finalise(taskId, 0);
+        attestations.slashAbsence(taskId, 0, thirdVerifier);
+        vm.assertEq(_bonded(thirdVerifier, Role.Verifier), 95 * UNIT, "slashed");
+        vm.expectRevert(abi.encodeWithSelector(IAttestations.AlreadySlashed.selector, taskId, 0, thirdVerifier));
+        attestations.slashAbsence(taskId, 0, thirdVerifier);
+        vm.assertEq(payouts.feeOf(taskId, 0, thirdVerifier), 0, "no fee either");
+        vm.assertEq(payouts.feeOf(taskId, 0, verifier), UNIT, "the others' fees are theirs");
+    }
+
+    function test_SlashAbsence_OfOneLeftOutThatShowedItsReport_Reverts() public {
+        uint256 taskId = _withheldTask();
+        attestations.showReport(taskId, 0, "withheld");
+        _finalise(taskId, 0);
+        vm.expectRevert(abi.encodeWithSelector(IAttestations.WasPresent.selector, taskId, 0, thirdVerifier));
+        attestations.slashAbsence(taskId, 0, thirdVerifier);
+        vm.assertEq(payouts.feeOf(taskId, 0, thirdVerifier), 0, "it did not count");
+    }
+
+    function test_ShowReport_ThatNobodyRevealed_Reverts() public {
+        uint256 taskId = _voidTask();
+        vm.expectRevert(abi.encodeWithSelector(IAttestations.UnknownReport.selector, keccak256("x")));
+        attestations.showReport(taskId, 0, "x");
+        vm.expectRevert(abi.encodeWithSelector(IAttestations.UnknownReport.selector, keccak256(GOOD)));
+        attestations.showReport(taskId, 1, GOOD);
     }
 
     function test_SlashAbsence_OfAnOutsider_Reverts() public {
@@ -630,9 +708,29 @@ contract AttestationsTest is Network {
         attestations.voidEpoch(taskId, 0);
     }
 
-    function _slashVerifier(uint128 amount) private {
-        vm.prank(address(attestations));
-        staking.slash(verifier, Role.Verifier, amount, address(0), 0, false);
+    /// Settled without the bytes of the third verifier's report.
+    function _withheldTask() private returns (uint256 taskId) {
+        TaskParams memory params = _params();
+        params.quorumBps = 6666;
+        taskId = _staff(_openTask(params, 1000 * UNIT));
+        _commitAllAndSeal(taskId);
+        _attest(taskId, 0, GOOD, GOOD, "withheld");
+        _wait(100);
+        attestations.settle(taskId, 0, _list(GOOD));
+    }
+
+    /// The first verifier has enlisted with 30 more than the task asks for.
+    function _sealedByARichVerifier() private returns (uint256 taskId) {
+        taskId = _openTask();
+        _bond(verifier, Role.Verifier, 30 * UNIT);
+        _staff(taskId);
+        _commitAllAndSeal(taskId);
+    }
+
+    /// As Challenges does for a verdict of epoch 0.
+    function _slashVerifier(uint256 taskId, uint128 amount) private {
+        vm.prank(address(challenges));
+        attestations.slashVerifier(taskId, 0, verifier, amount, 0);
     }
 
     function _assertDifferences(uint256 taskId, address who, uint256 expected) private view {
@@ -642,11 +740,5 @@ contract AttestationsTest is Network {
 
     function _wrongPhase(uint256 taskId, EpochPhase phase) private pure returns (bytes memory) {
         return abi.encodeWithSelector(IAttestations.WrongPhase.selector, taskId, 0, phase);
-    }
-
-    /// The fourth slot of epoch 0 in the sixth variable, _epochs (two belong to EIP712).
-    function _outcomeSlot(uint256 taskId) private pure returns (bytes32) {
-        bytes32 ofTask = keccak256(abi.encode(taskId, 5));
-        return bytes32(uint256(keccak256(abi.encode(uint256(0), ofTask))) + 3);
     }
 }

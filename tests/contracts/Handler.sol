@@ -53,7 +53,7 @@ contract Handler is Network {
         }
         TaskParams memory params = _params();
         (params.maxEpochUnits, params.verifierFee) = (33, 3 * UNIT + 1);
-        (params.attestWindow, params.revealWindow) = (300, 300);
+        (params.attestWindow, params.revealWindow, params.appealWindow) = (300, 300, 300);
         for (uint256 taskId = 1; taskId <= TASKS; ++taskId) {
             _openTask(params, 300 * UNIT);
             inflow[taskId] = 300 * UNIT;

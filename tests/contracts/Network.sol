@@ -10,7 +10,7 @@ import {Payouts} from "../../contracts/Payouts.sol";
 import {Staking} from "../../contracts/Staking.sol";
 import {TaskRegistry} from "../../contracts/TaskRegistry.sol";
 import {EpochPhase, IAttestations} from "../../contracts/interfaces/IAttestations.sol";
-import {IChallenges} from "../../contracts/interfaces/IChallenges.sol";
+import {ChallengePhase, IChallenges} from "../../contracts/interfaces/IChallenges.sol";
 import {WorkRef} from "../../contracts/interfaces/IPayouts.sol";
 import {IStaking, Role} from "../../contracts/interfaces/IStaking.sol";
 import {ITaskRegistry, TaskParams, Work} from "../../contracts/interfaces/ITaskRegistry.sol";
@@ -281,6 +281,47 @@ abstract contract Network {
         }
     }
 
+    // Challenges.
+
+    /// The outsider puts down the bond of the terms that `_params` gives.
+    function _challenge(uint256 taskId, uint64 epoch, uint16 index, uint8 score) internal {
+        _challenge(taskId, epoch, index, score, outsider);
+    }
+
+    function _challenge(uint256 taskId, uint64 epoch, uint16 index, uint8 score, address challenger) internal {
+        _fund(challenger, address(registry), UNIT);
+        vm.prank(challenger);
+        challenges.challenge(taskId, epoch, index, score);
+    }
+
+    function _vote(uint256 taskId, uint64 epoch, uint16 index, address operator, uint8 score)
+        internal
+        pure
+        returns (bytes32)
+    {
+        return keccak256(abi.encode(taskId, epoch, index, operator, score, SALT));
+    }
+
+    function _commitVote(uint256 taskId, uint64 epoch, uint16 index, address operator, uint8 score) internal {
+        vm.prank(operator);
+        challenges.commitAppeal(taskId, epoch, index, _vote(taskId, epoch, index, operator, score));
+    }
+
+    function _revealVote(uint256 taskId, uint64 epoch, uint16 index, address operator, uint8 score) internal {
+        vm.prank(operator);
+        challenges.revealAppeal(taskId, epoch, index, score, SALT);
+    }
+
+    /// All three verifiers commit and reveal.
+    function _appeal(uint256 taskId, uint64 epoch, uint16 index, uint8 a, uint8 b, uint8 c) internal {
+        _commitVote(taskId, epoch, index, verifier, a);
+        _commitVote(taskId, epoch, index, secondVerifier, b);
+        _commitVote(taskId, epoch, index, thirdVerifier, c);
+        _revealVote(taskId, epoch, index, verifier, a);
+        _revealVote(taskId, epoch, index, secondVerifier, b);
+        _revealVote(taskId, epoch, index, thirdVerifier, c);
+    }
+
     // Signatures.
 
     function _domain(string memory name, address verifyingContract) internal view returns (bytes32) {
@@ -341,6 +382,10 @@ abstract contract Network {
 
     function _assertPhase(uint256 taskId, uint64 epoch, EpochPhase phase) internal view {
         vm.assertEq(uint256(attestations.phaseOf(taskId, epoch)), uint256(phase), "phase");
+    }
+
+    function _assertPhase(uint256 taskId, uint64 epoch, uint16 index, ChallengePhase phase) internal view {
+        vm.assertEq(uint256(challenges.phaseOf(taskId, epoch, index)), uint256(phase), "challenge phase");
     }
 
     function _bound(uint256 value, uint256 low, uint256 high) internal pure returns (uint256) {

@@ -169,16 +169,49 @@ contract PayoutsTest is Network {
         (uint256 budget,) = _money(taskId);
         vm.assertEq(budget, before + 55 * UNIT, "the rest, and the work's reservation, to the budget");
         vm.assertEq(_bonded(trainer, Role.Trainer), 10 * UNIT, "left");
-        vm.assertFalse(registry.isEnlisted(taskId, trainer), "its bond no longer suffices");
+        vm.assertFalse(registry.isEnlisted(taskId, trainer), "enlisted");
         vm.expectRevert(abi.encodeWithSelector(ITaskRegistry.WrongWork.selector, taskId, 0, trainer));
         payouts.slashFraud(_ref(taskId, 0, trainer, 0));
     }
 
-    function test_SlashFraud_WithBondToSpare_StaysEnlisted() public {
+    function test_SlashFraud_WithBondToSpare_EndsTheEnlistmentAllTheSame() public {
         uint256 taskId = _finalTask(hex"ff6464");
         _bond(trainer, Role.Trainer, 50 * UNIT);
         payouts.slashFraud(_ref(taskId, 0, trainer, 0));
-        vm.assertTrue(registry.isEnlisted(taskId, trainer), "enlisted");
+        vm.assertFalse(registry.isEnlisted(taskId, trainer), "enlisted");
+        (uint128 collateral,) = registry.collateralOf(taskId, trainer);
+        vm.assertEq(collateral, 10 * UNIT, "still answering");
+        vm.prank(trainer);
+        registry.enlist(taskId); // 60 are bonded, and only 10 set aside: for this task
+        vm.assertTrue(registry.isEnlisted(taskId, trainer), "enlisted anew");
+        vm.assertEq(registry.neededBondOf(trainer), 60 * UNIT, "set aside anew");
+    }
+
+    /// Epochs overlap: what is left of the collateral is all that answers for a second fraud.
+    function test_SlashFraud_OfASecondWork_TakesWhatIsLeft() public {
+        uint256 taskId = _sealedTask();
+        _commitAllAndSeal(taskId);
+        _attest(taskId, 0, hex"ff6464");
+        _judge(taskId, 1, hex"ff6464");
+        _settle(taskId, 0, hex"ff6464");
+        _finalise(taskId, 0);
+        _bond(trainer, Role.Trainer, 500 * UNIT);
+        vm.assertEq(payouts.slashFraud(_ref(taskId, 0, trainer, 0)), 50 * UNIT, "fraudSlash");
+        vm.assertEq(payouts.slashFraud(_ref(taskId, 1, trainer, 0)), 10 * UNIT, "the rest of the collateral");
+        vm.assertEq(_bonded(trainer, Role.Trainer), 500 * UNIT, "what was bonded since answers for nothing here");
+        vm.assertEq(registry.neededBondOf(trainer), 0, "set aside");
+    }
+
+    function test_SlashFraud_OnceTheBondIsFree_OnlyEndsTheReservation() public {
+        uint256 taskId = _finalTask(hex"ff6464");
+        vm.prank(trainer);
+        registry.delist(taskId, trainer);
+        _wait(UNBONDING);
+        (uint256 before,) = _money(taskId);
+        vm.assertEq(payouts.slashFraud(_ref(taskId, 0, trainer, 0)), 0, "taken");
+        (uint256 budget,) = _money(taskId);
+        vm.assertEq(budget, before + 10 * UNIT, "the work's reservation");
+        vm.assertEq(_bonded(trainer, Role.Trainer), 60 * UNIT, "bond");
     }
 
     function test_SlashFraud_OfOneWhoIsLeaving_TakesWhatIsUnbonding() public {

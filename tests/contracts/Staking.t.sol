@@ -200,15 +200,15 @@ contract StakingTest is Network {
     }
 
     function test_Slash_ByAnybodyElse_Reverts() public {
-        address[3] memory callers = [outsider, address(registry), address(attestations)];
-        for (uint256 i; i < 3; ++i) {
-            vm.prank(callers[i]);
-            vm.expectRevert(abi.encodeWithSelector(IStaking.NotAuthorised.selector, callers[i]));
-            staking.slash(trainer, Role.Trainer, 1, outsider, 0, false);
+        _bond(trainer, Role.Trainer, UNIT);
+        _bond(verifier, Role.Verifier, UNIT);
+        address[4] memory callers = [outsider, address(payouts), address(challenges), trainer];
+        for (uint256 i; i < 4; ++i) {
+            _assertMayNotSlash(callers[i], trainer, Role.Trainer);
+            _assertMayNotSlash(callers[i], verifier, Role.Verifier);
         }
-        vm.prank(address(payouts));
-        vm.expectRevert(abi.encodeWithSelector(IStaking.NotAuthorised.selector, address(payouts)));
-        staking.slash(verifier, Role.Verifier, 1, outsider, 0, false);
+        _assertMayNotSlash(address(attestations), trainer, Role.Trainer);
+        _assertMayNotSlash(address(registry), verifier, Role.Verifier);
     }
 
     function test_Enlisted_ByAnybodyElse_Reverts() public {
@@ -249,6 +249,12 @@ contract StakingTest is Network {
         vm.prank(address(registry));
         vm.expectRevert();
         staking.slash(trainer, Role.Trainer, UNIT + 1, outsider, 0, false);
+    }
+
+    function _assertMayNotSlash(address caller, address operator, Role role) private {
+        vm.prank(caller);
+        vm.expectRevert(abi.encodeWithSelector(IStaking.NotAuthorised.selector, caller));
+        staking.slash(operator, role, 1, outsider, 0, false);
     }
 
     function _permit(uint256 amount) private view returns (uint8 v, bytes32 r, bytes32 s) {

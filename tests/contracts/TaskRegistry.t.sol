@@ -39,12 +39,14 @@ contract TaskRegistryTest is Network {
         params.trainerBond = uint128(_bound(params.trainerBond, params.fraudSlash, 1e38));
         params.verifierBond = uint128(_bound(params.verifierBond, 1, 1e38));
         params.absenceSlash = uint128(_bound(params.absenceSlash, 0, params.verifierBond));
+        params.verdictSlash = uint128(_bound(params.verdictSlash, 0, params.verifierBond));
+        params.challengeBond = uint128(_bound(params.challengeBond, 1, type(uint128).max));
         params.verifierFee = uint128(_bound(params.verifierFee, 0, 1e30));
         params.commitWindow = uint32(_bound(params.commitWindow, 1, 199));
         params.attestWindow = uint32(_bound(params.attestWindow, 1, 199));
         params.revealWindow = uint32(_bound(params.revealWindow, 1, 199));
         params.challengeWindow = uint32(_bound(params.challengeWindow, 0, 199));
-        params.appealWindow = uint32(_bound(params.appealWindow, 0, 199));
+        params.appealWindow = uint32(_bound(params.appealWindow, 199, 500));
         uint256 taskId = _openTask(params, 1e32);
         vm.assertEq(
             keccak256(abi.encode(registry.paramsOf(taskId))), keccak256(abi.encode(params)), "another set of parameters"
@@ -55,7 +57,7 @@ contract TaskRegistryTest is Network {
         uint256 taskId = _openTask();
         bytes32 slot = keccak256(abi.encode(taskId, 2)); // the third variable: _tasks
         address terms = address(uint160(uint256(vm.load(address(registry), slot))));
-        vm.assertEq(terms.code.length, 224, "terms");
+        vm.assertEq(terms.code.length, 256, "terms");
         vm.assertEq(uint8(terms.code[0]), 0, "STOP");
     }
 
@@ -100,13 +102,34 @@ contract TaskRegistryTest is Network {
         params = _params();
         params.revealWindow = 0;
         _assertBad(params, "revealWindow");
+        params = _params();
+        params.verdictSlash = params.verifierBond + 1;
+        _assertBad(params, "verifierBond");
+        params = _params();
+        params.challengeBond = 0;
+        _assertBad(params, "challengeBond");
+        params = _params();
+        params.appealWindow = params.attestWindow - 1;
+        _assertBad(params, "appealWindow");
+        params = _params();
+        params.revealWindow = params.appealWindow + 1;
+        _assertBad(params, "appealWindow");
+    }
+
+    function test_OpenTask_WithoutChallenges_NeedsNeitherTheirBondNorTheirWindow() public {
+        TaskParams memory params = _params();
+        (params.challengeWindow, params.challengeBond, params.appealWindow) = (0, 0, 0);
+        _openTask(params, 1000 * UNIT);
     }
 
     function test_OpenTask_WindowsAsLongAsUnbonding_Reverts() public {
         TaskParams memory params = _params();
-        params.appealWindow = uint32(UNBONDING) - 500; // `settle` may have to wait for one more reveal window
+        // 100 to commit, 100 to attest, twice 100 to reveal, 100 to challenge: 1500 are left for two appeal windows.
+        params.appealWindow = 750;
         vm.expectRevert(abi.encodeWithSelector(ITaskRegistry.WindowsTooLong.selector, UNBONDING, UNBONDING));
         registry.openTask(params, 0, "", POLICY, 1000 * UNIT);
+        params.appealWindow = 749;
+        _openTask(params, 1000 * UNIT);
     }
 
     function test_OpenTask_CheatingPays_Reverts() public {
@@ -284,7 +307,54 @@ contract TaskRegistryTest is Network {
         vm.assertEq(registry.neededBondOf(trainer), 120 * UNIT, "needed");
         vm.prank(trainer);
         registry.delist(first, trainer);
+        vm.assertEq(registry.neededBondOf(trainer), 120 * UNIT, "the first still answers");
+        _wait(UNBONDING);
+        registry.releaseBond(first, trainer);
         vm.assertEq(registry.neededBondOf(trainer), 60 * UNIT, "needed");
+    }
+
+    function test_Enlist_Again_TakesUpWhatIsSetAside() public {
+        uint256 taskId = _openTask();
+        _enlistTrainer(taskId, trainer);
+        vm.prank(trainer);
+        registry.delist(taskId, trainer);
+        vm.prank(trainer);
+        registry.enlist(taskId);
+        vm.assertEq(registry.neededBondOf(trainer), 60 * UNIT, "once");
+        (uint128 collateral, uint40 until) = registry.collateralOf(taskId, trainer);
+        vm.assertEq(collateral, 60 * UNIT, "collateral");
+        vm.assertEq(until, 0, "enlisted");
+    }
+
+    // releaseBond
+
+    function test_ReleaseBond_OfAFormerTrainer() public {
+        uint256 taskId = _openTask();
+        _enlistTrainer(taskId, trainer);
+        vm.expectRevert(abi.encodeWithSelector(ITaskRegistry.NothingToRelease.selector, taskId, trainer));
+        registry.releaseBond(taskId, trainer);
+        vm.prank(trainer);
+        registry.delist(taskId, trainer);
+        uint256 from = _now() + UNBONDING;
+        (, uint40 until) = registry.collateralOf(taskId, trainer);
+        vm.assertEq(until, from, "answers until");
+        _wait(UNBONDING - 1);
+        vm.expectRevert(abi.encodeWithSelector(ITaskRegistry.StillAnswerable.selector, taskId, trainer, from));
+        registry.releaseBond(taskId, trainer);
+        _wait(1);
+        vm.expectEmit(address(registry));
+        emit ITaskRegistry.TrainerBondReleased(taskId, trainer, 60 * UNIT);
+        vm.prank(outsider);
+        registry.releaseBond(taskId, trainer);
+        vm.assertEq(registry.neededBondOf(trainer), 0, "free");
+        vm.expectRevert(abi.encodeWithSelector(ITaskRegistry.NothingToRelease.selector, taskId, trainer));
+        registry.releaseBond(taskId, trainer);
+    }
+
+    function test_ReleaseBond_OfAnOutsider_Reverts() public {
+        uint256 taskId = _openTask();
+        vm.expectRevert(abi.encodeWithSelector(ITaskRegistry.NothingToRelease.selector, taskId, outsider));
+        registry.releaseBond(taskId, outsider);
     }
 
     function test_Enlist_Twice_Reverts() public {
@@ -343,12 +413,21 @@ contract TaskRegistryTest is Network {
         vm.assertTrue(registry.sealable(taskId), "nobody waits for those who left");
     }
 
-    function test_Delist_OfOneWhoseBondIsGone() public {
-        uint256 taskId = _staffedTask();
-        _slashTrainer(1);
-        vm.prank(outsider);
+    function test_Delist_OfOneThatASlashHasDelisted_Reverts() public {
+        uint256 taskId = _slashedTask();
+        vm.prank(trainer);
+        vm.expectRevert(abi.encodeWithSelector(ITaskRegistry.NotEnlisted.selector, taskId, trainer));
         registry.delist(taskId, trainer);
-        vm.assertFalse(registry.isEnlisted(taskId, trainer), "enlisted");
+        (,,, uint16 enlistments) = staking.bondOf(trainer, Role.Trainer);
+        vm.assertEq(enlistments, 0, "enlistments");
+    }
+
+    function test_Slashed_IsNotWaitedFor() public {
+        uint256 taskId = _slashedTask();
+        _commit(taskId, secondTrainer);
+        vm.assertFalse(registry.sealable(taskId), "the third is waited for");
+        _commit(taskId, thirdTrainer);
+        vm.assertTrue(registry.sealable(taskId), "nobody waits for the slashed");
     }
 
     function test_Delist_AndEnlistAgain_AfterCommitting_IsNotWaitedFor() public {
@@ -427,12 +506,27 @@ contract TaskRegistryTest is Network {
         registry.commitWork(taskId, 0, ROOT, 1, 0);
     }
 
-    function test_CommitWork_BondSlashed_Reverts() public {
-        uint256 taskId = _staffedTask();
-        _slashTrainer(1);
+    function test_CommitWork_Slashed_Reverts() public {
+        uint256 taskId = _slashedTask();
+        _bond(trainer, Role.Trainer, 500 * UNIT);
         vm.prank(trainer);
-        vm.expectRevert(abi.encodeWithSelector(ITaskRegistry.NotBonded.selector, trainer, 60 * UNIT - 1, 60 * UNIT));
-        registry.commitWork(taskId, 0, ROOT, 1, 0);
+        vm.expectRevert(abi.encodeWithSelector(ITaskRegistry.NotEnlisted.selector, taskId, trainer));
+        registry.commitWork(taskId, 1, ROOT, 1, 0);
+    }
+
+    /// A transaction that comes late lands nowhere, rather than as a useless work of the next epoch.
+    function test_CommitWork_ForAnotherEpoch_Reverts() public {
+        uint256 taskId = _staffedTask();
+        _commit(taskId, trainer);
+        vm.prank(secondTrainer);
+        vm.expectRevert(abi.encodeWithSelector(ITaskRegistry.WrongEpoch.selector, taskId, 1, 0));
+        registry.commitWork(taskId, 1, ROOT, 10, 0);
+        _wait(100);
+        attestations.sealEpoch(taskId);
+        vm.prank(secondTrainer);
+        vm.expectRevert(abi.encodeWithSelector(ITaskRegistry.WrongEpoch.selector, taskId, 0, 1));
+        registry.commitWork(taskId, 0, ROOT, 10, 0);
+        vm.assertEq(registry.workHash(taskId, 1, secondTrainer), bytes32(0), "nothing committed");
     }
 
     function test_CommitWork_Twice_Reverts() public {
@@ -542,6 +636,8 @@ contract TaskRegistryTest is Network {
         vm.expectRevert(refused);
         registry.credit(taskId, 1, 0);
         vm.expectRevert(refused);
+        registry.hold(taskId, outsider, 1);
+        vm.expectRevert(refused);
         registry.settleFraud(taskId, 0, _ref(taskId, 0, trainer, 0).work, outsider, 1);
         vm.stopPrank();
     }
@@ -565,8 +661,10 @@ contract TaskRegistryTest is Network {
         vm.assertTrue(isOpen == expected, "open");
     }
 
-    function _slashTrainer(uint128 amount) private {
-        vm.prank(address(payouts));
-        staking.slash(trainer, Role.Trainer, amount, address(0), 0, false);
+    /// The first trainer's work of epoch 0 was a fraud; epoch 1 takes works.
+    function _slashedTask() private returns (uint256 taskId) {
+        taskId = _sealedTask();
+        _judge(taskId, 0, hex"ff6464");
+        payouts.slashFraud(_ref(taskId, 0, trainer, 0));
     }
 }
