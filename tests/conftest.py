@@ -49,7 +49,7 @@ def ticking_anvil() -> Iterator[Anvil]:
 def deployment(anvil: Anvil, tmp_path_factory: pytest.TempPathFactory) -> Deployment:
     """The contracts, deployed by ape. Bonds unbond in 1,000 seconds."""
     folder = tmp_path_factory.mktemp("deployments")
-    return deploy("local-tests", anvil.rpc_url, settings=DeploySettings(unbonding_period_s=1_000), folder=folder)
+    return deploy("local-tests", anvil.rpc_url, settings=DeploySettings(unbonding_period_s=1_200), folder=folder)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 BUILT = ROOT / ".build" / "forge"
 KEPT = ROOT / "offchain" / "chain" / "abi"
-CONTRACTS = ("AssayToken", "Staking", "TaskRegistry", "Attestations", "Payouts")
+CONTRACTS = ("AssayToken", "Staking", "TaskRegistry", "Attestations", "Challenges", "Payouts")
 
 
 def abi_text(name: str) -> str:

@@ -5,7 +5,7 @@ from offchain.chain.events import WorkCommitted
 from offchain.chain.follow import TaskFollower
 from offchain.chain.ledger import TaskLedger
 from offchain.chain.sender import Sender
-from offchain.protocol.types import Address, PolicyVersion, Role, Root, TaskId
+from offchain.protocol.types import Address, Epoch, PolicyVersion, Role, Root, TaskId
 from trainer.submit import Commitment
 
 
@@ -32,8 +32,8 @@ class OnChain:
     def enlist(self) -> None:
         self._sender.send(self._chain.registry.enlist(self._task_id))
 
-    def commit(self, manifest_root: Root, units: int, policy_version: PolicyVersion) -> Commitment:
-        call = self._chain.registry.commit_work(self._task_id, manifest_root, units, policy_version)
+    def commit(self, epoch: Epoch, manifest_root: Root, units: int, policy_version: PolicyVersion) -> Commitment:
+        call = self._chain.registry.commit_work(self._task_id, epoch, manifest_root, units, policy_version)
         receipt = self._sender.send(call)
         event = receipt.event(WorkCommitted)
-        return Commitment(event.epoch, event.index, receipt.tx_hash, receipt.gas_used)
+        return Commitment(event.index, receipt.tx_hash, receipt.gas_used)

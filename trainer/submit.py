@@ -27,7 +27,6 @@ PACKAGES = ("assay-protocol", "numpy", "pyarrow", "torch", "transformers")
 class Commitment:
     """Where a work came to stand."""
 
-    epoch: Epoch
     index: int
     tx_hash: bytes
     gas_used: int
@@ -42,7 +41,7 @@ class Publisher(Protocol):
 class Committer(Protocol):
     """Sends `commitWork`. Raises Reverted, Unavailable, Stop."""
 
-    def commit(self, manifest_root: Root, units: int, policy_version: PolicyVersion) -> Commitment: ...
+    def commit(self, epoch: Epoch, manifest_root: Root, units: int, policy_version: PolicyVersion) -> Commitment: ...
 
 
 def finish_bundle(folder: Path, assignment: Assignment, spec_root: Root) -> Manifest:

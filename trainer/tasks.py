@@ -101,8 +101,8 @@ def units_left(record: EpochRecord, params: TaskParams) -> int:
 def takes_work(ledger: TaskLedger, epoch: Epoch, units: int, now: int, margin_s: int) -> bool:
     """Whether a work for `epoch` that is sent now will still be taken, with `margin_s` to spare.
 
-    `commitWork` names no epoch: one that comes after the seal would land in the next, for which it is worthless. An
-    epoch without works waits for its first beyond its window.
+    What comes late is refused, and its work was for nothing. An epoch without works waits for its first beyond its
+    window.
     """
     record = ledger.open_epoch
     if record is None or record.epoch != epoch or units_left(record, ledger.task.params) < units:

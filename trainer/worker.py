@@ -27,7 +27,7 @@ from trainer.workshop import Fetcher, Policies, Workshop
 MAX_BACKOFF_S = 30.0
 MAX_MARGIN_S = 30
 # What commitWork says when the epoch went on without us: no harm, the next one comes.
-EPOCH_GONE = frozenset({"EpochNotOpen", "CommitClosed", "EpochFull", "TaskIsClosed"})
+EPOCH_GONE = frozenset({"EpochNotOpen", "WrongEpoch", "CommitClosed", "EpochFull", "TaskIsClosed"})
 NOT_ENLISTED = frozenset({"NotEnlisted", "NotBonded"})
 
 
@@ -221,18 +221,16 @@ class Worker:
             return
         entry = self._journal.write(replace(entry, stage=Stage.SENDING))
         try:
-            commitment = self._chain.commit(manifest.root, workshop.spec.rollout.groups, entry.policy_version)
+            commitment = self._chain.commit(
+                entry.epoch, manifest.root, workshop.spec.rollout.groups, entry.policy_version
+            )
         except Reverted as error:
             self._handle_refusal(error, entry)
-            return
-        if commitment.epoch != entry.epoch:
-            self._journal.write(replace(entry, stage=Stage.MISSED))
-            self._status("work came late and landed in the next epoch", epoch=entry.epoch, landed_in=commitment.epoch)
             return
         self._journal.write(replace(entry, stage=Stage.COMMITTED))
         self._status(
             "work committed",
-            work=f"{manifest.fields['task']}/{commitment.epoch}/{commitment.index}",
+            work=f"{manifest.fields['task']}/{entry.epoch}/{commitment.index}",
             epoch=entry.epoch,
             policy_version=entry.policy_version,
             manifest_root=manifest.root.hex(),

@@ -63,7 +63,8 @@ class Signer:
 
 def accepted(record: EpochRecord) -> list[tuple[CommittedWork, int]]:
     """Works of a settled epoch whose score pays, with it, in order of index."""
-    scored = ((each, record.score_of(each.work.index) or 0) for each in record.works)
+    # As settled: an appeal moves money, but a policy that follows from an epoch is signed before it is decided.
+    scored = ((each, record.settled_score_of(each.work.index) or 0) for each in record.works)
     return [(each, score) for each, score in scored if 0 < score <= SCORE_FULL]
 
 

@@ -5,7 +5,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, cast
 
-CONTRACTS = ("AssayToken", "Staking", "TaskRegistry", "Attestations", "Payouts")
+CONTRACTS = ("AssayToken", "Staking", "TaskRegistry", "Attestations", "Challenges", "Payouts")
 
 AbiEntry = dict[str, Any]
 

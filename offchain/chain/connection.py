@@ -6,6 +6,7 @@ from web3 import Web3
 
 from offchain.chain.contracts import (
     AttestationsContract,
+    ChallengesContract,
     PayoutsContract,
     StakingContract,
     TaskRegistryContract,
@@ -27,6 +28,7 @@ class Chain:
     staking: StakingContract
     registry: TaskRegistryContract
     attestations: AttestationsContract
+    challenges: ChallengesContract
     payouts: PayoutsContract
 
     @classmethod
@@ -43,6 +45,7 @@ class Chain:
             staking=StakingContract(web3, deployment.staking),
             registry=TaskRegistryContract(web3, deployment.registry),
             attestations=AttestationsContract(web3, deployment.attestations),
+            challenges=ChallengesContract(web3, deployment.challenges),
             payouts=PayoutsContract(web3, deployment.payouts),
         )
         with asking_node(f"connecting to {public_url(url)}"):
@@ -52,7 +55,8 @@ class Chain:
                 f"{public_url(url)} serves chain {found}, but {deployment.network!r} was deployed on chain "
                 f"{deployment.chain_id}: use a node of that chain, or choose another network"
             )
-        for contract in (chain.token, chain.staking, chain.registry, chain.attestations, chain.payouts):
+        judges = (chain.attestations, chain.challenges, chain.payouts)
+        for contract in (chain.token, chain.staking, chain.registry, *judges):
             chain.require_code(contract.name, contract.address)
         return chain
 

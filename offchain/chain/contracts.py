@@ -1,4 +1,4 @@
-"""The five contracts, typed. Views ask the node; functions that change something return a `Call` for the sender.
+"""The contracts, typed. Views ask the node; functions that change something return a `Call` for the sender.
 
 Views raise Unavailable (the node did not answer: retry) and Reverted (the contract refused the question).
 """
@@ -17,6 +17,7 @@ from offchain.chain.rpc import asking_node
 from offchain.protocol.errors import Unavailable
 from offchain.protocol.types import (
     Address,
+    ChallengePhase,
     Epoch,
     EpochPhase,
     PolicyVersion,
@@ -104,6 +105,26 @@ class AttestationState:
     differences: int
     works: int
     enlisted_weight: int
+
+
+@dataclass(frozen=True, slots=True)
+class Collateral:
+    """What of an operator's bond answers for its part in a task; `until`, a Unix time, once it has left."""
+
+    amount_wei: int
+    until: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ChallengeState:
+    """`IChallenges.challengeOf`: `score` is the challenger's until the appeal has decided, then the appeal's."""
+
+    challenger: Address
+    standing: int
+    score: int
+    commit_by: int
+    reveal_by: int
+    revealed_weight: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,8 +265,11 @@ class TaskRegistryContract(Contract):
         return bool(self._ask("isEnlisted", task_id, trainer))
 
     def needed_bond_of(self, trainer: Address) -> int:
-        """What a trainer's enlistments need together, in wei: one bond answers for one task."""
+        """What of a trainer's bond is set aside for tasks, in wei: one bond answers for one task."""
         return int(self._ask("neededBondOf", trainer))
+
+    def collateral_of(self, task_id: TaskId, trainer: Address) -> Collateral:
+        return _collateral(self._ask("collateralOf", task_id, trainer))
 
     def sealable(self, task_id: TaskId) -> bool:
         return bool(self._ask("sealable", task_id, at="pending"))
@@ -275,9 +299,19 @@ class TaskRegistryContract(Contract):
     def delist(self, task_id: TaskId, trainer: Address) -> Call:
         return self._call("delist", taskId=task_id, trainer=trainer)
 
-    def commit_work(self, task_id: TaskId, manifest_root: Root, units: int, policy_version: PolicyVersion) -> Call:
+    def release_bond(self, task_id: TaskId, trainer: Address) -> Call:
+        return self._call("releaseBond", taskId=task_id, trainer=trainer)
+
+    def commit_work(
+        self, task_id: TaskId, epoch: Epoch, manifest_root: Root, units: int, policy_version: PolicyVersion
+    ) -> Call:
         return self._call(
-            "commitWork", taskId=task_id, manifestRoot=manifest_root, units=units, policyVersion=policy_version
+            "commitWork",
+            taskId=task_id,
+            epoch=epoch,
+            manifestRoot=manifest_root,
+            units=units,
+            policyVersion=policy_version,
         )
 
 
@@ -304,6 +338,13 @@ class AttestationsContract(Contract):
     def is_enlisted(self, task_id: TaskId, verifier: Address) -> bool:
         return bool(self._ask("isEnlisted", task_id, verifier))
 
+    def needed_bond_of(self, verifier: Address) -> int:
+        """What of a verifier's bond is set aside for tasks, in wei."""
+        return int(self._ask("neededBondOf", verifier))
+
+    def collateral_of(self, task_id: TaskId, verifier: Address) -> Collateral:
+        return _collateral(self._ask("collateralOf", task_id, verifier))
+
     def attestation_of(self, task_id: TaskId, epoch: Epoch, verifier: Address) -> AttestationState:
         report_hash, *rest = self._ask("attestationOf", task_id, epoch, verifier)
         return AttestationState(bytes(report_hash) if any(report_hash) else None, *rest)
@@ -316,6 +357,9 @@ class AttestationsContract(Contract):
 
     def delist(self, task_id: TaskId) -> Call:
         return self._call("delist", taskId=task_id)
+
+    def release_bond(self, task_id: TaskId, verifier: Address) -> Call:
+        return self._call("releaseBond", taskId=task_id, verifier=verifier)
 
     def seal_epoch(self, task_id: TaskId) -> Call:
         return self._call("sealEpoch", taskId=task_id)
@@ -356,6 +400,51 @@ class AttestationsContract(Contract):
     def slash_absence(self, task_id: TaskId, epoch: Epoch, verifier: Address) -> Call:
         return self._call("slashAbsence", taskId=task_id, epoch=epoch, verifier=verifier)
 
+    def show_report(self, task_id: TaskId, epoch: Epoch, report: bytes) -> Call:
+        return self._call("showReport", taskId=task_id, epoch=epoch, report=report)
+
+
+class ChallengesContract(Contract):
+    """`IChallenges`."""
+
+    name = "Challenges"
+
+    def phase_of(self, task_id: TaskId, epoch: Epoch, index: WorkIndex) -> ChallengePhase:
+        return ChallengePhase(self._ask("phaseOf", task_id, epoch, index, at="pending"))
+
+    def challenge_of(self, task_id: TaskId, epoch: Epoch, index: WorkIndex) -> ChallengeState | None:
+        state = ChallengeState(*self._ask("challengeOf", task_id, epoch, index))
+        return None if state.challenger == NO_ADDRESS else state
+
+    def owed_to(self, task_id: TaskId, epoch: Epoch, index: WorkIndex, to: Address) -> int:
+        """What `claim` would pay, in wei."""
+        return int(self._ask("owedTo", task_id, epoch, index, to))
+
+    def must_replay(self, task_id: TaskId, epoch: Epoch, index: WorkIndex) -> bool:
+        return bool(self._ask("mustReplay", task_id, epoch, index))
+
+    def challenge(self, task_id: TaskId, epoch: Epoch, index: WorkIndex, score: int) -> Call:
+        return self._call("challenge", taskId=task_id, epoch=epoch, index=index, score=score)
+
+    def commit_appeal(self, task_id: TaskId, epoch: Epoch, index: WorkIndex, commitment: bytes) -> Call:
+        return self._call("commitAppeal", taskId=task_id, epoch=epoch, index=index, commitment=commitment)
+
+    def reveal_appeal(self, task_id: TaskId, epoch: Epoch, index: WorkIndex, score: int, salt: bytes) -> Call:
+        return self._call("revealAppeal", taskId=task_id, epoch=epoch, index=index, score=score, salt=salt)
+
+    def decide(self, task_id: TaskId, epoch: Epoch, index: WorkIndex, reports: Sequence[bytes]) -> Call:
+        """`reports`: those behind the epoch's outcome, as `settle` took them."""
+        return self._call("decide", taskId=task_id, epoch=epoch, index=index, reports=list(reports))
+
+    def slash_verdict(self, task_id: TaskId, epoch: Epoch, index: WorkIndex, verifier: Address, report: bytes) -> Call:
+        return self._call("slashVerdict", taskId=task_id, epoch=epoch, index=index, verifier=verifier, report=report)
+
+    def slash_absence(self, task_id: TaskId, epoch: Epoch, index: WorkIndex, verifier: Address) -> Call:
+        return self._call("slashAbsence", taskId=task_id, epoch=epoch, index=index, verifier=verifier)
+
+    def claim(self, task_id: TaskId, epoch: Epoch, index: WorkIndex, to: Address) -> Call:
+        return self._call("claim", taskId=task_id, epoch=epoch, index=index, to=to)
+
 
 class PayoutsContract(Contract):
     """`IPayouts`."""
@@ -377,6 +466,11 @@ class PayoutsContract(Contract):
 
     def slash_fraud(self, work: WorkRef) -> Call:
         return self._call("slashFraud", work=_work_ref(work))
+
+
+def _collateral(answer: tuple[int, int]) -> Collateral:
+    amount, until = answer
+    return Collateral(amount, until or None)
 
 
 def _work_ref(ref: WorkRef) -> tuple[object, ...]:

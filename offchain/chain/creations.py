@@ -20,6 +20,7 @@ CONTRACTS: Mapping[str, str] = {
     "staking": "Staking",
     "registry": "TaskRegistry",
     "attestations": "Attestations",
+    "challenges": "Challenges",
     "payouts": "Payouts",
 }
 

@@ -40,6 +40,7 @@ class Deployment(BaseModel):
     staking: ContractAddress
     registry: ContractAddress
     attestations: ContractAddress
+    challenges: ContractAddress
     payouts: ContractAddress
     # The constants that the contracts were created with, and the transactions that created them, by field: with these
     # anybody can check the contracts (`assay deploy --check`). A token that was there already has no transaction here.

@@ -30,9 +30,9 @@ from sqlalchemy import (
 )
 
 from offchain.chain.deployment import Deployment
-from offchain.chain.events import EVENT_BY_NAME, Event, Position, TaskEvent
+from offchain.chain.events import EVENT_BY_NAME, Event, Position, TaskEvent, event_addresses
 from offchain.protocol.errors import Stop
-from offchain.protocol.types import Role, TaskId, TaskParams
+from offchain.protocol.types import ChallengePhase, Role, TaskId, TaskParams
 
 KEPT_CHECKPOINTS = 256
 
@@ -153,8 +153,7 @@ def _open(path: Path | None) -> Engine:
 
 
 def _identity(deployment: Deployment) -> str:
-    addresses = (deployment.staking, deployment.registry, deployment.attestations, deployment.payouts)
-    return "/".join((str(deployment.chain_id), *addresses))
+    return "/".join((str(deployment.chain_id), *event_addresses(deployment)))
 
 
 def _prune(connection: Connection) -> None:
@@ -193,6 +192,8 @@ def _event(row: Any) -> Event:
             body[name] = bytes.fromhex(value[2:])
         elif name == "role":
             body[name] = Role(value)
+        elif name == "phase":
+            body[name] = ChallengePhase(value)
         elif name == "params":
             body[name] = TaskParams(**value)
     return kind(block_number=row.block_number, log_index=row.log_index, tx_hash=row.tx_hash, **body)

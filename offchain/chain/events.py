@@ -18,7 +18,18 @@ from eth_utils.crypto import keccak
 from offchain.chain.abis import AbiEntry, canonical_type, entries, signature
 from offchain.chain.deployment import Deployment
 from offchain.protocol.errors import Malformed
-from offchain.protocol.types import Address, Epoch, PolicyVersion, Role, Root, Seed, TaskId, TaskParams, WorkIndex
+from offchain.protocol.types import (
+    Address,
+    ChallengePhase,
+    Epoch,
+    PolicyVersion,
+    Role,
+    Root,
+    Seed,
+    TaskId,
+    TaskParams,
+    WorkIndex,
+)
 
 Position = tuple[int, int]  # block number, log index
 
@@ -128,6 +139,12 @@ class TrainerDelisted(RegistryEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TrainerBondReleased(RegistryEvent):
+    trainer: Address
+    amount: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EpochOpened(RegistryEvent):
     epoch: Epoch
     commit_by: int
@@ -157,6 +174,12 @@ class VerifierEnlisted(AttestationsEvent):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifierDelisted(AttestationsEvent):
     verifier: Address
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifierBondReleased(AttestationsEvent):
+    verifier: Address
+    amount: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,6 +221,12 @@ class EpochSettled(AttestationsEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReportShown(AttestationsEvent):
+    epoch: Epoch
+    report_hash: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyPublished(AttestationsEvent):
     epoch: Epoch
     version: PolicyVersion
@@ -219,6 +248,72 @@ class EpochVoid(AttestationsEvent):
 class AbsenceSlashed(AttestationsEvent):
     epoch: Epoch
     verifier: Address
+    amount: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChallengesEvent(TaskEvent):
+    CONTRACT = "Challenges"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Challenged(ChallengesEvent):
+    epoch: Epoch
+    index: WorkIndex
+    challenger: Address
+    standing: int
+    score: int
+    bond: int
+    commit_by: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppealCommitted(ChallengesEvent):
+    epoch: Epoch
+    index: WorkIndex
+    verifier: Address
+    commitment: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppealRevealed(ChallengesEvent):
+    epoch: Epoch
+    index: WorkIndex
+    verifier: Address
+    score: int
+    weight: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChallengeDecided(ChallengesEvent):
+    epoch: Epoch
+    index: WorkIndex
+    score: int
+    phase: ChallengePhase
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerdictSlashed(ChallengesEvent):
+    epoch: Epoch
+    index: WorkIndex
+    verifier: Address
+    amount: int
+    to_challenger: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppealAbsenceSlashed(ChallengesEvent):
+    epoch: Epoch
+    index: WorkIndex
+    verifier: Address
+    amount: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChallengeClaimed(ChallengesEvent):
+    epoch: Epoch
+    index: WorkIndex
+    to: Address
     amount: int
 
 
@@ -254,9 +349,12 @@ class FraudSlashed(PayoutsEvent):
 
 EVENT_TYPES: tuple[type[Event], ...] = (
     *(Bonded, UnbondRequested, Withdrawn, WorkerKeySet, Slashed),
-    *(TaskOpened, TaskFunded, TaskClosed, TaskRefunded, TrainerEnlisted, TrainerDelisted, EpochOpened, WorkCommitted),
-    *(VerifierEnlisted, VerifierDelisted, EpochSealed, AttestationCommitted, AttestationRevealed, EpochAttested),
-    *(EpochSettled, PolicyPublished, EpochFinal, EpochVoid, AbsenceSlashed),
+    *(TaskOpened, TaskFunded, TaskClosed, TaskRefunded, TrainerEnlisted, TrainerDelisted, TrainerBondReleased),
+    *(EpochOpened, WorkCommitted),
+    *(VerifierEnlisted, VerifierDelisted, VerifierBondReleased, EpochSealed, AttestationCommitted),
+    *(AttestationRevealed, EpochAttested, EpochSettled, ReportShown, PolicyPublished, EpochFinal, EpochVoid),
+    *(AbsenceSlashed, Challenged, AppealCommitted, AppealRevealed, ChallengeDecided, VerdictSlashed),
+    *(AppealAbsenceSlashed, ChallengeClaimed),
     *(Claimed, FeesClaimed, FraudSlashed),
 )
 EVENT_BY_NAME: Mapping[str, type[Event]] = {kind.__name__: kind for kind in EVENT_TYPES}
@@ -289,7 +387,13 @@ def decode_log(log: Log, deployment: Deployment) -> Event | None:
 
 def event_addresses(deployment: Deployment) -> list[Address]:
     """The contracts whose events are followed; the token's transfers are not."""
-    return [deployment.staking, deployment.registry, deployment.attestations, deployment.payouts]
+    return [
+        deployment.staking,
+        deployment.registry,
+        deployment.attestations,
+        deployment.challenges,
+        deployment.payouts,
+    ]
 
 
 def _contract_at(address: Address, deployment: Deployment) -> str | None:
@@ -297,6 +401,7 @@ def _contract_at(address: Address, deployment: Deployment) -> str | None:
         deployment.staking: "Staking",
         deployment.registry: "TaskRegistry",
         deployment.attestations: "Attestations",
+        deployment.challenges: "Challenges",
         deployment.payouts: "Payouts",
     }.get(address)
 
@@ -346,6 +451,8 @@ def _typed(part: AbiEntry, value: Any) -> Any:
         return to_checksum_address(value)
     if part["internalType"] == "enum Role":
         return Role(value)
+    if part["internalType"] == "enum ChallengePhase":
+        return ChallengePhase(value)
     if part["internalType"] == "struct TaskParams":
         return TaskParams(*value)
     return value

@@ -5,8 +5,14 @@ from functools import singledispatchmethod
 
 from offchain.chain.events import (
     AbsenceSlashed,
+    AppealAbsenceSlashed,
+    AppealCommitted,
+    AppealRevealed,
     AttestationCommitted,
     AttestationRevealed,
+    ChallengeClaimed,
+    Challenged,
+    ChallengeDecided,
     Claimed,
     EpochAttested,
     EpochFinal,
@@ -19,12 +25,16 @@ from offchain.chain.events import (
     FraudSlashed,
     PolicyPublished,
     Position,
+    ReportShown,
     TaskClosed,
     TaskFunded,
     TaskOpened,
     TaskRefunded,
+    TrainerBondReleased,
     TrainerDelisted,
     TrainerEnlisted,
+    VerdictSlashed,
+    VerifierBondReleased,
     VerifierDelisted,
     VerifierEnlisted,
     WorkCommitted,
@@ -33,6 +43,7 @@ from offchain.protocol.errors import Malformed
 from offchain.protocol.types import (
     SCORE_UNPAID,
     Address,
+    ChallengePhase,
     Epoch,
     PolicyVersion,
     Root,
@@ -97,6 +108,31 @@ class PolicyRecord:
 
 
 @dataclass(slots=True)
+class ChallengeRecord:
+    """The dispute about one work. Addresses of verifiers are operators."""
+
+    index: WorkIndex
+    challenger: Address
+    standing: int  # the score that is disputed
+    claimed: int  # the challenger's
+    bond: int
+    commit_by: int
+    position: Position
+    commitments: dict[Address, bytes] = field(default_factory=dict[Address, bytes])
+    votes: dict[Address, int] = field(default_factory=dict[Address, int])  # scores
+    weights: dict[Address, int] = field(default_factory=dict[Address, int])
+    outcome: ChallengePhase = ChallengePhase.NONE  # until decided
+    score: int | None = None  # what holds, once decided
+    verdict_slashes: dict[Address, int] = field(default_factory=dict[Address, int])
+    absences: dict[Address, int] = field(default_factory=dict[Address, int])
+    claims: dict[Address, int] = field(default_factory=dict[Address, int])  # paid so far
+
+    @property
+    def is_open(self) -> bool:
+        return self.outcome is ChallengePhase.NONE
+
+
+@dataclass(slots=True)
 class EpochRecord:
     """One epoch. Addresses are operators; times are Unix seconds, windows' last moments."""
 
@@ -112,7 +148,9 @@ class EpochRecord:
     commitments: dict[Address, bytes] = field(default_factory=dict[Address, bytes])
     reveals: dict[Address, Reveal] = field(default_factory=dict[Address, Reveal])
     is_attested: bool = False
-    scores: bytes | None = None
+    scores: bytes | None = None  # as settled; `score_of` knows what appeals have made of them
+    challenges: dict[WorkIndex, ChallengeRecord] = field(default_factory=dict[WorkIndex, ChallengeRecord])
+    shown_reports: set[bytes] = field(default_factory=set[bytes])
     challenge_by: int | None = None
     is_final: bool = False
     is_void: bool = False
@@ -135,12 +173,25 @@ class EpochRecord:
         """Nothing more is decided about its works."""
         return self.is_final or self.is_void
 
+    @property
+    def open_challenges(self) -> list[ChallengeRecord]:
+        return [each for each in self.challenges.values() if each.is_open]
+
     def work_of(self, trainer: Address) -> CommittedWork | None:
         """The work of an operator: there is at most one."""
         return next((each for each in self.works if each.work.trainer == trainer), None)
 
     def score_of(self, index: WorkIndex) -> int | None:
-        """None until the epoch is settled."""
+        """What holds now; None until the epoch is settled."""
+        if self.scores is None:
+            return None
+        challenge = self.challenges.get(index)
+        if challenge is not None and challenge.score is not None:
+            return challenge.score
+        return self.settled_score_of(index)
+
+    def settled_score_of(self, index: WorkIndex) -> int | None:
+        """What the reports gave, whatever appeals made of it: the policy follows from this."""
         if self.scores is None:
             return None
         return self.scores[index] if index < len(self.scores) else SCORE_UNPAID
@@ -228,6 +279,12 @@ class TaskLedger:
             raise Malformed(f"epoch {epoch} of task {self.task_id} was never opened")
         return self.epochs[epoch]
 
+    def _challenge(self, epoch: Epoch, index: WorkIndex) -> ChallengeRecord:
+        challenge = self._epoch(epoch).challenges.get(index)
+        if challenge is None:
+            raise Malformed(f"work {index} of epoch {epoch} of task {self.task_id} was never challenged")
+        return challenge
+
     @singledispatchmethod
     def _fold(self, event: Event) -> None:
         raise Malformed(f"{type(event).__name__} is no event of a task")
@@ -266,6 +323,14 @@ class TaskLedger:
     @_fold.register
     def _(self, event: TrainerDelisted) -> None:
         self.trainers.discard(event.trainer)
+
+    @_fold.register
+    def _(self, event: TrainerBondReleased) -> None:
+        pass  # a matter of the trainer's bond
+
+    @_fold.register
+    def _(self, event: VerifierBondReleased) -> None:
+        pass  # a matter of the verifier's bond
 
     @_fold.register
     def _(self, event: VerifierEnlisted) -> None:
@@ -320,6 +385,52 @@ class TaskLedger:
     def _(self, event: EpochSettled) -> None:
         record = self._epoch(event.epoch)
         record.scores, record.challenge_by = event.scores, event.challenge_by
+
+    @_fold.register
+    def _(self, event: ReportShown) -> None:
+        self._epoch(event.epoch).shown_reports.add(event.report_hash)
+
+    @_fold.register
+    def _(self, event: Challenged) -> None:
+        challenges = self._epoch(event.epoch).challenges
+        if event.index in challenges:
+            raise Malformed(f"work {event.index} of epoch {event.epoch} is challenged twice")
+        challenges[event.index] = ChallengeRecord(
+            event.index,
+            event.challenger,
+            event.standing,
+            event.score,
+            event.bond,
+            event.commit_by,
+            event.position,
+        )
+
+    @_fold.register
+    def _(self, event: AppealCommitted) -> None:
+        self._challenge(event.epoch, event.index).commitments[event.verifier] = event.commitment
+
+    @_fold.register
+    def _(self, event: AppealRevealed) -> None:
+        challenge = self._challenge(event.epoch, event.index)
+        challenge.votes[event.verifier], challenge.weights[event.verifier] = event.score, event.weight
+
+    @_fold.register
+    def _(self, event: ChallengeDecided) -> None:
+        challenge = self._challenge(event.epoch, event.index)
+        challenge.outcome, challenge.score = event.phase, event.score
+
+    @_fold.register
+    def _(self, event: VerdictSlashed) -> None:
+        self._challenge(event.epoch, event.index).verdict_slashes[event.verifier] = event.amount
+
+    @_fold.register
+    def _(self, event: AppealAbsenceSlashed) -> None:
+        self._challenge(event.epoch, event.index).absences[event.verifier] = event.amount
+
+    @_fold.register
+    def _(self, event: ChallengeClaimed) -> None:
+        claims = self._challenge(event.epoch, event.index).claims
+        claims[event.to] = claims.get(event.to, 0) + event.amount
 
     @_fold.register
     def _(self, event: PolicyPublished) -> None:

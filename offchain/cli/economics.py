@@ -98,8 +98,8 @@ def stated(assumed: "Assumptions") -> dict[str, Any]:
 
 
 def verdict_slash_of(params: "TaskParams") -> int:
-    """What a verifier behind an overturned score loses; 0 where the terms have no such penalty."""
-    return int(getattr(params, "verdict_slash", 0))
+    """What a verifier behind an overturned score loses."""
+    return params.verdict_slash
 
 
 def meaningless(params: "TaskParams") -> str | None:
@@ -173,8 +173,16 @@ def objection(params: "TaskParams", budget_wei: int, money: Money) -> str | None
         return cheating_pays(params, needed, money)
     if params.trainer_bond < params.fraud_slash:
         return "terms.trainer_bond must be at least terms.fraud_slash: a slash is taken from the bond"
-    if params.verifier_bond < params.absence_slash:
-        return "terms.verifier_bond must be at least terms.absence_slash: a slash is taken from the bond"
+    for name in ("absence_slash", "verdict_slash"):
+        if params.verifier_bond < getattr(params, name):
+            return f"terms.verifier_bond must be at least terms.{name}: a slash is taken from the bond"
+    if params.challenge_window and not params.challenge_bond:
+        return "terms.challenge_bond is 0: challenging would cost nothing; set it, or terms.challenge_window to 0"
+    if params.challenge_window and params.appeal_window < max(params.attest_window, params.reveal_window):
+        return (
+            "terms.appeal_window must be at least terms.attest_window and terms.reveal_window: "
+            "who judges again looks closer"
+        )
     if params.quorum_bps <= 5_000:
         return "terms.quorum must be above one half"
     cost = epoch_cost(params)

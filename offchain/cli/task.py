@@ -258,12 +258,12 @@ def refuse_hopeless(
 
     if problem := objection(params, budget_wei, money):
         raise Stop(problem)
-    # As the contract counts: `settle` may have to wait for a second reveal window.
-    names = ("commit", "attest", "reveal", "reveal", "challenge", "appeal")
+    # As the contract counts: `settle` may have to wait for a second reveal window; appeals commit, then reveal.
+    names = ("commit", "attest", "reveal", "reveal", "challenge", "appeal", "appeal")
     windows = sum(getattr(params, f"{name}_window") for name in names)
     if windows >= (period := chain.staking.unbonding_period_s()):
         raise Stop(
-            f"the windows (reveal twice) sum to {duration(windows)}, but bonds can be withdrawn "
+            f"the windows (reveal and appeal twice) sum to {duration(windows)}, but bonds can be withdrawn "
             f"after {duration(period)} on this network: shorten terms.*_window to less than that together"
         )
     if not invocation.is_dry_run:
@@ -310,7 +310,11 @@ def _terms(params: "TaskParams", money: Money) -> list[tuple[str, str]]:
     return [
         ("pays", f"{money.show(params.unit_price)} per unit; {works}; epochs: {epochs}"),
         ("bonds", f"trainer {money.show(params.trainer_bond)}, verifier {money.show(params.verifier_bond)}"),
-        ("slashes", f"fraud {money.show(params.fraud_slash)}, absence {money.show(params.absence_slash)}"),
+        (
+            "slashes",
+            f"fraud {money.show(params.fraud_slash)}, absence {money.show(params.absence_slash)}, "
+            f"overturned verdict {money.show(params.verdict_slash)}",
+        ),
         ("verifiers get", f"{money.show(params.verifier_fee)} per epoch together"),
         (
             "checks",

@@ -20,6 +20,8 @@ from offchain.protocol.types import Seed, TaskParams
 MAX_FILE_BYTES = 2**20
 MAX_UINT16 = 65_535
 MAX_UINT32 = 2**32 - 1
+# Where the file is silent: parts of the verifiers' bond.
+ABSENCE_PART, VERDICT_PART, CHALLENGE_PART = 100, 2, 20
 MAX_WORKS_BY_DEFAULT = 16  # capacity of an epoch, in works, where the file does not say
 
 
@@ -53,8 +55,9 @@ class Terms(BaseModel):
     trainer_bond: Amount
     verifier_bond: Amount
     fraud_slash: Amount
-    absence_slash: Amount = "0"
-    challenge_bond: Amount = "0"
+    absence_slash: Amount | None = None
+    verdict_slash: Amount | None = None
+    challenge_bond: Amount | None = None
     verifier_fee: Amount = "0"
     max_epoch_units: Annotated[int, Field(ge=1, le=MAX_UINT32)] | None = None
     max_work_units: Annotated[int, Field(ge=1, le=MAX_UINT16)] | None = None
@@ -90,13 +93,20 @@ class TaskFile:
             except Stop as error:
                 raise Stop(f"{self.path}: terms.{name}: {error}") from error
 
+        verifier_bond = wei(terms.verifier_bond, "verifier_bond")
+
+        def part(text: str | None, name: str, divisor: int) -> int:
+            """What the file does not say is a part of the bond it is measured by, and never nothing."""
+            return -(-verifier_bond // divisor) if text is None else wei(text, name)
+
         return TaskParams(
             unit_price=wei(terms.unit_price, "unit_price"),
             trainer_bond=wei(terms.trainer_bond, "trainer_bond"),
-            verifier_bond=wei(terms.verifier_bond, "verifier_bond"),
+            verifier_bond=verifier_bond,
             fraud_slash=wei(terms.fraud_slash, "fraud_slash"),
-            absence_slash=wei(terms.absence_slash, "absence_slash"),
-            challenge_bond=wei(terms.challenge_bond, "challenge_bond"),
+            absence_slash=part(terms.absence_slash, "absence_slash", ABSENCE_PART),
+            verdict_slash=part(terms.verdict_slash, "verdict_slash", VERDICT_PART),
+            challenge_bond=part(terms.challenge_bond, "challenge_bond", CHALLENGE_PART),
             verifier_fee=wei(terms.verifier_fee, "verifier_fee"),
             max_epoch_units=terms.max_epoch_units or MAX_WORKS_BY_DEFAULT * groups,
             max_work_units=terms.max_work_units or groups,

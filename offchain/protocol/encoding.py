@@ -9,7 +9,7 @@ from eth_abi.abi import encode as abi_encode
 from eth_utils.crypto import keccak
 
 from offchain.protocol.errors import Malformed
-from offchain.protocol.types import Address, Epoch, Root, Seed, TaskId, Work
+from offchain.protocol.types import Address, Epoch, Root, Seed, TaskId, Work, WorkIndex
 
 Json = str | int | bool | None | Sequence["Json"] | Mapping[str, "Json"]
 MAX_JSON_DEPTH = 16
@@ -90,6 +90,18 @@ def attestation_commitment(task_id: TaskId, epoch: Epoch, verifier: Address, rep
         abi_encode(
             ["uint256", "uint64", "address", "bytes32", "bytes32"],
             [task_id, epoch, verifier, report_hash(report), salt],
+        )
+    )
+
+
+def appeal_commitment(
+    task_id: TaskId, epoch: Epoch, index: WorkIndex, verifier: Address, score: int, salt: bytes
+) -> bytes:
+    """What `commitAppeal` takes; `verifier` is the operator."""
+    return keccak(
+        abi_encode(
+            ["uint256", "uint64", "uint16", "address", "uint8", "bytes32"],
+            [task_id, epoch, index, verifier, score, salt],
         )
     )
 

@@ -38,6 +38,18 @@ class EpochPhase(IntEnum):
     MISSED = 7
 
 
+class ChallengePhase(IntEnum):
+    """Where a challenge stands: `IChallenges.ChallengePhase`. The last three are for good."""
+
+    NONE = 0
+    APPEAL_COMMIT = 1
+    APPEAL_REVEAL = 2
+    DECIDABLE = 3
+    UPHELD = 4
+    OVERTURNED = 5
+    UNDECIDED = 6
+
+
 @dataclass(frozen=True, slots=True)
 class TaskParams:
     """On-chain terms of a task: field order and meaning of `ITaskRegistry.TaskParams`."""
@@ -47,6 +59,7 @@ class TaskParams:
     verifier_bond: int
     fraud_slash: int
     absence_slash: int
+    verdict_slash: int
     challenge_bond: int
     verifier_fee: int
     max_epoch_units: int

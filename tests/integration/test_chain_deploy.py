@@ -23,9 +23,9 @@ def test_a_deployment_names_all_that_others_need(deployment: Deployment, chain: 
     head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert deployment.git_commit.startswith(head.stdout.strip() or "unknown")
     at = deployment
-    assert len({at.token, at.staking, at.registry, at.attestations, at.payouts}) == 5
+    assert len({at.token, at.staking, at.registry, at.attestations, at.challenges, at.payouts}) == 6
     assert (chain.token.symbol(), chain.token.decimals()) == ("ASSAY", 18)
-    assert chain.staking.unbonding_period_s() == 1_000 and chain.payouts.reporter_bps() == 1_000
+    assert chain.staking.unbonding_period_s() == 1_200 and chain.payouts.reporter_bps() == 1_000
     assert chain.registry.task_count() == 0
 
 

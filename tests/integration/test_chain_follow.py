@@ -24,6 +24,7 @@ PARAMS = TaskParams(
     verifier_bond=100 * UNIT,
     fraud_slash=50 * UNIT,
     absence_slash=5 * UNIT,
+    verdict_slash=20 * UNIT,
     challenge_bond=UNIT,
     verifier_fee=3 * UNIT,
     max_epoch_units=100,

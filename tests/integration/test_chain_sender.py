@@ -70,7 +70,7 @@ def test_reverts_are_told_by_name_and_values_before_anything_is_sent(chain: Chai
     root = Root(b"r" * 32)
     expected: list[tuple[Call, str, dict[str, object]]] = [
         (chain.registry.fund_task(task, 1), "UnknownTask", {"taskId": 77}),
-        (chain.registry.commit_work(task, root, 1, PolicyVersion(0)), "EpochNotOpen", {"taskId": 77}),
+        (chain.registry.commit_work(task, Epoch(0), root, 1, PolicyVersion(0)), "EpochNotOpen", {"taskId": 77}),
         (chain.staking.bond(Role.TRAINER, 0), "ZeroAmount", {}),
         (chain.staking.withdraw(Role.VERIFIER), "NothingToWithdraw", {"operator": me}),
         (

@@ -38,6 +38,7 @@ PARAMS = TaskParams(
     verifier_bond=100 * UNIT,
     fraud_slash=50 * UNIT,
     absence_slash=5 * UNIT,
+    verdict_slash=20 * UNIT,
     challenge_bond=UNIT,
     verifier_fee=3 * UNIT,
     max_epoch_units=100,
@@ -93,7 +94,7 @@ class Walk:
     def commit_works(self) -> None:
         for position, trainer in enumerate(self.trainers):
             root = Root(bytes([10 + position]) * 32)
-            trainer.send(self.chain.registry.commit_work(self.task_id, root, 10, PolicyVersion(0)))
+            trainer.send(self.chain.registry.commit_work(self.task_id, Epoch(0), root, 10, PolicyVersion(0)))
 
     def attest(self, report: bytes) -> None:
         attestations = self.chain.attestations
@@ -204,7 +205,7 @@ def test_a_worker_key_acts_for_its_operator_and_can_be_removed(walk: Walk, sende
 
     walk.open()
     walk.enlist()
-    worker.send(chain.registry.commit_work(walk.task_id, SPEC, 1, PolicyVersion(0)))
+    worker.send(chain.registry.commit_work(walk.task_id, Epoch(0), SPEC, 1, PolicyVersion(0)))
     assert walk.ledger().epochs[FIRST].works[0].work.trainer == operator.address
 
     operator.send(chain.staking.remove_worker_key())

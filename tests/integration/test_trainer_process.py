@@ -38,6 +38,7 @@ PARAMS = TaskParams(
     verifier_bond=60 * UNIT,
     fraud_slash=50 * UNIT,
     absence_slash=5 * UNIT,
+    verdict_slash=20 * UNIT,
     challenge_bond=UNIT,
     verifier_fee=UNIT,
     max_epoch_units=100,

@@ -46,6 +46,7 @@ PARAMS = TaskParams(
     verifier_bond=100 * UNIT,
     fraud_slash=50 * UNIT,
     absence_slash=5 * UNIT,
+    verdict_slash=20 * UNIT,
     challenge_bond=UNIT,
     verifier_fee=3 * UNIT,
     max_epoch_units=100,
@@ -287,7 +288,7 @@ def test_work_that_no_relay_has_is_unpaid_and_no_fraud(stage: Stage, anvil: Anvi
     trainer = stage.sender_of("trainer 1")
     stage.bond("trainer 1", Role.TRAINER, PARAMS.trainer_bond)
     trainer.send(stage.chain.registry.enlist(stage.task_id))
-    trainer.send(stage.chain.registry.commit_work(stage.task_id, Root(b"\x09" * 32), 4, PolicyVersion(0)))
+    trainer.send(stage.chain.registry.commit_work(stage.task_id, Epoch(0), Root(b"\x09" * 32), 4, PolicyVersion(0)))
     run([verifier], lambda: stage.ledger().epochs[Epoch(0)].is_sealed)
     for _ in range(5):
         verifier.run_once()

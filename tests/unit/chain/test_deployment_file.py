@@ -20,6 +20,7 @@ FIELDS: dict[str, Any] = {
     "staking": "0x" + "a2" * 20,
     "registry": "0x" + "a3" * 20,
     "attestations": "0x" + "a4" * 20,
+    "challenges": "0x" + "b4" * 20,
     "payouts": "0x" + "a5" * 20,
     "relays": ["http://127.0.0.1:9000"],
 }

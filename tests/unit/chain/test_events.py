@@ -35,7 +35,7 @@ DEPLOYMENT = Deployment.model_validate(
         "git_commit": "unknown",
         **{
             name: "0x" + f"{i:02x}" * 20
-            for i, name in enumerate(("token", "staking", "registry", "attestations", "payouts"), 1)
+            for i, name in enumerate(("token", "staking", "registry", "attestations", "challenges", "payouts"), 1)
         },
     }
 )
@@ -43,6 +43,7 @@ AT = {
     "Staking": DEPLOYMENT.staking,
     "TaskRegistry": DEPLOYMENT.registry,
     "Attestations": DEPLOYMENT.attestations,
+    "Challenges": DEPLOYMENT.challenges,
     "Payouts": DEPLOYMENT.payouts,
 }
 NOT_FOLLOWED = {"EIP712DomainChanged"}
@@ -54,6 +55,8 @@ def abi_of(kind: type[Event]) -> AbiEntry:
 
 def value_of(part: AbiEntry, draw: st.DataObject) -> Any:
     kind = part["type"]
+    if part["internalType"] == "enum ChallengePhase":
+        return draw.draw(st.integers(0, 6))
     if part["internalType"] == "enum Role":
         return draw.draw(st.integers(0, 1))
     if kind == "tuple":

@@ -29,6 +29,7 @@ DEPLOYMENT = Deployment.model_validate(
         "staking": "0x" + "02" * 20,
         "registry": "0x" + "03" * 20,
         "attestations": "0x" + "04" * 20,
+        "challenges": "0x" + "14" * 20,
         "payouts": "0x" + "05" * 20,
     }
 )

@@ -38,7 +38,7 @@ from offchain.protocol.types import Address, Epoch, Role, TaskId, TaskParams, Wo
 
 TASK = TaskId(3)
 TRAINER, CHEAT, VERIFIER, LATE_VERIFIER, INITIATOR = (Address("0x" + f"{number:02x}" * 20) for number in range(1, 6))
-PARAMS = TaskParams(*range(1, 19))
+PARAMS = TaskParams(*range(1, 20))
 TASK_SEED, EPOCH_SEED = b"t" * 32, b"e" * 32
 
 

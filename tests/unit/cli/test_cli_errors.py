@@ -14,6 +14,7 @@ from tests.unit.cli.conftest import Assay
 DEPLOYMENT = """{"network": "dead", "chain_id": 31337, "rpc_url": "http://127.0.0.1:9", "block": 1, "git_commit": "",
 "token": "0x5FbDB2315678afecb367f032d93F642f64180aa3", "staking": "0xe7f1725E7734CE288F8367e1Bb143E90bb3F0512",
 "registry": "0x9fE46736679d2D9a65F0992F2272dE9f3c7fa6e0", "payouts": "0xDc64a140Aa3E981100a9becA4E685f962f0cF6C9",
+"challenges": "0x5FC8d32690cc91D4c39d9d3abcBD16989F875707",
 "attestations": "0xCf7Ed3AccA5a467e9e704C703E8D87F634fB0Fc9"}"""
 ADDRESS = "0x5FbDB2315678afecb367f032d93F642f64180aa3"
 

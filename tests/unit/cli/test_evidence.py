@@ -78,7 +78,9 @@ def test_relays_that_are_down_are_a_problem_told_not_an_error(home: Path) -> Non
     record.reveals[judge] = Reveal(b"r" * 32, Root(b"v" * 32), (1, 0))
     (home / "dead.json").write_text(
         '{"network": "dead", "chain_id": 1, "rpc_url": "http://127.0.0.1:9", "block": 1, "git_commit": "",'
-        + ", ".join(f'"{name}": "{judge}"' for name in ("token", "staking", "registry", "payouts", "attestations"))
+        + ", ".join(
+            f'"{name}": "{judge}"' for name in ("token", "staking", "registry", "payouts", "challenges", "attestations")
+        )
         + "}"
     )
     asking = Invocation(network="dead.json", relays=("http://127.0.0.1:9",))

@@ -33,7 +33,7 @@ from offchain.protocol.types import Address, Epoch, Root, TaskId, TaskParams, Wo
 TASK, EPOCH = TaskId(1), Epoch(0)
 WORKER, CHEAT, JUDGE, LAZY_JUDGE = (Address("0x" + f"{number:02x}" * 20) for number in range(1, 5))
 MONEY = Money("ASSAY", 0)
-PARAMS = TaskParams(10, 500, 500, 400, 50, 5, 100, 64, 8, 6_667, 10_000, 2, 0, 60, 60, 60, 60, 60)
+PARAMS = TaskParams(10, 500, 500, 400, 50, 200, 5, 100, 64, 8, 6_667, 10_000, 2, 0, 60, 60, 60, 60, 60)
 PASSED = FindingView("bytes", 0.0, 0.0, "well-formed", None)
 FAILED = FindingView("replay direction", 0.93, 0.01, "points away from our replay", "replay_mismatch")
 

@@ -25,7 +25,7 @@ def test_terms_become_the_contracts_parameters() -> None:
     assert params.unit_price == 10**16
     assert (params.sampling_bps, params.quorum_bps) == (5_000, 6_667)
     assert (params.max_work_units, params.max_epoch_units) == (64, 512)
-    assert (params.commit_window, params.appeal_window) == (600, 300)
+    assert (params.commit_window, params.appeal_window) == (600, 600)
 
 
 def test_amounts_follow_the_tokens_decimals() -> None:
@@ -79,6 +79,16 @@ def test_each_mistake_is_named_with_its_place(tmp_path: Path, old: str, new: str
         read_task_file(changed(tmp_path, old, new))
 
 
+def test_what_slashes_the_file_leaves_out_are_parts_of_the_bond(tmp_path: Path) -> None:
+    silent = SORTING.read_text()
+    for name in ("absence_slash", "verdict_slash", "challenge_bond"):
+        silent = "\n".join(line for line in silent.splitlines() if not line.startswith(name))
+    path = tmp_path / "task.toml"
+    path.write_text(silent)
+    params = read_task_file(path).params(18)
+    assert (params.absence_slash, params.verdict_slash, params.challenge_bond) == (10**17, 5 * 10**18, 5 * 10**17)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "complaint"),
     [
@@ -86,6 +96,9 @@ def test_each_mistake_is_named_with_its_place(tmp_path: Path, old: str, new: str
         ('sampling = "0.5"', 'sampling = "0"', "cheating always pays"),
         ('trainer_bond = "10"', 'trainer_bond = "4"', "trainer_bond must be at least"),
         ('absence_slash = "1"', 'absence_slash = "11"', "verifier_bond must be at least"),
+        ('verdict_slash = "5"', 'verdict_slash = "11"', "verifier_bond must be at least terms.verdict_slash"),
+        ('challenge_bond = "1"', 'challenge_bond = "0"', "challenging would cost nothing"),
+        ("appeal_window = 600", "appeal_window = 599", "appeal_window must be at least"),
         ("max_epoch_units = 512", "max_epoch_units = 16", "no work would fit"),
         ('quorum = "0.6667"', 'quorum = "0.5"', "above one half"),
         ('budget = "200"', 'budget = "5"', "does not pay for one epoch"),

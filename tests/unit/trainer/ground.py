@@ -58,6 +58,7 @@ TERMS: dict[str, Any] = {
     "verifier_bond": 100,
     "fraud_slash": 100,
     "absence_slash": 1,
+    "verdict_slash": 1,
     "challenge_bond": 1,
     "verifier_fee": 1,
     "max_epoch_units": 40,
@@ -158,7 +159,7 @@ class ListedChain:
             policy_version=PolicyVersion(version),
             manifest_root=root,
         )
-        return Commitment(record.epoch, index, bytes(32), 60_000)
+        return Commitment(index, bytes(32), 60_000)
 
     def seal(self, *, opens_next: bool = True) -> None:
         record = self._ledger.open_epoch
@@ -217,11 +218,13 @@ class ListedChain:
         self.enlistments += 1
         self.add(TrainerEnlisted, trainer=TRAINER)
 
-    def commit(self, manifest_root: Root, units: int, policy_version: PolicyVersion) -> Commitment:
+    def commit(self, epoch: Epoch, manifest_root: Root, units: int, policy_version: PolicyVersion) -> Commitment:
         self.before_commit()
         if self.refusals:
             raise self.refusals.pop(0)
         record = self._ledger.open_epoch
+        if record is not None and record.epoch != epoch:
+            raise reverted("WrongEpoch")
         if record is not None and record.work_of(TRAINER) is not None:
             raise reverted("AlreadyCommitted")
         self.commits.append(manifest_root)

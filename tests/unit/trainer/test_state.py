@@ -115,7 +115,9 @@ def test_a_missing_key_stops(tmp_path: Path) -> None:
         "rpc_url": "http://127.0.0.1:1",
         "block": 0,
         "git_commit": "",
-        **{name: "0x" + "11" * 20 for name in ("token", "staking", "registry", "attestations", "payouts")},
+        **{
+            name: "0x" + "11" * 20 for name in ("token", "staking", "registry", "attestations", "challenges", "payouts")
+        },
     }
     (tmp_path / "test.json").write_text(json.dumps(deployment))
     (tmp_path / "pw").write_text("secret")

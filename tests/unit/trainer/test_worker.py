@@ -246,7 +246,7 @@ def test_an_epoch_without_works_still_takes_one_after_its_window(ground: Ground)
     assert len(ground.chain.commits) == 1
 
 
-def test_a_work_that_lands_in_the_next_epoch_is_told(ground: Ground) -> None:
+def test_a_work_that_comes_after_the_seal_is_not_taken_for_the_next_epoch(ground: Ground) -> None:
     worker = ground.enlisted().worker()
 
     def seal_meanwhile() -> None:
@@ -255,7 +255,8 @@ def test_a_work_that_lands_in_the_next_epoch_is_told(ground: Ground) -> None:
 
     ground.chain.before_commit = seal_meanwhile
     worker.run_once()
-    assert ground.notes.of("work came late and landed in the next epoch")["landed_in"] == 1
+    assert "WrongEpoch" in str(ground.notes.of("epoch missed")["why"])
+    assert ground.chain.commits == []
     assert stage(ground) is Stage.MISSED
 
 

@@ -33,6 +33,7 @@ PARAMS = TaskParams(
     verifier_bond=100,
     fraud_slash=50,
     absence_slash=5,
+    verdict_slash=20,
     challenge_bond=1,
     verifier_fee=3,
     max_epoch_units=100,
