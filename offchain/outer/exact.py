@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from offchain.outer.codecs import Float32
+from offchain.outer.numbers import Float32
 from offchain.protocol.errors import Stop
 
 CHUNK = 65_536  # elements; a power of two

@@ -139,7 +139,7 @@ class TaskSpec(SpecPart):
     sampler: SamplerSpec = SamplerSpec()
     rollout: RolloutSpec = RolloutSpec()
     recipe: RecipeSpec = RecipeSpec()
-    codec: Literal["fp32", "int8"] = "int8"
+    codec: Literal["fp32", "bf16", "int8", "int4", "topk64", "topk20", "topk4"] = "int8"  # offchain/outer/codecs.py
     outer: OuterSpec = OuterSpec()
     toploc: ToplocSpec = ToplocSpec()
     checks: CheckSpec = CheckSpec()
