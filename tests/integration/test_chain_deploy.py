@@ -76,6 +76,10 @@ def test_a_deployer_without_coin_is_told_so(anvil: Anvil, tmp_path: Path) -> Non
     account = new_keystore(path, "secret", rounds=LOCAL_ROUNDS)
     with pytest.raises(Stop, match=rf"{account.address} holds 0 coins .* costs about 0\.0\d+ on chain 31337: fund it"):
         deploy("local-none", anvil.rpc_url, DeployKey(path, "secret"), folder=tmp_path)
+    price = price_deployment("local-none", anvil.rpc_url, path, folder=tmp_path)
+    anvil.set_balance(Address(account.address), price.fee_wei)  # enough only if gas gets no dearer
+    with pytest.raises(Stop, match="gas may get dearer on the way"):
+        deploy("local-none", anvil.rpc_url, DeployKey(path, "secret"), folder=tmp_path)
 
 
 def test_a_missing_key_is_told(anvil: Anvil, tmp_path: Path) -> None:
@@ -105,6 +109,25 @@ def test_no_node_and_no_ape_are_told(anvil: Anvil, tmp_path: Path, monkeypatch: 
     monkeypatch.setenv("ASSAY_APE", str(tmp_path / "ape"))
     with pytest.raises(Stop, match="run `make setup`"):
         deploy("local-none", anvil.rpc_url, folder=tmp_path)
+
+
+def test_a_file_is_written_only_for_contracts_that_passed_the_check(
+    anvil: Anvil, chain: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An ape that says it has deployed, and hands over contracts of other settings, or nothing."""
+    former = chain.deployment.write(tmp_path)
+    before = former.read_text()
+    ape = tmp_path / "ape"
+    ape.write_text(f'#!/bin/sh\nwhile [ "$1" != --out ]; do shift; done\ncp {former} "$2"\n')
+    ape.chmod(0o755)
+    monkeypatch.setenv("ASSAY_APE", str(ape))
+    settings = DeploySettings(unbonding_period_s=5_000)
+    with pytest.raises(Stop, match="UNBONDING_PERIOD is 1000 instead of 5000"):
+        deploy(chain.deployment.network, anvil.rpc_url, settings=settings, folder=tmp_path, replace=True)
+    ape.write_text("#!/bin/sh\n")
+    with pytest.raises(Stop, match="ape wrote no usable deployment"):
+        deploy("local-none", anvil.rpc_url, folder=tmp_path)
+    assert [each.name for each in tmp_path.glob("*.json")] == [former.name] and former.read_text() == before
 
 
 # ------------------------------------------------------------------------------------------- what may be replaced
