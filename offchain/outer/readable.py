@@ -1,12 +1,13 @@
 """Named float32 tensors that are read piece by piece, so that nobody has to hold a whole model in memory."""
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
 from offchain.outer.numbers import Float32, Shape
-from offchain.outer.tensor_files import element_count
+from offchain.outer.tensor_files import TensorFile, TensorSpec, element_count, file_specs
 
 
 class Tensors(Protocol):
@@ -29,6 +30,20 @@ class InMemory:
 
     def read(self, name: str, start: int, stop: int) -> Float32:
         return self._flat[name][start:stop]
+
+
+class Float32File:
+    """A safetensors file of float32 tensors."""
+
+    def __init__(self, path: Path, shapes: Mapping[str, Shape] | None = None) -> None:
+        """Raises MalformedUpdate: not such a file, or not with exactly these tensors (where `shapes` says which)."""
+        if shapes is None:
+            shapes = {name: spec.shape for name, spec in file_specs(path).items()}
+        self.shapes: Mapping[str, Shape] = dict(shapes)
+        self._file = TensorFile(path, {name: TensorSpec("F32", shape) for name, shape in shapes.items()})
+
+    def read(self, name: str, start: int, stop: int) -> Float32:
+        return self._file.read(name, start, stop)
 
 
 class Zeros:
