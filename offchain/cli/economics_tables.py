@@ -77,6 +77,18 @@ def _flights(params: "TaskParams", outlook: "Outlook", money: Money) -> list[str
         f"for a fraud_slash of {money.show(params.fraud_slash)};",
         "or the fraud_slash, where trainer_bond is no larger.",
         *table(rows, head, right=frozenset(range(5))),
+        *_advice(outlook, money),
+    ]
+
+
+def _advice(outlook: "Outlook", money: Money) -> list[str]:
+    """What to change where the contracts accept terms on which works in flight make cheating pay."""
+    row = next(row for row in outlook.flights if row.works == outlook.in_flight)
+    if row.is_safe or row.needed_bond_wei is None:
+        return []
+    return [
+        f"With {row.works} works in flight these terms are NOT safe: raise terms.trainer_bond to "
+        f"{money.show(row.needed_bond_wei)}, raise terms.sampling, or shorten the windows."
     ]
 
 

@@ -91,7 +91,8 @@ def play(game: Game, strategy: Strategy, *, seed: int, epochs: int, trainers: in
     A work is judged `in_flight` epochs after its commitment. Who is slashed comes back under another name, with another
     bond; works in flight then still draw on the old one. Equal seeds draw the same works whatever the terms.
     """
-    rng = np.random.default_rng(seed)
+    # One stream for each kind of luck, so that a change of terms or strategy leaves the others as they were.
+    cheating, drawing, appealing = (np.random.default_rng([seed, kind]) for kind in range(3))
     settled = score_of(game.verifiers)
     bonds_NG = np.full((trainers, GENERATIONS), game.bond)
     generation_N = np.zeros(trainers, np.intp)
@@ -108,12 +109,17 @@ def play(game: Game, strategy: Strategy, *, seed: int, epochs: int, trainers: in
             taken += _slash(bonds_NG, generation_N, everyone_N, slashed_N, owner_N, game)
         if epoch < epochs:
             share = strategy.share if strategy.cheats(epoch, game.in_flight) else 0.0
-            cheats_N = rng.random(trainers) < share
-            drawn_N = rng.random(trainers) < game.sampling
-            overturned_N = rng.random(trainers) < game.verifiers.overturned
+            cheats_N = _happens(cheating, share, trainers)
+            drawn_N = _happens(drawing, game.sampling, trainers)
+            overturned_N = _happens(appealing, game.verifiers.overturned, trainers)
             cheated += int(np.count_nonzero(cheats_N))
             in_flight.append((cheats_N & drawn_N, overturned_N, generation_N.copy()))
     return _tally(game, settled, epochs * trainers, cheated, found, spared, taken)
+
+
+def _happens(rng: np.random.Generator, probability: float, count: int) -> Flags:
+    """[N] independent events; none are drawn for what is certain."""
+    return np.full(count, probability == 1.0) if probability in (0.0, 1.0) else rng.random(count) < probability
 
 
 def _slash(
@@ -175,7 +181,7 @@ def break_even_slash(game: Game, strategy: Strategy = ALWAYS, *, seed: int, epoc
     return gained / lost if lost else float("inf")
 
 
-def trainers_for(sampling: float, epochs: int, events: int = 200_000) -> int:
+def trainers_for(sampling: float, epochs: int, events: int) -> int:
     """As many trainers as it takes for `events` works found, and as many not found: errors of about 1 / √events."""
     rarer = min(sampling, 1.0 - sampling) or 1.0
     return max(int(np.ceil(events / (rarer * epochs))), 1)
