@@ -120,7 +120,7 @@ def test_step_changes_nothing_in_place() -> None:
 @pytest.mark.parametrize("other", [{}, {"w": np.zeros(3, np.float32)}, {"v": np.zeros(2, np.float32)}])
 def test_step_over_other_tensors_is_refused(other: dict[str, Any]) -> None:
     good = {"w": np.zeros(2, np.float32)}
-    with pytest.raises(MalformedUpdate, match="'[vw]'"):
+    with pytest.raises(MalformedUpdate, match=r"'[vw]'"):
         outer_step(good, good, other, lr=1.0, momentum_decay=0.5)
 
 
