@@ -42,19 +42,21 @@ def _rates(params: "TaskParams", outlook: "Outlook", money: Money) -> list[str]:
         )
         for row in outlook.rates
     ]
-    head = ("replayed", "honest", "cheat", f"cheat, {k}", "safe slash", f"…, {k}", "to check", "accepted", "")
+    head = ("replayed", "honest", "cheat", f"{k} in flight", "safe slash", f"{k} in flight", "to check", "accepted", "")
     return [
         "",
-        f"Earned per work at each sampling rate; a cheat loses {money.show(params.fraud_slash)} of a bond of "
-        f"{money.show(params.trainer_bond)}. Columns with {k}: so many",
-        f"works in flight share one bond ({_why_in_flight(outlook)}), in the last but",
-        "two a bond no larger than the slash. To check: a verifier's cost per work. Accepted: by openTask.",
+        "Per work, at each sampling rate: what honesty earns; what a cheat earns if each work is judged before the next,",
+        f"and with {k} in flight ({_why_in_flight(outlook)});",
+        "the smallest safe slash, and that for as many works in flight behind a bond no larger; a verifier's cost; whether",
+        f"openTask accepts. A cheat loses {money.show(params.fraud_slash)} of a bond of {money.show(params.trainer_bond)}.",
         *table(rows, head, right=frozenset(range(7))),
     ]
 
 
 def _why_in_flight(outlook: "Outlook") -> str:
-    return f"an epoch each {duration(outlook.epoch_s)}, final at most {duration(outlook.judging_s)} after its seal"
+    return (
+        f"an epoch every {duration(outlook.epoch_s)}, final {duration(outlook.judging_s)} after its seal at the latest"
+    )
 
 
 def _flights(params: "TaskParams", outlook: "Outlook", money: Money) -> list[str]:

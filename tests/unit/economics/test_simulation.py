@@ -16,6 +16,7 @@ from offchain.economics.simulation import (
     break_even_slash,
     play,
     score_of,
+    strategies,
     trainers_for,
 )
 from offchain.protocol.economics import (
@@ -66,7 +67,7 @@ def test_bursts_break_even_where_works_are_judged_together(sampling_bps: int, in
     assert measured * MARGIN == pytest.approx(expected, rel=TOLERANCE)
 
 
-@pytest.mark.parametrize("sampling_bps", [1_000, 2_000, 5_000, 8_000])
+@pytest.mark.parametrize("sampling_bps", [2_000, 8_000])
 @pytest.mark.parametrize("in_flight", [1, 4])
 def test_rational_trainers_cheat_just_below_break_even_and_not_just_above(sampling_bps: int, in_flight: int) -> None:
     break_even = needed_slash_in_flight(UNIT, sampling_bps, in_flight) / UNIT / MARGIN
@@ -79,16 +80,46 @@ def test_rational_trainers_cheat_just_below_break_even_and_not_just_above(sampli
     assert chosen == [ALWAYS, HONEST]
 
 
-@pytest.mark.parametrize("bond_slashes", [1.0, 1.5, 2.0, 4.0])
-def test_larger_bonds_cost_cheats_what_the_formula_says(bond_slashes: float) -> None:
-    slash, sampling_bps, in_flight = 3 * UNIT, 3_000, 4
-    bond = int(bond_slashes * slash)
-    game = Game(0.3, slash=3.0, bond=3.0 * bond_slashes, in_flight=in_flight, reporter_share=0.1)
-    outcome = play(game, ALWAYS, seed=5, epochs=EPOCHS, trainers=300)
-    expected = Fraction(UNIT * 7, 10) - cheat_earns(UNIT, bond, slash, sampling_bps, in_flight)
-    assert outcome.taken / outcome.works == pytest.approx(float(expected / UNIT), rel=TOLERANCE)
-    lost = outcome.taken * 0.9
-    assert outcome.profit_per_work == pytest.approx((outcome.paid - lost) / outcome.works)
+@pytest.mark.parametrize("sampling_bps", [1_000, 3_000, 5_000, 8_000])
+@pytest.mark.parametrize("bond_slashes", [1.0, 1.5, 2.0, 3.0])
+def test_no_plan_earns_cheats_more_than_the_formula_and_one_earns_as_much(
+    sampling_bps: int, bond_slashes: float
+) -> None:
+    in_flight, slash = 4, 1.25 * needed_slash(UNIT, sampling_bps) / UNIT
+    game = Game(sampling_bps / TEN_THOUSAND, slash, bond_slashes * slash, in_flight=in_flight, reporter_share=0.1)
+    trainers = trainers_for(game.sampling, EPOCHS, 20_000)
+    earned = {
+        each.name: play(game, each, seed=5, epochs=EPOCHS, trainers=trainers).profit_per_work
+        for each in strategies(in_flight)
+        if each.share == 1.0 and not each.in_bursts
+    }
+    bond = int(bond_slashes * slash * UNIT)
+    expected = cheat_earns(UNIT, bond, int(slash * UNIT), sampling_bps, in_flight, 1_000) / UNIT
+    assert max(earned.values()) == pytest.approx(float(expected), abs=TOLERANCE)  # of what a work earns
+
+
+@pytest.mark.parametrize("sampling_bps", [3_000, 5_000])
+@pytest.mark.parametrize("bond_slashes", [1.5, 3.0])
+def test_rational_trainers_cheat_just_below_the_bond_that_is_needed_and_not_just_above(
+    sampling_bps: int, bond_slashes: float
+) -> None:
+    in_flight = 4
+
+    def earned(slash: float) -> Fraction:
+        bond = int(slash * bond_slashes * UNIT)
+        return cheat_earns(UNIT, bond, int(slash * UNIT), sampling_bps, in_flight)
+
+    low, high = 0.0, 100.0
+    while high - low > 1e-6:
+        middle = (low + high) / 2
+        low, high = (middle, high) if earned(middle) > 0 else (low, middle)
+    chosen: list[Strategy] = []
+    for factor in (1 - TOLERANCE, 1 + TOLERANCE):
+        game = Game(sampling_bps / TEN_THOUSAND, high * factor, high * factor * bond_slashes, in_flight)
+        trainers = trainers_for(game.sampling, EPOCHS, 150_000)
+        chosen.append(best_strategy(game, seed=6, epochs=EPOCHS, trainers=trainers))
+    assert chosen[0].share == 1.0
+    assert chosen[1] is HONEST
 
 
 def test_honest_trainers_earn_their_price_less_their_cost_whatever_is_drawn() -> None:
