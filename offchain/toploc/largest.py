@@ -1,10 +1,10 @@
 """The k activations of largest magnitude in each chunk: the reference's choice, in a fraction of its time.
 
 Among equal activations, which are common in bfloat16, the reference takes those that torch.topk takes on the CPU. Where
-a chunk has at least 64 k elements that is `std::partial_sort` of GNU's C++ library: it walks through the chunk with a heap
-of k, whose top is the smallest, and what is larger than the top takes its place. Which of several equal ones are thrown
-out depends on how the heap moves them. The walk below makes the same moves, and skips what is no larger than the top
-many elements at a time. So the choice is the same on every machine, whatever its torch was built with.
+a chunk has at least 64 k elements that is `std::partial_sort` of GNU's C++ library: it walks through the chunk with a
+heap of k, whose top is the smallest, and what is larger than the top takes its place. Which of several equal ones are
+thrown out depends on how the heap moves them. The walk below makes the same moves, and skips what is no larger than the
+top many elements at a time. So the choice is the same on every machine, whatever its torch was built with.
 
 Shapes: C chunks, E elements of a chunk, K points.
 """
@@ -12,7 +12,8 @@ Shapes: C chunks, E elements of a chunk, K points.
 import numpy as np
 import numpy.typing as npt
 import torch
-from numba import njit
+
+from offchain.toploc.compiled import compiled, inlined
 
 Bf16Bits = npt.NDArray[np.uint16]
 Ints = npt.NDArray[np.int64]
@@ -42,11 +43,10 @@ def largest(bits_CE: Bf16Bits, topk: int) -> tuple[Ints, Bf16Bits]:
     return positions_CK, np.take_along_axis(bits_CE, positions_CK, axis=1)
 
 
-# numba compiles what follows at its first call, once per process. Places in the heap are unsigned: a sign would be tested
-# at each access, and int64 with uint64 would give a float.
+# Places in the heap are unsigned: a sign would be tested at each access, and int64 with uint64 would give a float.
 
 
-@njit(inline="always")  # pyright: ignore[reportUntypedFunctionDecorator]
+@inlined
 def _settle(heap: Heap, hole: np.uint64, entry: np.uint64) -> None:
     """`std::__adjust_heap`: a hole sinks to the bottom along the smaller children, then `entry` rises from there."""
     top, size = hole, np.uint64(heap.size)
@@ -69,13 +69,13 @@ def _settle(heap: Heap, hole: np.uint64, entry: np.uint64) -> None:
     heap[hole] = entry
 
 
-@njit(inline="always")  # pyright: ignore[reportUntypedFunctionDecorator]
+@inlined
 def _entry(magnitude: np.uint16, position: int) -> np.uint64:
     return np.uint64(min(magnitude, NAN)) << VALUE | np.uint64(position)
 
 
-@njit(inline="always")  # pyright: ignore[reportUntypedFunctionDecorator]
-def _may_enter(block: Bf16Bits, bar: np.uint16) -> bool:
+@inlined
+def _may_enter(block: Bf16Bits, bar: np.uint16) -> bool | np.bool_:
     """Whether any of the block is larger than the bar, or the block is the last and a short one."""
     if block.size < BLOCK:
         return True
@@ -85,7 +85,7 @@ def _may_enter(block: Bf16Bits, bar: np.uint16) -> bool:
     return best > bar
 
 
-@njit(nogil=True)  # pyright: ignore[reportUntypedFunctionDecorator]
+@compiled
 def _walk(bits_CE: Bf16Bits, positions_CK: Ints) -> None:
     """`std::partial_sort` without the sorting at its end."""
     k = positions_CK.shape[1]
