@@ -18,12 +18,27 @@ DIGITS = 5  # of an amount in a table
 def describe(params: "TaskParams", outlook: "Outlook", assumed: "Assumptions", money: Money) -> list[str]:
     """Everything that an outlook holds."""
     return [
+        *_free(assumed),
         *_rates(params, outlook, money),
         *_flights(params, outlook, money),
         *_attesting(outlook, assumed, money),
         *_lazy(params, outlook, assumed, money),
         *_challenge(params, outlook, money),
     ]
+
+
+def _free(assumed: "Assumptions") -> list[str]:
+    """Which costs nobody told us."""
+    costs = {
+        "works": (assumed.work_wei, "--work-cost"),
+        "reading": (assumed.read_wei, "--read-cost"),
+        "checks": (assumed.check_wei, "--check-cost"),
+        "gas": (assumed.gas_price, "--gas-price"),
+    }
+    missing = {name: option for name, (cost, option) in costs.items() if not cost}
+    if not missing:
+        return []
+    return [f"taken to cost nothing: {', '.join(missing)} ({', '.join(missing.values())})"]
 
 
 def _rates(params: "TaskParams", outlook: "Outlook", money: Money) -> list[str]:
@@ -45,10 +60,10 @@ def _rates(params: "TaskParams", outlook: "Outlook", money: Money) -> list[str]:
     head = ("replayed", "honest", "cheat", f"{k} in flight", "safe slash", f"{k} in flight", "to check", "accepted", "")
     return [
         "",
-        "Per work, at each sampling rate: what honesty earns; what a cheat earns if each work is judged before the next,",
-        f"and with {k} in flight ({_why_in_flight(outlook)});",
-        "the smallest safe slash, and that for as many works in flight behind a bond no larger; a verifier's cost; whether",
-        f"openTask accepts. A cheat loses {money.show(params.fraud_slash)} of a bond of {money.show(params.trainer_bond)}.",
+        "Per work, at each sampling rate: what honesty earns; what a cheat earns if each work is judged before the",
+        f"next, and with {k} in flight ({_why_in_flight(outlook)});",
+        "the smallest safe slash, and that for as many works in flight behind a bond no larger; a verifier's cost;",
+        f"whether openTask accepts. A cheat loses {money.show(params.fraud_slash)} of {money.show(params.trainer_bond)}.",
         *table(rows, head, right=frozenset(range(7))),
     ]
 
@@ -138,7 +153,7 @@ def _lazy(params: "TaskParams", outlook: "Outlook", assumed: "Assumptions", mone
 
 def _challenge(params: "TaskParams", outlook: "Outlook", money: Money) -> list[str]:
     challenge = outlook.challenge
-    hit = "nothing to win" if challenge.hit_rate is None else f"{challenge.hit_rate:.2%} of what it checks"
+    hit = "nothing to win" if challenge.hit_rate is None else f"in {challenge.hit_rate:.2%} of what it checks"
     return [
         "",
         f"A challenger of a score that spares a fraud, with {challenge.behind} verifiers behind it:",
@@ -147,7 +162,7 @@ def _challenge(params: "TaskParams", outlook: "Outlook", money: Money) -> list[s
                 ("  puts down", _short(challenge.bond_wei, money)),
                 ("  wins at least", _short(challenge.reward_wei, money)),
                 ("  must be sure to", f"{challenge.certainty:.2%}"),
-                ("  must find", hit),
+                ("  must find one", hit),
             ]
         ),
     ]

@@ -41,6 +41,12 @@ def test_the_tables_are_told_with_the_terms_marked(economics: Economics) -> None
     assert max(map(len, result.stdout.splitlines())) <= 120
 
 
+def test_costs_that_nobody_named_are_said_to_be_nothing(economics: Economics) -> None:
+    assert "taken to cost nothing: works, reading, checks, gas" in economics().stdout
+    named = economics("--work-cost", "1", "--read-cost", "1", "--check-cost", "1", "--gas-price", "1").stdout
+    assert "taken to cost nothing" not in named
+
+
 def test_json_has_every_amount_exactly(economics: Economics) -> None:
     facts = json.loads(economics("--json", "--check-cost", "0.01").stdout)
     rates = {row["sampling_bps"]: row for row in facts["outlook"]["rates"]}
