@@ -14,7 +14,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 SETUP := .venv/installed .venv-ape/installed node_modules/installed .build/solcx/solc-v0.8.37
 
-.PHONY: help setup abi lock fmt check test test-quick test-contracts demo gas clean
+.PHONY: help setup abi lock fmt check test test-quick test-contracts demo bench-gossip gas clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -79,6 +79,10 @@ test-contracts: .build/forge/compiled ## Forge: units, fuzz, invariants, gas bou
 
 demo: .build/forge/compiled ## A whole local network: real training, cheats caught, payouts claimed
 	$(VENV)/assay demo
+
+bench-gossip: $(SETUP) ## Exchange without a star: simulated up to 10,000 peers; as root, confirmed over shaped links
+	$(VENV)/python -m benchmarks.gossip simulate
+	@if [ $$(id -u) = 0 ]; then $(VENV)/python -m benchmarks.gossip confirm; else echo "not root: not confirmed"; fi
 
 clean: ## Remove what was built and installed
 	rm -rf .venv .venv-ape node_modules .build runs *.egg-info

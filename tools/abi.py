@@ -10,10 +10,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from offchain.chain.abis import CONTRACTS
+
 ROOT = Path(__file__).resolve().parent.parent
 BUILT = ROOT / ".build" / "forge"
 KEPT = ROOT / "offchain" / "chain" / "abi"
-CONTRACTS = ("AssayToken", "Staking", "TaskRegistry", "Attestations", "Challenges", "Payouts")
 
 
 def abi_text(name: str) -> str:

@@ -6,32 +6,32 @@ sign the same root, and whoever holds the signatures of a quorum publishes it.
 
 import logging
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
-import numpy.typing as npt
 from eth_account.signers.local import LocalAccount
 
 from offchain.chain.contracts import AttestationsContract
 from offchain.chain.keys import recover_policy_signer, sign_policy
 from offchain.chain.ledger import CommittedWork, EpochRecord, PolicyRecord, TaskLedger
 from offchain.daemon.status import Status
-from offchain.outer.aggregate import Contribution, aggregate
+from offchain.outer.aggregate import Aggregate, Contribution
 from offchain.outer.codecs import codec_named
-from offchain.outer.optimizer import OuterState, outer_step, read_momentum, write_momentum
-from offchain.outer.updates import read_update
-from offchain.policy import write_successor
-from offchain.protocol.errors import Rejected, Reverted, Stop, Unavailable
+from offchain.outer.optimizer import MOMENTUM_NAME, OuterStep, open_momentum, write_step
+from offchain.outer.readable import Float32File
+from offchain.outer.rules import Rule
+from offchain.outer.updates import UpdateReader
+from offchain.policy.weights import WEIGHTS_NAME, carry_over
+from offchain.protocol.errors import MalformedUpdate, Rejected, Reverted, Stop, Unavailable
 from offchain.protocol.manifest import BundleKind, Manifest
 from offchain.protocol.spec import TaskSpec
-from offchain.protocol.types import BPS, SCORE_FULL, Address, Epoch, PolicyVersion, Root, TaskId
+from offchain.protocol.types import BPS, SCORE_FULL, Address, Epoch, PolicyVersion, Root, TaskId, WorkIndex
 from offchain.shardcast.engine import PolicySignature
 from offchain.shardcast.store import build_bundle, read_manifest
 from verifier.database import Sessions
-from verifier.inbox import Bench, Delivery, Inbox
+from verifier.inbox import Delivery, Inbox
 from verifier.models import PolicyRow
 from verifier.transactions import Transactions
 from verifier.turns import Turns
@@ -39,7 +39,6 @@ from verifier.turns import Turns
 log = logging.getLogger(__name__)
 
 KEPT_VERSIONS = 3
-Tensors = Mapping[str, npt.NDArray[np.float32]]
 
 
 class Board(Protocol):
@@ -91,12 +90,34 @@ def next_epoch(ledger: TaskLedger, is_done: Callable[[EpochRecord], bool]) -> Ep
     return None
 
 
-def next_state(
-    spec: TaskSpec, weights: Tensors, momentum: Tensors, contributions: Sequence[Contribution]
-) -> OuterState:
-    """Robust mean, then the outer step. The same bits on every machine, in whatever order contributions come."""
-    gradient = aggregate(contributions, clip_norm_ratio=spec.outer.clip_norm_ratio)
-    return outer_step(weights, momentum, gradient, lr=spec.outer.lr, momentum_decay=spec.outer.momentum)
+def write_next(spec: TaskSpec, base: Delivery, works: Sequence[tuple[WorkIndex, int, Delivery]], target: Path) -> None:
+    """Write the files of the policy that follows from `base` and the updates of works, given index, weight and bundle.
+
+    The same bytes on every machine, in whatever order works come. All is read and written in pieces, so a policy of
+    many gigabytes takes a few hundred megabytes of memory.
+    Raises MalformedUpdate: an update is not one of this policy's, or the step leaves numbers that are not finite.
+    Raises Stop: the base is no policy.
+    """
+    weights = _open_weights(base)
+    momentum = open_momentum(base.directory, base.manifest, weights.shapes)
+    codec, outer = codec_named(spec.codec), spec.outer
+    gradient = Aggregate(
+        (
+            Contribution(index, weight, UpdateReader(work.directory, work.manifest, weights.shapes, codec))
+            for index, weight, work in works
+        ),
+        Rule(outer.rule, outer.clip_norm_ratio, outer.hostile_share),
+    )
+    step = OuterStep(weights, momentum, gradient, outer.lr, outer.momentum)
+    carry_over(base.directory, target)
+    write_step(step, target / WEIGHTS_NAME, target / MOMENTUM_NAME, gradient.piece)
+
+
+def _open_weights(base: Delivery) -> Float32File:
+    try:
+        return Float32File(base.directory / WEIGHTS_NAME)
+    except (MalformedUpdate, OSError) as error:
+        raise Stop(f"policy {base.manifest.root.hex()} is broken, nothing can follow from it: {error}") from error
 
 
 class Aggregator:
@@ -109,7 +130,6 @@ class Aggregator:
         contract: AttestationsContract,
         transactions: Transactions,
         inbox: Inbox,
-        bench: Bench,
         board: Board,
         sessions: Sessions,
         folder: Path,
@@ -117,7 +137,7 @@ class Aggregator:
         status: Status,
     ) -> None:
         self._spec, self._signer, self._contract, self._transactions = spec, signer, contract, transactions
-        self._inbox, self._bench, self._board, self._sessions = inbox, bench, board, sessions
+        self._inbox, self._board, self._sessions = inbox, board, sessions
         self._folder, self._turns, self._status = folder, turns, status
         self._given_up: set[tuple[Epoch, Root]] = set()
         self._compared: Root | None = None
@@ -211,28 +231,16 @@ class Aggregator:
 
         Raises Unavailable: a work or the base cannot be had. Rejected: an accepted work holds no update.
         """
-        previous, policy = self._inbox.policy(base.policy_root), self._bench.policy(base.policy_root)
-        weights = {name: value.detach().numpy() for name, value in policy.trainable().items()}
-        shapes = {name: tuple(weight.shape) for name, weight in weights.items()}
-        momentum = read_momentum(previous.directory, previous.manifest, shapes)
-        codec = codec_named(self._spec.codec)
-        contributions = [
-            Contribution(each.work.index, each.work.units * score, read_update(d.directory, d.manifest, shapes, codec))
+        previous = self._inbox.policy(base.policy_root)
+        works = [
+            (each.work.index, each.work.units * score, self._inbox.work(each.work.manifest_root))
             for each, score in accepted(record)
-            for d in (self._inbox.work(each.work.manifest_root),)
         ]
-        state = next_state(self._spec, weights, momentum, contributions)
-        return self._write(task_id, record.epoch, base, previous, state)
-
-    def _write(
-        self, task_id: TaskId, epoch: Epoch, base: PolicyRecord, previous: Delivery, state: OuterState
-    ) -> Manifest:
         version = base.version + 1
         directory = self._directory(task_id, version)
         shutil.rmtree(directory, ignore_errors=True)
-        write_successor(previous.directory, state.weights, directory)
-        write_momentum(directory, state.momentum)
-        fields = {"task": task_id, "epoch": epoch, "version": version, "parent": base.policy_root.hex()}
+        write_next(self._spec, previous, works, directory)
+        fields = {"task": task_id, "epoch": record.epoch, "version": version, "parent": base.policy_root.hex()}
         manifest = build_bundle(directory, BundleKind.POLICY, fields)
         shutil.rmtree(self._directory(task_id, version - KEPT_VERSIONS), ignore_errors=True)
         return manifest

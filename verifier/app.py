@@ -90,7 +90,6 @@ def built_verifier(settings: VerifierSettings, stop: StopFlag | None = None) -> 
                 chain.attestations,
                 transactions,
                 inbox,
-                bench,
                 transport,
                 sessions,
                 state / "policies",

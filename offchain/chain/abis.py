@@ -5,7 +5,9 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, cast
 
-CONTRACTS = ("AssayToken", "Staking", "TaskRegistry", "Attestations", "Challenges", "Payouts")
+from offchain.chain import creations
+
+CONTRACTS = tuple(creations.CONTRACTS.values())
 
 AbiEntry = dict[str, Any]
 

@@ -88,6 +88,14 @@ class Price:
     def fee_wei(self) -> int:
         return sum(each.fee_wei for each in self.creations)
 
+    @property
+    def needed_wei(self) -> int:
+        """What the deployer should hold: gas gets dearer between the creations, and senders reserve more than they use.
+
+        Running dry half-way costs all that was spent until then.
+        """
+        return self.fee_wei * 3 // 2
+
 
 def price_deployment(
     network: str,
@@ -145,10 +153,11 @@ def deploy(
     folder = folder or deployments_folder()
     keystore = None if key is None else key.keystore
     price = price_deployment(network, rpc_url, keystore, settings, folder=folder, replace=replace)
-    if price.balance_wei < price.fee_wei:
+    if price.balance_wei < price.needed_wei:
         raise Stop(
             f"{price.deployer} holds {Web3.from_wei(price.balance_wei, 'ether')} coins to pay for a deployment that "
-            f"costs about {Web3.from_wei(price.fee_wei, 'ether')} on chain {price.chain_id}: fund it first"
+            f"costs about {Web3.from_wei(price.fee_wei, 'ether')} on chain {price.chain_id}: fund it with "
+            f"{Web3.from_wei(price.needed_wei, 'ether')}, since gas may get dearer on the way"
         )
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch) / "deployment.json"

@@ -59,18 +59,21 @@ def inspect_deployment(
             "name a node of that chain with --rpc-url"
         )
     constants = _constants(deployment)
+    codes = {field: _code(web3, deployment, field) for field in CONTRACTS}
     checked: list[CheckedContract] = []
     for field, contract in CONTRACTS.items():
         if field == "token" and field not in deployment.creations:
-            code = _code(web3, deployment, field)
-            checked.append(CheckedContract(field, None, deployment.token, len(code), None))
-        else:
-            checked.append(_check(web3, deployment, field, artifacts[contract], constants))
+            checked.append(CheckedContract(field, None, deployment.token, len(codes[field]), None))
+            continue
+        _check(web3, deployment, field, artifacts[contract], constants, codes[field])
+        at = deployment.addresses[field]
+        checked.append(CheckedContract(field, contract, at, len(codes[field]), deployment.creations[field]))
     return tuple(checked)
 
 
-def _check(web3: Web3, deployment: Deployment, field: str, artifact: Artifact, constants: Constants) -> CheckedContract:
-    code = _code(web3, deployment, field)
+def _check(
+    web3: Web3, deployment: Deployment, field: str, artifact: Artifact, constants: Constants, code: bytes
+) -> None:
     parameters = {artifact.contract: [name for name, _ in constructor_inputs(artifact.abi)]}
     values: dict[str, object] = {**constants.by_parameter(), **deployment.addresses}
     _compare_code(
@@ -89,9 +92,6 @@ def _check(web3: Web3, deployment: Deployment, field: str, artifact: Artifact, c
             f"{_named(deployment, field)} was created in block {creation.block}, before block {deployment.block}, "
             "where the file begins, so events would be missed: put the lower number into the file"
         )
-    return CheckedContract(
-        field, artifact.contract, deployment.addresses[field], len(code), deployment.creations[field]
-    )
 
 
 def _compare_code(
@@ -107,8 +107,8 @@ def _compare_code(
             f"unless the tree is not that of the deployment, whose commit is {deployment.git_commit}"
         )
     raise Stop(
-        f"{here}: {found.immutable} is {found.found} instead of {found.wanted}, so it does not belong to the others: "
-        f"{BEWARE}; get the right file from whoever deployed, or deploy anew"
+        f"{here}: {found.immutable} is {found.found} instead of {found.wanted}, as it must be by the file: {BEWARE}; "
+        "get the right file from whoever deployed, or deploy anew"
     )
 
 

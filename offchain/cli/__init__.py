@@ -20,6 +20,7 @@ COMMANDS = {
     "rewards": ("offchain.cli.rewards:rewards", "See what each work earned, and why not; claim it."),
     "explain": ("offchain.cli.explain:explain", "Say in plain words what became of a work."),
     "verify": ("offchain.cli.verify:verify", "Run every check on a work again, offline."),
+    "gossip": ("offchain.cli.gossip:gossip", "Simulate exchange without a star: rings, expanders, small worlds."),
     "economics": ("offchain.cli.economics:economics", "Show what a task file costs, and whether cheating pays."),
     "config": ("offchain.cli.config:config", "Print the settings in force and where each comes from."),
 }

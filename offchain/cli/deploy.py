@@ -143,13 +143,13 @@ def _price_lines(network: str, settings: "DeploySettings", price: "Price") -> li
         [each.contract, each.address, f"{each.gas:,}", plain(each.fee_wei, COIN_DECIMALS)] for each in price.creations
     ]
     total = ["total", "", f"{price.gas:,}", plain(price.fee_wei, COIN_DECIMALS)]
-    enough = "enough" if price.balance_wei >= price.fee_wei else "too little: fund it first"
+    enough = "enough" if price.balance_wei >= price.needed_wei else "too little: half as much again as the fee is safe"
     lines = [
         "dry run: nothing was sent",
         f"would deploy {network!r} on chain {price.chain_id}, unbonding {duration(settings.unbonding_period_s)}",
         *table([*rows, total], ["contract", "address", "gas", "fee in coin"], right=frozenset({2, 3})),
         f"gas price {plain(price.gas_price_wei, GWEI_DECIMALS)} gwei; on a rollup the fee for data comes on top",
-        f"deployer {price.deployer} holds {plain(price.balance_wei, COIN_DECIMALS)}, {enough}; nonce {price.nonce}",
+        f"deployer {price.deployer} holds {plain(price.balance_wei, COIN_DECIMALS)}, nonce {price.nonce}: {enough}",
     ]
     if price.replaces is not None:
         lines.append(f"would replace the live deployment, and keep its file as {price.replaces.retired_name}.json")

@@ -86,7 +86,10 @@ def economics(
         facts["lazy_trials"] = lazies
         lines += [*slash_trial_lines(trials, seed), *lazy_trial_lines(lazies)]
     if plot is not None:
-        draw_economics(plot, params, outlook.in_flight, assumed, decimals, trials)
+        try:
+            draw_economics(plot, params, outlook.in_flight, assumed, decimals, trials)
+        except OSError as error:
+            raise Stop(f"{plot}: {error.strerror}") from error
     invocation.emit(facts, lines)
     if problem := objection(params, budget, money):
         raise Stop(f"{spec_file}: {problem}")

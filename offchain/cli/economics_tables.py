@@ -18,12 +18,27 @@ DIGITS = 5  # of an amount in a table
 def describe(params: "TaskParams", outlook: "Outlook", assumed: "Assumptions", money: Money) -> list[str]:
     """Everything that an outlook holds."""
     return [
+        *_free(assumed),
         *_rates(params, outlook, money),
         *_flights(params, outlook, money),
         *_attesting(outlook, assumed, money),
         *_lazy(params, outlook, assumed, money),
         *_challenge(params, outlook, money),
     ]
+
+
+def _free(assumed: "Assumptions") -> list[str]:
+    """Which costs nobody told us."""
+    costs = {
+        "works": (assumed.work_wei, "--work-cost"),
+        "reading": (assumed.read_wei, "--read-cost"),
+        "checks": (assumed.check_wei, "--check-cost"),
+        "gas": (assumed.gas_price, "--gas-price"),
+    }
+    missing = {name: option for name, (cost, option) in costs.items() if not cost}
+    if not missing:
+        return []
+    return [f"taken to cost nothing: {', '.join(missing)} ({', '.join(missing.values())})"]
 
 
 def _rates(params: "TaskParams", outlook: "Outlook", money: Money) -> list[str]:
@@ -42,19 +57,21 @@ def _rates(params: "TaskParams", outlook: "Outlook", money: Money) -> list[str]:
         )
         for row in outlook.rates
     ]
-    head = ("replayed", "honest", "cheat", f"cheat, {k}", "safe slash", f"…, {k}", "to check", "accepted", "")
+    head = ("replayed", "honest", "cheat", f"{k} in flight", "safe slash", f"{k} in flight", "to check", "accepted", "")
     return [
         "",
-        f"Earned per work at each sampling rate; a cheat loses {money.show(params.fraud_slash)} of a bond of "
-        f"{money.show(params.trainer_bond)}. Columns with {k}: so many",
-        f"works in flight share one bond ({_why_in_flight(outlook)}), in the last but",
-        "two a bond no larger than the slash. To check: a verifier's cost per work. Accepted: by openTask.",
+        "Per work, at each sampling rate: what honesty earns; what a cheat earns if each work is judged before the",
+        f"next, and with {k} in flight ({_why_in_flight(outlook)});",
+        "the smallest safe slash, and that for as many works in flight behind a bond no larger; a verifier's cost;",
+        f"whether openTask accepts. A cheat loses {money.show(params.fraud_slash)} of {money.show(params.trainer_bond)}.",
         *table(rows, head, right=frozenset(range(7))),
     ]
 
 
 def _why_in_flight(outlook: "Outlook") -> str:
-    return f"an epoch each {duration(outlook.epoch_s)}, final at most {duration(outlook.judging_s)} after its seal"
+    return (
+        f"an epoch every {duration(outlook.epoch_s)}, final {duration(outlook.judging_s)} after its seal at the latest"
+    )
 
 
 def _flights(params: "TaskParams", outlook: "Outlook", money: Money) -> list[str]:
@@ -77,6 +94,18 @@ def _flights(params: "TaskParams", outlook: "Outlook", money: Money) -> list[str
         f"for a fraud_slash of {money.show(params.fraud_slash)};",
         "or the fraud_slash, where trainer_bond is no larger.",
         *table(rows, head, right=frozenset(range(5))),
+        *_advice(outlook, money),
+    ]
+
+
+def _advice(outlook: "Outlook", money: Money) -> list[str]:
+    """What to change where the contracts accept terms on which works in flight make cheating pay."""
+    row = next(row for row in outlook.flights if row.works == outlook.in_flight)
+    if row.is_safe or row.needed_bond_wei is None:
+        return []
+    return [
+        f"With {row.works} works in flight these terms are NOT safe: raise terms.trainer_bond to "
+        f"{money.show(row.needed_bond_wei)}, raise terms.sampling, or shorten the windows."
     ]
 
 
@@ -124,7 +153,7 @@ def _lazy(params: "TaskParams", outlook: "Outlook", assumed: "Assumptions", mone
 
 def _challenge(params: "TaskParams", outlook: "Outlook", money: Money) -> list[str]:
     challenge = outlook.challenge
-    hit = "nothing to win" if challenge.hit_rate is None else f"{challenge.hit_rate:.2%} of what it checks"
+    hit = "nothing to win" if challenge.hit_rate is None else f"in {challenge.hit_rate:.2%} of what it checks"
     return [
         "",
         f"A challenger of a score that spares a fraud, with {challenge.behind} verifiers behind it:",
@@ -133,7 +162,7 @@ def _challenge(params: "TaskParams", outlook: "Outlook", money: Money) -> list[s
                 ("  puts down", _short(challenge.bond_wei, money)),
                 ("  wins at least", _short(challenge.reward_wei, money)),
                 ("  must be sure to", f"{challenge.certainty:.2%}"),
-                ("  must find", hit),
+                ("  must find one", hit),
             ]
         ),
     ]

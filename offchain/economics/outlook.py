@@ -20,7 +20,7 @@ from offchain.protocol.types import BPS, TaskParams
 
 RATES_BPS = (100, 200, 500, 1_000, 2_000, 3_000, 5_000, 7_000, 9_000, 10_000)
 IN_FLIGHT = (1, 2, 3, 4, 8, 16)
-WORKS = (1, 10, 100, 1_000)
+WORKS = (1, 3, 10, 30, 100, 300, 1_000, 3_000)
 
 # The bounds that the contracts' gas tests assert, in steady state.
 COMMIT_GAS = 70_000
@@ -70,7 +70,7 @@ class InFlightRow:
     """So many works in flight behind one bond, all terms as they are.
 
     `needed_slash_wei` and `needed_slash_at_once_wei` are for a bond that is no larger than the slash, against cheats
-    that go on until they are found, and against cheats that commit so many works and wait. `needed_bond_wei` is for the
+    that go on until they are drawn, and against cheats that commit so many works and wait. `needed_bond_wei` is for the
     slash of the terms; None: no bond suffices.
     """
 
@@ -151,7 +151,9 @@ def look(params: TaskParams, budget_wei: int, assumed: Assumptions, verdict_slas
         capacity=capacity,
         rates=tuple(rate_row(params, bps, in_flight, assumed) for bps in rates),
         flights=tuple(flight_row(params, works, assumed) for works in sorted({*IN_FLIGHT, in_flight})),
-        attesting=tuple(attesting_row(params, works, assumed) for works in sorted({*WORKS, capacity})),
+        attesting=tuple(
+            attesting_row(params, works, assumed) for works in sorted({*WORKS, capacity}) if works <= capacity
+        ),
         lazy=lazy_outlook(params, capacity, assumed),
         challenge=challenge_outlook(params, verdict_slash_wei, assumed),
     )
@@ -163,7 +165,7 @@ def honest_earns(params: TaskParams, assumed: Assumptions) -> Fraction:
 
 
 def dishonest_earns(params: TaskParams, sampling_bps: int, in_flight: int, assumed: Assumptions) -> Fraction:
-    """A full work that was not done, by a cheat that goes on until it is found and reports itself."""
+    """A full work that was not done, by a cheat that does its best with the draws it sees and reports itself."""
     earned = cheat_earns(
         greatest_gain(params), params.trainer_bond, params.fraud_slash, sampling_bps, in_flight, assumed.reporter_bps
     )

@@ -18,11 +18,16 @@ GENERATIONS = 2  # bonds of one trainer that works in flight can draw on: the on
 
 @dataclass(frozen=True, slots=True)
 class Strategy:
-    """Cheat in a share of the works; `in_bursts`: as many as can be in flight, then none until all are judged."""
+    """Cheat in a share of the works. Draws are public at the seal, before the next work is committed.
+
+    `in_bursts`: as many as can be in flight, then none until all are judged. `careful`: once a work was drawn, gamble
+    with what is left of the bond only while more than so many works can be committed before the slash.
+    """
 
     name: str
     share: float
     in_bursts: bool = False
+    careful: int = 0
 
     def cheats(self, epoch: int, in_flight: int) -> bool:
         """Whether it may cheat in this epoch."""
@@ -32,7 +37,13 @@ class Strategy:
 HONEST = Strategy("honest", 0.0)
 ALWAYS = Strategy("always", 1.0)
 BURSTS = Strategy("bursts", 1.0, in_bursts=True)
-STRATEGIES = (HONEST, Strategy("1 in 4", 0.25), Strategy("2 in 4", 0.5), Strategy("3 in 4", 0.75), BURSTS, ALWAYS)
+SHARES = (Strategy("1 in 4", 0.25), Strategy("2 in 4", 0.5), Strategy("3 in 4", 0.75))
+
+
+def strategies(in_flight: int) -> tuple[Strategy, ...]:
+    """All that a rational trainer tries."""
+    careful = (Strategy(f"until drawn, then {left}", 1.0, careful=left) for left in range(1, in_flight))
+    return (HONEST, *SHARES, BURSTS, ALWAYS, *careful)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +102,14 @@ def play(game: Game, strategy: Strategy, *, seed: int, epochs: int, trainers: in
     A work is judged `in_flight` epochs after its commitment. Who is slashed comes back under another name, with another
     bond; works in flight then still draw on the old one. Equal seeds draw the same works whatever the terms.
     """
-    rng = np.random.default_rng(seed)
+    # One stream for each kind of luck, so that a change of terms or strategy leaves the others as they were.
+    cheating, drawing, appealing = (np.random.default_rng([seed, kind]) for kind in range(3))
     settled = score_of(game.verifiers)
     bonds_NG = np.full((trainers, GENERATIONS), game.bond)
     generation_N = np.zeros(trainers, np.intp)
     everyone_N = np.arange(trainers)
+    drawn_N = np.zeros(trainers, np.intp)  # works of the present bond that were drawn
+    commits_left_N = np.zeros(trainers, np.intp)  # before the first of them is slashed
     in_flight: list[tuple[Flags, Flags, np.typing.NDArray[np.intp]]] = []
     cheated = found = spared = 0
     taken = 0.0
@@ -105,15 +119,27 @@ def play(game: Game, strategy: Strategy, *, seed: int, epochs: int, trainers: in
             slashed_N = fraud_N & (overturned_N if settled != SCORE_FRAUD else True)
             spared += int(np.count_nonzero(fraud_N & ~slashed_N))
             found += int(np.count_nonzero(slashed_N))
-            taken += _slash(bonds_NG, generation_N, everyone_N, slashed_N, owner_N, game)
+            amount, anew_N = _slash(bonds_NG, generation_N, everyone_N, slashed_N, owner_N, game)
+            taken += amount
+            drawn_N[anew_N] = 0
         if epoch < epochs:
             share = strategy.share if strategy.cheats(epoch, game.in_flight) else 0.0
-            cheats_N = rng.random(trainers) < share
-            drawn_N = rng.random(trainers) < game.sampling
-            overturned_N = rng.random(trainers) < game.verifiers.overturned
+            cheats_N = _happens(cheating, share, trainers)
+            if strategy.careful:
+                risks_N = (drawn_N > 0) & (drawn_N * game.slash < game.bond)
+                cheats_N &= ~(risks_N & (commits_left_N <= strategy.careful))
+            fraud_N = cheats_N & _happens(drawing, game.sampling, trainers)
+            overturned_N = _happens(appealing, game.verifiers.overturned, trainers)
             cheated += int(np.count_nonzero(cheats_N))
-            in_flight.append((cheats_N & drawn_N, overturned_N, generation_N.copy()))
+            in_flight.append((fraud_N, overturned_N, generation_N.copy()))
+            commits_left_N = np.where(fraud_N & (drawn_N == 0), game.in_flight - 1, commits_left_N - 1)
+            drawn_N += fraud_N
     return _tally(game, settled, epochs * trainers, cheated, found, spared, taken)
+
+
+def _happens(rng: np.random.Generator, probability: float, count: int) -> Flags:
+    """[N] independent events; none are drawn for what is certain."""
+    return np.full(count, probability == 1.0) if probability in (0.0, 1.0) else rng.random(count) < probability
 
 
 def _slash(
@@ -123,15 +149,18 @@ def _slash(
     slashed_N: Flags,
     owner_N: np.typing.NDArray[np.intp],
     game: Game,
-) -> float:
-    """Take one slash of each bond that answers for a fraud; whoever loses part of its present bond starts anew."""
+) -> tuple[float, Flags]:
+    """Take one slash of each bond that answers for a fraud; whoever loses part of its present bond starts anew.
+
+    Returns what was taken in all, and who starts anew.
+    """
     bond_N = bonds_NG[everyone_N, owner_N]
     taken_N = np.where(slashed_N, np.minimum(bond_N, game.slash), 0.0)
     bonds_NG[everyone_N, owner_N] = bond_N - taken_N
     anew_N = slashed_N & (owner_N == generation_N)
     generation_N[anew_N] = (generation_N[anew_N] + 1) % GENERATIONS
     bonds_NG[everyone_N[anew_N], generation_N[anew_N]] = game.bond
-    return float(taken_N.sum())
+    return float(taken_N.sum()), anew_N
 
 
 def _tally(game: Game, settled: int, works: int, cheated: int, found: int, spared: int, taken: float) -> Outcome:
@@ -159,8 +188,9 @@ def _tally(game: Game, settled: int, works: int, cheated: int, found: int, spare
 
 def best_strategy(game: Game, *, seed: int, epochs: int, trainers: int) -> Strategy:
     """What a rational trainer does: whatever earned most when each strategy was tried on equal luck."""
-    profits = [play(game, each, seed=seed, epochs=epochs, trainers=trainers).profit_per_work for each in STRATEGIES]
-    return STRATEGIES[int(np.argmax(profits))]  # of equals the more honest
+    tried = strategies(game.in_flight)
+    profits = [play(game, each, seed=seed, epochs=epochs, trainers=trainers).profit_per_work for each in tried]
+    return tried[int(np.argmax(profits))]  # of equals the first, which is the more honest
 
 
 def break_even_slash(game: Game, strategy: Strategy = ALWAYS, *, seed: int, epochs: int, trainers: int) -> float:
@@ -175,7 +205,7 @@ def break_even_slash(game: Game, strategy: Strategy = ALWAYS, *, seed: int, epoc
     return gained / lost if lost else float("inf")
 
 
-def trainers_for(sampling: float, epochs: int, events: int = 200_000) -> int:
+def trainers_for(sampling: float, epochs: int, events: int) -> int:
     """As many trainers as it takes for `events` works found, and as many not found: errors of about 1 / √events."""
     rarer = min(sampling, 1.0 - sampling) or 1.0
     return max(int(np.ceil(events / (rarer * epochs))), 1)

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from offchain.outer.codecs import Float32, Shape
-from offchain.outer.exact import require_subnormals
-from offchain.outer.tensor_files import TensorSpec, read_tensors, write_tensors
+from offchain.outer.exact import CHUNK, require_subnormals
+from offchain.outer.numbers import Float32, Shape
+from offchain.outer.readable import Float32File, InMemory, Tensors, Zeros, gather, pieces
+from offchain.outer.tensor_files import Float32Writer, element_count, write_tensors
 from offchain.protocol.errors import MalformedUpdate
 from offchain.protocol.manifest import Manifest
 
@@ -35,28 +36,56 @@ def outer_step(
     lr: float,
     momentum_decay: float,
 ) -> OuterState:
-    """One Nesterov step. Pseudo-gradient is θ before − θ after, so the step descends along it.
+    """One Nesterov step, in memory.
 
     m' = decay m + g;  θ' = θ − lr (g + decay m'). Raises MalformedUpdate: names or shapes differ, or the result is
     not finite.
     """
-    require_subnormals()
-    for name, array in weights.items():
-        for other in (momentum, pseudo_gradient):
-            if other.keys() != weights.keys() or other[name].shape != array.shape:
-                raise MalformedUpdate(f"weights, momentum and pseudo-gradient differ in tensor {name!r}")
-    rate, decay = np.float32(lr), np.float32(momentum_decay)
+    step = OuterStep(InMemory(weights), InMemory(momentum), InMemory(pseudo_gradient), lr, momentum_decay)
     state = OuterState({}, {})
-    for name in sorted(weights):
-        gradient = pseudo_gradient[name]
-        with np.errstate(over="ignore", invalid="ignore"):  # looked for once, below
-            moved = np.add(np.multiply(momentum[name], decay), gradient)
-            direction = np.add(np.multiply(moved, decay), gradient)
-            state.weights[name] = np.subtract(weights[name], np.multiply(direction, rate))
-            state.momentum[name] = moved
-        if not np.isfinite(state.weights[name]).all() or not np.isfinite(moved).all():
-            raise MalformedUpdate(f"the outer step leaves tensor {name!r} not finite")
+    for name, shape in sorted(step.shapes.items()):
+        moved, momentum_N = step.piece(name, 0, element_count(shape))
+        state.weights[name], state.momentum[name] = moved.reshape(shape), momentum_N.reshape(shape)
     return state
+
+
+class OuterStep:
+    """One Nesterov step, computed piece by piece as it is asked for. Pseudo-gradient is θ before − θ after, so the
+    step descends along it.
+    """
+
+    def __init__(
+        self, weights: Tensors, momentum: Tensors, pseudo_gradient: Tensors, lr: float, momentum_decay: float
+    ) -> None:
+        """Raises MalformedUpdate: names or shapes differ."""
+        require_subnormals()
+        self.shapes: Mapping[str, Shape] = weights.shapes
+        for other in (momentum.shapes, pseudo_gradient.shapes):
+            odd = {name for name in {*self.shapes, *other} if self.shapes.get(name) != other.get(name)}
+            if odd:
+                raise MalformedUpdate(f"weights, momentum and pseudo-gradient differ in tensor {min(odd)!r}")
+        self._weights, self._momentum, self._gradient = weights, momentum, pseudo_gradient
+        self._rate, self._decay = np.float32(lr), np.float32(momentum_decay)
+
+    def piece(self, name: str, start: int, stop: int) -> tuple[Float32, Float32]:
+        """The next weights and the next momentum. Raises MalformedUpdate: not finite."""
+        gradient = self._gradient.read(name, start, stop)
+        with np.errstate(over="ignore", invalid="ignore"):  # looked for once, below
+            moved = np.add(np.multiply(self._momentum.read(name, start, stop), self._decay), gradient)
+            direction = np.add(np.multiply(moved, self._decay), gradient)
+            weights = np.subtract(self._weights.read(name, start, stop), np.multiply(direction, self._rate))
+        if not np.isfinite(weights).all() or not np.isfinite(moved).all():
+            raise MalformedUpdate(f"the outer step leaves tensor {name!r} not finite")
+        return weights, moved
+
+
+def write_step(step: OuterStep, weights_path: Path, momentum_path: Path, piece: int) -> None:
+    """Write the state after a step, `piece` elements at a time: the files that `write_tensors` would make."""
+    with Float32Writer(weights_path, step.shapes) as weights, Float32Writer(momentum_path, step.shapes) as momentum:
+        for name, start, stop in pieces(step.shapes, piece):
+            moved, kept = step.piece(name, start, stop)
+            weights.append(moved)
+            momentum.append(kept)
 
 
 def write_momentum(directory: Path, momentum: Mapping[str, Float32]) -> None:
@@ -64,15 +93,19 @@ def write_momentum(directory: Path, momentum: Mapping[str, Float32]) -> None:
     write_tensors(directory / MOMENTUM_NAME, momentum)
 
 
-def read_momentum(directory: Path, manifest: Manifest, shapes: Mapping[str, Shape]) -> dict[str, Float32]:
+def open_momentum(directory: Path, manifest: Manifest, shapes: Mapping[str, Shape]) -> Tensors:
     """The momentum in a verified policy bundle; zeros where it has none (version 0).
 
-    Raises MalformedUpdate: not that of these parameters, or not finite.
+    Raises MalformedUpdate: not that of these parameters. What is not finite is found by the step.
     """
     if all(entry.name != MOMENTUM_NAME for entry in manifest.files):
-        return {name: np.zeros(shape, np.float32) for name, shape in sorted(shapes.items())}
-    specs = {name: TensorSpec("F32", shape) for name, shape in shapes.items()}
-    momentum = dict(read_tensors(directory / MOMENTUM_NAME, specs))
+        return Zeros(shapes)
+    return Float32File(directory / MOMENTUM_NAME, shapes)
+
+
+def read_momentum(directory: Path, manifest: Manifest, shapes: Mapping[str, Shape]) -> dict[str, Float32]:
+    """All of the momentum in memory. Raises MalformedUpdate, as `open_momentum` does, or not finite."""
+    momentum = gather(open_momentum(directory, manifest, shapes), CHUNK)
     for name, array in momentum.items():
         if not np.isfinite(array).all():
             raise MalformedUpdate(f"momentum {name!r} is not finite")

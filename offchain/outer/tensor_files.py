@@ -1,39 +1,40 @@
 """Tensors in safetensors files whose bytes depend on nothing but names, shapes and numbers.
 
 Written here and not by the library, because the roots of policies depend on these bytes: another version of a library
-may order or pad otherwise. The order is the library's present one (wider types first, then by name).
+may order or pad otherwise. The order is the library's present one (by type, wider ones first, then by name).
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Self
 
 import numpy as np
-import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 
+from offchain.outer.numbers import Array, Float32, Shape
 from offchain.protocol.errors import MalformedUpdate
 
-Array = npt.NDArray[Any]
-DTYPES = {"F32": np.dtype("<f4"), "I8": np.dtype("i1")}
+DTYPES = {"F32": np.dtype("<f4"), "U16": np.dtype("<u2"), "I8": np.dtype("i1"), "U8": np.dtype("u1")}  # in file order
 CODES = {dtype: code for code, dtype in DTYPES.items()}
+RANKS = {code: rank for rank, code in enumerate(DTYPES)}
 
 
 @dataclass(frozen=True, slots=True)
 class TensorSpec:
-    """What a file must hold under one name: `dtype` is F32 or I8."""
+    """What a file must hold under one name: `dtype` is a key of DTYPES."""
 
     dtype: str
-    shape: tuple[int, ...]
+    shape: Shape
 
     @property
     def size_bytes(self) -> int:
         return DTYPES[self.dtype].itemsize * element_count(self.shape)
 
 
-def element_count(shape: tuple[int, ...]) -> int:
+def element_count(shape: Shape) -> int:
     """1 for a scalar."""
     count = 1
     for size in shape:
@@ -42,14 +43,39 @@ def element_count(shape: tuple[int, ...]) -> int:
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Array]) -> None:
-    """Write float32 and int8 arrays. Not atomic: the manifest, written last, is what makes a bundle whole."""
+    """Write arrays of the types in DTYPES. Not atomic: the manifest, written last, is what makes a bundle whole."""
     arrays = {name: np.asarray(array, order="C") for name, array in tensors.items()}
-    order = sorted(arrays, key=lambda name: (-arrays[name].itemsize, name))
+    specs = {name: TensorSpec(CODES[array.dtype], array.shape) for name, array in arrays.items()}
+    order = _file_order(specs)
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as stream:
-        stream.write(_header(order, arrays))
+        stream.write(_header(order, specs))
         for name in order:
             stream.write(arrays[name].data)
+
+
+class Float32Writer:
+    """Writes what `write_tensors` would, but piece by piece: all of each tensor, in order of name."""
+
+    def __init__(self, path: Path, shapes: Mapping[str, Shape]) -> None:
+        specs = {name: TensorSpec("F32", shape) for name, shape in shapes.items()}
+        self._missing_bytes = sum(spec.size_bytes for spec in specs.values())
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._stream = path.open("wb")
+        self._stream.write(_header(_file_order(specs), specs))
+
+    def append(self, piece: Float32) -> None:
+        self._missing_bytes -= self._stream.write(np.ascontiguousarray(piece, np.dtype("<f4")).data)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stream.close()
+        if kind is None and self._missing_bytes:
+            raise ValueError(f"{self._missing_bytes} bytes of the declared tensors were not written")
 
 
 def max_file_bytes(specs: Mapping[str, TensorSpec]) -> int:
@@ -57,27 +83,69 @@ def max_file_bytes(specs: Mapping[str, TensorSpec]) -> int:
     return 64 + sum(spec.size_bytes + 6 * len(name) + 128 + 24 * len(spec.shape) for name, spec in specs.items())
 
 
-def read_tensors(path: Path, specs: Mapping[str, TensorSpec]) -> Iterator[tuple[str, Array]]:
-    """Each tensor in order of name, one in memory at a time; types and shapes are checked before any is read.
+class TensorFile:
+    """A safetensors file with exactly the expected tensors, read in pieces: nothing is kept in memory or open."""
 
-    Raises MalformedUpdate: not a safetensors file with exactly these tensors.
-    """
-    if path.stat().st_size > max_file_bytes(specs):
-        raise MalformedUpdate(f"{path.name} has {path.stat().st_size} bytes, at most {max_file_bytes(specs)} are right")
+    def __init__(self, path: Path, specs: Mapping[str, TensorSpec]) -> None:
+        """Types, shapes and sizes are checked before any number is read.
+
+        Raises MalformedUpdate: not a safetensors file with exactly these tensors.
+        """
+        self._path, self._specs = path, dict(specs)
+        if path.stat().st_size > max_file_bytes(specs):
+            raise MalformedUpdate(
+                f"{path.name} has {path.stat().st_size} bytes, at most {max_file_bytes(specs)} are right"
+            )
+        found = file_specs(path)
+        _check_names(path, set(found), set(specs))
+        for name, spec in specs.items():
+            if found[name] != spec:
+                raise MalformedUpdate(
+                    f"tensor {name!r} is {found[name].dtype} {found[name].shape}, not {spec.dtype} {spec.shape}"
+                )
+        self._offsets = _offsets(path)
+
+    def read(self, name: str, start: int = 0, stop: int | None = None) -> Array:
+        """Elements start to stop of a tensor in C order, [stop - start]."""
+        spec = self._specs[name]
+        dtype = DTYPES[spec.dtype]
+        count = (element_count(spec.shape) if stop is None else stop) - start
+        offset = self._offsets[name] + start * dtype.itemsize
+        piece = np.fromfile(self._path, dtype, count, offset=offset)
+        if piece.size != count:
+            raise MalformedUpdate(f"{self._path.name} ends within tensor {name!r}")
+        return piece
+
+
+def read_tensors(path: Path, specs: Mapping[str, TensorSpec]) -> Iterator[tuple[str, Array]]:
+    """Each tensor in order of name, one in memory at a time. Raises MalformedUpdate, as TensorFile does."""
+    file = TensorFile(path, specs)
+    for name in sorted(specs):
+        yield name, file.read(name).reshape(specs[name].shape)
+
+
+def file_specs(path: Path) -> dict[str, TensorSpec]:
+    """What a safetensors file says that it holds. Raises MalformedUpdate: it is none, or the sizes do not add up."""
     try:
         with safe_open(path, framework="numpy") as file:
-            _check_names(path, set(file.keys()), set(specs))
-            for name, spec in specs.items():
-                part = file.get_slice(name)
-                found = TensorSpec(str(part.get_dtype()), tuple(part.get_shape()))
-                if found != spec:
-                    raise MalformedUpdate(
-                        f"tensor {name!r} is {found.dtype} {found.shape}, not {spec.dtype} {spec.shape}"
-                    )
-            for name in sorted(specs):
-                yield name, file.get_tensor(name)
+            names = list(file.keys())
+            parts = [file.get_slice(name) for name in names]
+            specs = [TensorSpec(str(part.get_dtype()), tuple(part.get_shape())) for part in parts]
+            return dict(zip(names, specs, strict=True))
     except SafetensorError as error:
         raise MalformedUpdate(f"{path.name} is not a safetensors file: {error}") from error
+
+
+def _offsets(path: Path) -> dict[str, int]:
+    """Where each tensor begins in a file that the library has found to be well-formed."""
+    with path.open("rb") as stream:
+        size = int.from_bytes(stream.read(8), "little")
+        table = json.loads(stream.read(size))
+    return {name: 8 + size + entry["data_offsets"][0] for name, entry in table.items() if name != "__metadata__"}
+
+
+def _file_order(specs: Mapping[str, TensorSpec]) -> list[str]:
+    return sorted(specs, key=lambda name: (RANKS[specs[name].dtype], name))
 
 
 def _check_names(path: Path, found: set[str], expected: set[str]) -> None:
@@ -86,18 +154,18 @@ def _check_names(path: Path, found: set[str], expected: set[str]) -> None:
         raise MalformedUpdate(f"{path.name} {'lacks' if odd in expected else 'has a surplus'} tensor {odd[:100]!r}")
 
 
-def _header(order: list[str], arrays: Mapping[str, Array]) -> bytes:
+def _header(order: Sequence[str], specs: Mapping[str, TensorSpec]) -> bytes:
     """Length (8 bytes, little endian), then JSON padded with spaces to a multiple of 8."""
     table: dict[str, object] = {}
     offset = 0
     for name in order:
-        array = arrays[name]
+        end = offset + specs[name].size_bytes
         table[name] = {
-            "dtype": CODES[array.dtype],
-            "shape": list(array.shape),
-            "data_offsets": [offset, offset + array.nbytes],
+            "dtype": specs[name].dtype,
+            "shape": list(specs[name].shape),
+            "data_offsets": [offset, end],
         }
-        offset += array.nbytes
+        offset = end
     header = json.dumps(table, separators=(",", ":"), ensure_ascii=False).encode()
     header += b" " * (-len(header) % 8)
     return len(header).to_bytes(8, "little") + header

@@ -3,16 +3,18 @@
 There is one way to spread an update's tensors over files, so one update has one encoding.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from offchain.outer.codecs import Codec, Float32, Shape
-from offchain.outer.tensor_files import Array, TensorSpec, max_file_bytes, read_tensors, write_tensors
+from offchain.outer.codecs import Codec
+from offchain.outer.layout import encoded_bytes, part_specs
+from offchain.outer.numbers import Array, Float32, Shape
+from offchain.outer.tensor_files import TensorFile, TensorSpec, element_count, max_file_bytes, write_tensors
 from offchain.protocol.errors import MalformedManifest, MalformedUpdate
 from offchain.protocol.manifest import Manifest
 
 FOLDER = "update"
-FILE_BYTES = 64 * 2**20  # a file is closed once it holds this much; what a reader has in memory besides the result
+FILE_BYTES = 64 * 2**20  # a file is closed once it holds this much
 
 
 def write_update(folder: Path, tensors: Mapping[str, Float32], codec: Codec) -> None:
@@ -30,25 +32,40 @@ def write_update(folder: Path, tensors: Mapping[str, Float32], codec: Codec) -> 
         write_tensors(folder / _file_name(number), parts)
 
 
-def read_update(directory: Path, manifest: Manifest, shapes: Mapping[str, Shape], codec: Codec) -> dict[str, Float32]:
-    """Decode the update of a verified bundle, in order of name.
+class UpdateReader:
+    """The update of a verified bundle, decoded in pieces: nothing is kept in memory. See `readable.Tensors`."""
 
-    `shapes` are the policy's trainable parameters: the update must have exactly these. Sizes, types and shapes are
-    checked before numbers are read. Raises MalformedUpdate.
-    """
-    layout = _layout(shapes, codec)
-    _check_files(manifest, layout, shapes, codec)
-    update: dict[str, Float32] = {}
-    for number, names in enumerate(layout):
-        path = directory / FOLDER / _file_name(number)
-        parts = dict(read_tensors(path, _specs(names, shapes, codec)))
-        for name in names:
-            suffixes = codec.parts(shapes[name])
-            try:
-                update[name] = codec.decode({suffix: parts[name + suffix] for suffix in suffixes}, shapes[name])
-            except MalformedUpdate as error:
-                raise MalformedUpdate(f"tensor {name!r}: {error}") from error
-    return update
+    def __init__(self, directory: Path, manifest: Manifest, shapes: Mapping[str, Shape], codec: Codec) -> None:
+        """`shapes` are the policy's trainable parameters: the update must have exactly these.
+
+        Sizes, types and shapes are checked before numbers are read. Raises MalformedUpdate.
+        """
+        layout = _layout(shapes, codec)
+        _check_files(manifest, layout, shapes, codec)
+        self.shapes = dict(shapes)
+        self._codec = codec
+        self._files: dict[str, TensorFile] = {}
+        for number, names in enumerate(layout):
+            file = TensorFile(directory / FOLDER / _file_name(number), _specs(names, shapes, codec))
+            self._files |= dict.fromkeys(names, file)
+
+    def read(self, name: str, start: int, stop: int) -> Float32:
+        """Elements start to stop of a tensor in C order; start is a multiple of SLICE_UNIT. Raises MalformedUpdate."""
+        file = self._files[name]
+        parts = {
+            suffix: file.read(name + suffix, part.count(start), part.count(stop))
+            for suffix, part in self._codec.layout.items()
+        }
+        try:
+            return self._codec.decode(parts, (stop - start,))
+        except MalformedUpdate as error:
+            raise MalformedUpdate(f"tensor {name!r}: {error}") from error
+
+
+def read_update(directory: Path, manifest: Manifest, shapes: Mapping[str, Shape], codec: Codec) -> dict[str, Float32]:
+    """All of the update of a verified bundle, in order of name. Raises MalformedUpdate, as UpdateReader does."""
+    reader = UpdateReader(directory, manifest, shapes, codec)
+    return {name: reader.read(name, 0, element_count(shapes[name])).reshape(shapes[name]) for name in sorted(shapes)}
 
 
 def _check_files(
@@ -72,7 +89,7 @@ def _layout(shapes: Mapping[str, Shape], codec: Codec) -> list[list[str]]:
     files: list[list[str]] = []
     room = 0
     for name in sorted(shapes):
-        size = sum(spec.size_bytes for spec in codec.parts(shapes[name]).values())
+        size = encoded_bytes(codec.layout, shapes[name])
         if not files or size > room:
             files.append([])
             room = FILE_BYTES
@@ -82,13 +99,10 @@ def _layout(shapes: Mapping[str, Shape], codec: Codec) -> list[list[str]]:
 
 
 def _specs(names: Sequence[str], shapes: Mapping[str, Shape], codec: Codec) -> dict[str, TensorSpec]:
-    return dict(_parts(names, shapes, codec))
-
-
-def _parts(names: Sequence[str], shapes: Mapping[str, Shape], codec: Codec) -> Iterator[tuple[str, TensorSpec]]:
+    specs: dict[str, TensorSpec] = {}
     for name in names:
-        for suffix, spec in codec.parts(shapes[name]).items():
-            yield name + suffix, spec
+        specs |= part_specs(codec.layout, name, shapes[name])
+    return specs
 
 
 def _file_name(number: int) -> str:

@@ -56,11 +56,16 @@ def read_tensors(path: Path, shapes: Shapes) -> Tensors:
 
 def write_successor(previous: Path, weights: Mapping[str, npt.NDArray[np.float32]], target: Path) -> None:
     """Write the policy that follows `previous`: the same but for the trainable weights. Needs no model in memory."""
+    carry_over(previous, target)
+    write_tensors(target / WEIGHTS_NAME, weights)
+
+
+def carry_over(previous: Path, target: Path) -> None:
+    """Copy what is the same in every version of a policy: all but the trainable weights."""
     target.mkdir(parents=True, exist_ok=True)
     for name in CARRIED_NAMES:
         if (previous / name).is_file():
             shutil.copyfile(previous / name, target / name)
-    write_tensors(target / WEIGHTS_NAME, weights)
 
 
 def _check_names(file: str, names: set[str], shapes: Shapes) -> None:

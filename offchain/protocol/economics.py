@@ -1,11 +1,11 @@
 """The arithmetic of money off chain, as `contracts/libraries/Economics.sol` does it: same rounding, same margin."""
 
 from fractions import Fraction
-from math import comb
 
 from offchain.protocol.types import BPS, TaskParams
 
 MARGIN_BPS = 12_000  # a slash must outweigh the gain of cheating by this factor
+SEARCHED_WORKS = 64  # the search for the least bond takes time with the square of the works in flight
 
 
 def greatest_gain(params: TaskParams) -> int:
@@ -37,58 +37,76 @@ def needed_slash_at_once(gain_wei: int, sampling_bps: int, works: int) -> int:
 def needed_slash_in_flight(gain_wei: int, sampling_bps: int, works: int) -> int:
     """Least slash where a bond worth one slash answers for a stream of works, `works` of them unjudged at any time.
 
-    The cheat goes on until the first of its works is found: 1 / p works on average, and `works` - 1 more are in flight
-    by then, for which nothing is left to take. slash >= (1 - p) x gain x margin x (1 / p + works - 1), rounded up.
-    Raises ValueError: nothing is ever replayed.
+    The cheat goes on until the first of its works is drawn: 1 / p works on average, and `works` - 1 more before that
+    one is slashed, for which nothing is left to take. slash >= (1 - p) x gain x margin x (1 / p + works - 1), rounded
+    up. Raises ValueError: nothing is ever replayed.
     """
     _require_sampling(sampling_bps)
     works_per_bond = BPS + (works - 1) * sampling_bps  # times sampling_bps: works that a cheat commits per bond
     return -(-gain_wei * (BPS - sampling_bps) * MARGIN_BPS * works_per_bond // (sampling_bps * BPS * BPS))
 
 
-def taken_per_bond(bond_wei: int, slash_wei: int, sampling_bps: int, works: int) -> Fraction:
-    """Expected wei that a cheat loses of its bond when its first work is found, with `works` in flight.
+def free_ride(gain_wei: int, left_wei: int, slash_wei: int, sampling_bps: int, works: int) -> Fraction:
+    """The most that a cheat can expect of `works` further works, when its first slash is certain and on its way.
 
-    One slash for that work, one for each of the `works` - 1 others that is drawn, together no more than the bond.
+    The seed of an epoch tells everybody which works are drawn before the next is committed. So it knows what is left of
+    its bond, `left_wei`, and gambles with that for as long as it pays; once nothing is left, every work that is not
+    drawn is a present.
     """
-    others, spared = works - 1, BPS - sampling_bps
-    left = 0  # what is not taken of the bond, times BPS^others
-    for drawn in range(min(others, bond_wei // slash_wei if slash_wei else others) + 1):
-        rest = max(bond_wei - (1 + drawn) * slash_wei, 0)
-        left += comb(others, drawn) * sampling_bps**drawn * spared ** (others - drawn) * rest
-    return bond_wei - Fraction(left, BPS**others)
+    spared = BPS - sampling_bps
+    levels = min(works, -(-left_wei // slash_wei) if slash_wei else 0)
+    left = [max(left_wei - drawn * slash_wei, 0) for drawn in range(levels + 1)]
+    # best[drawn]: after so many further draws, times BPS^(works so far). With slash 0 there is nothing to lose.
+    best, unit = [0] * (levels + 1), 1
+    for _ in range(works):
+        after = [*best[1:], best[-1]]
+        best = [
+            max(
+                best[drawn] * BPS,
+                (spared * gain_wei - sampling_bps * min(slash_wei, left[drawn])) * unit
+                + spared * best[drawn]
+                + sampling_bps * after[drawn],
+            )
+            for drawn in range(levels + 1)
+        ]
+        unit *= BPS
+    return Fraction(best[0], unit)
 
 
 def cheat_earns(
     gain_wei: int, bond_wei: int, slash_wei: int, sampling_bps: int, works: int = 1, reporter_bps: int = 0
 ) -> Fraction:
-    """Expected wei per work of a trainer that cheats in every work until it is found, `works` of them in flight.
+    """The most that cheating earns, in expected wei per epoch, with `works` works in flight behind one bond.
 
-    What is taken of the bond is spread over all works that it answered for. `reporter_bps` is the part of a slash that
-    goes to whoever reports it: the cheat itself, if it is quick.
+    The cheat goes on until a work is drawn, makes the best of the works that it can commit before the slash, and comes
+    back with another bond. `reporter_bps` is the part of a slash that goes to whoever reports it: the cheat itself, if
+    it is quick.
     """
-    paid = Fraction(gain_wei * (BPS - sampling_bps), BPS)
     if sampling_bps == 0:
-        return paid
-    works_per_bond = Fraction(BPS, sampling_bps) + works - 1
-    lost = taken_per_bond(bond_wei, slash_wei, sampling_bps, works) * Fraction(BPS - reporter_bps, BPS)
-    return paid - lost / works_per_bond
+        return Fraction(gain_wei)
+    kept = BPS - reporter_bps
+    # The reporter's part comes back, so that bond and slash weigh so much less.
+    bond_wei, slash_wei, gain_wei = bond_wei * kept, slash_wei * kept, gain_wei * BPS
+    first = min(slash_wei, bond_wei)
+    until_drawn = Fraction(gain_wei * (BPS - sampling_bps), sampling_bps)
+    ride = free_ride(gain_wei, bond_wei - first, slash_wei, sampling_bps, works - 1)
+    return (until_drawn - first + ride) / (Fraction(BPS, sampling_bps) + works - 1) / BPS
 
 
 def needed_trainer_bond(gain_wei: int, slash_wei: int, sampling_bps: int, works: int) -> int | None:
     """Least bond, at least one slash, with which cheating does not pay though `works` works in flight share it.
 
-    None: not even a slash for each would suffice, because one slash does not outweigh the gain of one work.
-    Raises ValueError: nothing is ever replayed.
+    One slash for each always suffices, and is what is asked for above `SEARCHED_WORKS`. None: not even that does,
+    because one slash does not outweigh the gain of one work. Raises ValueError: nothing is ever replayed.
     """
     if slash_wei < needed_slash(gain_wei, sampling_bps):
         return None
-    works_per_bond = Fraction(BPS, sampling_bps) + works - 1
-    needed = works_per_bond * gain_wei * (BPS - sampling_bps) * MARGIN_BPS / (BPS * BPS)
     low, high = slash_wei, works * slash_wei
+    if works > SEARCHED_WORKS:
+        return high
     while low < high:
         middle = (low + high) // 2
-        if taken_per_bond(middle, slash_wei, sampling_bps, works) >= needed:
+        if cheat_earns(gain_wei * MARGIN_BPS, middle * BPS, slash_wei * BPS, sampling_bps, works) <= 0:
             high = middle
         else:
             low = middle + 1

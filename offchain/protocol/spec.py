@@ -82,12 +82,16 @@ class RecipeSpec(SpecPart):
 
 
 class OuterSpec(SpecPart):
-    """OpenDiLoCo's outer step: Nesterov SGD over the aggregated pseudo-gradient (arXiv:2407.07852)."""
+    """OpenDiLoCo's outer step: Nesterov SGD over the aggregated pseudo-gradient (arXiv:2407.07852).
 
-    rule: Literal["weighted_mean"] = "weighted_mean"
+    `rule` makes one pseudo-gradient of those of the works; see offchain/outer/rules.py.
+    """
+
+    rule: Literal["weighted_mean", "centered_clipping", "multi_krum", "trimmed_mean", "median"] = "weighted_mean"
     lr: Positive = 0.7
     momentum: Fraction = 0.6
-    clip_norm_ratio: Positive = 2.0  # updates are clipped to this multiple of the median norm
+    clip_norm_ratio: Positive = 2.0  # weighted_mean: updates are clipped to this multiple of the median norm
+    hostile_share: Annotated[Number, Field(ge=0, lt=0.5)] = 0.25  # multi_krum, trimmed_mean: how many may be hostile
 
 
 class ToplocSpec(SpecPart):
@@ -139,7 +143,7 @@ class TaskSpec(SpecPart):
     sampler: SamplerSpec = SamplerSpec()
     rollout: RolloutSpec = RolloutSpec()
     recipe: RecipeSpec = RecipeSpec()
-    codec: Literal["fp32", "int8"] = "int8"
+    codec: Literal["fp32", "bf16", "int8", "int4", "topk64", "topk20", "topk4"] = "int8"  # offchain/outer/codecs.py
     outer: OuterSpec = OuterSpec()
     toploc: ToplocSpec = ToplocSpec()
     checks: CheckSpec = CheckSpec()
@@ -149,6 +153,10 @@ class TaskSpec(SpecPart):
     def _consistent(self) -> "TaskSpec":
         if self.recipe.clip_max < 1 + self.recipe.clip_high:
             raise ValueError("recipe.clip_max must be at least 1 + clip_high")
+        if self.codec.startswith("topk") and self.outer.rule in ("trimmed_mean", "median"):
+            raise ValueError(
+                "outer.rule decides for each coordinate: of a sparse codec's updates it leaves next to nothing"
+            )
         return self
 
     def to_bytes(self) -> bytes:

@@ -62,7 +62,6 @@ class Mirror:
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self._copies = ThreadPoolExecutor(settings.copies_at_once, thread_name_prefix="mirror")
-        self._settler = ThreadPoolExecutor(1, thread_name_prefix="settle")
         for root in shelf.unfinished_of(MIRROR):
             self._copy_soon(root)
         self._follower = threading.Thread(target=self._follow, name="follow", daemon=True)
@@ -74,7 +73,6 @@ class Mirror:
         if self._follower.is_alive():
             self._follower.join()
         self._copies.shutdown(cancel_futures=True)
-        self._settler.shutdown()
         self._http.close()
         for relay in self._by_hops[0]:
             relay.close()
@@ -148,16 +146,18 @@ class Mirror:
             with self._shelf.receive(digest, len(data)) as shard:
                 shard.write_verified(data)
                 shard.land(root, settle=False)
-            self._settler.submit(self._shelf.settle, digest)
 
         self._shelf.require_space(sum(missing.values()), self._settings.min_free_bytes)
-        download(
-            missing,
-            lambda: self._able(0),
-            take,
-            threads=self._settings.threads,
-            stall_s=2 * self._settings.patience_s,
-        )
+        try:
+            download(
+                missing,
+                lambda: self._able(0),
+                take,
+                threads=self._settings.threads,
+                stall_s=2 * self._settings.patience_s,
+            )
+        finally:
+            self._shelf.settle(missing)  # after the last one has been passed on: the disk must not slow that down
 
     def _follow(self) -> None:
         """Copy what is new with the upstreams, from the beginning of their memory."""

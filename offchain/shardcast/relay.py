@@ -17,7 +17,7 @@ import uvicorn
 from eth_utils.address import to_checksum_address
 from fastapi import FastAPI, HTTPException, Query, Request, Response
 from fastapi import Path as InPath
-from fastapi.responses import FileResponse, JSONResponse
+from fastapi.responses import JSONResponse
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from starlette.concurrency import run_in_threadpool
@@ -44,6 +44,7 @@ from offchain.shardcast.messages import (
 )
 from offchain.shardcast.mirror import Mirror, MirrorSettings
 from offchain.shardcast.patience import Patience, PunctualProtocol
+from offchain.shardcast.serving import FOREVER, RangedResponse, WholeShards
 from offchain.shardcast.shelf import DiskFull, Keep, QuotaExceeded, Shelf
 from offchain.shardcast.upload import ROOT_HEADER
 
@@ -55,7 +56,6 @@ EpochNumber = Annotated[int, InPath(ge=0, lt=2**63)]
 Operator = Annotated[str, InPath(pattern="^0x[0-9a-fA-F]{40}$")]
 
 MAX_SIGNATURE_BODY_BYTES = 1_024
-FOREVER = {"Cache-Control": "public, max-age=31536000, immutable"}  # names are hashes: content never changes
 DAY_S = 86_400.0
 
 
@@ -110,10 +110,6 @@ class RelaySettings(BaseSettings):
         return MirrorSettings(self.upstreams, self.limits(), self.mirror_bytes, self.follow_s, self.min_free_bytes)
 
 
-class ShardResponse(FileResponse):
-    chunk_size = 2**20  # of a range; whole files go by sendfile, see PunctualProtocol
-
-
 def create_relay(
     settings: RelaySettings,
     authoriser: Authoriser,
@@ -140,6 +136,7 @@ def create_relay(
 
     app = FastAPI(title="Assay relay", version="1", lifespan=lifespan, redirect_slashes=False)
     app.add_middleware(Patience, idle_s=settings.idle_s, min_bytes_per_s=settings.min_bytes_per_s)
+    app.add_middleware(WholeShards, shelf=shelf)
     _answer_errors(app)
     gate = Gate(authoriser, chain_id=settings.chain_id, max_signature_s=settings.max_signature_s, clock=clock)
     _serve_manifests(app, shelf, gate, settings, mirror)
@@ -368,7 +365,7 @@ def _file_response(path: Path | None, name: str, media_type: str, request: Reque
     headers = {"ETag": etag, **FOREVER}
     if request.headers.get("if-none-match") == etag:
         return Response(status_code=304, headers=headers)
-    return ShardResponse(path, media_type=media_type, headers=headers, stat_result=stat)
+    return RangedResponse(path, media_type=media_type, headers=headers, stat_result=stat)
 
 
 def _answer_errors(app: FastAPI) -> None:

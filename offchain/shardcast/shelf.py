@@ -12,8 +12,8 @@ import shutil
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -138,7 +138,8 @@ class Shelf:
                     )
                     rows = {(root, digest, size) for digest, size in _pieces(manifest)}
                     self._index.executemany("INSERT INTO pieces VALUES (?, ?, ?)", sorted(rows))
-            return self._finish(root)
+            self._finish(root)
+            return list(self._missing(root))
 
     def free_bytes(self) -> int:
         return shutil.disk_usage(self._directory).free
@@ -192,22 +193,27 @@ class Shelf:
                 self._index.execute("INSERT OR REPLACE INTO shards VALUES (?, ?)", (digest, size))
         self.on_landed(digest)
 
-    def settle(self, digest: bytes) -> None:
-        """Put a landed shard on the disk for good, then count it towards every bundle that lists it."""
-        target = self._shard_file(digest)
-        try:
-            with target.open("rb") as stream:
-                os.fsync(stream.fileno())
-            sync_directory(target.parent)
-        except FileNotFoundError:  # collected meanwhile
-            return
+    def settle(self, digests: Iterable[bytes]) -> None:
+        """Put landed shards on the disk for good, then count them towards every bundle that lists them."""
+        there = list[tuple[bytes]]()
+        for digest in digests:
+            target = self._shard_file(digest)
+            with suppress(FileNotFoundError):  # collected meanwhile
+                with target.open("rb") as stream:
+                    os.fsync(stream.fileno())
+                sync_directory(target.parent)
+                there.append((digest,))
         with self._lock, self._hurriedly():
-            self._index.execute("INSERT OR IGNORE INTO settled SELECT sha256 FROM shards WHERE sha256 = ?", (digest,))
-            waiting = self._index.execute(
-                "SELECT root FROM pieces JOIN bundles USING (root) WHERE sha256 = ? AND NOT complete", (digest,)
-            ).fetchall()
-            for (other,) in waiting:
-                self._finish(Root(other))
+            self._index.executemany("INSERT OR IGNORE INTO settled SELECT sha256 FROM shards WHERE sha256 = ?", there)
+            waiting = {
+                root
+                for digest in there
+                for (root,) in self._index.execute(
+                    "SELECT root FROM pieces JOIN bundles USING (root) WHERE sha256 = ? AND NOT complete", digest
+                )
+            }
+            for root in waiting:
+                self._finish(Root(root))
 
     # -------------------------------------------------------------------------------------------------- board
 
@@ -290,18 +296,16 @@ class Shelf:
         query = "SELECT COALESCE(SUM(bytes), 0) FROM bundles WHERE payer = ?"
         return self._index.execute(query, (payer,)).fetchone()[0]
 
-    def _finish(self, root: Root) -> list[bytes]:
-        """Mark the bundle complete if all of it is on the disk; returns the shards that are missing."""
-        missing = self._missing(root)
-        if not missing:
-            self._index.execute(
-                """UPDATE bundles SET complete = 1 WHERE root = ? AND NOT EXISTS (
-                    SELECT 1 FROM pieces LEFT JOIN settled USING (sha256)
-                    WHERE pieces.root = bundles.root AND settled.sha256 IS NULL
-                )""",
-                (root,),
-            )
-        return list(missing)
+    def _finish(self, root: Root) -> None:
+        """Mark the bundle complete if all of it is on the disk."""
+        self._index.execute(
+            """UPDATE bundles SET complete = 1 WHERE root = ? AND NOT EXISTS (
+                SELECT 1 FROM pieces LEFT JOIN shards USING (sha256) LEFT JOIN settled USING (sha256)
+                WHERE pieces.root = bundles.root
+                AND (settled.sha256 IS NULL OR shards.bytes IS NULL OR shards.bytes != pieces.bytes)
+            )""",
+            (root,),
+        )
 
     def _missing(self, root: Root) -> dict[bytes, int]:
         rows = self._index.execute(
@@ -417,7 +421,7 @@ class IncomingShard:
             raise Malformed(f"shard has hash {self._hash.hexdigest()}, not {self._digest.hex()}")
         self._shelf.land(root, self._digest, self._size, Path(self._file.name))
         if settle:
-            self._shelf.settle(self._digest)
+            self._shelf.settle([self._digest])
 
 
 def _write_all(file: IO[bytes], data: bytes | memoryview) -> None:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from offchain.finite_field import PRIME, Field, evaluate, interpolate
 from offchain.protocol.errors import MalformedProof
+from offchain.toploc.finite_field import PRIME, Field, evaluate, interpolate
 from offchain.toploc.largest import Bf16Bits, Flags, Ints
 
 MIN_MODULUS = 2**15 + 1  # the reference's search ends here; the bit patterns beyond PRIME are NaNs
@@ -31,7 +31,7 @@ def encode_proof(indices: Sequence[int], values: Sequence[int]) -> bytes:
 def encode(positions_CK: Ints, values_CK: Bf16Bits) -> list[bytes]:
     """A proof per row. Raises ValueError: no modulus keeps the positions of a row apart."""
     moduli_C = injective_moduli(positions_CK)
-    points_CK = positions_CK % moduli_C[:, None]
+    points_CK = (positions_CK % moduli_C[:, None]).astype(np.float64)
     coefficients_CK = interpolate(points_CK, values_CK % np.float64(PRIME))
     rows = np.concatenate([moduli_C[:, None], coefficients_CK], axis=1).astype(">u2")
     return [row.tobytes() for row in rows]
@@ -54,7 +54,8 @@ def decode(proofs: Sequence[bytes], topk: int) -> tuple[Ints, Field]:
 
 def values_at(positions_CK: Ints, moduli_C: Ints, coefficients_CK: Field) -> Bf16Bits:
     """The bit patterns [C, K] that decoded proofs commit to at these positions."""
-    return evaluate(coefficients_CK, positions_CK % moduli_C[:, None]).astype(np.uint16)
+    points_CK = (positions_CK % moduli_C[:, None]).astype(np.float64)
+    return evaluate(coefficients_CK, points_CK).astype(np.uint16)
 
 
 def injective_moduli(positions_CK: Ints) -> Ints:

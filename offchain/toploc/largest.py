@@ -1,131 +1,109 @@
-"""The k activations of largest magnitude in each chunk: torch.topk's choice, for a fraction of its time.
+"""The k activations of largest magnitude in each chunk: the reference's choice, in a fraction of its time.
 
 Among equal activations, which are common in bfloat16, the reference takes those that torch.topk takes on the CPU. Where
-a chunk has at least 64 k elements that is `std::partial_sort`: it walks through them with a heap of k, and one enters
-only if it is larger than the smallest in the heap. One that is no larger than the k-th largest *before it* therefore
-never enters, and leaving it out changes nothing: neither the heap nor its choice among equals. So nearly all are
-dropped by vectorised comparisons, and torch.topk sees what is left, in the order of the chunk.
+a chunk has at least 64 k elements that is `std::partial_sort` of GNU's C++ library: it walks through the chunk with a
+heap of k, whose top is the smallest, and what is larger than the top takes its place. Which of several equal ones are
+thrown out depends on how the heap moves them. The walk below makes the same moves, and skips what is no larger than the
+top many elements at a time. So the choice is the same on every machine, whatever its torch was built with.
 
-Shapes: C chunks, E elements of a chunk, H its first elements, G groups, L contenders of a chunk, F all that were found
-behind the heads, K points.
+Shapes: C chunks, E elements of a chunk, K points.
 """
-
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from offchain.toploc.compiled import compiled, inlined
+
 Bf16Bits = npt.NDArray[np.uint16]
 Ints = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
+Heap = npt.NDArray[np.uint64]  # entries: magnitude in the upper 16 bits, position in the others
 
 MAGNITUDE = np.uint16(0x7FFF)
-INFINITE = np.uint16(0x7F80)
-PARTIAL_SORT = 64  # torch.topk sorts partially from 64 k elements on, and otherwise in a way that looks at all of them
-GROUPS = 4  # per k: the k-th largest of this many maxima bounds the k-th largest of all from below
-HEAD = 48  # per k: what goes to torch.topk unseen; with the contenders behind it, mostly fewer than PARTIAL_SORT
-WORTHWHILE = 128  # per k: chunks with fewer elements go to torch.topk as they are
-BLOCK_ELEMENTS = 2**18  # that are compared at once: what fits a core's cache
+NAN = np.uint16(0x7F81)  # stands for all of them: none is larger than another
+PARTIAL_SORT = 64  # per k: with fewer elements torch.topk sorts in another way, and is fast
+BLOCK = 64  # elements that are skipped together
+VALUE = np.uint64(48)
+POSITION = np.uint64(2**48 - 1)
+ONE = np.uint64(1)
 
 
 def largest(bits_CE: Bf16Bits, topk: int) -> tuple[Ints, Bf16Bits]:
-    """Positions and bit patterns of the k activations of largest magnitude, [C, K]; `bits_CE` is contiguous."""
-    elements = bits_CE.shape[1]
-    k = min(topk, elements)
-    if elements < WORTHWHILE * k:
-        positions_CK = _torch_topk(bits_CE & MAGNITUDE, k)
+    """Positions and bit patterns of the k activations of largest magnitude, [C, K], in no order."""
+    k = min(topk, bits_CE.shape[1])
+    if bits_CE.shape[1] < PARTIAL_SORT * k:
+        magnitudes_CE = np.minimum(
+            bits_CE & MAGNITUDE, NAN
+        )  # as integers they have the order that they have as numbers
+        positions_CK = torch.from_numpy(magnitudes_CE.view(np.int16)).topk(k).indices.numpy()
     else:
-        contenders = _contenders(bits_CE, k)
-        positions_CK = contenders.positions(_torch_topk(contenders.magnitudes_CL, k))
-    return positions_CK, np.take(bits_CE.reshape(-1), positions_CK + _offsets(len(bits_CE), elements))
+        positions_CK = np.empty((len(bits_CE), k), np.int64)
+        _walk(bits_CE, positions_CK)
+    return positions_CK, np.take_along_axis(bits_CE, positions_CK, axis=1)
 
 
-def _torch_topk(magnitudes_CE: Bf16Bits, k: int) -> Ints:
-    """As integers they have the order that they have as numbers, except that any NaN is as good as another."""
-    found = torch.from_numpy(magnitudes_CE.view(np.int16)).topk(k)
-    if found.values[:, 0].max() > int(INFINITE):
-        found = torch.from_numpy(np.minimum(magnitudes_CE, INFINITE + 1).view(np.int16)).topk(k)
-    return found.indices.numpy()
+# Places in the heap are unsigned: a sign would be tested at each access, and int64 with uint64 would give a float.
 
 
-def _offsets(chunks: int, elements: int) -> Ints:
-    """Where each chunk begins in an array of all of them, [C, 1]."""
-    return np.arange(0, chunks * elements, elements)[:, None]
+@inlined
+def _settle(heap: Heap, hole: np.uint64, entry: np.uint64) -> None:
+    """`std::__adjust_heap`: a hole sinks to the bottom along the smaller children, then `entry` rises from there."""
+    top, size = hole, np.uint64(heap.size)
+    right = hole + hole + ONE + ONE
+    while right < size:
+        first, second = heap[right - ONE], heap[right]
+        larger = second >> VALUE > first >> VALUE
+        heap[hole] = first if larger else second
+        hole = right - np.uint64(larger)  # no branch: it would be mispredicted half of the times
+        right = hole + hole + ONE + ONE
+    if right == size:
+        heap[hole] = heap[right - ONE]
+        hole = right - ONE
+    while hole > top:
+        parent = (hole - ONE) >> ONE
+        if heap[parent] >> VALUE <= entry >> VALUE:
+            break
+        heap[hole] = heap[parent]
+        hole = parent
+    heap[hole] = entry
 
 
-@dataclass(frozen=True, slots=True)
-class _Contenders:
-    """Of each chunk the elements that may enter the heap: its head, then what was found behind it, then zeros."""
-
-    magnitudes_CL: Bf16Bits
-    head: int
-    elements: int
-    found_F: Ints  # where they lie in an array of all chunks, ascending
-    edges_C: Ints  # where each chunk's begin among them
-
-    def positions(self, places_CK: Ints) -> Ints:
-        """Positions in their chunks of contenders that are given by their places in `magnitudes_CL`."""
-        behind_CK = places_CK >= self.head
-        slots_CK = np.where(behind_CK, places_CK + (self.edges_C[:, None] - self.head), len(self.found_F))
-        found_CK = np.append(self.found_F, 0)[slots_CK]
-        return np.where(behind_CK, found_CK - _offsets(len(places_CK), self.elements), places_CK)
+@inlined
+def _entry(magnitude: np.uint16, position: int) -> np.uint64:
+    return np.uint64(min(magnitude, NAN)) << VALUE | np.uint64(position)
 
 
-def _contenders(bits_CE: Bf16Bits, k: int) -> _Contenders:
-    chunks, elements = bits_CE.shape
-    head = HEAD * k
-    heads_CH = bits_CE[:, :head] & MAGNITUDE
-    found_F = _found_behind(heads_CH, bits_CE, k)
-    edges = np.searchsorted(found_F, np.arange(0, (chunks + 1) * elements, elements))
-    counts_C = np.diff(edges)
-    length = max(PARTIAL_SORT * k, head + int(counts_C.max()))
-    magnitudes_CL = np.zeros((chunks, length), np.uint16)
-    magnitudes_CL[:, :head] = heads_CH
-    shifts_C = np.arange(head, chunks * length, length) - edges[:-1]
-    slots_F = np.arange(len(found_F)) + np.repeat(shifts_C, counts_C)
-    magnitudes_CL.reshape(-1)[slots_F] = np.take(bits_CE.reshape(-1), found_F) & MAGNITUDE
-    return _Contenders(magnitudes_CL, head, elements, found_F, edges[:-1])
+@inlined
+def _may_enter(block: Bf16Bits, bar: np.uint16) -> bool | np.bool_:
+    """Whether any of the block is larger than the bar, or the block is the last and a short one."""
+    if block.size < BLOCK:
+        return True
+    best = np.uint16(0)
+    for place in range(BLOCK):
+        best = max(best, np.uint16(block[place] & MAGNITUDE))
+    return best > bar
 
 
-def _found_behind(heads_CH: Bf16Bits, bits_CE: Bf16Bits, k: int) -> Ints:
-    """Places in `bits_CE` of what is larger than its chunk's bar; the bar rises in the first quarter of the chunk."""
-    chunks, elements = bits_CE.shape
-    groups = GROUPS * k
-    width = groups * max(1, BLOCK_ELEMENTS // (chunks * groups))
-    magnitudes, flags = np.empty(chunks * width, np.uint16), np.empty(chunks * width + 8, np.bool_)
-    best_CG = _maxima(heads_CH, groups)
-    bar_C1 = _bar(best_CG, k)
-    found: list[Ints] = []
-    for start in range(heads_CH.shape[1], elements, width):
-        stop = min(start + width, elements)
-        block, size = (chunks, stop - start), chunks * (stop - start)
-        block_CW = np.bitwise_and(bits_CE[:, start:stop], MAGNITUDE, out=magnitudes[:size].reshape(block))
-        np.greater(block_CW, bar_C1, out=flags[:size].reshape(block))
-        places_F = _places(flags, size)
-        counts_C = np.diff(np.searchsorted(places_F, np.arange(0, size + 1, stop - start)))
-        found.append(places_F + np.repeat(np.arange(chunks) * (elements - stop + start) + start, counts_C))
-        if 4 * stop <= elements:
-            np.maximum(best_CG, _maxima(block_CW, groups), out=best_CG)
-            bar_C1 = _bar(best_CG, k)
-    return np.sort(np.concatenate(found)) if len(found) > 1 else found[0]
-
-
-def _maxima(magnitudes_CW: Bf16Bits, groups: int) -> Bf16Bits:
-    """Maxima of `groups` groups of elements that lie `groups` apart, [C, G]."""
-    return magnitudes_CW.reshape(len(magnitudes_CW), -1, groups).max(axis=1)
-
-
-def _bar(best_CG: Bf16Bits, k: int) -> Bf16Bits:
-    """The k-th largest, [C, 1]."""
-    place = best_CG.shape[1] - k
-    return np.partition(best_CG, place, axis=1)[:, place : place + 1]
-
-
-def _places(flags: Flags, size: int) -> Ints:
-    """Where the first `size` flags are set, looking at eight at a time: few are. The next seven are overwritten."""
-    flags[size : size + 7] = False
-    words = flags[: size + 7 & ~7].view(np.uint64)
-    set_words = np.flatnonzero(words != 0)
-    set_bytes = np.flatnonzero(words[set_words].view(np.bool_))
-    return set_words[set_bytes >> 3] * 8 + (set_bytes & 7)
+@compiled
+def _walk(bits_CE: Bf16Bits, positions_CK: Ints) -> None:
+    """`std::partial_sort` without the sorting at its end."""
+    k = positions_CK.shape[1]
+    heap = np.empty(k, np.uint64)
+    for chunk in range(len(bits_CE)):
+        row = bits_CE[chunk]
+        for position in range(k):
+            heap[position] = _entry(row[position] & MAGNITUDE, position)
+        for hole in range(k // 2 - 1, -1, -1):
+            _settle(heap, np.uint64(hole), heap[hole])
+        bar = np.uint16(heap[0] >> VALUE)
+        for start in range(k, row.size, BLOCK):
+            block = row[start : start + BLOCK]
+            if _may_enter(block, bar):
+                for place in range(block.size):
+                    magnitude = np.uint16(block[place] & MAGNITUDE)
+                    if magnitude > bar:
+                        _settle(heap, np.uint64(0), _entry(magnitude, start + place))
+                        bar = np.uint16(heap[0] >> VALUE)
+        for place in range(k):
+            positions_CK[chunk, place] = heap[place] & POSITION

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from eth_utils.address import to_checksum_address
 
+from offchain.chain.creations import CONTRACTS
 from offchain.chain.deployment import Deployment, deployments_folder, load_deployment
 from offchain.protocol.errors import Stop
 
@@ -52,6 +53,9 @@ def test_an_unknown_network_names_those_there_are(tmp_path: Path) -> None:
         pytest.param({"rpc_url": "file:///etc/passwd"}, "rpc_url", id="not HTTP"),
         pytest.param({"network": "../escaped"}, "network", id="not a name"),
         pytest.param({"surplus": 1}, "surplus", id="surplus field"),
+        pytest.param({"unbonding_period_s": 0}, "unbonding_period_s", id="no unbonding"),
+        pytest.param({"reporter_bps": 10_001}, "reporter_bps", id="more than all"),
+        pytest.param({"creations": {"staking": "0x12"}}, "creations.staking", id="not a transaction"),
     ],
 )
 def test_a_wrong_file_says_what_is_wrong(tmp_path: Path, change: dict[str, Any], named: str) -> None:
@@ -75,3 +79,33 @@ def test_the_folder_can_be_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.delenv("ASSAY_DEPLOYMENTS")
     monkeypatch.chdir(tmp_path)
     assert deployments_folder().name == "deployments"
+
+
+def test_every_contract_that_is_created_has_an_address() -> None:
+    deployment = Deployment.model_validate(FIELDS)
+    assert list(deployment.addresses) == list(CONTRACTS)
+    assert len(set(deployment.addresses.values())) == len(CONTRACTS)
+
+
+def test_a_retired_deployment_keeps_a_name_that_commands_take(tmp_path: Path) -> None:
+    deployment = Deployment.model_validate(FIELDS | {"network": "n" * 64})
+    retired = deployment.model_copy(update={"network": deployment.retired_name})
+    retired.write(tmp_path)
+    assert load_deployment(deployment.retired_name, tmp_path).addresses == deployment.addresses
+    assert deployment.retired_name.endswith("-a3a3a3a3") and len(deployment.retired_name) == 64
+
+
+def test_a_write_that_fails_leaves_the_former_file_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deployment = Deployment.model_validate(FIELDS)
+    before = deployment.write(tmp_path).read_text()
+
+    def full(_descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        deployment.with_relays(("http://b",)).write(tmp_path)
+    assert [each.name for each in tmp_path.iterdir()] == ["local.json"]
+    assert (tmp_path / "local.json").read_text() == before

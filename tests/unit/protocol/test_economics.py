@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from fractions import Fraction
-from itertools import product
 
 import pytest
 from hypothesis import given, settings
@@ -10,13 +9,13 @@ from hypothesis import strategies as st
 
 from offchain.protocol.economics import (
     cheat_earns,
+    free_ride,
     judging_s,
     needed_sampling_bps,
     needed_slash,
     needed_slash_at_once,
     needed_slash_in_flight,
     needed_trainer_bond,
-    taken_per_bond,
     verifier_fee,
     work_payout,
     works_in_flight,
@@ -103,42 +102,64 @@ def test_the_slash_for_a_stream_of_works_is_the_least_with_which_it_does_not_pay
     assert slash - 1 < paid <= slash
 
 
-@given(slash=st.integers(0, 50), bond=st.integers(0, 200), sampling=bps, works=st.integers(1, 7))
-def test_what_is_taken_of_a_bond_is_the_mean_over_all_ways_to_be_drawn(
-    slash: int, bond: int, sampling: int, works: int
-) -> None:
-    p, mean = Fraction(sampling, 10_000), Fraction(0)
-    for drawn in product((False, True), repeat=works - 1):
-        chance = p ** sum(drawn) * (1 - p) ** (works - 1 - sum(drawn))
-        mean += chance * min(bond, (1 + sum(drawn)) * slash)
-    assert taken_per_bond(bond, slash, sampling, works) == mean
+def best_by_trying_all(gain: int, left: int, slash: int, p: Fraction, works: int) -> Fraction:
+    """What the best of all plans yields, by the definition: cheat or not, drawn or not, over again."""
+    if works == 0:
+        return Fraction(0)
+    lost = min(slash, left)
+    drawn, spared, waited = (best_by_trying_all(gain, rest, slash, p, works - 1) for rest in (left - lost, left, left))
+    return max(waited, (1 - p) * (gain + spared) + p * (drawn - lost))
+
+
+@settings(max_examples=60)
+@given(
+    gain=st.integers(0, 50), slash=st.integers(0, 50), left=st.integers(0, 200), sampling=bps, works=st.integers(0, 5)
+)
+def test_a_free_ride_is_the_best_of_all_plans(gain: int, slash: int, left: int, sampling: int, works: int) -> None:
+    expected = best_by_trying_all(gain, left, slash, Fraction(sampling, 10_000), works)
+    assert free_ride(gain, left, slash, sampling, works) == expected
 
 
 @settings(max_examples=50)
-@given(gain=wei, sampling=bps, works=flights, spare=st.integers(0, 10**30))
+@given(gain=wei, sampling=st.integers(1, 9_999), works=flights, spare=st.integers(0, 10**30))
 def test_the_needed_bond_is_the_least_that_makes_works_in_flight_safe(
     gain: int, sampling: int, works: int, spare: int
 ) -> None:
-    slash = max(needed_slash(gain, sampling) + spare, 1)
+    slash = needed_slash(gain, sampling) + spare
     bond = needed_trainer_bond(gain, slash, sampling, works)
     assert bond is not None and slash <= bond <= works * slash
 
     def suffices(bond_wei: int) -> bool:
-        works_per_bond = Fraction(10_000, sampling) + works - 1
-        outweighs = works_per_bond * gain * Fraction(10_000 - sampling, 10_000) * Fraction(12, 10)
-        return taken_per_bond(bond_wei, slash, sampling, works) >= outweighs
+        # a gain larger by the margin; everything times ten, to stay with whole numbers
+        return cheat_earns(12 * gain, 10 * bond_wei, 10 * slash, sampling, works) <= 0
 
     assert suffices(bond)
     assert bond == slash or not suffices(bond - 1)
+
+
+def test_one_slash_for_each_is_asked_for_where_a_search_would_take_too_long() -> None:
+    assert needed_trainer_bond(100, 130, 5_000, 1_000) == 130_000
+
+
+@given(gain=wei, sampling=st.integers(1, 9_999), works=flights)
+def test_a_bond_of_one_slash_for_each_work_in_flight_always_suffices(gain: int, sampling: int, works: int) -> None:
+    slash = needed_slash(gain, sampling)
+    assert cheat_earns(gain, works * slash, slash, sampling, works) < 0
 
 
 def test_no_bond_makes_up_for_a_slash_that_is_too_small_for_one_work() -> None:
     assert needed_trainer_bond(100, needed_slash(100, 5_000) - 1, 5_000, 3) is None
 
 
-def test_a_bond_of_one_slash_for_each_work_in_flight_is_as_good_as_one_work_at_a_time() -> None:
-    one_by_one = cheat_earns(100, 5 * 130, 130, 5_000)
-    assert cheat_earns(100, 5 * 130, 130, 5_000, works=5) == one_by_one == Fraction(50 - 65)
+def test_what_a_cheat_earns_by_hand() -> None:
+    # One work: half of them are paid 100, half cost 130.
+    assert cheat_earns(100, 130, 130, 5_000) == Fraction(50 - 65)
+    # Two in flight, one bond: per bond one work paid, one slash, then one work that is paid half of the time.
+    assert cheat_earns(100, 130, 130, 5_000, works=2) == Fraction(100 - 130 + 50, 3)
+    # Two bonds: to gamble with the second does not pay.
+    assert cheat_earns(100, 260, 130, 5_000, works=2) == Fraction(100 - 130, 3)
+    # A tenth of the slash comes back.
+    assert cheat_earns(100, 130, 130, 5_000, reporter_bps=1_000) == Fraction(50) - Fraction(117, 2)
 
 
 @given(gain=wei, sampling=st.integers(1, 9_999), reporter=st.integers(0, 1_666))

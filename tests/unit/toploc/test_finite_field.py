@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from offchain.finite_field import PRIME, evaluate, interpolate
+from offchain.toploc.finite_field import PRIME, evaluate, interpolate
 
 elements = st.integers(0, PRIME - 1)
 
@@ -16,28 +16,29 @@ def horner(coefficients: list[int], point: int) -> int:
     return value
 
 
+@settings(deadline=None)  # the first one compiles
 @given(coefficients=st.lists(elements, min_size=1, max_size=40), points=st.lists(elements, min_size=1, max_size=9))
 def test_evaluation_agrees_with_horner_in_integers(coefficients: list[int], points: list[int]) -> None:
-    values = evaluate(np.array([coefficients], dtype=np.float64), np.array([points]))
+    values = evaluate(np.array([coefficients], dtype=np.float64), np.array([points], dtype=np.float64))
 
     assert values[0].tolist() == [horner(coefficients, point) for point in points]
 
 
-@settings(deadline=None)  # the first one builds the table of inverses
+@settings(deadline=None)  # the first one compiles
 @given(data=st.data(), count=st.integers(1, 70))
 def test_interpolation_gives_back_the_polynomial_that_made_the_points(data: st.DataObject, count: int) -> None:
     coefficients = data.draw(st.lists(elements, min_size=count, max_size=count))
     points = data.draw(st.lists(elements, min_size=count, max_size=count, unique=True))
     values = [horner(coefficients, point) for point in points]
 
-    found = interpolate(np.array([points]), np.array([values], dtype=np.float64))
+    found = interpolate(np.array([points], dtype=np.float64), np.array([values], dtype=np.float64))
 
     assert found[0].tolist() == coefficients
 
 
 def test_many_rows_at_once_give_what_each_gives_alone() -> None:
     random = np.random.default_rng(1)
-    points = np.stack([random.permutation(PRIME)[:128] for _ in range(5)])
+    points = np.stack([random.permutation(PRIME)[:128] for _ in range(5)]).astype(np.float64)
     values = random.integers(0, PRIME, (5, 128)).astype(np.float64)
 
     together = interpolate(points, values)
@@ -49,7 +50,7 @@ def test_many_rows_at_once_give_what_each_gives_alone() -> None:
 
 def test_the_largest_proof_that_a_task_may_ask_for_is_exact() -> None:
     random = np.random.default_rng(2)
-    points = (PRIME - 1 - np.arange(4_096))[None]  # all products as large as they get
+    points = (PRIME - 1 - np.arange(4_096, dtype=np.float64))[None]  # all products as large as they get
     values = random.integers(PRIME - 9, PRIME, (1, 4_096)).astype(np.float64)
 
     assert np.array_equal(evaluate(interpolate(points, values), points), values)

@@ -1,6 +1,7 @@
 """From accepted works to the next policy: the same bytes for everybody, signed, and published by a quorum."""
 
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -13,8 +14,10 @@ from eth_account.signers.local import LocalAccount
 from offchain.chain.keys import sign_policy
 from offchain.environments import make_environment
 from offchain.policy import load_policy
+from offchain.policy.weights import WEIGHTS_NAME
 from offchain.protocol.errors import Malformed, Stop, Unavailable
 from offchain.protocol.manifest import BundleKind, BundleLimits
+from offchain.protocol.spec import OuterSpec, TaskSpec
 from offchain.protocol.types import Address, Epoch, Root, TaskId
 from offchain.shardcast.engine import PolicySignature
 from offchain.shardcast.store import open_bundle
@@ -50,18 +53,17 @@ class Scene:
     chronicle: Chronicle
     folder: Path
 
-    def colleague(self, number: int) -> Colleague:
+    def colleague(self, number: int, spec: TaskSpec = SPEC) -> Colleague:
         engine = open_database(f"sqlite:///{self.folder / f'{number}.db'}")
         migrate(engine)
         sessions, sent, status = session_factory(engine), Sent(), Silent()
-        inbox = Inbox(self.shelf, SPEC)
+        inbox = Inbox(self.shelf, spec)
         aggregator = Aggregator(
-            SPEC,
+            spec,
             Signer(VERIFIERS[number], KEYS[number], CHAIN_ID, ATTESTATIONS, lambda key: key),
             contracts().attestations,
             Transactions(sent, sessions, TaskId(1)),
             inbox,
-            Bench(inbox, make_environment(SPEC.environment), load_policy),
             self.shelf,
             sessions,
             self.folder / f"policies-{number}",
@@ -109,21 +111,21 @@ def test_honest_verifiers_derive_the_same_policy_and_a_quorum_publishes_it_once(
 
 
 def test_another_process_with_other_threads_derives_the_same_root(scene: Scene) -> None:
-    """The bundle again, from the files alone, in a process with four threads."""
+    """The bundle again, from the files alone and in memory at once, in a process with four threads."""
     scene.colleague(0).aggregator.advance(scene.chronicle.ledger)
     script = f"""
 import sys, torch
 torch.set_num_threads(4)
 from pathlib import Path
-from offchain.outer.aggregate import Contribution
+from offchain.outer.aggregate import Contribution, aggregate
 from offchain.outer.codecs import codec_named
-from offchain.outer.optimizer import write_momentum
+from offchain.outer.optimizer import outer_step, write_momentum
+from offchain.outer.rules import Rule
 from offchain.outer.updates import read_update
 from offchain.policy import load_policy, write_successor
 from offchain.protocol.manifest import BundleKind
 from offchain.protocol.spec import parse_spec
 from offchain.shardcast.store import build_bundle, read_manifest
-from verifier.aggregate import next_state
 import numpy as np
 spec = parse_spec(bytes.fromhex({SPEC.to_bytes().hex()!r}))
 base, works, target = Path(sys.argv[1]), [Path(each) for each in sys.argv[3:]], Path(sys.argv[2])
@@ -132,7 +134,9 @@ shapes = {{name: value.shape for name, value in weights.items()}}
 codec = codec_named(spec.codec)
 parts = [Contribution(i, 4 * score, read_update(works[i], read_manifest(works[i]), shapes, codec))
          for i, score in ((1, 40), (0, 100))]
-state = next_state(spec, weights, {{name: np.zeros(shape, np.float32) for name, shape in shapes.items()}}, parts)
+mean = aggregate(parts, Rule(spec.outer.rule, spec.outer.clip_norm_ratio))
+zeros = {{name: np.zeros(shape, np.float32) for name, shape in shapes.items()}}
+state = outer_step(weights, zeros, mean, lr=spec.outer.lr, momentum_decay=spec.outer.momentum)
 write_successor(base, state.weights, target)
 write_momentum(target, state.momentum)
 fields = {{"task": 1, "epoch": 0, "version": 1, "parent": read_manifest(base).root.hex()}}
@@ -151,6 +155,26 @@ print(build_bundle(target, BundleKind.POLICY, fields).root.hex())
     engine = open_database(f"sqlite:///{scene.folder / '0.db'}")
     with session_factory(engine)() as session:
         assert (session.get_one(PolicyRow, (1, 1)).own_root or b"").hex() == done.stdout.strip()
+
+
+def test_the_task_names_the_rule(scene: Scene) -> None:
+    """Two verifiers that follow the same rule derive the same policy, one that followed another would not."""
+    roots = list[Root]()
+    for number, rule in enumerate(("weighted_mean", "median", "median")):
+        spec = SPEC.model_copy(update={"outer": OuterSpec(rule=rule)})
+        colleague = scene.colleague(number, spec)
+        colleague.aggregator.advance(scene.chronicle.ledger)
+        with colleague.sessions() as session:
+            roots.append(Root(session.get_one(PolicyRow, (1, 1)).own_root or b""))
+    assert roots[1] == roots[2] != roots[0]
+
+
+def test_base_without_weights_stops_the_verifier(scene: Scene) -> None:
+    root = scene.chronicle.ledger.task.policy_root
+    scene.shelf.bundles[root] = shutil.copytree(scene.shelf.bundles[root], scene.folder / "broken")
+    (scene.folder / "broken" / WEIGHTS_NAME).write_bytes(b"no weights")
+    with pytest.raises(Stop, match="nothing can follow from it"):
+        scene.colleague(0).aggregator.advance(scene.chronicle.ledger)
 
 
 def test_less_than_a_quorum_publishes_nothing(scene: Scene) -> None:

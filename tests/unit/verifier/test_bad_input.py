@@ -77,7 +77,6 @@ def next_policy(chronicle: Chronicle, shelf: Shelf, folder: Path) -> Root:
         contracts().attestations,
         Transactions(Sent(), sessions, TaskId(1)),
         inbox,
-        Bench(inbox, make_environment(SPEC.environment), load_policy),
         shelf,
         sessions,
         folder / "policies",

@@ -93,7 +93,6 @@ class Scene:
             contracts().attestations,
             transactions,
             inbox,
-            bench,
             self.shelf,
             sessions,
             self.folder / "policies",

@@ -1,0 +1,105 @@
+"""`openTask` refuses terms just where `offchain.protocol.economics` says that cheating pays, to the wei."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from offchain.chain.connection import Chain
+from offchain.chain.events import TaskOpened
+from offchain.chain.sender import Sender
+from offchain.protocol.economics import epoch_cost, greatest_gain, needed_sampling_bps, needed_slash
+from offchain.protocol.errors import Reverted
+from offchain.protocol.types import Root, TaskParams
+from tests.unit.economics.terms import TERMS
+
+pytestmark = pytest.mark.chain
+
+LARGEST = 2**128 - 1
+SHORT = {f"{name}_window": 100 for name in ("commit", "attest", "reveal", "challenge", "appeal")}
+SPEC, POLICY = Root(b"s" * 32), Root(b"p" * 32)
+SenderOf = Callable[[str], Sender]
+# The contracts only answer questions here, so that examples leave nothing behind for the next.
+many = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+prices = st.one_of(st.integers(1, 1_000), st.integers(1, 10**30), st.integers(1, LARGEST))
+units = st.integers(1, 65_535)
+rates = st.one_of(st.integers(1, 10_000), st.sampled_from([1, 2, 9_998, 9_999, 10_000]))
+
+
+def terms(price: int, work_units: int, sampling_bps: int, slash: int) -> TaskParams:
+    """Terms with which nothing is wrong but, perhaps, the slash."""
+    return replace(
+        TERMS,
+        unit_price=price,
+        max_work_units=work_units,
+        max_epoch_units=work_units,
+        sampling_bps=sampling_bps,
+        fraud_slash=slash,
+        trainer_bond=max(slash, 1),
+        **SHORT,
+    )
+
+
+def refusal(chain: Chain, initiator: Sender, params: TaskParams) -> Reverted | None:
+    """What the contracts say to these terms and an empty purse; None: nothing."""
+    try:
+        initiator.dry_run(chain.registry.open_task(params, SPEC, "assay:0x01", POLICY, 0))
+    except Reverted as error:
+        return error
+    return None
+
+
+@many
+@given(price=prices, work_units=units, sampling_bps=rates)
+def test_the_needed_slash_is_the_contracts_to_the_wei(
+    chain: Chain, sender_of: SenderOf, price: int, work_units: int, sampling_bps: int
+) -> None:
+    needed = needed_slash(price * work_units, sampling_bps)
+    assume(needed <= LARGEST)
+    initiator = sender_of("initiator")
+    enough = refusal(chain, initiator, terms(price, work_units, sampling_bps, needed))
+    # The next thing that is wrong: it passed the question whether cheating pays.
+    assert enough is not None and enough.error == "BudgetTooSmall"
+    if needed:
+        short = refusal(chain, initiator, terms(price, work_units, sampling_bps, needed - 1))
+        assert short is not None and short.error == "CheatingPays"
+        assert short.arguments == {"slash": needed - 1, "needed": needed}
+
+
+@many
+@given(price=prices, work_units=units, slash=st.one_of(st.integers(1, 10**24), st.integers(1, LARGEST)))
+def test_the_needed_sampling_rate_is_the_least_that_the_contracts_accept(
+    chain: Chain, sender_of: SenderOf, price: int, work_units: int, slash: int
+) -> None:
+    rate = needed_sampling_bps(price * work_units, slash)
+    initiator = sender_of("initiator")
+    enough = refusal(chain, initiator, terms(price, work_units, rate, slash))
+    assert enough is not None and enough.error == "BudgetTooSmall"
+    if rate > 1:
+        short = refusal(chain, initiator, terms(price, work_units, rate - 1, slash))
+        assert short is not None and short.error == "CheatingPays"
+
+
+@pytest.mark.parametrize("sampling_bps", [100, 3_333, 5_000, 9_999])
+def test_a_task_opens_with_the_needed_slash_and_not_with_a_wei_less(
+    chain: Chain, sender_of: SenderOf, sampling_bps: int
+) -> None:
+    initiator = sender_of("initiator")
+    needed = needed_slash(greatest_gain(TERMS), sampling_bps)
+    params = terms(TERMS.unit_price, TERMS.max_work_units, sampling_bps, needed)
+    budget = epoch_cost(params)
+    initiator.send(chain.token.approve(chain.registry.address, budget))
+    short = replace(params, fraud_slash=needed - 1)
+    with pytest.raises(Reverted, match="CheatingPays"):
+        initiator.send(chain.registry.open_task(short, SPEC, "assay:0x01", POLICY, budget))
+    receipt = initiator.send(chain.registry.open_task(params, SPEC, "assay:0x01", POLICY, budget))
+    assert receipt.event(TaskOpened).params.fraud_slash == needed
+
+
+def test_without_sampling_the_contracts_refuse_and_so_does_python(chain: Chain, sender_of: SenderOf) -> None:
+    error = refusal(chain, sender_of("initiator"), terms(1, 1, 0, LARGEST))
+    assert error is not None and error.error == "BadParams"
+    with pytest.raises(ValueError, match="always pays"):
+        needed_slash(1, 0)

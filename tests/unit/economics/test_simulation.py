@@ -1,0 +1,207 @@
+"""Cheats that do what pays, and verifiers that look at nothing, do as the formulas say, within 2 %."""
+
+from dataclasses import replace
+from fractions import Fraction
+
+import pytest
+
+from offchain.economics.simulation import (
+    ALWAYS,
+    BURSTS,
+    HONEST,
+    Game,
+    Strategy,
+    Verifiers,
+    best_strategy,
+    break_even_slash,
+    play,
+    score_of,
+    strategies,
+    trainers_for,
+)
+from offchain.protocol.economics import (
+    cheat_earns,
+    needed_slash,
+    needed_slash_at_once,
+    needed_slash_in_flight,
+    verifier_fee,
+)
+from offchain.protocol.types import SCORE_FRAUD, SCORE_FULL, SCORE_UNPAID
+
+UNIT = 10**18
+MARGIN = 1.2
+TOLERANCE = 0.02
+EPOCHS = 960  # whole bursts of all lengths tried here
+EVENTS = 40_000
+TEN_THOUSAND = 10_000
+
+rates = pytest.mark.parametrize("sampling_bps", [200, 1_000, 2_000, 5_000, 8_000, 9_500])
+
+
+def people(sampling_bps: int) -> int:
+    return trainers_for(sampling_bps / TEN_THOUSAND, EPOCHS, EVENTS)
+
+
+@rates
+def test_cheating_breaks_even_at_the_slash_that_the_contracts_ask_for_less_the_margin(sampling_bps: int) -> None:
+    game = Game(sampling_bps / TEN_THOUSAND, slash=1.0, bond=1.0)
+    measured = break_even_slash(game, seed=1, epochs=EPOCHS, trainers=people(sampling_bps))
+    assert measured * MARGIN == pytest.approx(needed_slash(UNIT, sampling_bps) / UNIT, rel=TOLERANCE)
+
+
+@rates
+@pytest.mark.parametrize("in_flight", [2, 8])
+def test_works_in_flight_break_even_at_the_larger_slash(sampling_bps: int, in_flight: int) -> None:
+    game = Game(sampling_bps / TEN_THOUSAND, slash=1.0, bond=1.0, in_flight=in_flight)
+    measured = break_even_slash(game, seed=2, epochs=EPOCHS, trainers=people(sampling_bps))
+    expected = needed_slash_in_flight(UNIT, sampling_bps, in_flight) / UNIT
+    assert measured * MARGIN == pytest.approx(expected, rel=TOLERANCE)
+
+
+@rates
+@pytest.mark.parametrize("in_flight", [2, 8])
+def test_bursts_break_even_where_works_are_judged_together(sampling_bps: int, in_flight: int) -> None:
+    game = Game(sampling_bps / TEN_THOUSAND, slash=1.0, bond=1.0, in_flight=in_flight)
+    measured = break_even_slash(game, BURSTS, seed=3, epochs=EPOCHS, trainers=2 * people(sampling_bps))
+    expected = needed_slash_at_once(UNIT, sampling_bps, in_flight) / UNIT
+    assert measured * MARGIN == pytest.approx(expected, rel=TOLERANCE)
+
+
+@pytest.mark.parametrize("sampling_bps", [2_000, 8_000])
+@pytest.mark.parametrize("in_flight", [1, 4])
+def test_rational_trainers_cheat_just_below_break_even_and_not_just_above(sampling_bps: int, in_flight: int) -> None:
+    break_even = needed_slash_in_flight(UNIT, sampling_bps, in_flight) / UNIT / MARGIN
+    chosen: list[Strategy] = []
+    for factor in (1 - TOLERANCE, 1 + TOLERANCE):
+        slash = break_even * factor
+        game = Game(sampling_bps / TEN_THOUSAND, slash=slash, bond=slash, in_flight=in_flight)
+        trainers = trainers_for(game.sampling, EPOCHS, 150_000)
+        chosen.append(best_strategy(game, seed=4, epochs=EPOCHS, trainers=trainers))
+    assert chosen == [ALWAYS, HONEST]
+
+
+@pytest.mark.parametrize("sampling_bps", [1_000, 3_000, 5_000, 8_000])
+@pytest.mark.parametrize("bond_slashes", [1.0, 1.5, 2.0, 3.0])
+def test_no_plan_earns_cheats_more_than_the_formula_and_one_earns_as_much(
+    sampling_bps: int, bond_slashes: float
+) -> None:
+    in_flight, slash = 4, 1.25 * needed_slash(UNIT, sampling_bps) / UNIT
+    game = Game(sampling_bps / TEN_THOUSAND, slash, bond_slashes * slash, in_flight=in_flight, reporter_share=0.1)
+    trainers = trainers_for(game.sampling, EPOCHS, 20_000)
+    earned = {
+        each.name: play(game, each, seed=5, epochs=EPOCHS, trainers=trainers).profit_per_work
+        for each in strategies(in_flight)
+        if each.share == 1.0 and not each.in_bursts
+    }
+    bond = int(bond_slashes * slash * UNIT)
+    expected = cheat_earns(UNIT, bond, int(slash * UNIT), sampling_bps, in_flight, 1_000) / UNIT
+    assert max(earned.values()) == pytest.approx(float(expected), abs=TOLERANCE)  # of what a work earns
+
+
+@pytest.mark.parametrize("sampling_bps", [3_000, 5_000])
+@pytest.mark.parametrize("bond_slashes", [1.5, 3.0])
+def test_rational_trainers_cheat_just_below_the_bond_that_is_needed_and_not_just_above(
+    sampling_bps: int, bond_slashes: float
+) -> None:
+    in_flight = 4
+
+    def earned(slash: float) -> Fraction:
+        bond = int(slash * bond_slashes * UNIT)
+        return cheat_earns(UNIT, bond, int(slash * UNIT), sampling_bps, in_flight)
+
+    low, high = 0.0, 100.0
+    while high - low > 1e-6:
+        middle = (low + high) / 2
+        low, high = (middle, high) if earned(middle) > 0 else (low, middle)
+    chosen: list[Strategy] = []
+    for factor in (1 - TOLERANCE, 1 + TOLERANCE):
+        game = Game(sampling_bps / TEN_THOUSAND, high * factor, high * factor * bond_slashes, in_flight)
+        trainers = trainers_for(game.sampling, EPOCHS, 150_000)
+        chosen.append(best_strategy(game, seed=6, epochs=EPOCHS, trainers=trainers))
+    assert chosen[0].share == 1.0
+    assert chosen[1] is HONEST
+
+
+def test_honest_trainers_earn_their_price_less_their_cost_whatever_is_drawn() -> None:
+    outcome = play(Game(0.5, 5.0, 5.0, work_cost=0.25), HONEST, seed=6, epochs=10, trainers=10)
+    assert outcome.profit_per_work == 0.75
+    assert (outcome.found, outcome.taken) == (0, 0.0)
+
+
+def test_nothing_pays_where_everything_is_replayed() -> None:
+    outcome = play(Game(1.0, 2.0, 2.0), ALWAYS, seed=7, epochs=10, trainers=10)
+    assert (outcome.paid, outcome.found, outcome.taken) == (0.0, 100, 200.0)
+
+
+def test_never_more_is_taken_than_was_bonded() -> None:
+    # All four works in flight are found, and only the first finds a bond: 25 slashes of 100 works.
+    outcome = play(Game(1.0, 2.0, 2.0, in_flight=4), ALWAYS, seed=8, epochs=100, trainers=1)
+    assert (outcome.found, outcome.taken) == (100, 50.0)
+
+
+def test_equal_seeds_draw_equal_works_and_others_do_not() -> None:
+    game = Game(0.3, 2.0, 2.0, in_flight=3)
+    first, second, other = (play(game, ALWAYS, seed=seed, epochs=50, trainers=20) for seed in (9, 9, 10))
+    assert first.found == second.found and first.taken == second.taken
+    assert first.found != other.found
+    # … whatever the terms
+    assert play(replace(game, slash=0.1, in_flight=1), ALWAYS, seed=9, epochs=50, trainers=20).found == first.found
+
+
+def of_ten(lazy: int, overturned: float = 0.0) -> Verifiers:
+    return Verifiers((1,) * 10, tuple(number < lazy for number in range(10)), 6_667, overturned)
+
+
+@pytest.mark.parametrize(
+    ("lazy", "score"), [(0, SCORE_FRAUD), (3, SCORE_FRAUD), (4, SCORE_UNPAID), (5, SCORE_UNPAID), (6, SCORE_FULL)]
+)
+def test_lazy_stake_decides_what_happens_to_a_fraud_that_others_found(lazy: int, score: int) -> None:
+    assert score_of(of_ten(lazy)) == score
+
+
+def test_lazy_verifiers_within_the_quorums_slack_change_nothing_for_cheats() -> None:
+    game = Game(0.2, 1.0, 1.0)
+    few = replace(game, verifiers=of_ten(3))
+    trainers = people(2_000)
+    assert break_even_slash(few, seed=11, epochs=EPOCHS, trainers=trainers) == break_even_slash(
+        game, seed=11, epochs=EPOCHS, trainers=trainers
+    )
+
+
+@pytest.mark.parametrize("lazy", [4, 6])
+def test_cheats_cannot_be_deterred_once_the_lazy_block_the_quorum(lazy: int) -> None:
+    game = Game(0.2, 1e6, 1e6, verifiers=of_ten(lazy))
+    assert break_even_slash(game, seed=12, epochs=10, trainers=100) == float("inf")
+    assert best_strategy(game, seed=12, epochs=10, trainers=100) is ALWAYS
+
+
+@rates
+@pytest.mark.parametrize(("lazy", "checker_differs", "lazy_differs"), [(3, 0, 1), (4, 1, 1), (6, 1, 0)])
+def test_fees_follow_the_settled_score_whoever_is_right(
+    sampling_bps: int, lazy: int, checker_differs: int, lazy_differs: int
+) -> None:
+    frauds = Strategy("half", 0.5)
+    game = Game(sampling_bps / TEN_THOUSAND, 1.0, 1.0, verifiers=of_ten(lazy))
+    outcome = play(game, frauds, seed=13, epochs=EPOCHS, trainers=trainers_for(game.sampling, EPOCHS, 30_000))
+
+    def fee(differs: int) -> float:
+        """As `claimFees` pays it, for an epoch of as many works in which it differed on every fraud drawn."""
+        differences = differs * TEN_THOUSAND * sampling_bps // (2 * TEN_THOUSAND)
+        return verifier_fee(10 * UNIT, 1, 10, differences, TEN_THOUSAND) / UNIT
+
+    assert outcome.fees_V[-1] == pytest.approx(fee(checker_differs), rel=TOLERANCE)
+    assert outcome.fees_V[0] == pytest.approx(fee(lazy_differs), rel=TOLERANCE)
+
+
+@pytest.mark.parametrize("overturned", [0.25, 0.5, 1.0])
+def test_appeals_restore_the_formula_with_the_rate_at_which_they_come(overturned: float) -> None:
+    """A lazy majority pays every fraud; appeals find a part of those drawn, so that p x this part are found in all."""
+    sampling_bps = 4_000
+    found_bps = int(sampling_bps * overturned)
+    game = Game(0.4, 1.0, 1.0, verdict_slash=3.0, verifiers=of_ten(6, overturned))
+    trainers = people(found_bps)
+    measured = break_even_slash(game, seed=14, epochs=EPOCHS, trainers=trainers)
+    assert measured * MARGIN == pytest.approx(needed_slash(UNIT, found_bps) / UNIT, rel=TOLERANCE)
+    outcome = play(game, ALWAYS, seed=14, epochs=EPOCHS, trainers=trainers)
+    assert outcome.verdict_slashes_V[0] == pytest.approx(3.0 * found_bps / TEN_THOUSAND, rel=TOLERANCE)
+    assert outcome.verdict_slashes_V[-1] == 0.0
