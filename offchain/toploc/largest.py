@@ -102,7 +102,7 @@ def _walk(bits_CE: Bf16Bits, positions_CK: Ints) -> None:
             if _may_enter(block, bar):
                 for place in range(block.size):
                     magnitude = np.uint16(block[place] & MAGNITUDE)
-                    if magnitude > bar:
+                    if magnitude > bar and bar < NAN:
                         _settle(heap, np.uint64(0), _entry(magnitude, start + place))
                         bar = np.uint16(heap[0] >> VALUE)
         for place in range(k):

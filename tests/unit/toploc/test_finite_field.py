@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from offchain.toploc.finite_field import PRIME, evaluate, interpolate
+from offchain.toploc.finite_field import PRIME, evaluate, interpolate, inverses
 
 elements = st.integers(0, PRIME - 1)
 
@@ -54,3 +54,34 @@ def test_the_largest_proof_that_a_task_may_ask_for_is_exact() -> None:
     values = random.integers(PRIME - 9, PRIME, (1, 4_096)).astype(np.float64)
 
     assert np.array_equal(evaluate(interpolate(points, values), points), values)
+
+
+def test_every_element_times_its_inverse_is_one() -> None:
+    elements = np.arange(PRIME)
+
+    assert (elements[1:] * inverses()[1:].astype(np.int64) % PRIME == 1).all()
+    assert inverses()[0] == 0
+
+
+@settings(deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), count=st.integers(1, 300), rows=st.integers(1, 3))
+def test_interpolation_passes_through_its_points(seed: int, count: int, rows: int) -> None:
+    random = np.random.default_rng(seed)
+    points = np.stack([random.permutation(PRIME)[:count] for _ in range(rows)]).astype(np.float64)
+    values = random.integers(0, PRIME, (rows, count)).astype(np.float64)
+
+    coefficients = interpolate(points, values)
+
+    assert coefficients.shape == (rows, count)
+    assert ((coefficients >= 0) & (coefficients < PRIME)).all()
+    assert np.array_equal(evaluate(coefficients, points), values)
+
+
+@given(seed=st.integers(0, 2**32 - 1), count=st.integers(1, 60))
+def test_sum_of_two_polynomials_is_their_values_sum(seed: int, count: int) -> None:
+    first, second = np.random.default_rng(seed).integers(0, PRIME, (2, 1, count)).astype(np.float64)
+    points = np.arange(0, PRIME, 997, dtype=np.float64)[None]
+
+    together = evaluate((first + second) % PRIME, points)
+
+    assert np.array_equal(together, (evaluate(first, points) + evaluate(second, points)) % PRIME)

@@ -190,6 +190,76 @@ def test_many_sequences_at_once_are_proved_as_each_alone_and_found_at_distance_z
         assert all(distance.mantissa_mean == 0 for distance in found)
 
 
+@settings(deadline=None, max_examples=60)
+@given(
+    values=st.lists(st.integers(0, 0x7F7F) | st.integers(0x8000, 0xFF7F), min_size=1, max_size=9),
+    prompt=st.integers(1, 5),
+    generated=st.integers(0, 40),
+    hidden=st.sampled_from([1, 3, 16, 64, 257]),
+    topk=st.sampled_from([1, 2, 5, 16, 128]),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_who_recomputes_the_same_finds_distance_zero_whatever_is_equal_or_zero(
+    values: list[int], prompt: int, generated: int, hidden: int, topk: int, seed: int
+) -> None:
+    places_NH = np.random.default_rng(seed).integers(0, len(values), (prompt + generated, hidden))
+    bits_NH = np.array(values, np.uint16)[places_NH]
+
+    proofs = build_proofs(bits_NH, prompt, topk=topk, chunk_tokens=16)
+    distances = check_proofs(bits_NH, prompt, proofs, topk=topk, chunk_tokens=16)
+
+    sizes = [prompt, *(min(16, generated - start) for start in range(0, generated, 16))]
+    assert [len(proof) for proof in proofs] == [2 + 2 * min(topk, size * hidden) for size in sizes]
+    assert distances == [Distance(0, 0.0, 0.0)] * len(sizes)
+
+
+@settings(deadline=None, max_examples=15)
+@given(
+    hidden=st.sampled_from([8_192, 12_000, 16_384]),
+    tokens=st.integers(9, 16),
+    distinct=st.integers(1, 400),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_who_recomputes_the_same_finds_distance_zero_in_chunks_beyond_the_modulus(
+    hidden: int, tokens: int, distinct: int, seed: int
+) -> None:
+    random = np.random.default_rng(seed)
+    values = random.integers(0, 0x7F80, distinct).astype(np.uint16)
+    bits_NH = values[random.integers(0, distinct, (1 + tokens, hidden))]
+
+    proofs = build_proofs(bits_NH, 1, topk=128, chunk_tokens=16)
+
+    assert check_proofs(bits_NH, 1, proofs, topk=128, chunk_tokens=16) == [Distance(0, 0.0, 0.0)] * 2
+
+
+def test_sequence_that_is_a_view_of_a_larger_array_is_proved_as_its_copy() -> None:
+    padded = random_bits(3 * 80, 64).reshape(3, 80, 64)[:, :70, :48]
+
+    assert prove(padded[1]) == prove(padded[1].copy())
+
+
+def test_long_sequences_are_proved_in_parts_as_short_ones_are() -> None:
+    """Many chunks: more than are worked on at once."""
+    bits_NH = np.tile(random_bits(64, 4_096), (68, 1))
+
+    proofs = build_proofs(bits_NH, 64, topk=16, chunk_tokens=64)
+
+    assert len(proofs) == 68
+    assert set(proofs) == set(build_proofs(bits_NH[:64], 64, topk=16, chunk_tokens=64))
+
+
+@pytest.mark.parametrize("pattern", [0x7F80, 0xFF80, 0x7FC0, 0xFFFF], ids=["inf", "-inf", "nan", "-nan"])
+def test_verifier_whose_own_activations_are_not_finite_finds_an_honest_proof_far_away(pattern: int) -> None:
+    bits_NH = random_bits(4 + 32, 576)
+    proofs = prove(bits_NH)
+    bits_NH[4:, :8] = pattern
+
+    found = check(bits_NH, proofs)
+
+    assert found[0] == Distance(0, 0.0, 0.0)
+    assert not found[1].within(STRICT)
+
+
 def test_chunk_with_fewer_elements_than_topk_is_proved_by_all_of_them() -> None:
     proofs = prove(random_bits(1 + 3, 8), prompt_tokens=1)
 
