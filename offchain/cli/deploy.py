@@ -60,7 +60,7 @@ def deploy(
     unbonding_days: float,
     folder: Path | None,
 ) -> None:
-    """Deploy token, staking, registry, attestations and payouts, and write deployments/NAME.json.
+    """Deploy token, staking, registry, attestations, challenges, payouts, and write deployments/NAME.json.
 
     All other commands read that file: hand it to those who join. Who gets one should run it through --check before
     bonding: that compiles this source tree and compares. A public network is named in ape-config.yaml; on a local chain

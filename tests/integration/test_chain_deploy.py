@@ -122,7 +122,7 @@ def test_a_file_is_written_only_for_contracts_that_passed_the_check(
     ape.chmod(0o755)
     monkeypatch.setenv("ASSAY_APE", str(ape))
     settings = DeploySettings(unbonding_period_s=5_000)
-    with pytest.raises(Stop, match="UNBONDING_PERIOD is 1000 instead of 5000"):
+    with pytest.raises(Stop, match=r"UNBONDING_PERIOD is \d+ instead of 5000"):
         deploy(chain.deployment.network, anvil.rpc_url, settings=settings, folder=tmp_path, replace=True)
     ape.write_text("#!/bin/sh\n")
     with pytest.raises(Stop, match="ape wrote no usable deployment"):
@@ -145,7 +145,10 @@ def test_a_live_deployment_is_replaced_only_when_told(anvil: Anvil, chain: Chain
     assert load_deployment(former.network, tmp_path) == made != former
     # Whoever has money in the former contracts still reaches them by name.
     retired = load_deployment(former.retired_name, tmp_path)
-    assert retired.addresses == former.addresses and Chain.connect(retired).staking.unbonding_period_s() == 1_000
+    assert (
+        retired.addresses == former.addresses
+        and Chain.connect(retired).staking.unbonding_period_s() == former.unbonding_period_s
+    )
 
 
 def test_a_deployment_that_is_gone_is_replaced_without_asking(anvil: Anvil, chain: Chain, tmp_path: Path) -> None:
@@ -275,7 +278,8 @@ def test_a_contract_that_is_not_there_is_told(anvil: Anvil, chain: Chain) -> Non
 @pytest.mark.parametrize(
     ("field", "immutable"),
     [
-        ("staking", "UNBONDING_PERIOD"), ("staking", "PAYOUTS"), ("registry", "TOKEN"), ("payouts", "REPORTER_BPS"),
+        ("staking", "UNBONDING_PERIOD"), ("staking", "ATTESTATIONS"), ("challenges", "PAYOUTS"),
+        ("registry", "TOKEN"), ("payouts", "REPORTER_BPS"),
         ("attestations", "_cachedDomainSeparator"), ("token", "_name"),
     ],
 )  # fmt: skip
@@ -293,7 +297,7 @@ def test_a_wrong_immutable_is_named_with_both_values(anvil: Anvil, chain: Chain,
     ("change", "told"),
     [
         pytest.param(
-            {"unbonding_period_s": 5}, "UNBONDING_PERIOD is 1000 instead of 5", id="a constant of another value"
+            {"unbonding_period_s": 5}, r"UNBONDING_PERIOD is \d+ instead of 5,", id="a constant of another value"
         ),
         pytest.param({"reporter_bps": None}, "does not say unbonding_period_s and reporter_bps", id="no constant"),
         pytest.param({"chain_id": 5}, "serves chain 31337, but 'local-tests' is on chain 5", id="another chain"),
@@ -330,7 +334,7 @@ def test_right_code_that_another_constructor_put_there_is_told(anvil: Anvil, cha
     web3, artifacts = chain.web3, compile_contracts()
     deployer = web3.to_checksum_address(ANVIL_DEPLOYER.address)
     parameters = {name: [each for each, _ in constructor_inputs(made.abi)] for name, made in artifacts.items()}
-    constants = Constants(unbonding_period_s=1_000, reporter_bps=1_000, holder=deployer, supply=10**18)
+    constants = constants_of(chain.deployment, holder=deployer)
     hashes: dict[str, str] = {}
     addresses: dict[str, str] = {}
     for creation in plan_creations(deployer, web3.eth.get_transaction_count(deployer), constants, parameters):
@@ -388,6 +392,11 @@ def test_the_command_prices_checks_and_refuses(anvil: Anvil, chain: Chain, tmp_p
 
 
 # ------------------------------------------------------------------------------------------------------- helpers
+
+
+def constants_of(deployment: Deployment, holder: str) -> Constants:
+    assert deployment.unbonding_period_s is not None and deployment.reporter_bps is not None
+    return Constants(deployment.unbonding_period_s, deployment.reporter_bps, holder, supply=10**18)
 
 
 def without(creations: dict[str, str], field: str) -> dict[str, str]:
