@@ -165,7 +165,7 @@ class _Run:
             ours = run_inner_steps(policy, contents.rollouts, spec, self._case.trainer_seed).pseudo_gradient
         except MalformedUpdate as error:
             raise Rejected(f"the replay fails where the work claims to have trained: {error}", error.reason) from error
-        yield from replay.check(claimed, replay.through_codec(ours, codec_named(spec.codec)), spec.checks)
+        yield from replay.compare(claimed, ours, codec_named(spec.codec), spec.checks)
 
 
 def unavailable(detail: str) -> Verdict:

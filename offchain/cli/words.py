@@ -28,6 +28,7 @@ CHECKS = {
     "sampling logprobs": "probabilities that were claimed",
     "sampling tokens": "tokens against the seeded sampler",
     "termination plausible": "ends that the policy would draw",
+    "replay choice": "training repeated, elements that the update keeps",
     "replay direction": "training repeated, direction of the update",
     "replay length": "training repeated, length of the update",
 }

@@ -31,6 +31,11 @@ class Codec(Protocol):
     @property
     def layout(self) -> Layout: ...
 
+    @property
+    def is_sparse(self) -> bool:
+        """Whether it keeps some elements and drops the others."""
+        ...
+
     def encode(self, tensor: Float32) -> dict[str, Array]:
         """Raises MalformedUpdate: not finite, or beyond MAX_MAGNITUDE."""
         ...

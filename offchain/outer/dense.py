@@ -12,6 +12,7 @@ class Fp32:
     """Nothing lost, 4 bytes per element."""
 
     name = "fp32"
+    is_sparse = False
 
     def __init__(self) -> None:
         self.layout: Layout = {"": PartLayout("F32")}
@@ -27,6 +28,7 @@ class Bfloat16:
     """Rounded to 8 significant bits, ties to even: off by 1/256 of each element at most; 2 bytes per element."""
 
     name = "bf16"
+    is_sparse = False
 
     def __init__(self) -> None:
         self.layout: Layout = {"": PartLayout("U16")}  # bit patterns: numpy knows no bfloat16

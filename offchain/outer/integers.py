@@ -32,6 +32,7 @@ class Int8:
     """127 levels either side of zero, a float32 scale per 4,096: off by 1/254 of a block's peak; 1 byte per element."""
 
     name = "int8"
+    is_sparse = False
 
     def __init__(self) -> None:
         self.layout: Layout = {"": PartLayout("I8"), "#scale": PartLayout("F32", 1, BLOCK)}
@@ -57,6 +58,7 @@ class Int4:
     """
 
     name = "int4"
+    is_sparse = False
 
     def __init__(self) -> None:
         self.layout: Layout = {"": PartLayout("U8", 1, 2), "#scale": PartLayout("U16", 1, INT4_BLOCK)}

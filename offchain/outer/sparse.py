@@ -43,6 +43,8 @@ class TopK:
     leaves slots empty, which are all zeros.
     """
 
+    is_sparse = True
+
     def __init__(self, kept: int) -> None:
         """Raises ValueError: `kept` is no multiple of 4 up to 252."""
         if kept % CODES_PER_BYTE or not 0 < kept < CHUNK:

@@ -2,10 +2,13 @@
 
 Our update passes through the task's codec as the trainer's did. Other hardware moves it by float noise; a skipped,
 altered or poisoned step moves it much further.
+
+A sparse codec chooses what it keeps, and after few steps of Adam many elements are equal but for float noise, which
+then decides. So the work's own choice is compared by what it is worth: elements that are nearly the largest will do.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -16,10 +19,28 @@ from offchain.protocol.spec import CheckSpec
 from verifier.checks.update import norm
 from verifier.verdict import Finding, failed, measure, passed
 
+NAME_CHOICE = "replay choice"
 NAME_DIRECTION = "replay direction"
 NAME_LENGTH = "replay length"
 
 Tensors = Mapping[str, npt.NDArray[np.float32]]
+
+
+def compare(claimed: Tensors, ours: Tensors, codec: Codec, limits: CheckSpec) -> Iterator[Finding]:
+    """Compare a decoded update with that of our replay, not yet encoded."""
+    if codec.is_sparse:
+        yield check_choice(claimed, ours, through_codec(ours, codec), limits)
+        ours = _where_kept(ours, claimed)
+    yield from check(claimed, through_codec(ours, codec), limits)
+
+
+def check_choice(claimed: Tensors, ours: Tensors, best: Tensors, limits: CheckSpec) -> Finding:
+    """How much shorter our update is over the elements that the work keeps than over those that we would keep."""
+    most, found = norm(_where_kept(ours, best)), norm(_where_kept(ours, claimed))
+    missed = 1 - found / most if most else 0.0
+    detail = f"the elements that the work keeps miss {missed:.3g} of the norm that the largest have"
+    limit = limits.max_replay_norm_error
+    return measure(NAME_CHOICE, Reason.REPLAY_MISMATCH, max(0.0, missed), limit, detail)
 
 
 def check(claimed: Tensors, replayed: Tensors, limits: CheckSpec) -> list[Finding]:
@@ -52,6 +73,11 @@ def check(claimed: Tensors, replayed: Tensors, limits: CheckSpec) -> list[Findin
 def through_codec(tensors: Tensors, codec: Codec) -> dict[str, npt.NDArray[np.float32]]:
     """What a reader of the submitted update would have decoded."""
     return {name: codec.decode(codec.encode(tensor), tensor.shape) for name, tensor in tensors.items()}
+
+
+def _where_kept(tensors: Tensors, pattern: Tensors) -> dict[str, npt.NDArray[np.float32]]:
+    """Zero wherever the pattern is."""
+    return {name: np.where(pattern[name] != 0, tensor, np.float32(0)) for name, tensor in tensors.items()}
 
 
 def _inner(left: Tensors, right: Tensors) -> float:
