@@ -371,12 +371,12 @@ contract Attestations is IAttestations, EIP712 {
         uint8 score,
         bool isWon,
         bytes[] calldata reports
-    ) external {
+    ) external returns (uint256 missing) {
         _requireChallenges();
         Epoch storage epoch = _epochs[taskId][epochId];
         --epoch.openChallenges;
         uint8 former = scoreOf(taskId, epochId, index);
-        if (score == former) return;
+        if (score == former) return 0;
         uint8 stored = score == Scores.FRAUD && isWon ? Scores.FOUND_FRAUD : score;
         if (index < _FIRST) {
             epoch.firstScores = bytes24(_replace(epoch.firstScores, index, stored));
@@ -384,7 +384,7 @@ contract Attestations is IAttestations, EIP712 {
             bytes32 word = epoch.furtherScores[(index - _FIRST) / 32];
             epoch.furtherScores[(index - _FIRST) / 32] = _replace(word, (index - _FIRST) % 32, stored);
         }
-        _recount(epoch, index, former, score, reports);
+        return _recount(epoch, index, former, score, reports);
     }
 
     /// @inheritdoc IAttestations
@@ -515,12 +515,14 @@ contract Attestations is IAttestations, EIP712 {
         STAKING.slash(verifier, Role.Verifier, taken, address(0), 0, false);
     }
 
-    /// Moves a work from one count of agreements to another in every report behind the outcome.
-    function _recount(Epoch storage epoch, uint16 index, uint8 former, uint8 score, bytes[] calldata reports) private {
-        (bytes32[] memory hashes,, uint256 total) = _weigh(epoch, reports);
-        uint256 count = epoch.votes.reports;
-        require(reports.length == count, ReportsIncomplete(total, _revealedWeight(epoch)));
-        for (uint256 k; k < count; ++k) {
+    /// Moves a work from one count of agreements to another in every one of `reports`.
+    function _recount(Epoch storage epoch, uint16 index, uint8 former, uint8 score, bytes[] calldata reports)
+        private
+        returns (uint256 missing)
+    {
+        (bytes32[] memory hashes,,) = _weigh(epoch, reports);
+        missing = epoch.votes.reports - reports.length;
+        for (uint256 k; k < hashes.length; ++k) {
             Tally storage tally = epoch.tallies[hashes[k]];
             require(tally.isCounted, UnknownReport(hashes[k]));
             uint8 given = Scores.scoreAt(reports[k], index);

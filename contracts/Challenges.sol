@@ -132,7 +132,12 @@ contract Challenges is IChallenges {
         dispute.isAgainstVerifiers = isQuorate && outcome == ChallengePhase.Overturned;
         if (outcome == ChallengePhase.Upheld) dispute.owedWeight = dispute.weights[score];
         emit ChallengeDecided(taskId, epoch, index, score, outcome);
-        ATTESTATIONS.closeChallenge(taskId, epoch, index, score, score == dispute.claimed, reports);
+        uint256 missing = ATTESTATIONS.closeChallenge(taskId, epoch, index, score, score == dispute.claimed, reports);
+        if (missing > 0) {
+            // Whoever settled may be the only one to have a report's bytes: that must not keep an epoch open for ever.
+            uint256 graceBy = uint256(dispute.revealBy) + REGISTRY.paramsOf(taskId).revealWindow;
+            require(block.timestamp >= graceBy, ReportsMissing(missing, graceBy));
+        }
         // An upheld score that nobody voted for (it lay between the votes): nobody shares the bond.
         if (outcome == ChallengePhase.Upheld && dispute.owedWeight == 0) {
             uint128 bond = dispute.owed;

@@ -550,9 +550,9 @@ contract TaskRegistry is ITaskRegistry {
             require(isLong, BadParams("appealWindow"));
         }
 
-        // Twice the reveal window: for so long again can a verifier that hides its report delay `settle`. Twice the appeal
-        // window: to commit, and to reveal.
-        uint256 windows = uint256(params.commitWindow) + params.attestWindow + 2 * uint256(params.revealWindow)
+        // Thrice the reveal window: for so long again can a verifier that hides its report delay `settle`, and `decide`.
+        // Twice the appeal window: to commit, and to reveal.
+        uint256 windows = uint256(params.commitWindow) + params.attestWindow + 3 * uint256(params.revealWindow)
             + params.challengeWindow + 2 * uint256(params.appealWindow);
         uint256 unbonding = STAKING.UNBONDING_PERIOD();
         require(windows < unbonding, WindowsTooLong(windows, unbonding));

@@ -24,6 +24,7 @@ from offchain.shardcast.client import RelayClient
 from offchain.shardcast.tidying import Tidier
 from verifier.aggregate import Aggregator, Signer
 from verifier.api import create_api
+from verifier.appeals import Appeals
 from verifier.attester import Attester
 from verifier.database import migrate, open_database, session_factory
 from verifier.docket import Docket
@@ -96,15 +97,18 @@ def built_verifier(settings: VerifierSettings, stop: StopFlag | None = None) -> 
                 turns,
                 status,
             )
-            contracts = Contracts(chain.attestations, chain.registry, chain.payouts)
+            contracts = Contracts(chain.attestations, chain.registry, chain.challenges, chain.payouts)
+            docket = Docket(spec, inbox, bench)
+            appeals = Appeals(task_id, verifier, chain.challenges, transactions, docket, sessions, status)
             housekeeper = Housekeeper(verifier, contracts, transactions, attester, inbox, turns, status)
             parts = Parts(
                 chain=onchain,
                 attestations=chain.attestations,
                 transactions=transactions,
                 recorder=Recorder(sessions, spec),
-                docket=Docket(spec, inbox, bench),
+                docket=docket,
                 attester=attester,
+                appeals=appeals,
                 aggregator=aggregator,
                 housekeeper=housekeeper,
                 status=status,

@@ -6,7 +6,7 @@ committed; the others once the epoch is sealed.
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from offchain.chain.events import Position
@@ -15,11 +15,20 @@ from offchain.policy.interface import Policy
 from offchain.protocol.encoding import canonical_json, trainer_seed
 from offchain.protocol.errors import Malformed, Stop, Unavailable
 from offchain.protocol.spec import TaskSpec
-from offchain.protocol.types import BPS, Epoch, PolicyVersion, Root, Seed
+from offchain.protocol.types import BPS, Epoch, PolicyVersion, Root, Seed, WorkIndex
 from verifier.case import Case
 from verifier.checks.duplicates import Sketch
 from verifier.inbox import Inbox
-from verifier.judge import Bench, Judgement, compare_with_peers, judge, malformed, sketch_work, unavailable
+from verifier.judge import (
+    Bench,
+    Judgement,
+    compare_with,
+    compare_with_peers,
+    judge,
+    malformed,
+    sketch_work,
+    unavailable,
+)
 from verifier.verdict import Verdict
 
 log = logging.getLogger(__name__)
@@ -109,6 +118,19 @@ class Docket:
             judged.append(replace(found, case=case))
         verdicts = compare_with_peers([each.verdict for each in judged], self._spec.checks.max_update_norm_ratio)
         return [replace(each, verdict=verdict) for each, verdict in zip(judged, verdicts, strict=True)]
+
+    def judge_in_full(
+        self, ledger: TaskLedger, record: EpochRecord, index: WorkIndex, norms: Mapping[WorkIndex, float]
+    ) -> Verdict:
+        """Judge one work of a sealed epoch again, whatever its seed has drawn. Raises Unavailable, Stop.
+
+        Args:
+            norms: of the epoch's acceptable updates, as judged when it was attested.
+        """
+        case = case_of(ledger, self._spec, record, ledger.work(record.epoch, index)).everything_checked()
+        verdict = self._judge(case, ledger, record).verdict
+        peers = {**norms, **({} if verdict.update_norm is None else {index: verdict.update_norm})}
+        return compare_with(verdict, list(peers.values()), self._spec.checks.max_update_norm_ratio)
 
     def forget(self, ledger: TaskLedger, record: EpochRecord) -> None:
         """Let go of an epoch whose judgements are written down."""

@@ -93,6 +93,20 @@ class AttestationRow(Base):
     revealed: Mapped[bool] = mapped_column(default=False)
 
 
+class AppealRow(Base):
+    """Our vote in the appeal against one score, written before its commitment is sent."""
+
+    __tablename__ = "appeals"
+
+    task_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    epoch: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    index: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    seed: Mapped[bytes] = mapped_column(LargeBinary(32))  # the epoch's: another one after a reorganisation
+    score: Mapped[int]
+    salt: Mapped[bytes] = mapped_column(LargeBinary(32))
+    written_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), default_factory=now_utc)
+
+
 class PolicyRow(Base):
     """A policy version. `own_root` is what we aggregated ourselves, `root` what a quorum published."""
 

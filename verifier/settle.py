@@ -9,13 +9,21 @@ from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from offchain.chain.contracts import AttestationsContract, Call, PayoutsContract, TaskRegistryContract, WorkRef
-from offchain.chain.ledger import EpochRecord, TaskLedger
+from offchain.chain.contracts import (
+    AttestationsContract,
+    Call,
+    ChallengesContract,
+    PayoutsContract,
+    TaskRegistryContract,
+    WorkRef,
+)
+from offchain.chain.ledger import ChallengeRecord, EpochRecord, TaskLedger
 from offchain.daemon.status import Status
 from offchain.protocol.encoding import report_hash
 from offchain.protocol.errors import Rejected, Reverted, Unavailable
-from offchain.protocol.types import SCORE_FRAUD, Address, Epoch, EpochPhase
+from offchain.protocol.types import SCORE_FRAUD, Address, ChallengePhase, Epoch, EpochPhase
 from verifier.attester import Attester
+from verifier.disputes import absentees, is_owed, score_in, suspects
 from verifier.inbox import Inbox
 from verifier.transactions import Transactions
 from verifier.turns import Turns
@@ -31,6 +39,7 @@ class Contracts:
 
     attestations: AttestationsContract
     registry: TaskRegistryContract
+    challenges: ChallengesContract
     payouts: PayoutsContract
 
 
@@ -55,7 +64,7 @@ def due_calls(
     """
     for epoch in sorted(ledger.epochs):
         record, phase = ledger.epochs[epoch], phases.get(epoch)
-        if phase is EpochPhase.CHALLENGEABLE and record.challenge_by is not None and now >= record.challenge_by:
+        if phase is EpochPhase.CHALLENGEABLE and _is_unchallenged(record, now):
             yield Due(("finalise", epoch), epoch, partial(contracts.attestations.finalise, ledger.task_id, epoch))
         elif phase is EpochPhase.MISSED:
             yield Due(("void", epoch), epoch, partial(contracts.attestations.void_epoch, ledger.task_id, epoch))
@@ -63,7 +72,13 @@ def due_calls(
             yield from _due_slashes(ledger, record, contracts)
         if record.is_over:
             yield from _due_absences(ledger, record, verifier, contracts)
+        for challenge in record.challenges.values():
+            yield from _due_appeal_absences(ledger, record, challenge, verifier, contracts)
     yield from _due_departures(ledger, contracts)
+
+
+def _is_unchallenged(record: EpochRecord, now: int) -> bool:
+    return record.challenge_by is not None and now >= record.challenge_by and not record.open_challenges
 
 
 def _due_slashes(ledger: TaskLedger, record: EpochRecord, contracts: Contracts) -> Iterator[Due]:
@@ -81,6 +96,16 @@ def _due_absences(ledger: TaskLedger, record: EpochRecord, verifier: Address, co
     for other in sorted(record.members - record.reveals.keys() - record.absences.keys() - {verifier}):
         call = partial(contracts.attestations.slash_absence, ledger.task_id, record.epoch, other)
         yield Due(("absence", record.epoch, other), record.epoch, call)
+
+
+def _due_appeal_absences(
+    ledger: TaskLedger, record: EpochRecord, challenge: ChallengeRecord, verifier: Address, contracts: Contracts
+) -> Iterator[Due]:
+    for other in absentees(record, challenge, ledger.task.params):
+        if other != verifier:
+            where = ledger.task_id, record.epoch, challenge.index
+            call = partial(contracts.challenges.slash_absence, *where, other)
+            yield Due(("appeal absence", record.epoch, challenge.index, other), record.epoch, call)
 
 
 def _due_departures(ledger: TaskLedger, contracts: Contracts) -> Iterator[Due]:
@@ -118,6 +143,8 @@ class Housekeeper:
     ) -> None:
         self._verifier, self._contracts, self._transactions = verifier, contracts, transactions
         self._attester, self._inbox, self._turns, self._status = attester, inbox, turns, status
+        self._counted: set[Epoch] = set()
+        self._not_behind: set[Hashable] = set()
 
     def seal(self, ledger: TaskLedger, record: EpochRecord) -> bool:
         """Seal the open epoch, which the caller found sealable."""
@@ -139,6 +166,69 @@ class Housekeeper:
             # Perhaps too much for one block. After a while of grace the contract is content with a quorum's report.
             heaviest = max(reports, key=lambda report: _weight(ledger, record, report))
             return self._send(Due(what, record.epoch, partial(encode, [heaviest])), ledger, own=True)
+
+    def decide(self, ledger: TaskLedger, record: EpochRecord) -> bool:
+        """End the challenges whose votes are in, or whose time is over."""
+        return any([self._decide(ledger, record, challenge) for challenge in record.open_challenges])
+
+    def _decide(self, ledger: TaskLedger, record: EpochRecord, challenge: ChallengeRecord) -> bool:
+        where = ledger.task_id, record.epoch, challenge.index
+        what = ("decide", record.epoch, challenge.index)
+        if self._contracts.challenges.phase_of(*where) is not ChallengePhase.DECIDABLE:
+            return False
+        if not self._turns.is_ours(what, ledger, record.epoch):
+            return False
+        found = (self._report(record, each) for each in self._counted_hashes(ledger, record))
+        # If one is missing, the contract waits for a while.
+        call = partial(self._contracts.challenges.decide, *where, [each for each in found if each is not None])
+        return self._send(Due(what, record.epoch, call), ledger)
+
+    def _counted_hashes(self, ledger: TaskLedger, record: EpochRecord) -> list[bytes]:
+        """The reports that made the outcome: all but those whose bytes nobody handed in."""
+        of = self._contracts.attestations.attestation_of
+        counted = {of(ledger.task_id, record.epoch, verifier).report_hash for verifier in record.reveals}
+        return sorted(each for each in counted if each is not None)
+
+    def punish(self, ledger: TaskLedger, record: EpochRecord) -> bool:
+        """Have those pay whose report gave a score that was overturned; claim what lost challenges owe us."""
+        return any([self._punish(ledger, record, challenge) for challenge in record.challenges.values()])
+
+    def _punish(self, ledger: TaskLedger, record: EpochRecord, challenge: ChallengeRecord) -> bool:
+        acted = False
+        where = ledger.task_id, record.epoch, challenge.index
+        for verifier in suspects(record, challenge, ledger.task.params):
+            what = ("verdict", record.epoch, challenge.index, verifier)
+            if what in self._not_behind or not self._turns.is_ours(what, ledger, record.epoch):
+                continue
+            report = self._report(record, record.reveals[verifier].report_hash)
+            if report is None:
+                self._turns.refused(what)
+                continue
+            if score_in(report, challenge.index) != challenge.standing:
+                self._not_behind.add(what)
+                continue
+            call = partial(self._contracts.challenges.slash_verdict, *where, verifier, report)
+            acted = self._send(Due(what, record.epoch, call), ledger) or acted
+        if is_owed(challenge, self._verifier):
+            what = ("share", record.epoch, challenge.index)
+            call = partial(self._contracts.challenges.claim, *where, self._verifier)
+            if self._turns.is_ready(what):
+                acted = self._send(Due(what, record.epoch, call), ledger, own=True) or acted
+        return acted
+
+    def show_report(self, ledger: TaskLedger, record: EpochRecord) -> bool:
+        """Show our report when an epoch was settled without it: else we would pay as if we had hidden it."""
+        own = self._attester.written(record)
+        if own is None or self._verifier not in record.reveals or record.epoch in self._counted:
+            return False
+        if report_hash(own.report) in record.shown_reports:
+            return False
+        state = self._contracts.attestations.attestation_of(ledger.task_id, record.epoch, self._verifier)
+        if state.report_hash is not None:
+            self._counted.add(record.epoch)
+            return False
+        call = partial(self._contracts.attestations.show_report, ledger.task_id, record.epoch, own.report)
+        return self._send(Due(("show", record.epoch), record.epoch, call), ledger, own=True)
 
     def tidy(self, ledger: TaskLedger, phases: Mapping[Epoch, EpochPhase], now: int) -> bool:
         """Send all that is due and our turn; whether anything was sent."""
@@ -172,6 +262,8 @@ class Housekeeper:
         own = self._attester.written(record)
         if own is not None and report_hash(own.report) == wanted:
             return own.report
+        if record.scores is not None and report_hash(record.scores) == wanted:
+            return record.scores
         for verifier, reveal in record.reveals.items():
             if reveal.report_hash != wanted:
                 continue

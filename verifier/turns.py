@@ -30,6 +30,10 @@ class Turns:
         waited_for = seen + self.place(ledger, epoch) * self._step_s
         return now >= max(waited_for, self._not_before.get(what, 0.0))
 
+    def is_ready(self, what: Hashable) -> bool:
+        """Whether we may do `what`, which is ours alone, now: not just after we sent it or it was refused."""
+        return self._clock() >= self._not_before.get(what, 0.0)
+
     def place(self, ledger: TaskLedger, epoch: int) -> int:
         """Our place in the line; behind everybody while we are not enlisted."""
         line = sorted(ledger.verifiers, key=lambda address: int(address, 16))

@@ -17,6 +17,7 @@ from offchain.daemon.stopping import StopFlag
 from offchain.protocol.errors import Malformed, Reverted, Stop, Unavailable
 from offchain.protocol.types import Address, Epoch, EpochPhase, Root
 from verifier.aggregate import Aggregator
+from verifier.appeals import Appeals
 from verifier.attester import Attester
 from verifier.docket import Docket
 from verifier.inbox import roots_in_use
@@ -54,6 +55,7 @@ class Parts:
     recorder: Recorder
     docket: Docket
     attester: Attester
+    appeals: Appeals
     aggregator: Aggregator
     housekeeper: Housekeeper
     status: Status
@@ -107,7 +109,7 @@ class VerifierWorker:
         self._parts.recorder.record(ledger, phases)
         self._parts.tidy_cache(roots_in_use(ledger))
         acted = self._enlist(ledger)
-        for step in (self._attest, self._settle, self._aggregate, self._keep_going, self._judge):
+        for step in (self._attest, self._settle, self._aggregate, self._dispute, self._keep_going, self._judge):
             if self._stop.is_set():
                 return acted
             try:
@@ -182,6 +184,19 @@ class VerifierWorker:
 
     def _aggregate(self, ledger: TaskLedger, _phases: Mapping[Epoch, EpochPhase]) -> bool:
         return self._parts.aggregator.advance(ledger)
+
+    def _dispute(self, ledger: TaskLedger, phases: Mapping[Epoch, EpochPhase]) -> bool:
+        """Vote where a score is challenged, decide, have the losing side pay."""
+        acted = False
+        housekeeper, now = self._parts.housekeeper, self._parts.chain.now()
+        for epoch, record in ledger.epochs.items():
+            if phases.get(epoch) is EpochPhase.CHALLENGEABLE:
+                acted = self._parts.appeals.advance(ledger, record, now) or acted
+                acted = housekeeper.decide(ledger, record) or acted
+                acted = housekeeper.show_report(ledger, record) or acted
+            if record.challenges:
+                acted = housekeeper.punish(ledger, record) or acted
+        return acted
 
     def _keep_going(self, ledger: TaskLedger, phases: Mapping[Epoch, EpochPhase]) -> bool:
         housekeeper, record = self._parts.housekeeper, ledger.open_epoch

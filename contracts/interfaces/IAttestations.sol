@@ -146,8 +146,8 @@ interface IAttestations {
     function openChallenge(uint256 taskId, uint64 epoch, uint16 index) external returns (uint8 score, uint16 verifiers);
 
     /// Ends a challenge with the score on which the appeal decided; `isWon` when it is the challenger's. Where it is not the
-    /// one that stood, `reports` must be those behind the outcome, as `settle` took them: agreement is counted anew. Only
-    /// Challenges.
+    /// one that stood, agreement is counted anew in `reports`, which are those behind the outcome, as `settle` took them, but
+    /// for `missing` ones. Only Challenges.
     function closeChallenge(
         uint256 taskId,
         uint64 epoch,
@@ -155,7 +155,7 @@ interface IAttestations {
         uint8 score,
         bool isWon,
         bytes[] calldata reports
-    ) external;
+    ) external returns (uint256 missing);
 
     /// Scores of works of one task that can no longer change, a byte for each of `places` (see Works.place), as stored: a
     /// fraud that a challenger found is 254; reverts with `NotFinal` if one still can.

@@ -72,6 +72,7 @@ interface IChallenges {
     error AlreadyVoted(uint256 taskId, uint64 epoch, uint16 index, address verifier);
     error NotCommitted(uint256 taskId, uint64 epoch, uint16 index, address verifier);
     error CommitmentMismatch(bytes32 commitment, bytes32 revealed);
+    error ReportsMissing(uint256 missing, uint256 graceBy);
     error NotAgainstVerifiers(uint256 taskId, uint64 epoch, uint16 index);
     error WrongReport(bytes32 reportHash, bytes32 revealed);
     error NotBehindScore(uint256 taskId, uint64 epoch, uint16 index, address verifier);
@@ -91,7 +92,8 @@ interface IChallenges {
     function revealAppeal(uint256 taskId, uint64 epoch, uint16 index, uint8 score, bytes32 salt) external;
 
     /// Ends a challenge; anybody may. `reports` are those behind the outcome, as `settle` took them: needed (and looked at)
-    /// only when the score changes.
+    /// only when the score changes, so that fees follow agreement with the new one. Once a further reveal window has passed
+    /// some may be missing: for those the fee stays as it is.
     function decide(uint256 taskId, uint64 epoch, uint16 index, bytes[] calldata reports) external;
 
     /// Takes `verdictSlash` from a verifier whose `report` gave the score that was overturned, if the quorum stands behind

@@ -66,8 +66,8 @@ interface ITaskRegistry {
     error UnknownTask(uint256 taskId);
     error CheatingPays(uint256 slash, uint256 needed);
     error BadParams(string what);
-    /// @param windows all of them, revealWindow twice: `settle` may have to wait for reports that long; appealWindow twice:
-    ///        to commit and to reveal
+    /// @param windows all of them, revealWindow thrice: `settle` and `decide` may each have to wait for reports that long;
+    ///        appealWindow twice: to commit and to reveal
     error WindowsTooLong(uint256 windows, uint256 unbondingPeriod);
     error NotInitiator(address caller, address initiator);
     error TaskIsClosed(uint256 taskId);

@@ -110,7 +110,7 @@ def explain_refusal(error: Reverted, params: TaskParams, symbol: str, decimals: 
     if error.error == "WindowsTooLong":
         windows, period = int(str(values["windows"])), int(str(values["unbondingPeriod"]))
         return Stop(
-            f"the windows (reveal and appeal twice) sum to {duration(windows)}, but bonds can be withdrawn "
+            f"the windows (reveal thrice, appeal twice) sum to {duration(windows)}, but bonds can be withdrawn "
             f"after {duration(period)} on this network: shorten terms.*_window to less than that together"
         )
     return error

@@ -258,12 +258,12 @@ def refuse_hopeless(
 
     if problem := objection(params, budget_wei, money):
         raise Stop(problem)
-    # As the contract counts: `settle` may have to wait for a second reveal window; appeals commit, then reveal.
-    names = ("commit", "attest", "reveal", "reveal", "challenge", "appeal", "appeal")
+    # As the contract counts: `settle` and `decide` may have to wait for reports; appeals commit, then reveal.
+    names = ("commit", "attest", "reveal", "reveal", "reveal", "challenge", "appeal", "appeal")
     windows = sum(getattr(params, f"{name}_window") for name in names)
     if windows >= (period := chain.staking.unbonding_period_s()):
         raise Stop(
-            f"the windows (reveal and appeal twice) sum to {duration(windows)}, but bonds can be withdrawn "
+            f"the windows (reveal thrice, appeal twice) sum to {duration(windows)}, but bonds can be withdrawn "
             f"after {duration(period)} on this network: shorten terms.*_window to less than that together"
         )
     if not invocation.is_dry_run:

@@ -21,7 +21,7 @@ abstract contract Network {
     Vm internal constant vm = Vm(0x7109709ECfa91a80626fF3989D68f67F5b1DD12D);
 
     uint128 internal constant UNIT = 1 ether;
-    uint40 internal constant UNBONDING = 2000;
+    uint40 internal constant UNBONDING = 2500;
     uint16 internal constant REPORTER_BPS = 1000;
     bytes32 internal constant ROOT = keccak256("manifest");
     bytes32 internal constant SALT = keccak256("salt");
@@ -49,7 +49,7 @@ abstract contract Network {
     function setUp() public virtual {
         vm.warp(1_000_000);
         vm.roll(1000);
-        token = new AssayToken(address(this), 1e33);
+        token = _newToken();
         uint256 nonce = vm.getNonce(address(this));
         address[5] memory predicted;
         for (uint256 i; i < 5; ++i) {
@@ -70,6 +70,11 @@ abstract contract Network {
             REPORTER_BPS
         );
         _sortVerifiers();
+    }
+
+    /// Another token may take its place.
+    function _newToken() internal virtual returns (AssayToken) {
+        return new AssayToken(address(this), 1e33);
     }
 
     function _sortVerifiers() private {
@@ -125,9 +130,11 @@ abstract contract Network {
     // Money.
 
     function _fund(address holder, address spender, uint256 amount) internal {
-        require(token.transfer(holder, amount));
+        // Not as `token.transfer`: there are tokens that return nothing.
+        (bool sent,) = address(token).call(abi.encodeCall(token.transfer, (holder, amount)));
         vm.prank(holder);
-        token.approve(spender, type(uint256).max);
+        (bool allowed,) = address(token).call(abi.encodeCall(token.approve, (spender, type(uint256).max)));
+        require(sent && allowed);
     }
 
     function _bond(address operator, Role role, uint128 amount) internal {

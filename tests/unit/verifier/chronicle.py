@@ -4,7 +4,12 @@ from collections.abc import Mapping
 
 from web3 import Web3
 
-from offchain.chain.contracts import AttestationsContract, PayoutsContract, TaskRegistryContract
+from offchain.chain.contracts import (
+    AttestationsContract,
+    ChallengesContract,
+    PayoutsContract,
+    TaskRegistryContract,
+)
 from offchain.chain.events import (
     AttestationCommitted,
     AttestationRevealed,
@@ -57,6 +62,7 @@ def contracts() -> Contracts:
     return Contracts(
         AttestationsContract(web3, ATTESTATIONS),
         TaskRegistryContract(web3, ATTESTATIONS),
+        ChallengesContract(web3, ATTESTATIONS),
         PayoutsContract(web3, ATTESTATIONS),
     )
 

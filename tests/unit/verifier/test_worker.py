@@ -17,6 +17,7 @@ from tests.unit.verifier.chronicle import ATTESTATIONS, Chronicle, contracts
 from tests.unit.verifier.fakes import Sent, Shelf, Silent
 from tests.unit.verifier.honest import SPEC, SPEC_ROOT, TRAINER, Bundle, HonestTrainer
 from verifier.aggregate import Aggregator, Signer
+from verifier.appeals import Appeals
 from verifier.attester import Attester
 from verifier.database import migrate, open_database, session_factory
 from verifier.docket import Docket
@@ -99,13 +100,15 @@ class Scene:
             turns,
             self.status,
         )
+        docket = Docket(SPEC, inbox, bench)
         parts = Parts(
             chain=self,
             attestations=contracts().attestations,
             transactions=transactions,
             recorder=Recorder(sessions, SPEC),
-            docket=Docket(SPEC, inbox, bench),
+            docket=docket,
             attester=attester,
+            appeals=Appeals(TaskId(1), VERIFIER, contracts().challenges, transactions, docket, sessions, self.status),
             aggregator=aggregator,
             housekeeper=Housekeeper(VERIFIER, contracts(), transactions, attester, inbox, turns, self.status),
             status=self.status,
