@@ -1,0 +1,45 @@
+"""Every cheat of the catalogue is caught by the check that is there for it; no honest work is.
+
+A few runs each; `make cheats` does it fifty times and writes the table in `docs/cheats.md`.
+"""
+
+from pathlib import Path
+
+import pytest
+
+from tests.cheats.catalogue import CHEATS
+from tests.cheats.cheat import Cheat
+from tests.cheats.scene import Scene, make_scene
+from verifier.verdict import SCORE_FULL, Verdict
+
+RUNS = 2
+
+
+@pytest.fixture(scope="session")
+def scene() -> Scene:
+    return make_scene()
+
+
+def verdict_on(scene: Scene, cheat: Cheat, run: int, folder: Path) -> Verdict:
+    root = scene.write(cheat.make(scene, run), folder / f"work-{run}")
+    return scene.judge(folder / f"work-{run}", root, run).verdict
+
+
+@pytest.mark.parametrize("cheat", CHEATS, ids=lambda cheat: cheat.name)
+def test_each_cheat_is_caught_by_its_check(scene: Scene, cheat: Cheat, tmp_path: Path) -> None:
+    for run in range(RUNS):
+        verdict = verdict_on(scene, cheat, run, tmp_path)
+        assert (verdict.score, verdict.reason) == (cheat.score, cheat.reason), verdict.findings[-1]
+        assert verdict.findings[-1].check in cheat.checks
+
+
+def test_no_honest_work_is_rejected(scene: Scene, tmp_path: Path) -> None:
+    for run in range(10):
+        root = scene.write(scene.honest(run), tmp_path / str(run))
+        verdict = scene.judge(tmp_path / str(run), root, run).verdict
+        assert (verdict.score, verdict.reason) == (SCORE_FULL, None), verdict.findings[-1]
+
+
+def test_names_are_unique_and_each_says_what_it_does() -> None:
+    assert len({cheat.name for cheat in CHEATS}) == len(CHEATS)
+    assert all(cheat.what.endswith(".") for cheat in CHEATS)
