@@ -14,7 +14,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 SETUP := .venv/installed .venv-ape/installed node_modules/installed .build/solcx/solc-v0.8.37
 
-.PHONY: help setup abi lock fmt check test test-quick test-contracts demo bench-gossip gas clean
+.PHONY: help setup abi lock fmt check test test-quick test-contracts demo bench-gossip bench-toploc gas clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -83,6 +83,14 @@ demo: .build/forge/compiled ## A whole local network: real training, cheats caug
 bench-gossip: $(SETUP) ## Exchange without a star: simulated up to 10,000 peers; as root, confirmed over shaped links
 	$(VENV)/python -m benchmarks.gossip simulate
 	@if [ $$(id -u) = 0 ]; then $(VENV)/python -m benchmarks.gossip confirm; else echo "not root: not confirmed"; fi
+
+bench-toploc: .venv/installed .build/toploc-reference/toploc ## TOPLOC beside the reference package: build, check
+	OMP_NUM_THREADS=1 OMP_THREAD_LIMIT=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(VENV)/python -m benchmarks.toploc
+
+# compiled against the installed torch (minutes, once); without a compiler the benchmark takes the recorded times
+.build/toploc-reference/toploc:
+	-$(VENV)/pip install --quiet --no-deps --no-build-isolation --no-binary toploc \
+		--target .build/toploc-reference toploc==0.1.6
 
 clean: ## Remove what was built and installed
 	rm -rf .venv .venv-ape node_modules .build runs *.egg-info
