@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Protocol
 
 from offchain.chain.contracts import AttestationsContract
@@ -28,6 +29,7 @@ from verifier.transactions import Transactions
 log = logging.getLogger(__name__)
 
 REFUSED_S = 5.0
+NOT_TAKEN_S = 60.0
 MOST_WAIT_S = 30.0  # between two looks at a node that does not answer
 PATIENCE_S = 6.0  # how long a step of the chain that others have to take too is waited for, rather than judge on
 GIVE_UP_SHARE = 4  # a quarter of the attest window before its end, what is not to be had counts as unavailable
@@ -76,6 +78,7 @@ class VerifierWorker:
         self._verifier, self._parts, self._stop, self._poll_s, self._clock = verifier, parts, stop, poll_s, clock
         self._not_before: dict[Epoch, float] = {}
         self._patient_until = 0.0
+        self._enlist_not_before = 0.0
         self._judging_s = 0.0  # how long the last work took
 
     def run_forever(self) -> None:
@@ -124,23 +127,34 @@ class VerifierWorker:
     # ---- steps
 
     def _enlist(self, ledger: TaskLedger) -> bool:
-        """Once, at the start. Raises Stop: the bond is too small, or gone."""
-        if self._verifier in ledger.verifiers or ledger.open_epoch is None:
+        """Once, at the start. Raises Stop: the task does not take us, and we owe it nothing any more."""
+        if self._verifier in ledger.verifiers or ledger.open_epoch is None or self._clock() < self._enlist_not_before:
             return False
         try:
             self._parts.transactions.send(self._parts.attestations.enlist(ledger.task_id))
         except Reverted as error:
             if error.error == "AlreadyEnlisted":  # a moment ago: the ledger will show it
                 return False
-            if error.error == "NotBonded":
-                needed = ledger.task.params.verifier_bond
-                raise Stop(
-                    f"{self._verifier} has too small a verifier bond for task {ledger.task_id}, which asks for "
-                    f"{needed} wei: run `assay stake bond --role verifier`"
-                ) from error
-            raise Stop(f"task {ledger.task_id} does not take us as a verifier: {error}") from error
+            if any(self._verifier in record.members and not record.is_over for record in ledger.epochs.values()):
+                # We are out, after a slash or of our own will, and still owe votes for what was sealed before.
+                self._enlist_not_before = self._clock() + NOT_TAKEN_S
+                self._parts.status("not enlisted", task=ledger.task_id, why=error.error)
+                return False
+            raise self._not_taken(error, ledger) from error
         self._parts.status("enlisted", task=ledger.task_id)
         return True
+
+    def _not_taken(self, error: Reverted, ledger: TaskLedger) -> Stop:
+        if error.error == "NotBonded":
+            needed = ledger.task.params.verifier_bond
+            return Stop(
+                f"{self._verifier} has too small a verifier bond for task {ledger.task_id}, which asks for {needed} wei "
+                "that answer for no other task: run `assay stake bond --role verifier`"
+            )
+        if error.error == "TooSoonToEnlist":
+            when = datetime.fromtimestamp(int(str(error.arguments["from"])), UTC).isoformat(timespec="minutes")
+            return Stop(f"{self._verifier} has left task {ledger.task_id} and may enlist again after {when}")
+        return Stop(f"task {ledger.task_id} does not take us as a verifier: {error}")
 
     def _attest(self, ledger: TaskLedger, phases: Mapping[Epoch, EpochPhase]) -> bool:
         acted = False

@@ -1,0 +1,203 @@
+"""A task on a local chain with a real relay, and the means to make real workers for it."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+import uvicorn
+
+from offchain.chain.connection import Chain
+from offchain.chain.deployment import Deployment
+from offchain.chain.event_store import EventStore
+from offchain.chain.events import TaskOpened
+from offchain.chain.follow import TaskFollower
+from offchain.chain.ledger import TaskLedger
+from offchain.chain.sender import Sender
+from offchain.environments import make_environment
+from offchain.policy import initial_policy, save_policy
+from offchain.protocol.manifest import BundleKind
+from offchain.protocol.spec import EnvironmentSpec, RecipeSpec, RolloutSpec, SamplerSpec, TaskSpec
+from offchain.protocol.types import Address, Epoch, Role, Root, Seed, TaskId, TaskParams
+from offchain.shardcast.client import RelayClient
+from offchain.shardcast.relay import RelaySettings, create_relay, server_config
+from offchain.shardcast.store import build_bundle
+from trainer.app import built_worker
+from trainer.deviations import make_deviation
+from trainer.settings import TrainerSettings
+from trainer.tasks import Assignment
+from trainer.worker import Worker
+from verifier.app import built_verifier
+from verifier.settings import VerifierSettings
+from verifier.worker import VerifierWorker
+
+UNIT = 10**18
+PARAMS = TaskParams(
+    unit_price=UNIT,
+    trainer_bond=60 * UNIT,
+    verifier_bond=100 * UNIT,
+    fraud_slash=50 * UNIT,
+    absence_slash=5 * UNIT,
+    verdict_slash=20 * UNIT,
+    challenge_bond=UNIT,
+    verifier_fee=3 * UNIT,
+    max_epoch_units=100,
+    max_work_units=10,
+    quorum_bps=6_667,
+    sampling_bps=10_000,
+    max_staleness=2,
+    max_epochs=2,
+    commit_window=100,
+    attest_window=100,
+    reveal_window=100,
+    challenge_window=100,
+    appeal_window=100,
+)
+SPEC = TaskSpec(
+    title="sort three digits",
+    environment=EnvironmentSpec(name="sorting", args={"digits": 3, "partial": True}),
+    sampler=SamplerSpec(max_new_tokens=5),
+    rollout=RolloutSpec(groups=4, group_size=4),
+    recipe=RecipeSpec(inner_steps=2, groups_per_step=4, lr=1e-3),
+)
+SenderOf = Callable[[str], Sender]
+
+
+class Open:
+    """A relay's authority that lets everybody in: relays have their own tests."""
+
+    def payer_of(self, key: Address) -> Address | None:
+        return key
+
+    def is_signed_by(
+        self, task_id: TaskId, epoch: Epoch, operator: Address, policy_root: Root, signature: bytes
+    ) -> bool:
+        return True
+
+
+@pytest.fixture
+def relay(tmp_path: Path, deployment: Deployment) -> Iterator[str]:
+    settings = RelaySettings.model_validate(
+        {"directory": tmp_path / "relay", "chain_id": deployment.chain_id, "port": 0, "min_free_bytes": 0}
+    )
+    server = uvicorn.Server(server_config(settings, create_relay(settings, Open(), Open())))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    server.should_exit = True
+
+
+@dataclass
+class Stage:
+    """A task with everybody bonded, and the means to make workers for it."""
+
+    chain: Chain
+    deployment_file: Path
+    relay: str
+    task_id: TaskId
+    folder: Path
+    password_file: Path
+    keystore_of: Callable[[str], Path]
+    sender_of: SenderOf
+    stack: ExitStack
+
+    def trainer(self, role: str, deviation: str | None = None) -> Worker:
+        settings = TrainerSettings(
+            network=str(self.deployment_file),
+            task_id=self.task_id,
+            keystore=self.keystore_of(role),
+            password_file=self.password_file,
+            state_dir=self.folder / role,
+            relays=(self.relay,),
+        )
+        self.bond(role, Role.TRAINER, PARAMS.trainer_bond)
+        return self.stack.enter_context(
+            built_worker(settings, threading.Event(), make_deviation(deviation) if deviation else None)
+        )
+
+    def verifier_settings(self, role: str) -> VerifierSettings:
+        return VerifierSettings(
+            network=str(self.deployment_file),
+            task_id=self.task_id,
+            keystore=self.keystore_of(role),
+            password_file=self.password_file,
+            state_dir=self.folder / role,
+            relays=(self.relay,),
+        )
+
+    def verifier(self, role: str) -> VerifierWorker:
+        return self.stack.enter_context(built_verifier(self.verifier_settings(role)))
+
+    def bond(self, role: str, as_role: Role, amount: int) -> None:
+        sender = self.sender_of(role)
+        sender.send(self.chain.token.approve(self.chain.staking.address, amount))
+        sender.send(self.chain.staking.bond(as_role, amount))
+
+    def ledger(self) -> TaskLedger:
+        return TaskFollower(self.chain, EventStore(None, self.chain.deployment), self.task_id).refresh()
+
+    def address(self, role: str) -> Address:
+        return self.sender_of(role).address
+
+
+@pytest.fixture
+def stage(
+    chain: Chain,
+    deployment: Deployment,
+    relay: str,
+    sender_of: SenderOf,
+    keystore_of: Callable[[str], Path],
+    password_file: Path,
+    tmp_path: Path,
+) -> Iterator[Stage]:
+    torch.set_num_threads(1)
+    initiator = sender_of("initiator")
+    policy_folder, task_folder = tmp_path / "policy", tmp_path / "task"
+    start = {"kind": "tiny", "layers": 2, "width": 32, "heads": 2, "context": 16, "warmup": {"steps": 30, "batch": 32}}
+    save_policy(initial_policy(start, Seed(b"\x01" * 32), make_environment(SPEC.environment)), policy_folder)
+    policy = build_bundle(policy_folder, BundleKind.POLICY, {"version": 0})
+    task_folder.mkdir()
+    (task_folder / "spec.json").write_bytes(SPEC.to_bytes())
+    task = build_bundle(task_folder, BundleKind.TASK, {})
+    with RelayClient([relay], tmp_path / "cache", chain_id=deployment.chain_id) as client:
+        client.publish(policy_folder, policy, initiator.account)
+        client.publish(task_folder, task, initiator.account)
+    initiator.send(chain.token.approve(chain.registry.address, 500 * UNIT))
+    opened = initiator.send(
+        chain.registry.open_task(PARAMS, task.root, f"assay:0x{task.root.hex()}", policy.root, 500 * UNIT)
+    )
+    deployment_file = tmp_path / "deployment.json"
+    deployment_file.write_text(deployment.model_dump_json())
+    with ExitStack() as stack:
+        yield Stage(
+            chain,
+            deployment_file,
+            relay,
+            opened.event(TaskOpened).task_id,
+            tmp_path,
+            password_file,
+            keystore_of,
+            sender_of,
+            stack,
+        )
+
+
+def work(trainers: list[Worker]) -> None:
+    """Everybody makes and commits one work."""
+    for trainer in trainers:
+        while not isinstance(trainer.run_once(), Assignment):
+            pass
+
+
+def run(verifiers: list[VerifierWorker], holds: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, "the verifiers came to a standstill"
+        if not any([verifier.run_once() for verifier in verifiers]):
+            time.sleep(0.1)
