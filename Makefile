@@ -14,7 +14,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 SETUP := .venv/installed .venv-ape/installed node_modules/installed .build/solcx/solc-v0.8.37
 
-.PHONY: help setup abi lock fmt check test test-quick test-contracts demo bench-gossip bench-toploc gas clean
+.PHONY: help setup abi lock fmt check test test-quick test-contracts demo bench-gossip bench-toploc bench-codecs bench-aggregation gas clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -91,6 +91,12 @@ bench-toploc: .venv/installed .build/toploc-reference/toploc ## TOPLOC beside th
 .build/toploc-reference/toploc:
 	-$(VENV)/pip install --quiet --no-deps --no-build-isolation --no-binary toploc \
 		--target .build/toploc-reference toploc==0.1.6
+
+bench-codecs: $(SETUP) ## Codecs: size, speed, and loss at equal steps beside data-parallel training
+	OMP_NUM_THREADS=1 $(VENV)/python -m benchmarks.outer codecs
+
+bench-aggregation: $(SETUP) ## Aggregation rules: training with two hostile trainers of eight under each
+	OMP_NUM_THREADS=1 $(VENV)/python -m benchmarks.outer aggregation
 
 clean: ## Remove what was built and installed
 	rm -rf .venv .venv-ape node_modules .build runs *.egg-info
