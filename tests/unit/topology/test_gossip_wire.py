@@ -9,7 +9,7 @@ from hypothesis.extra.numpy import arrays
 
 from offchain.gossip.node import Message, Seat
 from offchain.gossip.wire import HEAD, Wire, flatten, gossip_context, unflatten
-from offchain.outer.codecs import codec_named
+from offchain.outer.codecs import Float32, Fp32, codec_named
 from offchain.protocol.errors import Malformed, MalformedUpdate, Rejected
 from offchain.protocol.types import Address, Epoch, Root, TaskId
 
@@ -92,14 +92,9 @@ def test_payload_that_was_not_signed_is_malformed() -> None:
 
 
 def test_signed_nonsense_is_malformed() -> None:
-    class Liar:
-        name = "fp32"
-        layout = codec_named("fp32").layout
-
-        def encode(self, tensor: np.ndarray) -> dict[str, np.ndarray]:  # pyright: ignore[reportMissingTypeArgument]
+    class Liar(Fp32):
+        def encode(self, tensor: Float32) -> dict[str, Float32]:
             return {"": tensor}
-
-        decode = codec_named("fp32").decode
 
     liar = Wire(CONTEXT, MEMBERS, LENGTH, Liar())
     data = liar.encode(Message(Seat(0), 0, np.full(LENGTH, np.nan, np.float32)), MEMBER_KEYS[0])
