@@ -75,7 +75,7 @@ def economics(
     if is_simulated and params.sampling_bps == 0:
         raise Stop(f"{spec_file}: terms.sampling is 0: there is nothing to simulate")
     assumed, money = _assumptions(decimals, **costs), Money("", decimals)
-    outlook = look(params, budget, assumed, verdict_slash_of(params))
+    outlook = look(params, budget, assumed)
     facts = weigh(params, budget) | {"outlook": outlook, "assumed": stated(assumed)}
     lines = [*_lines(params, facts, money), *describe(params, outlook, assumed, money)]
     trials: tuple[SlashTrial, ...] = ()
@@ -98,11 +98,6 @@ def economics(
 def stated(assumed: "Assumptions") -> dict[str, Any]:
     """What the numbers rest on, for --json."""
     return asdict(assumed) | {"gas_price": float(assumed.gas_price)}
-
-
-def verdict_slash_of(params: "TaskParams") -> int:
-    """What a verifier behind an overturned score loses."""
-    return params.verdict_slash
 
 
 def meaningless(params: "TaskParams") -> str | None:
@@ -146,10 +141,15 @@ def _assumptions(decimals: int, **costs: Any) -> "Assumptions":
 
 def weigh(params: "TaskParams", budget_wei: int) -> dict[str, Any]:
     """The numbers behind a task's terms."""
-    from offchain.protocol.economics import epoch_cost, greatest_gain, needed_sampling_bps, needed_slash
+    from offchain.protocol.economics import (
+        epoch_cost,
+        greatest_gain,
+        judging_s,
+        needed_sampling_bps,
+        needed_slash,
+    )
 
     gain, cost = greatest_gain(params), epoch_cost(params)
-    windows = ("commit", "attest", "reveal", "challenge", "appeal")
     return {
         "work_pays_wei": gain,
         "epoch_costs_wei": cost,
@@ -159,7 +159,7 @@ def weigh(params: "TaskParams", budget_wei: int) -> dict[str, Any]:
         "needed_slash_wei": needed_slash(gain, params.sampling_bps) if params.sampling_bps else None,
         "needed_sampling_bps": needed_sampling_bps(gain, params.fraud_slash),
         "sampling_bps": params.sampling_bps,
-        "longest_epoch_s": sum(getattr(params, f"{name}_window") for name in windows),
+        "longest_epoch_s": params.commit_window + judging_s(params),
     }
 
 

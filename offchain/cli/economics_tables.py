@@ -63,7 +63,8 @@ def _rates(params: "TaskParams", outlook: "Outlook", money: Money) -> list[str]:
         "Per work, at each sampling rate: what honesty earns; what a cheat earns if each work is judged before the",
         f"next, and with {k} in flight ({_why_in_flight(outlook)});",
         "the smallest safe slash, and that for as many works in flight behind a bond no larger; a verifier's cost;",
-        f"whether openTask accepts. A cheat loses {money.show(params.fraud_slash)} of {money.show(params.trainer_bond)}.",
+        "whether openTask accepts. A cheat loses "
+        f"{money.show(params.fraud_slash)} of a bond of {money.show(params.trainer_bond)}.",
         *table(rows, head, right=frozenset(range(7))),
     ]
 
@@ -156,11 +157,11 @@ def _challenge(params: "TaskParams", outlook: "Outlook", money: Money) -> list[s
     hit = "nothing to win" if challenge.hit_rate is None else f"in {challenge.hit_rate:.2%} of what it checks"
     return [
         "",
-        f"A challenger of a score that spares a fraud, with {challenge.behind} verifiers behind it:",
+        f"A challenger of a score that spares a fraud that was drawn, with {challenge.behind} verifiers behind it:",
         *fields(
             [
                 ("  puts down", _short(challenge.bond_wei, money)),
-                ("  wins at least", _short(challenge.reward_wei, money)),
+                ("  wins", _short(challenge.reward_wei, money)),
                 ("  must be sure to", f"{challenge.certainty:.2%}"),
                 ("  must find one", hit),
             ]

@@ -111,7 +111,10 @@ class LazyOutlook:
 
 @dataclass(frozen=True, slots=True)
 class ChallengeOutlook:
-    """Whoever disputes a score that spares a fraud. Behind such a score stand at least `behind` equal verifiers."""
+    """Whoever disputes a score that spares a fraud which was drawn, so that no verifier behind it is excused.
+
+    Behind a score that pays a fraud stand at least `behind` equal verifiers.
+    """
 
     bond_wei: int
     behind: int
@@ -136,7 +139,7 @@ class Outlook:
     challenge: ChallengeOutlook
 
 
-def look(params: TaskParams, budget_wei: int, assumed: Assumptions, verdict_slash_wei: int = 0) -> Outlook:
+def look(params: TaskParams, budget_wei: int, assumed: Assumptions) -> Outlook:
     """Everything that the terms, and what is assumed beside them, say about who earns what."""
     gain = greatest_gain(params)
     epoch_s = assumed.epoch_s or params.commit_window
@@ -155,7 +158,7 @@ def look(params: TaskParams, budget_wei: int, assumed: Assumptions, verdict_slas
             attesting_row(params, works, assumed) for works in sorted({*WORKS, capacity}) if works <= capacity
         ),
         lazy=lazy_outlook(params, capacity, assumed),
-        challenge=challenge_outlook(params, verdict_slash_wei, assumed),
+        challenge=challenge_outlook(params, assumed),
     )
 
 
@@ -232,10 +235,10 @@ def lazy_outlook(params: TaskParams, works: int, assumed: Assumptions) -> LazyOu
     )
 
 
-def challenge_outlook(params: TaskParams, verdict_slash_wei: int, assumed: Assumptions) -> ChallengeOutlook:
-    """The winner gets half of each verdict slash, and the reporter's share of the trainer's if it reports the fraud."""
+def challenge_outlook(params: TaskParams, assumed: Assumptions) -> ChallengeOutlook:
+    """The winner gets half of each verdict slash, and the reporter's share of the trainer's."""
     behind = assumed.verifiers // 2 + 1
-    reward = behind * (verdict_slash_wei // 2) + params.fraud_slash * assumed.reporter_bps // BPS
+    reward = behind * (params.verdict_slash // 2) + params.fraud_slash * assumed.reporter_bps // BPS
     at_stake = params.challenge_bond + reward
     checking = assumed.read_wei + assumed.check_wei
     return ChallengeOutlook(

@@ -114,8 +114,12 @@ def needed_trainer_bond(gain_wei: int, slash_wei: int, sampling_bps: int, works:
 
 
 def judging_s(params: TaskParams) -> int:
-    """Seconds from an epoch's seal until its scores are final at the latest, reports held back for one more window."""
-    return params.attest_window + 2 * params.reveal_window + params.challenge_window + params.appeal_window
+    """Seconds from an epoch's seal until its scores are final at the latest.
+
+    Reports may be held back for one more reveal window; an appeal has one window to commit and one to reveal.
+    """
+    appeal = 2 * params.appeal_window if params.challenge_window else 0
+    return params.attest_window + 2 * params.reveal_window + params.challenge_window + appeal
 
 
 def works_in_flight(params: TaskParams, epoch_s: int, budget_wei: int) -> int:

@@ -78,6 +78,17 @@ def test_the_simulation_is_the_same_for_the_same_seed(economics: Economics) -> N
     assert [trial["lazy"] for trial in facts["lazy_trials"]] == [0, 1, 2, 3]
 
 
+def test_the_tables_in_the_documentation_are_what_the_command_prints(economics: Economics) -> None:
+    page = (SORTING.parents[1] / "docs" / "economics.md").read_text()
+    blocks = [block.split("```")[0].strip("\n").splitlines() for block in page.split("\n```\n")[1::2]]
+    tables = [block for block in blocks if not block[0].startswith("assay ")]
+    costs = ("--read-cost", "0.002", "--check-cost", "0.01", "--gas-price", "0.05", "--coin-price", "1000")
+    assert " ".join(costs) in page
+    printed = {*economics("--simulate").stdout.splitlines(), *economics(*costs).stdout.splitlines()}
+    assert len(tables) == 4
+    assert [line for table in tables for line in table if line not in printed] == []
+
+
 def test_the_simulation_is_told_beside_the_formula(economics: Economics) -> None:
     result = economics("--simulate", "--epochs", "200")
     assert "simulation and formula are at most" in result.stdout

@@ -133,7 +133,7 @@ def test_as_many_lazy_verifiers_as_told_block_and_pay_frauds(verifiers: int, quo
 
 def test_a_challenge_pays_when_its_odds_outweigh_the_bond() -> None:
     assumed = Assumptions(verifiers=5, read_wei=TOKEN // 10, check_wei=TOKEN // 10)
-    challenge = challenge_outlook(TERMS, 2 * TOKEN, assumed)
+    challenge = challenge_outlook(replace(TERMS, verdict_slash=2 * TOKEN), assumed)
     assert challenge.behind == 3
     assert challenge.reward_wei == 3 * TOKEN + TOKEN // 2
     assert challenge.certainty * challenge.reward_wei == pytest.approx((1 - challenge.certainty) * TERMS.challenge_bond)
@@ -141,9 +141,12 @@ def test_a_challenge_pays_when_its_odds_outweigh_the_bond() -> None:
 
 
 def test_a_challenge_with_nothing_to_win_must_be_certain() -> None:
-    challenge = challenge_outlook(TERMS, 0, Assumptions(reporter_bps=0))
+    challenge = challenge_outlook(replace(TERMS, verdict_slash=0), Assumptions(reporter_bps=0))
     assert (challenge.certainty, challenge.hit_rate) == (1.0, None)
-    assert challenge_outlook(replace(TERMS, challenge_bond=0), 0, Assumptions(reporter_bps=0)).certainty == 1.0
+    assert (
+        challenge_outlook(replace(TERMS, verdict_slash=0, challenge_bond=0), Assumptions(reporter_bps=0)).certainty
+        == 1.0
+    )
 
 
 def test_trials_try_one_work_and_all_in_flight_and_tell_what_pays_under_the_terms() -> None:
