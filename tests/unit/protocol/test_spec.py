@@ -1,9 +1,13 @@
 """The spec of a task: exact, complete, and refused with the place of its first mistake."""
 
+from typing import get_args
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from offchain.outer.codecs import CodecName, codec_named
+from offchain.outer.rules import COORDINATE_WISE, Rule, RuleName
 from offchain.protocol.encoding import Json, canonical_json
 from offchain.protocol.errors import Malformed
 from offchain.protocol.spec import EnvironmentSpec, TaskSpec, parse_spec
@@ -40,6 +44,9 @@ def test_decimals_survive_to_the_bit(rate: float) -> None:
         pytest.param(changed(outer={"lr": "NaN"}), "outer.lr.*not finite", id="not a number"),
         pytest.param(changed(outer={"lr": "-1"}), "outer.lr", id="negative rate"),
         pytest.param(changed(outer={"momentum": "1.5"}), "outer.momentum", id="more than one"),
+        pytest.param(changed(outer={"rule": "mode"}), "outer.rule", id="unknown rule"),
+        pytest.param(changed(outer={"hostile_share": "0.5"}), "outer.hostile_share", id="half of all hostile"),
+        pytest.param(changed(codec="topk20", outer={"rule": "median"}), "outer.rule", id="median of sparse updates"),
         pytest.param(changed(sampler={"temperature": "warm"}), "not a decimal", id="a word for a number"),
         pytest.param(changed(sampler={"max_new_tokens": 10**6}), "sampler.max_new_tokens", id="endless completions"),
         pytest.param(changed(rollout={"group_size": 1}), "rollout.group_size", id="a group of one"),
@@ -49,3 +56,24 @@ def test_decimals_survive_to_the_bit(rate: float) -> None:
 def test_impossible_spec_is_malformed(data: bytes, said: str) -> None:
     with pytest.raises(Malformed, match=said):
         parse_spec(data)
+
+
+def test_spec_from_before_there_were_rules_still_means_the_weighted_mean() -> None:
+    value = SPEC.model_dump(mode="json")
+    del value["outer"]["hostile_share"]
+    outer = parse_spec(canonical_json(value)).outer
+    assert (outer.rule, outer.hostile_share) == ("weighted_mean", 0.25)
+
+
+@pytest.mark.parametrize(
+    ("codec", "rule"),
+    [
+        (codec, rule)
+        for codec in get_args(CodecName)
+        for rule in get_args(RuleName)
+        if not (codec.startswith("topk") and rule in COORDINATE_WISE)
+    ],
+)
+def test_spec_takes_every_codec_and_rule_that_there_is(codec: str, rule: RuleName) -> None:
+    spec = parse_spec(changed(codec=codec, outer={"rule": rule}))
+    assert codec_named(spec.codec).name == codec and Rule(spec.outer.rule).name == rule
