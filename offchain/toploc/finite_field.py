@@ -49,7 +49,7 @@ def evaluate(coefficients_CK: Field, points_CM: Field) -> Field:
 
 @inlined
 def _reduced(x: float) -> float:
-    """x mod PRIME for integers 0 <= x < 2^52: half a unit keeps the quotient clear of rounding."""
+    """x mod PRIME for integers 0 <= x < 2^50: half a unit keeps the quotient clear of rounding."""
     return x - PRIME * np.floor((x + 0.5) * (1 / PRIME))
 
 

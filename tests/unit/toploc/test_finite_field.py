@@ -85,3 +85,10 @@ def test_sum_of_two_polynomials_is_their_values_sum(seed: int, count: int) -> No
     together = evaluate((first + second) % PRIME, points)
 
     assert np.array_equal(together, (evaluate(first, points) + evaluate(second, points)) % PRIME)
+
+
+@settings(deadline=None, max_examples=200)
+@given(quotient=st.integers(0, 2**34 - 1), rest=st.sampled_from([0, 1, PRIME // 2, PRIME - 2, PRIME - 1]))
+def test_remainder_is_exact_on_either_side_of_a_multiple(quotient: int, rest: int) -> None:
+    """One coefficient, evaluated anywhere, is its remainder."""
+    assert evaluate(np.array([[float(quotient * PRIME + rest)]]), np.zeros((1, 1))).tolist() == [[rest]]
