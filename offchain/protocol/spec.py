@@ -111,8 +111,8 @@ class CheckSpec(SpecPart):
     completions_checked: Annotated[int, Field(ge=1)] = 1_000_000  # sampled per work; all, when fewer
     max_logprob_error: Positive = 0.05  # mean |claimed - recomputed| over a completion's tokens
     # honest noise: u lies x or more outside of its token's interval with probability <= share * exp(-x / scale)
-    cdf_noise_share: Fraction = 0.2
-    cdf_noise_scale: Positive = 0.01
+    cdf_noise_share: Fraction = 0.15
+    cdf_noise_scale: Positive = 0.007
     false_positive_rate: Annotated[Positive, Field(lt=1)] = 1e-9  # of the sampling test, per work
     min_eos_probability: Fraction = 1e-6
     reward_tolerance: Positive = 1e-6

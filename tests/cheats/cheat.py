@@ -22,7 +22,7 @@ class Cheat:
     """One way to deviate; everything else is as an honest trainer does it.
 
     `checks` are those that may decide, `reason` and `score` what the verdict must say. `steals` is a colleague's or an
-    earlier epoch's work that the verifier knows of, too. A cheat that is not `caught` is one of the known limits.
+    earlier epoch's work that the verifier knows of, too.
     """
 
     name: str
@@ -33,7 +33,6 @@ class Cheat:
     score: int
     seen: Seen
     steals: Callable[[Scene, int], Draft] | None = None
-    caught: bool = True
 
 
 class Catalogue:

@@ -9,6 +9,7 @@ import pytest
 
 from tests.cheats.catalogue import CHEATS
 from tests.cheats.cheat import Cheat
+from tests.cheats.limits import LIMITS
 from tests.cheats.scene import Scene, make_scene
 from verifier.verdict import SCORE_FULL, Verdict
 
@@ -40,6 +41,13 @@ def test_no_honest_work_is_rejected(scene: Scene, tmp_path: Path) -> None:
         assert (verdict.score, verdict.reason) == (SCORE_FULL, None), verdict.findings[-1]
 
 
+def test_poison_within_the_tolerance_passes_and_is_documented(scene: Scene, tmp_path: Path) -> None:
+    """A known limit: tighten it in `docs/known-limits.md` when this fails."""
+    small_poison = LIMITS.cheats[0]
+    assert verdict_on(scene, small_poison, 0, tmp_path).score == SCORE_FULL
+
+
 def test_names_are_unique_and_each_says_what_it_does() -> None:
-    assert len({cheat.name for cheat in CHEATS}) == len(CHEATS)
-    assert all(cheat.what.endswith(".") for cheat in CHEATS)
+    known = [*CHEATS, *LIMITS.cheats]
+    assert len({cheat.name for cheat in known}) == len(known)
+    assert all(cheat.what.endswith(".") for cheat in known)

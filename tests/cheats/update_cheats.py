@@ -140,11 +140,12 @@ def twice(scene: Scene, run: int) -> Draft:
 def poison(scene: Scene, run: int) -> Draft:
     """Adds a direction of its own, a fifth as long as the update, and shortens the sum to the honest length."""
 
-    def poisoned(update: PseudoGradient) -> PseudoGradient:
-        mixed = plus(update, noise_like(scene, run, update, 0.2))
-        return scaled(mixed, l2_norm(update.values()) / l2_norm(mixed.values()))
+    return with_update(scene, run, lambda update: poisoned(scene, run, update, 0.2))
 
-    return with_update(scene, run, poisoned)
+
+def poisoned(scene: Scene, run: int, update: PseudoGradient, share: float) -> PseudoGradient:
+    mixed = plus(update, noise_like(scene, run, update, share))
+    return scaled(mixed, l2_norm(update.values()) / l2_norm(mixed.values()))
 
 
 @fraud(
