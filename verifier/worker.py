@@ -148,8 +148,8 @@ class VerifierWorker:
         if error.error == "NotBonded":
             needed = ledger.task.params.verifier_bond
             return Stop(
-                f"{self._verifier} has too small a verifier bond for task {ledger.task_id}, which asks for {needed} wei "
-                "that answer for no other task: run `assay stake bond --role verifier`"
+                f"{self._verifier} has too small a verifier bond for task {ledger.task_id}, which asks for {needed} "
+                "wei that answer for no other task: run `assay stake bond --role verifier`"
             )
         if error.error == "TooSoonToEnlist":
             when = datetime.fromtimestamp(int(str(error.arguments["from"])), UTC).isoformat(timespec="minutes")

@@ -53,7 +53,7 @@ class FeeEarning:
     phase: str
     has_revealed: bool
     claimed_wei: int | None
-    absence_slash_wei: int
+    slashed_wei: int  # for absence, and for verdicts that appeals overturned
     is_final: bool
 
 
@@ -91,9 +91,15 @@ def fees_of(ledger: TaskLedger, verifier: Address) -> Iterator[FeeEarning]:
                 phase=phase_of(record),
                 has_revealed=verifier in record.reveals,
                 claimed_wei=record.fees.get(verifier),
-                absence_slash_wei=record.absences.get(verifier, 0),
+                slashed_wei=_slashed_wei(record, verifier),
                 is_final=record.is_final,
             )
+
+
+def _slashed_wei(record: EpochRecord, verifier: Address) -> int:
+    disputes = record.challenges.values()
+    in_appeals = sum(each.verdict_slashes.get(verifier, 0) + each.absences.get(verifier, 0) for each in disputes)
+    return record.absences.get(verifier, 0) + in_appeals
 
 
 def ready_to_finalise(ledger: TaskLedger, now: int) -> list[Epoch]:
@@ -101,7 +107,11 @@ def ready_to_finalise(ledger: TaskLedger, now: int) -> list[Epoch]:
     return [
         record.epoch
         for record in ledger.epochs.values()
-        if record.is_settled and not record.is_over and record.challenge_by is not None and record.challenge_by <= now
+        if record.is_settled
+        and not record.is_over
+        and record.challenge_by is not None
+        and record.challenge_by <= now
+        and not record.open_challenges
     ]
 
 

@@ -7,10 +7,11 @@ from typing import Any
 from offchain.chain.ledger import CommittedWork, EpochRecord, TaskLedger
 from offchain.cli import words
 from offchain.cli.amounts import Money, plain
+from offchain.cli.dispute import challenge_json, challenge_pairs
 from offchain.cli.earnings import WorkEarning, works_of
 from offchain.cli.evidence import FindingView, Statement, VerdictView
 from offchain.cli.following import phase_of
-from offchain.cli.output import jsonable, moment
+from offchain.cli.output import fields, jsonable, moment
 from offchain.protocol.encoding import derive, uniform_bps
 from offchain.protocol.types import SCORE_FRAUD, SCORE_FULL, SCORE_UNPAID, Address, WorkId
 
@@ -67,6 +68,7 @@ def to_lines(told: Explanation) -> list[str]:
         "who attested",
         *(f"  {line}" for line in _attestations(told)),
         "",
+        *_dispute(told),
         "to check it yourself",
         f"  assay explain {told.work_id} --save DIR    fetches the work, its policy, the spec and the case",
         "  assay verify DIR/work --policy DIR/policy --spec DIR/spec.json --case DIR/case.json",
@@ -93,6 +95,7 @@ def to_json(told: Explanation) -> dict[str, Any]:
         "slashed_wei": told.earning.slashed_wei,
         "findings": [jsonable(finding) for finding in verdict.findings] if verdict else None,
         "attestations": [_attestation_json(told, who) for who in _verifiers(record)],
+        "challenge": challenge_json(dispute) if (dispute := record.challenges.get(work.index)) else None,
     }
 
 
@@ -116,6 +119,13 @@ def _outcome(told: Explanation) -> list[str]:
         when = "to be claimed with `assay rewards claim`" if earning.is_final else f"once final{_window(told.record)}"
         lines.append(f"  it earns {money.show(earning.earned_wei)}, {when}")
     return lines
+
+
+def _dispute(told: Explanation) -> list[str]:
+    dispute = told.record.challenges.get(told.committed.work.index)
+    if dispute is None:
+        return []
+    return ["who disputed it", *(f"  {line}" for line in fields(challenge_pairs(dispute, told.money))), ""]
 
 
 def _window(record: EpochRecord) -> str:

@@ -155,10 +155,10 @@ def _show_fees(
                 "fee_wei": fee,
                 "claimed_wei": each.claimed_wei or 0,
                 "claimable_wei": fee if each.is_final and each.claimed_wei is None else 0,
-                "slashed_wei": each.absence_slash_wei,
+                "slashed_wei": each.slashed_wei,
             }
             shown.append(entry)
-            slashed = f"slashed {money.show(each.absence_slash_wei)}" if each.absence_slash_wei else ""
+            slashed = f"slashed {money.show(each.slashed_wei)}" if each.slashed_wei else ""
             state = "claimed" if each.claimed_wei is not None else each.phase
             why = ", ".join(part for part in (why, slashed) if part)
             rows.append((f"{ledger.task_id}/{each.epoch}", state, money.show(fee), why))

@@ -91,6 +91,29 @@ def leave(invocation: Invocation, role: str, task_id: int) -> None:
     invocation.emit(outcome.json(**result), outcome.lines(f"{operator} left task {task_id} as {role}"))
 
 
+@stake.action("release", example="assay stake release --task 1 --role trainer --keystore worker")
+@role_option
+@click.option("--task", "task_id", metavar="ID", type=click.IntRange(min=1), required=True, help="Task that was left.")
+@transaction_options
+@pass_invocation
+def release(invocation: Invocation, role: str, task_id: int) -> None:
+    """Free the part of a bond that still answers for a task you left, so that it can answer for another.
+
+    Possible once an unbonding period has passed since you left. Not needed to unbond.
+    """
+    from offchain.cli.task import require_task
+    from offchain.protocol.types import TaskId
+
+    chain = invocation.chain()
+    require_task(chain, task_id)
+    number, operator = TaskId(task_id), chain.staking.operator_of(invocation.address_of(None))
+    contract = chain.registry if role == "trainer" else chain.attestations
+    outcome = transact(invocation, chain, [contract.release_bond(number, operator)])
+    result = {"task_id": task_id, "operator": operator, "role": role}
+    done = f"the {role} bond of {operator} no longer answers for task {task_id}"
+    invocation.emit(outcome.json(**result), outcome.lines(done))
+
+
 @stake.action("withdraw", example="assay stake withdraw --role trainer --keystore worker")
 @role_option
 @transaction_options
@@ -137,6 +160,8 @@ def show(invocation: Invocation, address: str | None) -> None:
             pairs.append(("", f"{money.show(held.unbonding_wei)} unbonding until {moment(held.withdrawable_at)}"))
         if held.enlistments:
             pairs.append(("", f"enlisted for {held.enlistments} task(s)"))
+        if aside := (chain.registry if name == "trainer" else chain.attestations).needed_bond_of(operator):
+            pairs.append(("", f"{money.show(aside)} answer for tasks, the rest for none"))
     data: dict[str, Any] = {"operator": operator, "worker": worker, **bonds}
     invocation.emit(data, fields(pairs))
 

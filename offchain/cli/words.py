@@ -77,6 +77,14 @@ HINTS = {
     "ERC20InsufficientAllowance": "the allowance changed meanwhile: run the command again",
     "StillChallengeable": "wait until the challenge window has passed",
     "NotFinal": "wait until the epoch is final",
+    "OpenChallenges": "a score is challenged: see `assay challenge show WORK`",
+    "AlreadyChallenged": "each work can be challenged once: see `assay challenge show WORK`",
+    "ChallengeClosed": "its challenge window has passed: what stands is final",
+    "SameScore": "that is the score it has: name another with --score",
+    "StillAnswerable": "the bond answers for what was done in that task for an unbonding period",
+    "NothingToRelease": "nothing is set aside for that task, or it is still enlisted there: `assay stake leave`",
+    "TooSoonToEnlist": "it has left this task; it may enlist again after an unbonding period",
+    "WrongEpoch": "the epoch was sealed meanwhile: the next work counts for the next",
 }
 
 

@@ -54,7 +54,7 @@ def test_a_cheat_accepted_where_a_replay_was_due_has_no_excuse() -> None:
 
 def test_who_stands_by_an_overturned_score_pays_though_the_work_was_not_drawn() -> None:
     stubborn = dispute(100, [255, 255, 100], 255, ChallengePhase.OVERTURNED)
-    assert list(suspects(record(), stubborn, NOT_DRAWN)) == [VERIFIERS[2]]
+    assert list(suspects(record(), stubborn, replace(NOT_DRAWN, quorum_bps=6_000))) == [VERIFIERS[2]]
 
 
 def test_bytes_that_came_late_excuse_whoever_corrects_itself() -> None:

@@ -179,7 +179,7 @@ def test_where_works_take_long_an_epoch_that_moves_goes_before_the_next_work(
 
 def test_verifier_without_a_bond_stops_and_says_what_it_needs(scene: Scene) -> None:
     scene.sent.refusal = "NotBonded"
-    with pytest.raises(Stop, match="asks for 100 wei: run `assay stake bond --role verifier`"):
+    with pytest.raises(Stop, match="asks for 100 wei that answer for no other task: run `assay stake bond"):
         scene.worker().run_once()
 
 
