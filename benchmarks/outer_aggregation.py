@@ -13,7 +13,7 @@ from offchain.outer.optimizer import outer_step
 from offchain.outer.rules import Rule, RuleName
 from offchain.protocol.types import WorkIndex
 
-TRAINERS, SEED = 8, 1
+TRAINERS = 8
 Attack = Literal["none", "sign flip", "noise", "scaling", "small shift"]
 ATTACKERS = (2, 5)
 ATTACK_STEPS, ATTACK_INNER = 360, 24
@@ -34,13 +34,13 @@ class Attacked:
     attack: Attack
 
 
-def train_under_attack(case: Attacked) -> float:
+def train_under_attack(case: Attacked, seed: int) -> float:
     """The held-out loss in the end."""
     text = load_text()
-    weights = initial_weights(text.alphabet, SEED)
+    weights = initial_weights(text.alphabet, seed)
     rule = Rule(clip_norm_ratio=1e9) if case.rule == "plain mean" else Rule(case.rule)
     momentum = {name: np.zeros_like(array) for name, array in weights.items()}
-    trainers, random = Trainers(text, weights, TRAINERS, SEED), np.random.default_rng(7)
+    trainers, random = Trainers(text, weights, TRAINERS, seed), np.random.default_rng(seed + 6)
     for _ in range(ATTACK_STEPS // ATTACK_INNER):
         trainers.run(ATTACK_INNER)
         updates = attacked(trainers.pseudo_gradients(weights), case.attack, random)

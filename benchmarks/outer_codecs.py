@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from matplotlib import rcParams
+from matplotlib.figure import Figure
 
 from benchmarks.character_model import (
     CONTEXT,
@@ -26,7 +28,7 @@ from offchain.outer.optimizer import outer_step
 from offchain.outer.rules import Rule
 from offchain.protocol.types import WorkIndex
 
-TRAINERS, SEED = 8, 1
+TRAINERS = 8
 TOKENS_PER_STEP = SEQUENCES * CONTEXT  # of one trainer
 
 
@@ -44,6 +46,7 @@ class Run:
 
 CODEC_STEPS, INNER_STEPS = 1_280, 32
 DDP = "data-parallel"
+PROMISES = ((240, 0.07), (1_000, 0.13))  # at least so many times fewer bytes, at most so much more loss
 RUNS = (
     Run("DiLoCo, fp32", "fp32"),
     Run("bf16", "bf16"),
@@ -66,22 +69,22 @@ class Trained:
     round_bytes: int
 
 
-def train_data_parallel() -> Trained:
+def train_data_parallel(seed: int) -> Trained:
     text = load_text()
-    start = initial_weights(text.alphabet, SEED)
-    trainers = Trainers(text, start, TRAINERS, SEED)
+    start = initial_weights(text.alphabet, seed)
+    trainers = Trainers(text, start, TRAINERS, seed)
     trainers.run_data_parallel(CODEC_STEPS)
     step_bytes = 4 * sum(array.size for array in start.values())
     return Trained(DDP, validation_loss(text, trainers.weights(0)), step_bytes * INNER_STEPS)
 
 
-def train_through_codec(run: Run) -> Trained:
+def train_through_codec(run: Run, seed: int) -> Trained:
     """DiLoCo, with each update through the codec as in a work."""
     text = load_text()
-    weights = initial_weights(text.alphabet, SEED)
+    weights = initial_weights(text.alphabet, seed)
     codec, shapes = codec_named(run.codec), {name: array.shape for name, array in weights.items()}
     momentum = {name: np.zeros_like(array) for name, array in weights.items()}
-    trainers = Trainers(text, weights, TRAINERS, SEED)
+    trainers = Trainers(text, weights, TRAINERS, seed)
     with tempfile.TemporaryDirectory() as folder:
         residuals = [
             ErrorFeedback(Path(folder, str(n)), codec, shapes, decay=run.feedback or 0.0) for n in range(TRAINERS)
@@ -128,7 +131,7 @@ def codecs_table(results: Sequence[Trained]) -> tuple[list[str], bool]:
         per_token = each.round_bytes / (INNER_STEPS * TOKENS_PER_STEP)
         rise, factor = each.loss / base.loss - 1, base.round_bytes / each.round_bytes
         lines.append(f"| {each.label} | {each.loss:.3f} | {rise:+.1%} | {per_token:,.2f} | {factor:,.0f}× |")
-    kept = [_promise(results, base, 240, 0.07), _promise(results, base, 1_000, 0.13)]
+    kept = [_promise(results, base, factor, rise) for factor, rise in PROMISES]
     return lines + [""] + [line for line, _ in kept], all(is_kept for _, is_kept in kept)
 
 
@@ -143,6 +146,27 @@ def _promise(results: Sequence[Trained], base: Trained, factor: int, rise: float
         f"- at least {factor:,}× fewer bytes: {best.label}, {found:+.1%} (promised: at most {rise:+.0%})",
         found <= rise,
     )
+
+
+def draw_codecs(path: Path, results: Sequence[Trained]) -> None:
+    """Loss against bytes, both relative to data-parallel training."""
+    base = next(each for each in results if each.label == DDP)
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    axes = figure.subplots()
+    for each in results:
+        factor, rise = base.round_bytes / each.round_bytes, 100 * (each.loss / base.loss - 1)
+        with_feedback = "feedback" in each.label
+        axes.plot(factor, rise, "s" if with_feedback else "o", color="#b3362b" if with_feedback else "#1f6f5c")
+        axes.annotate(each.label.split(",")[0] + (" + feedback" if with_feedback else ""), (factor, rise),
+                      xytext=(5, -11 if with_feedback else 5), textcoords="offset points", fontsize=8)  # fmt: skip
+    for factor, rise in PROMISES:
+        axes.plot([factor, 10_000], [100 * rise] * 2, color="#888888", linewidth=1, linestyle="--")
+    axes.set(xscale="log", xlim=(0.7, 10_000), ylim=(-1.5, None))
+    axes.set(xlabel="times fewer bytes than data-parallel training", ylabel="loss above it, %")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(alpha=0.3)
+    rcParams["svg.hashsalt"] = "codecs"  # the same results draw the same file
+    figure.savefig(path, metadata={"Date": None})
 
 
 def speed_table() -> list[str]:
