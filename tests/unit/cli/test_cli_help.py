@@ -14,7 +14,8 @@ from tests.unit.cli.conftest import Assay
 HEAVY = ("torch", "web3", "trainer", "verifier", "sqlalchemy", "fastapi", "pydantic", "numpy", "transformers")
 SENDING = {
     "deploy", "token transfer", "task open", "task fund", "task close", "task refund", "task upload", "stake bond",
-    "stake unbond", "stake withdraw", "stake leave", "stake worker-key", "rewards claim", "rewards claim-fees",
+    "stake unbond", "stake withdraw", "stake leave", "stake release", "challenge open", "challenge claim",
+    "stake worker-key", "rewards claim", "rewards claim-fees",
 }  # fmt: skip
 
 
