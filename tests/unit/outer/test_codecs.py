@@ -25,8 +25,9 @@ from offchain.outer.codecs import (
     codec_named,
 )
 from offchain.outer.layout import encoded_bytes
+from offchain.outer.readable import Float32File, gather
 from offchain.outer.tensor_files import DTYPES, Float32Writer, TensorFile, TensorSpec, read_tensors, write_tensors
-from offchain.outer.updates import FILE_BYTES, read_update, write_update
+from offchain.outer.updates import FILE_BYTES, UpdateReader, read_update, write_update
 from offchain.protocol.errors import MalformedUpdate, Reason
 from offchain.protocol.manifest import BundleKind
 from offchain.shardcast.store import build_bundle
@@ -318,6 +319,29 @@ def test_update_survives_the_bundle(codec: Codec, tmp_path: Path) -> None:
         assert read[name].shape == tensor.shape
 
 
+@pytest.mark.parametrize("codec", CODECS, ids=lambda codec: codec.name)
+def test_update_is_read_in_pieces(codec: Codec, tmp_path: Path) -> None:
+    shapes = {"a": (3, SLICE_UNIT), "b": (77,), "c": ()}
+    write_update(tmp_path / "update", some_update(shapes), codec)
+    manifest = build_bundle(tmp_path, BundleKind.WORK, {})
+    reader = UpdateReader(tmp_path, manifest, shapes, codec)
+    assert {name: array.tobytes() for name, array in gather(reader, SLICE_UNIT).items()} == {
+        name: array.tobytes() for name, array in read_update(tmp_path, manifest, shapes, codec).items()
+    }
+
+
+def test_bad_number_is_found_in_its_piece_and_named(tmp_path: Path) -> None:
+    shapes = {"a": (2 * SLICE_UNIT,)}
+    update = some_update(shapes)
+    write_update(tmp_path / "update", update, Fp32())
+    update["a"][SLICE_UNIT] = np.inf
+    write_tensors(tmp_path / "update" / "0000.safetensors", update)
+    reader = UpdateReader(tmp_path, build_bundle(tmp_path, BundleKind.WORK, {}), shapes, Fp32())
+    reader.read("a", 0, SLICE_UNIT)
+    with pytest.raises(MalformedUpdate, match="tensor 'a'"):
+        reader.read("a", SLICE_UNIT, 2 * SLICE_UNIT)
+
+
 def test_large_update_is_spread_over_files(tmp_path: Path) -> None:
     shapes = {name: (FILE_BYTES // 8 + 1,) for name in ("a", "b")}  # each a little more than half a file
     write_update(tmp_path / "update", {name: np.ones(shape, np.float32) for name, shape in shapes.items()}, Fp32())
@@ -435,6 +459,12 @@ def test_file_cut_short_behind_our_back_is_refused(tmp_path: Path) -> None:
     (tmp_path / "ours").write_bytes((tmp_path / "ours").read_bytes()[:-30])
     with pytest.raises(MalformedUpdate, match="ends within"):
         [file.read(name) for name in MIXED]
+
+
+def test_file_of_other_numbers_is_no_file_of_float32(tmp_path: Path) -> None:
+    write_tensors(tmp_path / "bytes", {"w": np.zeros(3, np.uint8)})
+    with pytest.raises(MalformedUpdate, match="U8"):
+        Float32File(tmp_path / "bytes")
 
 
 def test_pieces_make_the_same_file(tmp_path: Path) -> None:

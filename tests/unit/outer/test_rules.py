@@ -17,7 +17,7 @@ from offchain.outer import aggregate as aggregation
 from offchain.outer.aggregate import Aggregate, Contribution, aggregate, piece_size
 from offchain.outer.exact import CHUNK, add_inner_products
 from offchain.outer.readable import gather
-from offchain.outer.rules import Rule, RuleName, centered_clipping, coordinate_wise, multi_krum
+from offchain.outer.rules import COORDINATE_WISE, Rule, RuleName, centered_clipping, coordinate_wise, multi_krum
 from offchain.protocol.errors import MalformedUpdate
 from offchain.protocol.types import WorkIndex
 
@@ -112,6 +112,14 @@ def test_centered_clipping_of_equals_is_their_mean() -> None:
 def test_centered_clipping_moves_no_further_than_the_radius_per_pass() -> None:
     rows = [(1.0,), (1.1,), (0.9,), (1e9,)]
     assert abs((np.array(centered_clipping([1] * 4, products_of(*rows))) @ np.array(rows))[0] - 1.0) < 0.5
+
+
+@pytest.mark.parametrize("rule", sorted(COORDINATE_WISE))
+def test_coordinate_wise_rules_leave_nothing_of_sparse_updates(rule: RuleName) -> None:
+    """Why a task that names such a rule and a sparse codec is malformed."""
+    works = [work(index, *(5.0 if index == place else 0.0 for place in range(8))) for index in range(8)]
+    np.testing.assert_array_equal(aggregate(works, Rule(rule))["w"], np.zeros(8))
+    assert (aggregate(works, Rule())["w"] > 0).all()
 
 
 # ---- what all have in common
