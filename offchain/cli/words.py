@@ -25,6 +25,7 @@ CHECKS = {
     "update norm": "size of the update",
     "update trace": "trace of training",
     "update against others": "size of the update beside the others'",
+    "duplicates": "likeness to other works",
     "sampling logprobs": "probabilities that were claimed",
     "sampling tokens": "tokens against the seeded sampler",
     "termination plausible": "ends that the policy would draw",
