@@ -202,9 +202,9 @@ def _found(cheat: Cheat, tally: Tally) -> str:
 VERIFIERS = """
 ## Verifiers
 
-Stake decides: a work is fraud if the quorum (two thirds) says so, else its score is the median by stake, and who differs
-from the outcome loses a share of its fee. A third of the stake or more can make an epoch void by silence, a quorum decides
-anything; see [known limits](known-limits.md).
+Stake decides: a work is fraud if the quorum (two thirds) says so, else its score is the median by stake, and who
+differs from the outcome loses a share of its fee. A third of the stake or more can make an epoch void by silence, a
+quorum decides anything; see [known limits](known-limits.md).
 """
 
 
