@@ -1,6 +1,6 @@
 """Exchange without a star, simulated at scale and confirmed over real links: `make bench-gossip`.
 
-    python -m benchmarks.gossip simulate [--scenario examples/gossip.toml] [--nodes 10,100,…] [--out runs/gossip]
+    python -m benchmarks.gossip simulate [--scenario benchmarks/gossip.toml] [--nodes 10,100,…] [--out runs/gossip]
     python -m benchmarks.gossip confirm [--scenario benchmarks/gossip_confirm.toml] [--out runs/gossip]
 
 `confirm` needs root: it runs every peer as a process in a network namespace of its own behind links shaped by tc.
@@ -33,7 +33,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("runs/gossip"))
     options = parser.parse_args()
     if options.action == "simulate":
-        scenario = read_scenario(options.scenario or Path("examples/gossip.toml"))
+        scenario = read_scenario(options.scenario or Path("benchmarks/gossip.toml"))
         return run_simulations(scenario, options.nodes or SIMULATED_NODES, options.out)
     return confirm(read_scenario(options.scenario or Path("benchmarks/gossip_confirm.toml")), options.out)
 

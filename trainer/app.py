@@ -17,7 +17,7 @@ from offchain.daemon.stopping import StopFlag, stopped_by_signals
 from offchain.environments import make_environment
 from offchain.policy import load_policy
 from offchain.protocol.types import TaskId
-from offchain.shardcast.client import RelayClient
+from offchain.shardcast.engines.choose import open_engine
 from offchain.shardcast.tidying import Tidier
 from trainer.deviations import Deviation
 from trainer.journal import Journal, exclusive
@@ -50,7 +50,14 @@ def built_worker(settings: TrainerSettings, stop: StopFlag, deviation: Deviation
     with exclusive(state):
         store = EventStore(state / "events.db", deployment)
         relays = settings.relays or deployment.relays
-        with RelayClient(relays, state / "cache", chain_id=deployment.chain_id) as transport:
+        with open_engine(
+            settings.engine,
+            relays=relays,
+            cache=state / "cache",
+            chain_id=deployment.chain_id,
+            account=account,
+            tables=settings.engines,
+        ) as transport:
             try:
                 yield Worker(
                     OnChain(chain, TaskFollower(chain, store, task_id), Sender(chain, account), task_id),

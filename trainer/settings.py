@@ -7,6 +7,7 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from offchain.daemon.settings import Urls, load_settings
+from offchain.shardcast.engines.choose import EngineName
 
 
 class TrainerSettings(BaseSettings):
@@ -21,6 +22,8 @@ class TrainerSettings(BaseSettings):
     password_file: Path | None = None  # None: asked for at the terminal
     state_dir: Path = Path(".assay/trainer")
     relays: Urls = ()  # none: the deployment's
+    engine: EngineName = "relay"  # what moves bundles; `engines` are the tables [s3] and [swarm] of a settings file
+    engines: dict[str, dict[str, Any]] = Field(default_factory=dict[str, dict[str, Any]])
     threads: int = Field(default=1, ge=1, le=256)
     poll_s: float = Field(default=0.5, gt=0, le=60)
     status_file: Path | None = None  # a line of JSON per step, for whoever watches; None: `status.jsonl` in state_dir

@@ -20,7 +20,7 @@ from offchain.daemon.stopping import StopFlag, stopped_by_signals
 from offchain.environments import make_environment
 from offchain.policy import load_policy
 from offchain.protocol.types import TaskId
-from offchain.shardcast.client import RelayClient
+from offchain.shardcast.engines.choose import open_engine
 from offchain.shardcast.tidying import Tidier
 from verifier.aggregate import Aggregator, Signer
 from verifier.api import create_api
@@ -62,7 +62,14 @@ def built_verifier(settings: VerifierSettings, stop: StopFlag | None = None) -> 
     store = EventStore(state / "events.db", deployment)
     relays = settings.relays or deployment.relays
     try:
-        with RelayClient(relays, state / "cache", chain_id=deployment.chain_id) as transport:
+        with open_engine(
+            settings.engine,
+            relays=relays,
+            cache=state / "cache",
+            chain_id=deployment.chain_id,
+            account=account,
+            tables=settings.engines,
+        ) as transport:
             onchain = OnChain(chain, TaskFollower(chain, store, task_id), task_id)
             ledger = onchain.refresh()
             spec = fetch_spec(transport, ledger.task.spec_hash)

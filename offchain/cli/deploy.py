@@ -7,7 +7,7 @@ import click
 
 from offchain.cli.amounts import parse_amount, plain
 from offchain.cli.invocation import Invocation
-from offchain.cli.options import chain_options, command, dry_run_option, key_options, pass_invocation, relay_options
+from offchain.cli.options import chain_options, command, dry_run_option, key_options, pass_invocation, relay_list_option
 from offchain.cli.output import duration, fields, table
 from offchain.cli.transact import COIN_DECIMALS
 from offchain.protocol.errors import Stop
@@ -27,7 +27,7 @@ assay deploy --network sepolia --rpc-url https://rpc.example --check"""
 @command("deploy", example=EXAMPLE)
 @chain_options
 @key_options
-@relay_options
+@relay_list_option
 @dry_run_option
 @click.option(
     "--check", is_flag=True, help="Deploy nothing: compare the contracts that are there with this source tree."

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from offchain.chain.ledger import EpochRecord, Reveal, TaskLedger
     from offchain.cli.earnings import WorkEarning
     from offchain.cli.invocation import Invocation
-    from offchain.shardcast.client import RelayClient
+    from offchain.shardcast.engine import Engine
 
 REPORT_NAME = "report.bin"
 LIMITS = BundleLimits(bundle_bytes=256 * 2**20, files=65_537)
@@ -94,7 +94,7 @@ def reasons_of(invocation: "Invocation", ledger: "TaskLedger", works: "Sequence[
     return found
 
 
-def _statement(client: "RelayClient", verifier: Address, reveal: "Reveal", index: WorkIndex) -> Statement:
+def _statement(client: "Engine", verifier: Address, reveal: "Reveal", index: WorkIndex) -> Statement:
     try:
         directory = client.fetch(reveal.evidence_root, BundleKind.EVIDENCE, LIMITS)
         _check_report(directory / REPORT_NAME, reveal.report_hash)

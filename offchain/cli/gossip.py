@@ -13,7 +13,7 @@ def gossip() -> None:
     """Simulate exchange without a star: rings, expanders, small worlds."""
 
 
-@gossip.action("simulate", example="assay gossip simulate examples/gossip.toml --out runs/gossip")
+@gossip.action("simulate", example="assay gossip simulate benchmarks/gossip.toml --out runs/gossip")
 @click.argument("scenario_file", metavar="SCENARIO.TOML", type=existing_file)
 @click.option(
     "--out",

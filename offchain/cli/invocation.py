@@ -1,6 +1,7 @@
 """One invocation of the command: what its shared options said, and what is built from them, only when it is needed."""
 
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from offchain.chain.deployment import Deployment
     from offchain.cli.amounts import Money
     from offchain.protocol.types import Address
-    from offchain.shardcast.client import RelayClient
+    from offchain.shardcast.engines.choose import Transport
 
 
 @dataclass(slots=True)
@@ -30,6 +31,7 @@ class Invocation:
     password_file: str | None = None
     keys_dir: str = "~/.assay/keys"
     relays: tuple[str, ...] = ()
+    engine: str = "relay"
     state_dir: str | None = None
     database_url: str | None = None
     verifier_url: str | None = None
@@ -116,11 +118,29 @@ class Invocation:
                 raise Stop(f"relay {url!r} is not a URL: write http://HOST:PORT")
         return relays
 
-    def relay_client(self) -> "RelayClient":
-        """A client of the relays, over the cache that all commands of this user share. Close it after use."""
-        from offchain.shardcast.client import RelayClient
+    def relay_client(self) -> "AbstractContextManager[Transport]":
+        """A client of the relays, or the engine chosen in their place, over the cache that all commands share."""
+        from offchain.shardcast.engines.choose import open_engine
 
-        return RelayClient(self.relay_urls(), self.state_folder("cache"), chain_id=self.deployment().chain_id)
+        return open_engine(
+            self.engine,
+            relays=self.relay_urls() if self.engine == "relay" else (),
+            cache=self.state_folder("cache"),
+            chain_id=self.deployment().chain_id,
+            account=self.account() if self.engine == "swarm" and self.keystore else None,
+            tables=engine_tables(),
+        )
+
+
+def engine_tables() -> dict[str, dict[str, Any]]:
+    """[s3] and [swarm] of this invocation's settings file."""
+    import click
+
+    from offchain.cli.settings import settings_file
+
+    context = click.get_current_context(silent=True)
+    tables = settings_file(context).tables if context is not None else {}
+    return {name: dict(tables[name]) for name in ("s3", "swarm") if name in tables}
 
 
 def find_keystore(name: str, folder: Path) -> Path:

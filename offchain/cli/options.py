@@ -124,7 +124,10 @@ key_place_option = _settings("keys_dir")
 password_options = _settings("password_file", "keys_dir")
 """For commands that make a key."""
 
-relay_options = _settings("relays")
+relay_list_option = _settings("relays")
+
+relay_options = _settings("relays", "engine")
+"""For commands that move bundles."""
 
 state_option = _settings("state_dir")
 

@@ -1,6 +1,6 @@
 """Settings that commands share, and where each comes from: flag, then `ASSAY_*`, then the settings file, then default.
 
-The file is TOML: settings by name, and a table `[relay]` with those of a relay.
+The file is TOML: settings by name, and the tables `[relay]` with those of a relay, `[s3]` and `[swarm]` of engines.
 """
 
 import os
@@ -14,7 +14,7 @@ import click
 
 from offchain.protocol.errors import Stop
 
-TABLES = ("relay",)
+TABLES = ("relay", "s3", "swarm")
 PLACES = ("assay.toml", "~/.assay/config.toml")
 Scalar = str | int | float
 
@@ -61,6 +61,7 @@ SETTINGS = {
         Setting("password_file", None, "File with the keystore's password.  [default: ask]", "FILE"),
         Setting("keys_dir", "~/.assay/keys", "Folder of keystores.", "DIR"),
         Setting("relays", None, "Relay to use; may be repeated.  [default: the deployment's]", "URL", is_list=True),
+        Setting("engine", "relay", "What moves policies and works: relay, s3 or swarm.", "NAME"),
         Setting("state_dir", None, "Folder for what must outlive a restart.  [default: below ~/.assay]", "DIR"),
         Setting("database_url", None, "The verifier's database.  [default: SQLite in its state folder]", "URL"),
         Setting("verifier_url", None, "A verifier's service, asked for reasons that the relays do not have.", "URL"),

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from offchain.cli.invocation import Invocation
+from offchain.cli.invocation import Invocation, engine_tables
 from offchain.cli.options import (
     chain_options,
     group,
@@ -61,6 +61,8 @@ def worker_settings(invocation: Invocation, task_id: int, role: str) -> dict[str
         "password_file": invocation.password_path,
         "state_dir": invocation.worker_folder(role),
         "relays": tuple(invocation.relays),
+        "engine": invocation.engine,
+        "engines": engine_tables(),
         "threads": invocation.threads,
         "poll_s": invocation.poll_s,
         "status_file": Path(invocation.status_file).expanduser() if invocation.status_file else None,

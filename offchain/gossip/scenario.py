@@ -1,4 +1,4 @@
-"""What is simulated: a TOML file, checked. `examples/gossip.toml` explains each setting."""
+"""What is simulated: a TOML file, checked. `benchmarks/gossip.toml` explains each setting."""
 
 import tomllib
 from pathlib import Path

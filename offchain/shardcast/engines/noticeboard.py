@@ -5,13 +5,17 @@ announce themselves again and again, so a board that starts anew is complete wit
 not know each other. A board can hide peers, and name peers that do not exist; it cannot make anybody use wrong bytes.
 """
 
+import logging
+import socket
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated
 
+import uvicorn
 from eth_utils.address import to_checksum_address
 from fastapi import FastAPI, HTTPException, Request
 from fastapi import Path as InPath
@@ -19,13 +23,15 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
-from offchain.protocol.errors import Unavailable
+from offchain.protocol.errors import Stop, Unavailable
 from offchain.protocol.types import Address, Epoch, Root, TaskId
 from offchain.shardcast.authority import Authoriser, SignatureChecker
 from offchain.shardcast.engine import PolicySignature
 from offchain.shardcast.gate import Gate
 from offchain.shardcast.messages import Board, SignatureIn, SignatureOut
-from offchain.shardcast.patience import Patience
+from offchain.shardcast.patience import Patience, PunctualProtocol
+
+log = logging.getLogger(__name__)
 
 Hex32 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 RootHex = Annotated[str, InPath(pattern="^[0-9a-f]{64}$")]
@@ -41,6 +47,7 @@ MAX_PEERS_TOLD = 50
 MAX_BODY_BYTES = 1_024
 MAX_SIGNATURES = 10_000
 MAX_SIGNATURE_S = 86_400.0
+MAX_CONNECTIONS = 512
 
 
 class NoticeIn(BaseModel):
@@ -195,3 +202,26 @@ def create_noticeboard(
         )
 
     return app
+
+
+def serve_noticeboard(app: FastAPI, host: str, port: int) -> None:
+    """Serve until Ctrl-C or SIGTERM. Raises Stop: the port is taken."""
+    try:
+        listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as error:
+        raise Stop(f"cannot listen on {host}:{port}: {error.strerror}; choose another port") from error
+    with listener:
+        config = uvicorn.Config(
+            app,
+            http=PunctualProtocol,
+            ws="none",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            limit_concurrency=MAX_CONNECTIONS,
+            timeout_keep_alive=20,
+            timeout_graceful_shutdown=3,
+        )
+        log.info("board listens", extra={"host": host, "port": listener.getsockname()[1]})
+        with suppress(KeyboardInterrupt):  # uvicorn raises the signal again once it has shut down
+            uvicorn.Server(config).run(sockets=[listener])

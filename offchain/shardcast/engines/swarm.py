@@ -187,11 +187,17 @@ class SwarmClient:
     # ------------------------------------------------------------------------------------------------- seeding
 
     def _seed_what_is_here(self) -> None:
+        """What was here before, and what commands beside us have put here since."""
         for path in self._torrents.glob("*.torrent"):
-            if HEX32.fullmatch(path.stem) and self._cache.find(Root(bytes.fromhex(path.stem))) is not None:
-                self._seed(Root(bytes.fromhex(path.stem)))
+            if not HEX32.fullmatch(path.stem):
+                continue
+            root = Root(bytes.fromhex(path.stem))
+            if root in self._seeded:
+                continue
+            if self._cache.find(root) is not None:
+                self._seed(root)
             else:
-                path.unlink()
+                path.unlink(missing_ok=True)
 
     def _seed(self, root: Root) -> None:
         with self._lock:
@@ -220,6 +226,7 @@ class SwarmClient:
                 log.exception("announcing failed")
 
     def _announce_all(self) -> None:
+        self._seed_what_is_here()
         for root, info_hash in list(self._seeded.items()):
             if root in self._published:
                 self._cache.find(root)  # being asked for keeps it from being pruned

@@ -113,7 +113,7 @@ def test_report_has_table_numbers_and_plot(tmp_path: Path) -> None:
 
 
 def test_example_is_a_scenario() -> None:
-    assert read_scenario(Path("examples/gossip.toml")).network.topologies == ("ring", "expander", "small-world")
+    assert read_scenario(Path("benchmarks/gossip.toml")).network.topologies == ("ring", "expander", "small-world")
 
 
 @pytest.mark.parametrize(

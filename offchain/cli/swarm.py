@@ -1,0 +1,71 @@
+"""`assay swarm`: what a network without relays needs besides its trainers and verifiers."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from offchain.cli.invocation import Invocation
+from offchain.cli.options import chain_options, group, key_options, pass_invocation, state_option
+from offchain.protocol.errors import Stop
+
+if TYPE_CHECKING:
+    from offchain.protocol.types import Address, Epoch, Root, TaskId
+
+
+@group("swarm")
+def swarm() -> None:
+    """Run a swarm's noticeboard, or serve what was published."""
+
+
+@swarm.action("board", example="assay swarm board --port 8701")
+@click.option("--port", type=click.IntRange(0, 65_535), default=8_701, metavar="PORT", help="[default: 8701]")
+@click.option("--host", default="127.0.0.1", metavar="HOST", help="Address to listen on.  [default: 127.0.0.1]")
+@chain_options
+@pass_invocation
+def board(invocation: Invocation, port: int, host: str) -> None:
+    """Run a noticeboard until Ctrl-C: who holds which bundle, and the policy signatures.
+
+    It keeps no bundles. Bonded operators, their worker keys and initiators may write, anybody may read. Peers name it
+    in ASSAY_SWARM_BOARDS, and use it with --engine swarm. With --json, logs are JSON lines.
+    """
+    from offchain.chain.keys import recover_policy_signer
+    from offchain.cli.logs import start_logging
+    from offchain.cli.relay import ContractReader
+    from offchain.shardcast.authority import ChainAuthoriser, ChainSignatureChecker
+    from offchain.shardcast.engines.noticeboard import create_noticeboard, serve_noticeboard
+
+    start_logging(invocation.is_json)
+    chain = invocation.chain()
+    reader = ContractReader(chain)
+
+    def recover(task_id: "TaskId", epoch: "Epoch", root: "Root", signature: bytes) -> "Address":
+        at = chain.deployment
+        return recover_policy_signer(signature, at.chain_id, at.attestations, task_id, epoch, root)
+
+    checker = ChainSignatureChecker(reader, recover)
+    serve_noticeboard(
+        create_noticeboard(ChainAuthoriser(reader), checker, chain_id=chain.deployment.chain_id), host, port
+    )
+
+
+@swarm.action("seed", example="assay swarm seed --keystore initiator")
+@chain_options
+@key_options
+@state_option
+@pass_invocation
+def seed(invocation: Invocation) -> None:
+    """Serve what this user's commands have published, such as the spec and first policy of a task, until Ctrl-C.
+
+    Commands end at once, and whoever publishes must stay reachable until others have a copy: leave this running beside
+    them, with the same key and state folder.
+    """
+    import threading
+
+    from offchain.cli.logs import start_logging
+
+    start_logging(invocation.is_json)
+    if invocation.keystore is None:
+        raise Stop("whose? add --keystore NAME: boards take notices of members only")
+    invocation.engine = "swarm"
+    with invocation.relay_client():
+        threading.Event().wait()
