@@ -32,14 +32,29 @@ def relay() -> None:
     metavar="DIR",
     help="Folder for what is kept.  [default: ~/.assay/relay]",
 )
+@click.option(
+    "--mirror",
+    "mirrors",
+    multiple=True,
+    metavar="URL",
+    help="Relay to copy from: all that is new there, and what somebody asks for here; may be repeated.",
+)
 @chain_options
 @pass_invocation
 @click.pass_context
-def run(ctx: click.Context, invocation: Invocation, port: int | None, host: str | None, store: Path | None) -> None:
+def run(
+    ctx: click.Context,
+    invocation: Invocation,
+    port: int | None,
+    host: str | None,
+    store: Path | None,
+    mirrors: tuple[str, ...],
+) -> None:
     """Run a relay until Ctrl-C.
 
-    Bonded operators, their worker keys and initiators may upload, each within a quota; anybody may read. Limits are set
-    by ASSAY_RELAY_* or the table [relay] of the settings file. With --json, logs are JSON lines.
+    Bonded operators, their worker keys and initiators may upload, each within a quota; anybody may read. A relay that
+    mirrors others passes on what it copies while it still receives it. Limits are set by ASSAY_RELAY_* or the table
+    [relay] of the settings file. With --json, logs are JSON lines.
     """
     from offchain.chain.keys import recover_policy_signer
     from offchain.cli.logs import start_logging
@@ -48,7 +63,7 @@ def run(ctx: click.Context, invocation: Invocation, port: int | None, host: str 
 
     start_logging(invocation.is_json)
     chain = invocation.chain()
-    settings = _settings(ctx, chain, {"port": port, "host": host, "directory": store})
+    settings = _settings(ctx, chain, {"port": port, "host": host, "directory": store, "upstreams": mirrors or None})
     reader = ContractReader(chain)
 
     def recover(task_id: "TaskId", epoch: "Epoch", root: "Root", signature: bytes) -> "Address":

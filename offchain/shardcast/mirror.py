@@ -5,6 +5,7 @@ one shard to a transfer, not that of a bundle.
 """
 
 import logging
+import sqlite3
 import threading
 import time
 from collections.abc import Sequence
@@ -130,10 +131,10 @@ class Mirror:
                 try:
                     self._copy_once(root, missing)
                     log.info("bundle mirrored", extra={"root": root.hex(), "shards": len(missing)})
-                except ProtocolError as error:
+                except (ProtocolError, OSError, sqlite3.OperationalError) as error:  # such as a full disk
                     log.warning("bundle not mirrored yet", extra={"root": root.hex(), "why": str(error)})
                     self._closing.wait(RETRY_S)
-        except Exception:  # a thread's outermost loop: the disk may be full, the shelf closed
+        except Exception:  # a thread's outermost loop
             log.exception("mirroring failed")
         finally:
             with self._lock:
@@ -145,7 +146,7 @@ class Mirror:
                 raise Unavailable("this relay is closing")
             with self._shelf.receive(digest, len(data)) as shard:
                 shard.write_verified(data)
-                shard.land(root, settle=False)
+                shard.pass_on()
 
         self._shelf.require_space(sum(missing.values()), self._settings.min_free_bytes)
         try:
@@ -157,7 +158,7 @@ class Mirror:
                 stall_s=2 * self._settings.patience_s,
             )
         finally:
-            self._shelf.settle(missing)  # after the last one has been passed on: the disk must not slow that down
+            self._shelf.settle(root, missing)  # after the last one has been passed on: the disk must not slow that down
 
     def _follow(self) -> None:
         """Copy what is new with the upstreams, from the beginning of their memory."""

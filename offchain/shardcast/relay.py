@@ -5,8 +5,11 @@ PUT/GET /v1/tasks/{task}/epochs/{epoch}/signatures[/{operator}], GET /v1/health.
 """
 
 import asyncio
+import errno
 import logging
 import socket
+import sqlite3
+import sys
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -57,6 +60,8 @@ Operator = Annotated[str, InPath(pattern="^0x[0-9a-fA-F]{40}$")]
 
 MAX_SIGNATURE_BODY_BYTES = 1_024
 DAY_S = 86_400.0
+DISK_FAULTS = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EMFILE, errno.ENFILE))
+SWITCH_S = 5e-4  # threads that copy from upstreams must not hold up the one that serves for 5 ms at a time
 
 
 class RelaySettings(BaseSettings):
@@ -82,7 +87,7 @@ class RelaySettings(BaseSettings):
     """That many bundles of each kind and payer outlive their window."""
     incomplete_s: float = 3_600.0
     collect_every_s: float = 600.0
-    upstreams: tuple[str, ...] = ()
+    upstreams: tuple[Annotated[str, Field(pattern="^https?://[^/]")], ...] = ()
     """Relays to copy from whatever somebody asks for here and is not here."""
     follow_s: Annotated[float, Field(ge=0)] = 1.0
     """How often upstreams are asked for what is new, to copy it all; 0: only what somebody asks for is copied."""
@@ -156,6 +161,7 @@ def serve(settings: RelaySettings, authoriser: Authoriser, checker: SignatureChe
 
     Raises Stop: the port is taken, or another relay uses the directory.
     """
+    sys.setswitchinterval(SWITCH_S)
     with _listen(settings.host, settings.port) as listener:
         server = uvicorn.Server(server_config(settings, create_relay(settings, authoriser, checker)))
         log.info("relay listens", extra={"host": settings.host, "port": listener.getsockname()[1]})
@@ -374,10 +380,18 @@ def _answer_errors(app: FastAPI) -> None:
     def answer(status: int) -> Callable[[Request, Exception], JSONResponse]:
         return lambda _, error: JSONResponse({"detail": str(error)[:500]}, status)
 
+    def answer_disk(_: Request, error: Exception) -> JSONResponse:
+        if isinstance(error, OSError) and error.errno not in DISK_FAULTS:
+            raise error  # such as TimeoutError, which is Patience's to answer
+        log.error("the disk does not take more", extra={"why": str(error)})
+        return JSONResponse({"detail": "this relay cannot store anything now: use another"}, 507)
+
     app.add_exception_handler(Rejected, answer(400))
     app.add_exception_handler(QuotaExceeded, answer(413))
     app.add_exception_handler(Unavailable, answer(503))
     app.add_exception_handler(DiskFull, answer(507))
+    for error in (OSError, sqlite3.OperationalError):  # the disk: full, or worse
+        app.add_exception_handler(error, answer_disk)
     app.add_exception_handler(ClientDisconnect, answer(400))  # nobody reads it; the log stays free of tracebacks
 
 

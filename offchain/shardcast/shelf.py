@@ -178,42 +178,45 @@ class Shelf:
         """A place for a shard on its way in."""
         return IncomingShard(self, digest, size, self._directory / "incoming")
 
-    def land(self, root: Root, digest: bytes, size: int, temporary: Path) -> None:
-        """Give a verified file its final name, from when on it is served. `settle` it next.
-
-        Raises MalformedManifest: the bundle has been collected meanwhile.
-        """
+    def pass_on(self, digest: bytes, temporary: Path) -> None:
+        """Give a verified file its final name, from when on it is served. `settle` it next."""
         target = self._shard_file(digest)
         target.parent.mkdir(exist_ok=True)
-        with self._lock:
-            if not self._knows(root):
-                raise MalformedManifest(f"bundle {root.hex()} is not known here: upload its manifest first")
-            os.replace(temporary, target)
-            with self._hurriedly():
-                self._index.execute("INSERT OR REPLACE INTO shards VALUES (?, ?)", (digest, size))
+        os.replace(temporary, target)
         self.on_landed(digest)
 
-    def settle(self, digests: Iterable[bytes]) -> None:
-        """Put landed shards on the disk for good, then count them towards every bundle that lists them."""
-        there = list[tuple[bytes]]()
-        for digest in digests:
+    def settle(self, root: Root, shards: Mapping[bytes, int]) -> None:
+        """Put shards that were passed on (size by digest) on the disk for good; count them towards their bundles.
+
+        Raises MalformedManifest: the bundle has been collected meanwhile, and they with it.
+        """
+        there = dict[bytes, int]()
+        for digest, size in shards.items():
             target = self._shard_file(digest)
-            with suppress(FileNotFoundError):  # collected meanwhile
+            with suppress(FileNotFoundError):
                 with target.open("rb") as stream:
                     os.fsync(stream.fileno())
                 sync_directory(target.parent)
-                there.append((digest,))
+                there[digest] = size
         with self._lock, self._hurriedly():
-            self._index.executemany("INSERT OR IGNORE INTO settled SELECT sha256 FROM shards WHERE sha256 = ?", there)
-            waiting = {
-                root
-                for digest in there
-                for (root,) in self._index.execute(
-                    "SELECT root FROM pieces JOIN bundles USING (root) WHERE sha256 = ? AND NOT complete", digest
-                )
-            }
-            for root in waiting:
-                self._finish(Root(root))
+            if not self._knows(root):
+                self._discard(there)
+                raise MalformedManifest(f"bundle {root.hex()} is not known here: upload its manifest first")
+            with self._transaction():
+                self._index.executemany("INSERT OR REPLACE INTO shards VALUES (?, ?)", there.items())
+                self._index.executemany("INSERT OR IGNORE INTO settled VALUES (?)", [(digest,) for digest in there])
+            for waiting in self._waiting_for(there):
+                self._finish(waiting)
+
+    def _waiting_for(self, digests: Iterable[bytes]) -> set[Root]:
+        query = "SELECT root FROM pieces JOIN bundles USING (root) WHERE sha256 = ? AND NOT complete"
+        return {Root(root) for digest in digests for (root,) in self._index.execute(query, (digest,))}
+
+    def _discard(self, digests: Iterable[bytes]) -> None:
+        """Remove files of shards that no bundle lists."""
+        for digest in digests:
+            if not self._index.execute("SELECT 1 FROM pieces WHERE sha256 = ? LIMIT 1", (digest,)).fetchone():
+                self._shard_file(digest).unlink(missing_ok=True)
 
     # -------------------------------------------------------------------------------------------------- board
 
@@ -412,16 +415,19 @@ class IncomingShard:
         _write_all(self._file, data)
         self._received, self._is_verified = len(data), True
 
-    def land(self, root: Root, *, settle: bool = True) -> None:
-        """Raises Malformed: fewer bytes, or another hash, than the manifest says."""
+    def land(self, root: Root) -> None:
+        """Pass it on and settle it. Raises Malformed: fewer bytes, or another hash, than the manifest says."""
+        self.pass_on()
+        self._shelf.settle(root, {self._digest: self._size})
+
+    def pass_on(self) -> None:
+        """See `Shelf.pass_on`. Raises Malformed: fewer bytes, or another hash, than the manifest says."""
         assert self._file is not None, "used outside of its context"
         if self._received != self._size:
             raise Malformed(f"shard has {self._received} bytes, its manifest says {self._size}")
         if not self._is_verified and self._hash.digest() != self._digest:
             raise Malformed(f"shard has hash {self._hash.hexdigest()}, not {self._digest.hex()}")
-        self._shelf.land(root, self._digest, self._size, Path(self._file.name))
-        if settle:
-            self._shelf.settle([self._digest])
+        self._shelf.pass_on(self._digest, Path(self._file.name))
 
 
 def _write_all(file: IO[bytes], data: bytes | memoryview) -> None:
