@@ -521,7 +521,6 @@ contract Attestations is IAttestations, EIP712 {
         returns (uint256 missing)
     {
         (bytes32[] memory hashes,,) = _weigh(epoch, reports);
-        missing = epoch.votes.reports - reports.length;
         for (uint256 k; k < hashes.length; ++k) {
             Tally storage tally = epoch.tallies[hashes[k]];
             require(tally.isCounted, UnknownReport(hashes[k]));
@@ -529,6 +528,7 @@ contract Attestations is IAttestations, EIP712 {
             if (given == former) --tally.agreements;
             else if (given == score) ++tally.agreements;
         }
+        missing = epoch.votes.reports - hashes.length; // all of them counted, and none is there twice
     }
 
     /// Writes the scores behind the outcome in one slot, then 32 to a slot.

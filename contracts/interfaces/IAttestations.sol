@@ -131,8 +131,8 @@ interface IAttestations {
     function showReport(uint256 taskId, uint64 epoch, bytes calldata report) external;
 
     /// Takes `absenceSlash`, to the task's budget, from a verifier that was enlisted at the seal of a settled or void epoch
-    /// and did not commit or did not reveal; and, once the epoch is final or void, from one whose report nobody has seen.
-    /// Ends its enlistment when less than verifierBond is left.
+    /// and did not commit or did not reveal; and, once the epoch is final or void and one more reveal window has passed,
+    /// from one whose report nobody has seen. Ends its enlistment when less than verifierBond is left.
     function slashAbsence(uint256 taskId, uint64 epoch, address verifier) external;
 
     /// Takes up to `amount` from a verifier that was enlisted at the seal, to the task: `heldBps` of what was taken is

@@ -442,12 +442,28 @@ contract ChallengesTest is Network {
     function test_Decide_ChangedScoreWithoutTheReports_Reverts() public {
         uint256 taskId = _challenged(0, 0);
         _appeal(taskId, 0, 0, 0, 0, 0);
-        vm.expectRevert(abi.encodeWithSelector(IAttestations.ReportsIncomplete.selector, 0, 300 * UNIT));
+        uint256 graceBy = _now() + 100;
+        vm.expectRevert(abi.encodeWithSelector(IChallenges.ReportsMissing.selector, 1, graceBy));
         challenges.decide(taskId, 0, 0, new bytes[](0));
         vm.expectRevert(abi.encodeWithSelector(IAttestations.UnknownReport.selector, keccak256("x")));
         challenges.decide(taskId, 0, 0, _list("x"));
         _assertPhase(taskId, 0, 0, ChallengePhase.Decidable);
         challenges.decide(taskId, 0, 0, _list(REPORT));
+    }
+
+    /// Whoever settled may be the only one to have the bytes: that keeps no epoch open for longer than a window.
+    function test_Decide_WithoutTheReportsOnceTheWindowHasPassed_LeavesTheFees() public {
+        uint256 taskId = _challenged(0, 0);
+        _appeal(taskId, 0, 0, 0, 0, 0);
+        uint256 graceBy = _now() + 100;
+        _wait(99);
+        vm.expectRevert(abi.encodeWithSelector(IChallenges.ReportsMissing.selector, 1, graceBy));
+        challenges.decide(taskId, 0, 0, new bytes[](0));
+        _wait(1);
+        challenges.decide(taskId, 0, 0, new bytes[](0));
+        vm.assertEq(attestations.scoreOf(taskId, 0, 0), 0, "score");
+        attestations.finalise(taskId, 0);
+        vm.assertEq(payouts.feeOf(taskId, 0, verifier), UNIT, "as settled");
     }
 
     /// A report that came too late to count cannot stand in for one that did.
@@ -461,7 +477,7 @@ contract ChallengesTest is Network {
         _appeal(taskId, 0, 0, 0, 0, 0);
         vm.expectRevert(abi.encodeWithSelector(IAttestations.UnknownReport.selector, keccak256("withheld")));
         challenges.decide(taskId, 0, 0, _list("withheld"));
-        vm.expectRevert(abi.encodeWithSelector(IAttestations.ReportsIncomplete.selector, 300 * UNIT, 200 * UNIT));
+        vm.expectRevert(abi.encodeWithSelector(IAttestations.UnknownReport.selector, keccak256("withheld")));
         challenges.decide(taskId, 0, 0, _sorted(REPORT, "withheld"));
         challenges.decide(taskId, 0, 0, _list(REPORT));
     }

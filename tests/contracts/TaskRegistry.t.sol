@@ -124,11 +124,11 @@ contract TaskRegistryTest is Network {
 
     function test_OpenTask_WindowsAsLongAsUnbonding_Reverts() public {
         TaskParams memory params = _params();
-        // 100 to commit, 100 to attest, twice 100 to reveal, 100 to challenge: 1500 are left for two appeal windows.
-        params.appealWindow = 750;
+        // 100 to commit, 100 to attest, thrice 100 to reveal, 100 to challenge: 1900 are left for two appeal windows.
+        params.appealWindow = 950;
         vm.expectRevert(abi.encodeWithSelector(ITaskRegistry.WindowsTooLong.selector, UNBONDING, UNBONDING));
         registry.openTask(params, 0, "", POLICY, 1000 * UNIT);
-        params.appealWindow = 749;
+        params.appealWindow = 949;
         _openTask(params, 1000 * UNIT);
     }
 
