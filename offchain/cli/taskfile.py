@@ -61,7 +61,7 @@ class Terms(BaseModel):
     verifier_fee: Amount = "0"
     max_epoch_units: Annotated[int, Field(ge=1, le=MAX_UINT32)] | None = None
     max_work_units: Annotated[int, Field(ge=1, le=MAX_UINT16)] | None = None
-    quorum: Rate = 6_667
+    quorum: Rate = 6_666  # two of three equal verifiers: 6,667 would ask for all three
     sampling: Rate
     max_staleness: Annotated[int, Field(ge=0, le=MAX_UINT16)] = 2
     max_epochs: Annotated[int, Field(ge=0, le=MAX_UINT16)] = 0

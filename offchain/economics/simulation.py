@@ -55,7 +55,7 @@ class Verifiers:
 
     stakes: tuple[int, ...] = (1, 1, 1)
     lazy: tuple[bool, ...] = (False, False, False)
-    quorum_bps: int = 6_667
+    quorum_bps: int = 6_666
     overturned: float = 0.0
 
 

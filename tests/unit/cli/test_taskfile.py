@@ -23,7 +23,7 @@ def test_every_example_is_a_task_on_which_cheating_does_not_pay(path: Path, assa
 def test_terms_become_the_contracts_parameters() -> None:
     params = read_task_file(SORTING).params(18)
     assert params.unit_price == 10**16
-    assert (params.sampling_bps, params.quorum_bps) == (5_000, 6_667)
+    assert (params.sampling_bps, params.quorum_bps) == (5_000, 6_666)
     assert (params.max_work_units, params.max_epoch_units) == (64, 512)
     assert (params.commit_window, params.appeal_window) == (600, 600)
 
@@ -100,7 +100,7 @@ def test_what_slashes_the_file_leaves_out_are_parts_of_the_bond(tmp_path: Path) 
         ('challenge_bond = "1"', 'challenge_bond = "0"', "challenging would cost nothing"),
         ("appeal_window = 600", "appeal_window = 599", "appeal_window must be at least"),
         ("max_epoch_units = 512", "max_epoch_units = 16", "no work would fit"),
-        ('quorum = "0.6667"', 'quorum = "0.5"', "above one half"),
+        ('quorum = "0.6666"', 'quorum = "0.5"', "above one half"),
         ('budget = "200"', 'budget = "5"', "does not pay for one epoch"),
     ],
 )
