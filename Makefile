@@ -14,7 +14,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 SETUP := .venv/installed .venv-ape/installed node_modules/installed .build/solcx/solc-v0.8.37
 
-.PHONY: bench-shardcast help setup abi lock fmt check test test-quick test-contracts demo bench-gossip bench-toploc bench-codecs bench-aggregation gas cheats clean
+.PHONY: bench-shardcast help setup abi lock fmt check test test-quick test-contracts demo bench-gossip bench-toploc bench-codecs bench-aggregation gas cheats slither trees clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -33,6 +33,11 @@ setup: $(SETUP) ## Install all that the project needs, under this folder
 	.venv-ape/bin/pip install --quiet --no-deps -r requirements-ape.lock
 	touch $@
 
+.venv-slither/installed: requirements-slither.lock
+	$(PYTHON) -m venv .venv-slither
+	.venv-slither/bin/pip install --quiet --no-deps -r requirements-slither.lock
+	touch $@
+
 node_modules/installed: package.json package-lock.json
 	npm ci --no-audit --no-fund --loglevel=error
 	touch $@
@@ -49,6 +54,9 @@ node_modules/installed: package.json package-lock.json
 abi: .build/forge/compiled ## Generate the contracts' ABIs into offchain/chain/abi
 	$(VENV)/python tools/abi.py
 
+trees: .venv/installed ## Write the given/when/then trees of the contracts' tests
+	$(VENV)/python tools/trees.py
+
 lock: .venv/installed ## Resolve pyproject's ranges again into requirements.lock
 	$(VENV)/python tools/lock.py
 
@@ -57,7 +65,11 @@ fmt: $(SETUP) ## Format everything
 	$(VENV)/ruff format .
 	$(FORGE) fmt
 
-check: .build/forge/compiled ## Style, types, import rules, generated files
+slither: .venv-slither/installed $(SETUP) ## Look for known weaknesses in the contracts; exceptions are explained beside them
+	$(FORGE) build --skip test --build-info --out .build/slither/out --cache-path .build/slither/cache
+	PATH=$$(dirname $(FORGE)):$$PATH .venv-slither/bin/slither . --ignore-compile --foundry-out-directory .build/slither/out
+
+check: .build/forge/compiled slither ## Style, types, import rules, generated files
 	$(VENV)/ruff check .
 	$(VENV)/ruff format --check .
 	$(NODE)/pyright
@@ -65,6 +77,7 @@ check: .build/forge/compiled ## Style, types, import rules, generated files
 	$(FORGE) fmt --check
 	$(NODE)/solhint --max-warnings 0 'contracts/**/*.sol'
 	$(VENV)/python tools/abi.py --check
+	$(VENV)/python tools/trees.py --check
 	$(VENV)/codespell
 
 test: test-contracts ## Everything: contracts, units, chain, slow, the demo
@@ -75,7 +88,7 @@ test-quick: $(SETUP) ## The offline tests, in seconds
 	$(VENV)/pytest
 
 test-contracts: .build/forge/compiled ## Forge: units, fuzz, invariants, gas bounds
-	$(FORGE) test
+	FOUNDRY_PROFILE=long $(FORGE) test
 
 demo: .build/forge/compiled ## A whole local network: real training, cheats caught, payouts claimed
 	$(VENV)/assay demo
@@ -105,4 +118,4 @@ cheats: .venv/installed ## Every known cheat fifty times, and honest works: none
 	OMP_NUM_THREADS=1 $(VENV)/python -m tests.cheats.table --write
 
 clean: ## Remove what was built and installed
-	rm -rf .venv .venv-ape node_modules .build runs *.egg-info
+	rm -rf .venv .venv-ape .venv-slither node_modules .build runs *.egg-info

@@ -95,6 +95,8 @@ contract Attestations is IAttestations, EIP712 {
     mapping(uint256 taskId => mapping(address verifier => Enlistment)) private _formerEnlistments;
     mapping(uint256 taskId => mapping(uint64 epoch => Epoch)) private _epochs;
 
+    // No address is checked for zero: see Staking.
+    // slither-disable-next-line missing-zero-check
     constructor(IStaking staking, ITaskRegistry registry, address challenges) EIP712("Assay", "1") {
         STAKING = staking;
         REGISTRY = registry;
@@ -154,9 +156,13 @@ contract Attestations is IAttestations, EIP712 {
     function sealEpoch(uint256 taskId) external returns (uint64 epochId) {
         uint16 works;
         bytes32 runningHash;
+        // The registry is of this deployment and calls nobody.
+        // slither-disable-next-line reentrancy-benign
         (epochId, works, runningHash) = REGISTRY.seal(taskId);
         TaskParams memory params = REGISTRY.paramsOf(taskId);
         Roll storage roll = _rolls[taskId];
+        // Block numbers are counted, not sent: nobody can make two of them differ.
+        // slither-disable-next-line incorrect-equality
         bool anyFresh = roll.freshBlock == block.number;
         uint16 verifiers = roll.verifiers - (anyFresh ? roll.freshVerifiers : 0);
         require(verifiers > 0, NoVerifiers(taskId));
@@ -414,6 +420,8 @@ contract Attestations is IAttestations, EIP712 {
     /// @inheritdoc IAttestations
     function policyOf(uint256 taskId) external view returns (uint32 version, bytes32 policyRoot) {
         version = _rolls[taskId].policyVersion;
+        // Counted from 0 here.
+        // slither-disable-next-line incorrect-equality
         policyRoot = version == 0 ? REGISTRY.policyRootOf(taskId) : _rolls[taskId].policyRoot;
     }
 
@@ -476,6 +484,7 @@ contract Attestations is IAttestations, EIP712 {
         enlistment.untilEpoch = roll.sealedEpochs;
         roll.weight -= enlistment.weight;
         --roll.verifiers;
+        // slither-disable-next-line incorrect-equality
         if (enlistment.enlistedBlock == block.number) {
             roll.freshWeight -= enlistment.weight;
             --roll.freshVerifiers;
@@ -617,6 +626,8 @@ contract Attestations is IAttestations, EIP712 {
         address last;
         for (uint256 i; i < signatures.length; ++i) {
             address key = ECDSA.recoverCalldata(digest, signatures[i]);
+            // One signer a turn, as many as the caller hands in.
+            // slither-disable-next-line calls-loop
             address verifier = STAKING.operatorOf(key);
             require(verifier > last, SignersUnsorted(verifier));
             weight += _memberAt(taskId, epochId, sealedBlock, verifier).weight;

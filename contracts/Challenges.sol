@@ -55,6 +55,8 @@ contract Challenges is IChallenges {
 
     mapping(uint256 taskId => mapping(uint64 epoch => mapping(uint16 index => Challenge))) private _challenges;
 
+    // No address is checked for zero: see Staking.
+    // slither-disable-next-line missing-zero-check
     constructor(IStaking staking, ITaskRegistry registry, IAttestations attestations, address payouts) {
         STAKING = staking;
         REGISTRY = registry;
@@ -69,6 +71,7 @@ contract Challenges is IChallenges {
         require(dispute.challenger == address(0), AlreadyChallenged(taskId, epoch, index));
         dispute.challenger = msg.sender;
         // Attestations is of this deployment: it calls nobody.
+        // slither-disable-next-line reentrancy-no-eth
         (uint8 standing, uint16 verifiers) = ATTESTATIONS.openChallenge(taskId, epoch, index);
         require(score != standing, SameScore(taskId, epoch, index, score));
 
@@ -164,6 +167,7 @@ contract Challenges is IChallenges {
         uint16 challengerBps = dispute.claimed == dispute.score ? CHALLENGER_BPS : 0;
         uint128 amount = REGISTRY.paramsOf(taskId).verdictSlash;
         // What was taken is known only after the call, which goes to contracts of this deployment and their token.
+        // slither-disable-next-line reentrancy-no-eth
         (uint128 taken, uint128 held) = ATTESTATIONS.slashVerifier(taskId, epoch, verifier, amount, challengerBps);
         dispute.owed += held;
         emit VerdictSlashed(taskId, epoch, index, verifier, taken, held);

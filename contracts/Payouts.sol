@@ -92,6 +92,8 @@ contract Payouts is IPayouts {
         uint256 shares;
         for (uint256 i; i < epochs.length; ++i) {
             uint64 epoch = epochs[i];
+            // One epoch a turn, as many as the caller hands in; so in `_feeOf`.
+            // slither-disable-next-line calls-loop
             require(ATTESTATIONS.phaseOf(taskId, epoch) == EpochPhase.Final, NotFinal(taskId, epoch));
             require(!claimed.get(epoch), AlreadyClaimed(taskId, epoch, verifier));
             (uint256 share, uint256 earned, bool revealed) = _feeOf(taskId, epoch, verifier, fee);
@@ -134,6 +136,7 @@ contract Payouts is IPayouts {
         view
         returns (uint256 share, uint256 earned, bool revealed)
     {
+        // slither-disable-next-line calls-loop
         (bytes32 reportHash, uint128 weight, uint16 differences, uint16 works, uint128 enlistedWeight) =
             ATTESTATIONS.attestationOf(taskId, epoch, verifier);
         if (reportHash == bytes32(0)) return (0, 0, false);

@@ -43,6 +43,8 @@ contract Staking is IStaking, EIP712 {
     /// @inheritdoc IStaking
     mapping(address operator => address worker) public workerOf;
 
+    // No address is checked for zero: `assay deploy --check` compares all of a deployment with what was deployed.
+    // slither-disable-next-line missing-zero-check
     constructor(IERC20 token, address registry, address attestations, uint40 unbondingPeriod) EIP712("Assay", "1") {
         TOKEN = token;
         REGISTRY = registry;
@@ -58,6 +60,8 @@ contract Staking is IStaking, EIP712 {
     /// @inheritdoc IStaking
     function bondWithPermit(Role role, uint128 amount, uint256 deadline, uint8 v, bytes32 r, bytes32 s) external {
         // A permit that fails, for whatever reason, leaves the allowance to decide.
+        // Nothing is written before, so that a token which calls back meets no half-done state.
+        // slither-disable-next-line reentrancy-benign
         try IERC20Permit(address(TOKEN)).permit(msg.sender, address(this), amount, deadline, v, r, s) {} catch {}
         _bond(role, amount);
     }
@@ -135,6 +139,8 @@ contract Staking is IStaking, EIP712 {
     function activeBond(Role role, address key) external view returns (address operator, uint128 amount) {
         operator = operatorOf(key);
         Bond storage held = _bonds[operator][role];
+        // Block numbers are counted, not sent: nobody can make two of them differ.
+        // slither-disable-next-line incorrect-equality
         uint256 fresh = held.freshAt == block.number ? held.fresh : 0;
         amount = uint128(Math.saturatingSub(held.bonded, fresh)); // no more than `bonded`
     }
@@ -159,6 +165,7 @@ contract Staking is IStaking, EIP712 {
         require(amount > 0, ZeroAmount());
         Bond storage held = _bonds[msg.sender][role];
         held.bonded += amount;
+        // slither-disable-next-line incorrect-equality
         held.fresh = held.freshAt == block.number ? held.fresh + amount : amount;
         held.freshAt = uint40(block.number); // 2^40 blocks are out of reach
         emit Bonded(msg.sender, role, amount);

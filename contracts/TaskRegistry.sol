@@ -85,6 +85,8 @@ contract TaskRegistry is ITaskRegistry {
     mapping(uint256 taskId => mapping(uint64 epoch => SealedEpoch)) private _sealed;
     mapping(uint256 taskId => mapping(address trainer => Record)) private _records;
 
+    // No address is checked for zero: see Staking.
+    // slither-disable-next-line missing-zero-check
     constructor(IERC20 token, IStaking staking, IAttestations attestations, address challenges, address payouts) {
         TOKEN = token;
         STAKING = staking;
@@ -251,6 +253,7 @@ contract TaskRegistry is ITaskRegistry {
         (epoch, works, runningHash) = (task.openEpoch, task.progress.works, task.progress.runningHash);
         // The seed comes from the block of the seal. Were that the block of the last work, its trainer could let both fail
         // until the seed spares it. 256 blocks on, the bits are the same again: then the seal waits for one block more.
+        // slither-disable-next-line incorrect-equality
         bool isLastBlock = task.progress.lastBlock == uint8(block.number);
         require(_isReady(task) && !isLastBlock, EpochNotReady(taskId, epoch, task.commitBy));
 
