@@ -53,10 +53,10 @@ class Catalogue:
         return self._add(name, reason, SCORE_FRAUD, checks, seen, steals)
 
     def refused(
-        self, name: str, reason: Reason, *checks: str
+        self, name: str, reason: Reason, *checks: str, seen: Seen = Seen.ALWAYS
     ) -> Callable[[Callable[[Scene, int], Draft]], Callable[[Scene, int], Draft]]:
-        """Breaks the form, or names something else: earns nothing, found in every work."""
-        return self._add(name, reason, SCORE_UNPAID, checks, Seen.ALWAYS, None)
+        """Breaks the form, or names something else: earns nothing."""
+        return self._add(name, reason, SCORE_UNPAID, checks, seen, None)
 
     def _add(
         self,

@@ -438,19 +438,19 @@ def zero_proofs(scene: Scene, run: int) -> Draft:
     return with_proofs(scene, run, lambda proofs: tuple(proof[:2] + bytes(len(proof) - 2) for proof in proofs))
 
 
-@refused("no proofs", Reason.MALFORMED, TOPLOC)
+@refused("no proofs", Reason.MALFORMED, TOPLOC, seen=Seen.PREFILL)
 def no_proofs(scene: Scene, run: int) -> Draft:
     """Sends a null proof list, as the reference's builder does when it fails."""
     return with_proofs(scene, run, lambda _: ())
 
 
-@refused("short proofs", Reason.MALFORMED, TOPLOC)
+@refused("short proofs", Reason.MALFORMED, TOPLOC, seen=Seen.PREFILL)
 def short_proofs(scene: Scene, run: int) -> Draft:
     """Cuts every proof by its last value."""
     return with_proofs(scene, run, lambda proofs: tuple(proof[:-2] for proof in proofs))
 
 
-@refused("too few proofs", Reason.MALFORMED, TOPLOC)
+@refused("too few proofs", Reason.MALFORMED, TOPLOC, seen=Seen.PREFILL)
 def few_proofs(scene: Scene, run: int) -> Draft:
     """Proves the prompts only: the reference's checker, which zips, lets this pass."""
     return with_proofs(scene, run, lambda proofs: proofs[:1])

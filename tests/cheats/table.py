@@ -164,7 +164,8 @@ def _row(cheat: Cheat, tally: Tally, honest: Tally) -> str:
     checks = ", ".join(name for name, _ in tally.checks.most_common()) or "nothing"
     rates = (tally.caught, tally.caught_in_a_quarter, tally.caught_by_defaults)
     shown = " | ".join(percent(rate, tally.runs) for rate in rates)
-    return f"| {cheat.name} | {checks} | {cheat.seen} | {shown} | {cheat.score} | {cost(tally, honest)} |"
+    score = cheat.score if tally.caught else SCORE_FULL
+    return f"| {cheat.name} | {checks} | {cheat.seen} | {shown} | {score} | {cost(tally, honest)} |"
 
 
 def verifier_lines(runs: int) -> Iterable[str]:
