@@ -104,7 +104,8 @@ class Bonded:
 
     def messages(self) -> list[str]:
         path = self.folder / "status.jsonl"
-        lines = path.read_text().splitlines() if path.exists() else []
+        text = path.read_text() if path.exists() else ""
+        lines = text[: text.rfind("\n") + 1].splitlines()  # the last one may be half written
         return [str(json.loads(line)["message"]) for line in lines]
 
     def wait_for(self, message: str, process: "subprocess.Popen[bytes]", after: int = 0) -> None:

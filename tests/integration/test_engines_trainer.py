@@ -1,0 +1,90 @@
+"""A whole trainer, as a process, over a bucket and over a swarm: `--engine` is all that changes."""
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from offchain.chain.anvil import free_port
+from offchain.chain.deployment import Deployment
+from offchain.chain.sender import Sender
+from offchain.protocol.manifest import BundleKind, BundleLimits
+from offchain.protocol.types import Address
+from offchain.shardcast.client import RelayClient
+from offchain.shardcast.engines.bucket import BucketClient
+from offchain.shardcast.engines.choose import Transport
+from offchain.shardcast.engines.swarm import SwarmClient, SwarmPlace
+from offchain.shardcast.store import open_bundle, read_manifest
+from tests.integration.test_trainer_process import Bonded, bonded, relay
+from tests.unit.engines.boards_running import Members, RunningBoard
+from tests.unit.engines.conftest import ObjectServer, credentials, object_server
+
+__all__ = ["bonded", "credentials", "object_server", "relay"]  # fixtures
+
+pytestmark = [pytest.mark.chain, pytest.mark.slow]
+LIMITS = BundleLimits(2**28)
+Opener = Callable[[str], Transport]
+
+
+class Everybody(Members):
+    def payer_of(self, key: Address) -> Address | None:
+        return key
+
+
+@pytest.fixture
+def bucket(object_server: ObjectServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Opener]:
+    prefix = tmp_path.name
+    for name, value in (("BUCKET", "assay"), ("ENDPOINT", object_server.url), ("PREFIX", prefix)):
+        monkeypatch.setenv(f"ASSAY_S3_{name}", value)
+    with ExitStack() as stack:
+        yield lambda name: stack.enter_context(
+            BucketClient("assay", tmp_path / name, endpoint=object_server.url, prefix=prefix)
+        )
+
+
+@pytest.fixture
+def swarm(
+    deployment: Deployment, sender_of: Callable[[str], Sender], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Opener]:
+    board = RunningBoard(free_port(), Everybody())
+    monkeypatch.setenv("ASSAY_SWARM_BOARDS", board.url)
+    monkeypatch.setenv("ASSAY_SWARM_HOST", "127.0.0.1")
+    account = sender_of("initiator").account
+
+    def opened(name: str) -> Transport:
+        place = SwarmPlace("127.0.0.1", 0, tmp_path / f"{name}-swarm")
+        return stack.enter_context(
+            SwarmClient([board.url], tmp_path / name, place, account, chain_id=deployment.chain_id, announce_s=1)
+        )
+
+    with ExitStack() as stack:
+        yield opened
+    board.stop()
+
+
+@pytest.mark.parametrize("engine", ["bucket", "swarm"])
+def test_trainer_fetches_trains_and_publishes_over_any_engine(
+    engine: str,
+    bonded: Bonded,
+    relay: str,
+    sender_of: Callable[[str], Sender],
+    deployment: Deployment,
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+) -> None:
+    opened: Opener = request.getfixturevalue(engine)
+    initiator = opened("initiator")
+    for name in ("task", "policy"):
+        initiator.publish(tmp_path / name, read_manifest(tmp_path / name), sender_of("initiator").account)
+    bonded.arguments += ["--engine", "s3" if engine == "bucket" else "swarm"]
+    process = bonded.start()
+    bonded.wait_for("waiting", process)
+    [work] = bonded.works()
+    found = opened("verifier").fetch(work.work.manifest_root, BundleKind.WORK, LIMITS)
+    assert open_bundle(found, LIMITS, work.work.manifest_root).kind is BundleKind.WORK
+    with RelayClient([relay], tmp_path / "none", chain_id=deployment.chain_id) as client:
+        assert not client.has(work.work.manifest_root)  # the relay that it was given was not used
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == 0, (bonded.folder / "log").read_text()[-2_000:]
