@@ -29,7 +29,10 @@ class Landings:
         future = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(digest, []).append(future)  # first listen, then look: it may land in between
         try:
-            if not await run_in_threadpool(self._shelf.is_on_its_way, digest):
+            is_on_its_way = self._shelf.is_on_its_way_unless_busy(digest)  # hopping to a thread and back takes longer
+            if is_on_its_way is None:
+                is_on_its_way = await run_in_threadpool(self._shelf.is_on_its_way, digest)
+            if not is_on_its_way:
                 return False
             if self._shelf.shard_file(digest).exists():
                 return True

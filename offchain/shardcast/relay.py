@@ -36,7 +36,6 @@ from offchain.shardcast.landings import Landings
 from offchain.shardcast.messages import (
     COMING_HEADER,
     HOPS_HEADER,
-    WAIT_HEADER,
     Board,
     Health,
     Listed,
@@ -124,7 +123,6 @@ def create_relay(
     """The relay as an application. It opens its directory here and closes it when the server stops."""
     shelf = Shelf(settings.directory, settings.keep(), settings.incomplete_s, clock)
 
-    landings = Landings(shelf)
     mirror = Mirror(settings.mirror(), shelf) if settings.upstreams else None
 
     @asynccontextmanager
@@ -141,11 +139,12 @@ def create_relay(
 
     app = FastAPI(title="Assay relay", version="1", lifespan=lifespan, redirect_slashes=False)
     app.add_middleware(Patience, idle_s=settings.idle_s, min_bytes_per_s=settings.min_bytes_per_s)
-    app.add_middleware(WholeShards, shelf=shelf)
+    landings = Landings(shelf)
+    app.add_middleware(WholeShards, shelf=shelf, landings=landings, most_wait_s=settings.idle_s / 2)
     _answer_errors(app)
     gate = Gate(authoriser, chain_id=settings.chain_id, max_signature_s=settings.max_signature_s, clock=clock)
     _serve_manifests(app, shelf, gate, settings, mirror)
-    _serve_shards(app, shelf, gate, settings, landings)
+    _serve_shards(app, shelf, gate, settings)
     _serve_board(app, shelf, checker)
 
     @app.get("/v1/health")
@@ -238,7 +237,7 @@ def _serve_manifests(app: FastAPI, shelf: Shelf, gate: Gate, settings: RelaySett
 # ------------------------------------------------------------------------------------------------------- shards
 
 
-def _serve_shards(app: FastAPI, shelf: Shelf, gate: Gate, settings: RelaySettings, landings: Landings) -> None:
+def _serve_shards(app: FastAPI, shelf: Shelf, gate: Gate, settings: RelaySettings) -> None:
     @app.put("/v1/shards/{sha256}", status_code=201)
     async def put_shard(sha256: Hex32, request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
         """Upload one shard of the bundle named in X-Assay-Root, whose manifest must list it."""
@@ -256,14 +255,12 @@ def _serve_shards(app: FastAPI, shelf: Shelf, gate: Gate, settings: RelaySetting
         return Response(status_code=201)
 
     @app.api_route("/v1/shards/{sha256}", methods=["GET", "HEAD"])
-    async def get_shard(sha256: Hex32, request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
-        """One shard. If it is on its way here, it is waited for as long as X-Assay-Wait says; then 503."""
+    def get_shard(sha256: Hex32, request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
+        """Parts of a shard; whole ones are served, and waited for, by WholeShards. 503: it is on its way here."""
         digest = bytes.fromhex(sha256)
         path = shelf.shard_file(digest)
-        if not path.exists():
-            has_landed = await landings.wait_for(digest, _wait_s(request, settings.idle_s / 2))
-            if not has_landed and await run_in_threadpool(shelf.is_on_its_way, digest):
-                raise HTTPException(503, "on its way here: ask again", {COMING_HEADER: "yes"})
+        if not path.exists() and shelf.is_on_its_way(digest):
+            raise HTTPException(503, "on its way here: ask again", {COMING_HEADER: "yes"})
         return _file_response(path, sha256, "application/octet-stream", request)
 
 
@@ -315,7 +312,7 @@ def _signature_out(signed: PolicySignature) -> SignatureOut:
 async def _read_body(request: Request, limit: int) -> bytes:
     """The whole body, of which no more than `limit` bytes are ever held."""
     announced = request.headers.get("content-length", "0")
-    if not announced.isdigit() or int(announced) > limit:
+    if not _is_number(announced) or int(announced) > limit:
         raise HTTPException(413, f"body exceeds {limit} bytes")
     data = bytearray()
     async for piece in request.stream():
@@ -325,11 +322,16 @@ async def _read_body(request: Request, limit: int) -> bytes:
     return bytes(data)
 
 
+def _is_number(text: str) -> bool:
+    """Digits as HTTP knows them: not those of other scripts, nor so many that Python refuses to read them."""
+    return text.isascii() and text.isdigit() and len(text) <= 20
+
+
 def _check_length(request: Request, size: int) -> None:
     announced = request.headers.get("content-length")
     if announced is not None and announced != str(size):
         raise HTTPException(
-            413 if len(announced) > 10 or int(announced) > SHARD_BYTES else 400,
+            413 if _is_number(announced) and int(announced) > SHARD_BYTES else 400,
             f"shard must have the {size} bytes of its manifest, not {announced[:20]}",
         )
 
@@ -337,14 +339,6 @@ def _check_length(request: Request, size: int) -> None:
 def _hops(request: Request) -> int:
     text = request.headers.get(HOPS_HEADER, "0")
     return int(text) if text.isascii() and text.isdigit() and len(text) < 3 else 99
-
-
-def _wait_s(request: Request, most_s: float) -> float:
-    try:
-        wanted_s = float(request.headers.get(WAIT_HEADER, "0"))
-    except ValueError:
-        return 0.0
-    return min(wanted_s, most_s) if wanted_s > 0 else 0.0
 
 
 def _root(text: str) -> Root:

@@ -1,11 +1,14 @@
 """How a relay serves files: whole shards on the shortest way there is, everything else as Starlette does it."""
 
 import os
+from pathlib import Path
 
 from fastapi.responses import FileResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from offchain.protocol.manifest import HEX32
+from offchain.shardcast.landings import Landings
+from offchain.shardcast.messages import WAIT_HEADER
 from offchain.shardcast.patience import PATHSEND
 from offchain.shardcast.shelf import Shelf
 
@@ -19,34 +22,61 @@ class RangedResponse(FileResponse):
 
 
 class WholeShards:
-    """ASGI wrapper: answers requests for a whole shard that is here, and passes on all others.
+    """ASGI wrapper: answers requests for a whole shard that is here, or comes in in time, and passes on all others.
 
     Routing, validation and threads would cost more than the kernel's copy of four megabytes.
     """
 
-    def __init__(self, app: ASGIApp, shelf: Shelf) -> None:
+    def __init__(self, app: ASGIApp, shelf: Shelf, landings: Landings, most_wait_s: float) -> None:
         self._app = app
         self._shelf = shelf
+        self._landings = landings
+        self._most_wait_s = most_wait_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["method"] == "GET" and PATHSEND in scope.get("extensions", {}):
-            path: str = scope["path"]
-            name = path[len(SHARDS) :]
-            is_plain = not any(header in SPECIAL for header, _ in scope["headers"])
-            if path.startswith(SHARDS) and HEX32.fullmatch(name) and is_plain:
-                file = self._shelf.shard_file(bytes.fromhex(name))
-                try:
-                    size = os.stat(file).st_size
-                except FileNotFoundError:
-                    size = -1
-                if size >= 0:
-                    headers = [
-                        (b"content-length", str(size).encode()),
-                        (b"content-type", b"application/octet-stream"),
-                        (b"etag", f'"{name}"'.encode()),
-                        *((key.lower().encode(), value.encode()) for key, value in FOREVER.items()),
-                    ]
-                    await send({"type": "http.response.start", "status": 200, "headers": headers})
-                    await send({"type": PATHSEND, "path": str(file)})
-                    return
+        digest = _wanted(scope)
+        if digest is not None:
+            file = self._shelf.shard_file(digest)
+            size = _size(file)
+            if size is None and await self._landings.wait_for(digest, self._wait_s(scope)):
+                size = _size(file)
+            if size is not None:
+                await _answer(file, size, send)
+                return
         await self._app(scope, receive, send)
+
+    def _wait_s(self, scope: Scope) -> float:
+        try:
+            wanted_s = float(dict(scope["headers"]).get(WAIT_HEADER.lower().encode(), b"0"))
+        except ValueError:
+            return 0.0
+        return min(wanted_s, self._most_wait_s) if wanted_s > 0 else 0.0
+
+
+def _wanted(scope: Scope) -> bytes | None:
+    """The shard of which a request wants all, without conditions; None: it is another kind of request."""
+    if scope["type"] != "http" or scope["method"] != "GET" or PATHSEND not in scope.get("extensions", {}):
+        return None
+    path: str = scope["path"]
+    name = path[len(SHARDS) :]
+    if not path.startswith(SHARDS) or not HEX32.fullmatch(name):
+        return None
+    return None if any(header in SPECIAL for header, _ in scope["headers"]) else bytes.fromhex(name)
+
+
+def _size(file: Path) -> int | None:
+    try:
+        return os.stat(file).st_size
+    except FileNotFoundError:
+        return None
+
+
+async def _answer(file: Path, size: int, send: Send) -> None:
+    headers = [
+        (b"content-length", str(size).encode()),
+        (b"content-type", b"application/octet-stream"),
+        (b"etag", f'"{file.name}"'.encode()),
+        *((key.lower().encode(), value.encode()) for key, value in FOREVER.items()),
+    ]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": PATHSEND, "path": str(file)})

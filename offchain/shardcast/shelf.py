@@ -178,6 +178,15 @@ class Shelf:
         """A place for a shard on its way in."""
         return IncomingShard(self, digest, size, self._directory / "incoming")
 
+    def is_on_its_way_unless_busy(self, digest: bytes) -> bool | None:
+        """As `is_on_its_way`, but None at once if that would have to wait for another thread."""
+        if not self._lock.acquire(blocking=False):
+            return None
+        try:
+            return self.is_on_its_way(digest)
+        finally:
+            self._lock.release()
+
     def pass_on(self, digest: bytes, temporary: Path) -> None:
         """Give a verified file its final name, from when on it is served. `settle` it next."""
         target = self._shard_file(digest)

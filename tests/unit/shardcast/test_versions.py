@@ -26,7 +26,7 @@ def make_versions(folder: Path, count: int, changed: int) -> list[tuple[Path, Ma
         (directory / "weights.safetensors").write_bytes(weights)
         found.append((directory, build_bundle(directory, BundleKind.POLICY, {"version": version})))
         for position in range(changed):
-            weights[(version + position) % 6 * SHARD_BYTES + 5] ^= 1
+            weights[(version + position) % 6 * SHARD_BYTES + version] ^= 1
     return found
 
 
