@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
+
 import {Economics} from "../../contracts/libraries/Economics.sol";
+import {Sampling} from "../../contracts/libraries/Sampling.sol";
 import {Scores} from "../../contracts/libraries/Scores.sol";
 import {Network} from "./Network.sol";
 
@@ -63,5 +66,69 @@ contract LibrariesTest is Network {
         }
         vm.assertGe(upTo * 2, total, "too low");
         vm.assertTrue(score == 0 || below * 2 < total, "too high");
+    }
+
+    /// Two ways to ask the same: Attestations counts from the least weight that suffices, appeals compare products.
+    function testFuzz_ReachesQuorum_FromTheLeastWeightOn(uint128 weight, uint16 quorumBps, uint128 enlisted)
+        public
+        pure
+    {
+        uint256 quorum = _bound(quorumBps, 5001, 10_000);
+        uint256 needed = Math.ceilDiv(uint256(enlisted) * quorum, Economics.BPS);
+        vm.assertTrue(Economics.reachesQuorum(weight, quorum, enlisted) == (weight >= needed), "another bound");
+        vm.assertTrue(Economics.reachesQuorum(needed, quorum, enlisted), "the least");
+        vm.assertTrue(needed == 0 || !Economics.reachesQuorum(needed - 1, quorum, enlisted), "one wei less");
+    }
+
+    /// In whatever order, and however split, the same stakes decide the same.
+    function testFuzz_Decide_NeitherOrderNorSplittingMatters(uint8[4] memory votes, uint64[4] memory stakes)
+        public
+        pure
+    {
+        (uint8[] memory scores, uint256[] memory weights) = (new uint8[](4), new uint256[](4));
+        (uint8[] memory others, uint256[] memory halves) = (new uint8[](8), new uint256[](8));
+        uint256 total;
+        for (uint256 i; i < 4; ++i) {
+            scores[i] = votes[i] % 3 == 0 ? 255 : votes[i] % 101;
+            weights[i] = uint256(stakes[i]) + 2;
+            (others[7 - i], others[i]) = (scores[i], scores[i]);
+            (halves[7 - i], halves[i]) = (weights[i] / 2, weights[i] - weights[i] / 2);
+            total += weights[i];
+        }
+        vm.assertEq(
+            Scores.decide(scores, weights, 6667, total), Scores.decide(others, halves, 6667, total), "another score"
+        );
+    }
+
+    function testFuzz_MustReplay_GrowsWithTheRate(bytes32 seed, uint16 index, uint16 rate, uint16 more) public pure {
+        uint16 low = uint16(_bound(rate, 0, 10_000));
+        uint16 high = uint16(_bound(more, low, 10_000));
+        vm.assertFalse(Sampling.mustReplay(seed, index, 0), "a rate of 0");
+        vm.assertTrue(Sampling.mustReplay(seed, index, 10_000), "a rate of 1");
+        vm.assertTrue(!Sampling.mustReplay(seed, index, low) || Sampling.mustReplay(seed, index, high), "a higher rate");
+    }
+
+    /// The draws of `uniform_bps(derive(seed, "replay", index))` in offchain/protocol/encoding.py.
+    function test_MustReplay_DrawsAsVerifiersDo() public pure {
+        bytes32 seed = bytes32(uint256(0x0707070707070707070707070707070707070707070707070707070707070707));
+        uint16[5] memory indices = [uint16(0), 1, 9, 10, 4095];
+        uint16[5] memory draws = [uint16(5181), 6031, 7265, 7985, 6181];
+        for (uint256 i; i < 5; ++i) {
+            vm.assertFalse(Sampling.mustReplay(seed, indices[i], draws[i]), "at its draw");
+            vm.assertTrue(Sampling.mustReplay(seed, indices[i], draws[i] + 1), "above its draw");
+        }
+    }
+
+    /// forge-config: default.fuzz.runs = 8
+    /// How many of 2,000 works are picked lies within five standard deviations of the rate.
+    function testFuzz_MustReplay_PicksTheShareThatTheRateSays(bytes32 seed, uint16 rate) public pure {
+        uint256 p = _bound(rate, 500, 9500);
+        uint256 picked;
+        for (uint16 index; index < 2000; ++index) {
+            if (Sampling.mustReplay(seed, index, uint16(p))) ++picked;
+        }
+        uint256 deviation = Math.sqrt(2000 * p * (10_000 - p)) / 10_000 + 1;
+        uint256 expected = 2000 * p / 10_000;
+        vm.assertLe(picked > expected ? picked - expected : expected - picked, 5 * deviation, "not the rate");
     }
 }
