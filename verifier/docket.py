@@ -159,7 +159,7 @@ class Docket:
 
     def _others(self, case: Case, ledger: TaskLedger, record: EpochRecord) -> list[Sketch]:
         """Sketches of the works that this one must not repeat: those of its epoch and of the epoch before."""
-        if not depends_on_seed(case) or record.seed is None or case.policy_root is None:
+        if not depends_on_seed(case) or case.epoch_seed is None or record.seed is None or case.policy_root is None:
             return []
         policy = self._bench.policy(case.policy_root)
         before = ledger.epochs.get(Epoch(record.epoch - 1))
