@@ -89,6 +89,10 @@ test-quick: $(SETUP) ## The offline tests, in seconds
 
 test-contracts: .build/forge/compiled ## Forge: units, fuzz, invariants, gas bounds
 	FOUNDRY_PROFILE=long $(FORGE) test
+	$(VENV)/python tools/gas.py
+
+gas: .build/forge/compiled ## What the contracts cost, beside the peer's; fails when a bound is crossed or a figure has moved
+	status=0; $(FORGE) test --match-path tests/contracts/Gas.t.sol || status=$$?; $(VENV)/python tools/gas.py && exit $$status
 
 demo: .build/forge/compiled ## A whole local network: real training, cheats caught, payouts claimed
 	$(VENV)/assay demo
