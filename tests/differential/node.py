@@ -1,0 +1,164 @@
+"""A local chain that mines when it is told to: many transactions a block, at the times that a test chooses."""
+
+import http.client
+import json
+import subprocess
+import time
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from offchain.chain.anvil import anvil_command, free_port
+from offchain.chain.artifacts import compile_contracts
+from offchain.chain.bytecode import creation_input
+from offchain.chain.creations import Constants, constructor_inputs, plan_creations
+from offchain.protocol.errors import Unavailable
+from offchain.protocol.model import Block
+from offchain.protocol.types import Address
+
+Request = tuple[str, list[Any]]
+GAS = hex(12_000_000)
+GENESIS = 1_800_000_000  # Unix time
+# One order, no fees and no limit: what a block holds, and in which order, is up to the test alone.
+OPTIONS = ("--no-mining", "--order", "fifo", "--disable-block-gas-limit", "--gas-price", "0", "--base-fee", "0")
+FORGETFUL = ("--prune-history", "8", "--transaction-block-keeper", "16")
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """From anybody: the node signs for all."""
+
+    sender: Address
+    to: Address | None
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Mined:
+    """A transaction in a block; `output` is what it returned or reverted with."""
+
+    hash: str
+    output: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """`created` is the contract that it made, if any."""
+
+    is_success: bool
+    gas: int
+    created: Address | None
+
+
+class Ledger(Protocol):
+    """Where calls happen: a chain, or only paper."""
+
+    def mine(self, transactions: Sequence[Transaction], timestamp: int) -> tuple[Block, list[Mined]]: ...
+
+    def receipts(self, mined: Sequence[Mined]) -> list[Receipt]: ...
+
+    def call(self, calls: Sequence[tuple[Address, bytes]]) -> list[bytes]: ...
+
+
+class Node:
+    """A chain. Raises Unavailable: it refuses a request."""
+
+    def __init__(self, port: int) -> None:
+        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
+        self._nonces: dict[Address, int] = {}
+        self.sent = 0
+
+    def batch(self, requests: Sequence[Request]) -> list[Any]:
+        """Results in the order of the requests."""
+        if not requests:
+            return []
+        body = [
+            {"jsonrpc": "2.0", "id": number, "method": method, "params": parameters}
+            for number, (method, parameters) in enumerate(requests)
+        ]
+        self._connection.request("POST", "/", json.dumps(body), {"Content-Type": "application/json"})
+        answers: list[dict[str, Any]] = json.loads(self._connection.getresponse().read())
+        answers.sort(key=lambda answer: answer["id"])
+        for answer, (method, _) in zip(answers, requests, strict=True):
+            if "error" in answer:
+                raise Unavailable(f"{method}: {answer['error']}")
+        return [answer["result"] for answer in answers]
+
+    def answers(self) -> bool:
+        try:
+            self._connection.connect()
+        except OSError:
+            return False
+        return True
+
+    def call(self, calls: Sequence[tuple[Address, bytes]]) -> list[bytes]:
+        """What views answer in the latest block."""
+        asked = [{"to": to, "data": "0x" + data.hex()} for to, data in calls]
+        return [bytes.fromhex(answer[2:]) for answer in self.batch([("eth_call", [each, "latest"]) for each in asked])]
+
+    def mine(self, transactions: Sequence[Transaction], timestamp: int) -> tuple[Block, list[Mined]]:
+        """One block with exactly these transactions, in this order."""
+        # Requests of one batch may overtake one another: the block is asked for when all transactions have been taken.
+        hashes = self.batch([self._send(each) for each in transactions])
+        ((header,),) = self.batch([("evm_mine_detailed", [{"timestamp": timestamp}])])
+        mined = [
+            Mined(each["hash"], bytes.fromhex(str(each.get("output", "0x"))[2:])) for each in header["transactions"]
+        ]
+        if [each.hash for each in mined] != hashes:
+            raise Unavailable(f"{len(hashes)} transactions sent, {len(mined)} in the block, or in another order")
+        self.sent += len(transactions)
+        return Block(
+            int(header["number"], 16), int(header["timestamp"], 16), bytes.fromhex(header["mixHash"][2:])
+        ), mined
+
+    def receipts(self, mined: Sequence[Mined]) -> list[Receipt]:
+        found = self.batch([("eth_getTransactionReceipt", [each.hash]) for each in mined])
+        return [
+            Receipt(each["status"] == "0x1", int(each["gasUsed"], 16), each.get("contractAddress")) for each in found
+        ]
+
+    def _send(self, transaction: Transaction) -> Request:
+        nonce = self._nonces.get(transaction.sender, 0)
+        self._nonces[transaction.sender] = nonce + 1
+        fields = {"from": transaction.sender, "data": "0x" + transaction.data.hex(), "gas": GAS, "gasPrice": "0x0"}
+        if transaction.to is not None:
+            fields["to"] = transaction.to
+        return "eth_sendTransaction", [fields | {"nonce": hex(nonce)}]
+
+
+@contextmanager
+def running_node(*options: str) -> Generator[Node]:
+    """A chain of its own, ended with the block."""
+    port = free_port()
+    command = [anvil_command(), "--port", str(port), "--silent", "--timestamp", str(GENESIS), *OPTIONS, *options]
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    try:
+        node = Node(port)
+        _await(node, process)
+        node.batch([("anvil_autoImpersonateAccount", [True])])
+        yield node
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _await(node: Node, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 30
+    while not node.answers():
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise Unavailable("anvil did not start")
+        time.sleep(0.05)
+
+
+def deploy_quickly(node: Node, deployer: Address, constants: Constants) -> Mapping[str, Address]:
+    """The contracts by name, at the addresses of a deployment by ape; in one block."""
+    artifacts = compile_contracts()
+    parameters = {name: [each for each, _ in constructor_inputs(made.abi)] for name, made in artifacts.items()}
+    plan = plan_creations(deployer, 0, constants, parameters)
+    data = [creation_input(artifacts[each.contract], each.arguments) for each in plan]
+    _, mined = node.mine([Transaction(deployer, None, each) for each in data], GENESIS + 1)
+    for receipt, creation in zip(node.receipts(mined), plan, strict=True):
+        if not receipt.is_success or str(receipt.created).lower() != creation.address.lower():
+            raise Unavailable(f"{creation.contract} was not created")
+    return {each.contract: Address(each.address) for each in plan}
