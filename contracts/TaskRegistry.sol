@@ -342,7 +342,7 @@ contract TaskRegistry is ITaskRegistry {
 
     /// @inheritdoc ITaskRegistry
     function credit(uint256 taskId, uint128 amount, uint128 held) external {
-        require(msg.sender == address(ATTESTATIONS) || msg.sender == CHALLENGES, NotAuthorised(msg.sender));
+        require(msg.sender == address(ATTESTATIONS), NotAuthorised(msg.sender));
         _book(_tasks[taskId], 0, amount - held, held);
     }
 

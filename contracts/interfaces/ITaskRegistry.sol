@@ -158,7 +158,7 @@ interface ITaskRegistry {
     function pay(uint256 taskId, address to, uint256 amount, uint256 released) external;
 
     /// Records the slash of a verifier that Staking sends here: `held` of it is reserved, the rest the budget's; only
-    /// Attestations and Challenges, which emit the amounts.
+    /// Attestations, which tells what was taken.
     function credit(uint256 taskId, uint128 amount, uint128 held) external;
 
     /// Takes a challenger's bond into the task's reservation; only Challenges.
