@@ -136,7 +136,7 @@ def read_task_file(path: Path) -> TaskFile:
         content = tomllib.loads(path.read_text())
     except OSError as error:
         raise Stop(f"{path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # not UTF-8, not TOML, a number of thousands of digits, a deep list
         raise Stop(f"{path} is not TOML: {error}") from error
     if unknown := sorted(set(content) - {"budget", "task", "terms", "policy"}):
         raise Stop(f"{path}: unknown entry {unknown[0]!r}: a task file holds budget, [task], [terms] and [policy]")

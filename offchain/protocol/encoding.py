@@ -47,7 +47,7 @@ def _refuse_inexact(value: Json, depth: int) -> None:
         return
     if isinstance(value, int):
         if abs(value) > MAX_SAFE_INT:
-            raise Malformed(f"integer {value} exceeds 2^53 - 1: write it as a string")
+            raise Malformed("an integer exceeds 2^53 - 1: write it as a string")
     elif isinstance(value, Mapping):
         for key, item in value.items():
             if not isinstance(key, str):  # pyright: ignore[reportUnnecessaryIsInstance]

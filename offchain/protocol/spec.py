@@ -3,7 +3,8 @@
 All parties derive everything from it, so it is exact: decimals are strings in the file (`"0.0003"`), floats in memory.
 """
 
-from decimal import Decimal, InvalidOperation
+import math
+from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -22,15 +23,15 @@ from offchain.protocol.errors import Malformed
 
 
 def _read_decimal(value: Any) -> float:
-    if isinstance(value, float) or (isinstance(value, int) and not isinstance(value, bool)):
-        return float(value)
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        raise ValueError("a decimal number is missing")
     try:
-        number = Decimal(value)
-    except (InvalidOperation, TypeError) as error:
-        raise ValueError(f"{value!r} is not a decimal number") from error
-    if not number.is_finite():
-        raise ValueError(f"{value!r} is not finite")
-    return float(number)
+        number = float(Decimal(value) if isinstance(value, str) else value)
+    except (ArithmeticError, ValueError) as error:
+        raise ValueError(f"{value!r:.40} is not a decimal number" if isinstance(value, str) else "too large") from error
+    if not math.isfinite(number):  # "1e400" is a finite decimal and an infinite float
+        raise ValueError(f"{value!r:.40} is not finite")
+    return number
 
 
 def _write_decimal(value: float) -> str:

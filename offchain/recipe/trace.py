@@ -11,6 +11,7 @@ from offchain.protocol.errors import Malformed
 
 TRACE_NAME = "trace/steps.json"
 MAX_TRACE_BYTES = 16 * 2**20
+MAX_STEP_BYTES = 256  # of a step without its groups: names, a hash, two decimals
 HEX32 = re.compile(r"[0-9a-f]{64}")
 NAMES = {"gradient_norm", "groups", "loss", "state"}
 
@@ -44,8 +45,9 @@ def parse_trace(data: bytes, max_steps: int, groups: int) -> tuple[StepTrace, ..
 
     Raises Malformed: too large, not canonical, too many steps, an unknown group, numbers that are not finite.
     """
-    if len(data) > MAX_TRACE_BYTES:
-        _refuse(f"{len(data)} bytes exceed {MAX_TRACE_BYTES}")
+    most = min(MAX_TRACE_BYTES, 16 + max_steps * (MAX_STEP_BYTES + groups * len(f"{groups},")))
+    if len(data) > most:
+        _refuse(f"{len(data)} bytes exceed {most}")
     value = parse_canonical_json(data)
     if not isinstance(value, Mapping) or set(value) != {"steps"} or not isinstance(value["steps"], list):
         _refuse("it must be an object with a list of steps")

@@ -1,0 +1,168 @@
+"""Fuzz targets: numbers. Rollouts, updates in every codec, weights of policies, TOPLOC proofs, gossip messages."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from eth_account import Account
+from hypothesis import strategies as st
+
+from offchain.gossip.node import Message, Seat
+from offchain.gossip.wire import HEAD, Head, Wire, gossip_context
+from offchain.outer.codecs import codec_named
+from offchain.outer.numbers import to_bfloat16
+from offchain.outer.updates import FOLDER, read_update, write_update
+from offchain.policy.weights import read_tensors, write_tensors
+from offchain.protocol.errors import Rejected
+from offchain.protocol.manifest import BundleKind
+from offchain.protocol.spec import EnvironmentSpec, RolloutSpec, SamplerSpec, TaskSpec, ToplocSpec
+from offchain.protocol.types import Address, Epoch, Root, TaskId
+from offchain.rollouts.table import RolloutLimits, parse_rollouts, rollouts_bytes
+from offchain.rollouts.trajectory import Completion, Rollouts
+from offchain.shardcast.store import build_bundle
+from offchain.toploc import build_proofs, check_proofs
+from tests.fuzz.mutate import altered, canonical, damaged
+from tests.fuzz.target import Makers, Target
+
+CODECS = ("fp32", "bf16", "int8", "int4", "topk64", "topk20", "topk4")
+SHAPES = {"blocks.0.weight": (7, 50), "norm": (3,), "one": ()}
+SPEC = TaskSpec(
+    title="t",
+    environment=EnvironmentSpec(name="sorting"),
+    sampler=SamplerSpec(max_new_tokens=6),
+    rollout=RolloutSpec(groups=2, group_size=2),
+    toploc=ToplocSpec(topk=4, chunk_tokens=4),
+)
+TOPK, CHUNK, PROMPT = 8, 4, 5
+KEY = Account.from_key(b"\x07" * 32)
+
+
+def rollouts(_: Path) -> Target:
+    """What is read is written again as the same bytes' rollouts."""
+
+    def row(group: int, tokens: int) -> Completion:
+        proofs = (b"\x01" * 10,) * (1 + -(-tokens // 4))
+        logprobs_T = np.linspace(-3, -0.1, tokens, dtype=np.float32)
+        return Completion(group, group, (5, 6, group), tuple(range(tokens)), logprobs_T, "eos", 0.5, proofs)
+
+    samples = [
+        rollouts_bytes(Rollouts(2, tuple(row(n // 2, tokens) for n, tokens in enumerate(lengths))))
+        for lengths in ((3, 1, 6, 2), (1, 1, 1, 1))
+    ]
+    limits = RolloutLimits.of(SPEC)
+
+    def read(data: bytes) -> None:
+        found = parse_rollouts(data, limits)
+        assert len(found.completions) == limits.rows
+        assert rollouts_bytes(found)
+
+    return Target("rollouts", damaged(samples), read, samples, [b"PAR1" * 3, b"PAR1" + b"\xff" * 8 + b"PAR1"])
+
+
+def update(codec_name: str, folder: Path) -> Target:
+    """A file whose manifest is true: what a cheat commits to. Numbers that are read are finite, of the right shape."""
+    codec, random = codec_named(codec_name), np.random.default_rng(5)
+    samples: list[bytes] = []
+    for scale in (1e-3, 1.0):
+        tensors = {name: (random.standard_normal(shape) * scale).astype(np.float32) for name, shape in SHAPES.items()}
+        write_update(folder / FOLDER, {name: np.asarray(each) for name, each in tensors.items()}, codec)
+        samples.append((folder / FOLDER / "0000.safetensors").read_bytes())
+
+    def read(data: bytes) -> None:
+        (folder / FOLDER / "0000.safetensors").write_bytes(data)
+        (folder / "last").unlink(missing_ok=True)
+        manifest = build_bundle(folder, BundleKind.WORK, {})
+        found = read_update(folder, manifest, SHAPES, codec)
+        assert {name: each.shape for name, each in found.items()} == SHAPES
+        assert all(np.isfinite(each).all() and each.dtype == np.float32 for each in found.values())
+
+    return Target(f"update {codec_name}", st.one_of(damaged(samples), _headers(samples)), read, samples, cost=3)
+
+
+@st.composite
+def _headers(draw: st.DrawFn, samples: list[bytes]) -> bytes:
+    """The JSON head of a tensor file altered, with its length made to fit: what gets past the first look."""
+    sample = draw(st.sampled_from(samples))
+    size = int.from_bytes(sample[:8], "little")
+    head = canonical(draw(altered([json.loads(sample[8 : 8 + size])])))
+    if draw(st.booleans()):
+        head += b" " * (-len(head) % 8)
+    return len(head).to_bytes(8, "little") + head + sample[8 + size :]
+
+
+def weights(folder: Path) -> Target:
+    """`weights.safetensors` of a policy."""
+    random, path = np.random.default_rng(6), folder / "weights.safetensors"
+    write_tensors(path, {name: np.asarray(random.standard_normal(shape), np.float32) for name, shape in SHAPES.items()})
+    samples = [path.read_bytes()]
+
+    def read(data: bytes) -> None:
+        path.write_bytes(data)
+        found = read_tensors(path, SHAPES)
+        assert all(np.isfinite(each).all() for each in found.values())
+
+    return Target("weights", st.one_of(damaged(samples), _headers(samples)), read, samples)
+
+
+def proofs(_: Path) -> Target:
+    """Proofs of one sequence: too few, too many, of any length, with any coefficients."""
+    hidden_NH = np.random.default_rng(7).standard_normal((PROMPT + 11, 16)).astype(np.float32)
+    bits_NH = to_bfloat16(hidden_NH)
+    honest = build_proofs(bits_NH, PROMPT, topk=TOPK, chunk_tokens=CHUNK)
+
+    def read(claimed: list[bytes]) -> None:
+        distances = check_proofs(bits_NH, PROMPT, claimed, topk=TOPK, chunk_tokens=CHUNK)
+        assert len(distances) == len(honest)
+        assert claimed == honest or any(each.exponent_mismatches or each.mantissa_mean for each in distances)
+
+    @st.composite
+    def inputs(draw: st.DrawFn) -> list[bytes]:
+        claimed = list(honest)
+        for _ in range(draw(st.integers(1, 3))):
+            place = draw(st.integers(0, max(len(claimed) - 1, 0)))
+            match draw(st.integers(0, 4)):
+                case 0:
+                    claimed = claimed[:place]
+                case 1:
+                    claimed.insert(place, draw(st.binary(max_size=40)))
+                case 2:
+                    claimed[place : place + 1] = [draw(damaged(honest))]
+                case 3:
+                    claimed[place : place + 1] = [draw(st.binary(min_size=2 + 2 * TOPK, max_size=2 + 2 * TOPK))]
+                case _:
+                    claimed[place : place + 1] = [b""]
+        return claimed
+
+    return Target("proofs", inputs(), read, [honest], [[], [b""] * len(honest), honest * 2])
+
+
+def gossip(_: Path) -> Target:
+    """A message between peers, head and payload."""
+    members = [Address(KEY.address)]
+    context = gossip_context(TaskId(1), Epoch(2), Root(bytes(32)), members)
+    wires = [Wire(context, members, 300, codec_named(name)) for name in CODECS]
+    states = np.random.default_rng(8).standard_normal(300).astype(np.float32)
+    samples = [wire.encode(Message(Seat(0), 3, states), KEY) for wire in wires]
+
+    def read(data: bytes) -> None:
+        for wire in wires:
+            with suppress(Rejected):
+                message = wire.read(wire.read_head(data[: HEAD.size]), data[HEAD.size :])
+                assert np.isfinite(message.state_D).all()
+        for wire in wires:  # as if its member had signed it: what is left are the numbers
+            with suppress(Rejected):
+                wire.read(_signed(data), data[HEAD.size :])
+
+    return Target("gossip", damaged(samples), read, samples, cost=4)
+
+
+def _signed(data: bytes) -> Head:
+    return Head(Seat(0), 0, hashlib.sha256(data[HEAD.size :]).digest())
+
+
+UPDATES: dict[str, Callable[[Path], Target]] = {f"update {name}": partial(update, name) for name in CODECS}
+BINARIES: Makers = {"rollouts": rollouts, **UPDATES, "weights": weights, "proofs": proofs, "gossip": gossip}

@@ -1,0 +1,9 @@
+"""All that can be fuzzed, by name."""
+
+from tests.fuzz.binaries import BINARIES
+from tests.fuzz.documents import DOCUMENTS
+from tests.fuzz.services import SERVICES
+from tests.fuzz.target import Makers
+from tests.fuzz.works import WORKS
+
+MAKERS: Makers = {**DOCUMENTS, **BINARIES, **SERVICES, **WORKS}
