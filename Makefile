@@ -65,8 +65,13 @@ fmt: $(SETUP) ## Format everything
 	$(VENV)/ruff format .
 	$(FORGE) fmt
 
-slither: .venv-slither/installed $(SETUP) ## Look for known weaknesses in the contracts; exceptions are explained beside them
+# anew, since slither reads every build's record that it finds
+.build/slither/compiled: $(wildcard contracts/*.sol contracts/*/*.sol) foundry.toml $(SETUP)
+	rm -rf .build/slither
 	$(FORGE) build --skip test --build-info --out .build/slither/out --cache-path .build/slither/cache
+	touch $@
+
+slither: .venv-slither/installed .build/slither/compiled ## Look for known weaknesses in the contracts; exceptions are explained beside them
 	PATH=$$(dirname $(FORGE)):$$PATH .venv-slither/bin/slither . --ignore-compile --foundry-out-directory .build/slither/out
 
 check: .build/forge/compiled slither ## Style, types, import rules, generated files
