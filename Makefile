@@ -14,7 +14,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 SETUP := .venv/installed .venv-ape/installed node_modules/installed .build/solcx/solc-v0.8.37
 
-.PHONY: bench-shardcast help setup abi lock fmt check test test-quick test-contracts demo bench-gossip bench-toploc bench-codecs bench-aggregation gas cheats slither trees clean
+.PHONY: long-run bench-shardcast help setup abi lock fmt check test test-quick test-contracts demo bench-gossip bench-toploc bench-codecs bench-aggregation gas cheats slither trees clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -101,6 +101,9 @@ gas: .build/forge/compiled ## What the contracts cost, beside the peer's; fails 
 
 demo: .build/forge/compiled ## A whole local network: real training, cheats caught, payouts claimed
 	$(VENV)/assay demo
+
+long-run: .build/forge/compiled ## 10,000 epochs on a local chain: every wei accounted for; minutes
+	$(VENV)/python -m benchmarks.epochs
 
 bench-gossip: $(SETUP) ## Exchange without a star: simulated up to 10,000 peers; as root, confirmed over shaped links
 	$(VENV)/python -m benchmarks.gossip simulate

@@ -1,0 +1,51 @@
+"""Thousands of epochs on a local chain, and where every wei went: `make long-run`, or `-m benchmarks.epochs 500`.
+
+Succeeds only if the books balance to the wei at every checkpoint and in the end (tests/differential/long_run.py).
+"""
+
+import sys
+
+from tests.differential.long_run import Result, run
+
+EPOCHS = 10_000
+
+
+def table(result: Result) -> str:
+    """Counts, then money in wei."""
+    counts = {
+        "epochs": result.epochs,
+        "of which void": result.void,
+        "works": result.works,
+        "frauds slashed": result.frauds,
+        "challenges": result.challenges,
+        "transactions": result.transactions,
+        "of which refused": result.refused,
+        "minted": result.minted,
+        "escrowed: funds of the task, bonds of challengers": result.escrowed,
+        "bonded": result.bonded,
+        "slashed to the task": result.slashed,
+        "paid to trainers, verifiers, challenger": result.paid,
+        "refunded to the initiator": result.refunded,
+        "paid to reporters of fraud": result.reporters,
+        "bonds withdrawn": result.withdrawn,
+        "left in the contracts": result.left,
+        "with people": result.with_people,
+    }
+    rows = [f"{name:<52}{value:>30,}" for name, value in counts.items()]
+    sums = (
+        "minted = with people + left",
+        "escrowed + slashed = paid + refunded + left",
+        "bonded = withdrawn + reporters + slashed",
+    )
+    return "\n".join([*rows, *(f"to the wei: {each}" for each in sums)])
+
+
+def main() -> None:
+    epochs = int(sys.argv[1]) if len(sys.argv) > 1 else EPOCHS
+    result = run(epochs)
+    print(table(result))
+    print(f"{result.seconds:.0f} s, {result.transactions / result.seconds:.0f} transactions/s")
+
+
+if __name__ == "__main__":
+    main()
