@@ -1,0 +1,106 @@
+"""`docs/protocol.md` says what the code does: parameters, defaults, calls, and what a seed of one's choice is worth."""
+
+import json
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from offchain.cli import taskfile
+from offchain.cli.taskfile import Terms
+from offchain.protocol.economics import MARGIN_BPS
+from offchain.protocol.types import BPS, TaskParams
+
+ROOT = Path(__file__).resolve().parents[3]
+PAGE = (ROOT / "docs" / "protocol.md").read_text()
+RATES = {"quorum", "sampling"}
+SILENT = {  # what no default of the file's own says: see `TaskFile.params`
+    "absence_slash": f"`verifier_bond` / {taskfile.ABSENCE_PART}",
+    "verdict_slash": f"`verifier_bond` / {taskfile.VERDICT_PART}",
+    "challenge_bond": f"`verifier_bond` / {taskfile.CHALLENGE_PART}",
+    "max_epoch_units": f"{taskfile.MAX_WORKS_BY_DEFAULT} works",
+    "max_work_units": "one work (`rollout.groups`)",
+}
+
+
+def _rows(first_cell: str) -> list[list[str]]:
+    """Cells of the rows of the table whose head begins with `first_cell`."""
+    lines = iter(PAGE.splitlines())
+    for line in lines:
+        if line.strip().startswith(f"| {first_cell} |"):
+            next(lines)
+            break
+    else:
+        raise AssertionError(f"no table that begins with {first_cell}")
+    rows: list[list[str]] = []
+    for line in lines:
+        if not line.strip().startswith("|"):
+            break
+        rows.append([cell.strip() for cell in line.strip().strip("|").split("|")])
+    return rows
+
+
+def _number(cell: str) -> float:
+    return float(cell.removesuffix("%").replace(",", ""))
+
+
+PARAMETERS = {row[0]: row for row in _rows("on chain, in the file")}
+
+
+def test_every_parameter_has_its_row() -> None:
+    names = re.findall(r"`(\w+)`, `(\w+)`", "\n".join(PARAMETERS))
+    assert {name for _, name in names} == set(Terms.model_fields)
+    short = {"quorum": "quorum_bps", "sampling": "sampling_bps"}
+    assert {short.get(name, name) for _, name in names} == {field.name for field in fields(TaskParams)}
+    for on_chain, in_file in names:
+        snake = re.sub(r"([A-Z])", lambda found: "_" + found[1].lower(), on_chain)
+        assert snake == short.get(in_file, in_file)
+
+
+@pytest.mark.parametrize("name", sorted(Terms.model_fields))
+def test_documented_default_is_the_task_files(name: str) -> None:
+    default = next(row[2] for first, row in PARAMETERS.items() if first.endswith(f"`{name}`"))
+    field = Terms.model_fields[name]
+    if field.is_required():
+        assert default == "must be said"
+    elif name in RATES:
+        assert default == f"{field.default / 100:g} %"
+    else:
+        assert default == (SILENT[name] if field.default is None else str(field.default))
+
+
+def test_every_call_in_the_table_exists() -> None:
+    abis = {path.stem: json.loads(path.read_text()) for path in (ROOT / "offchain" / "chain" / "abi").glob("*.json")}
+    functions = {
+        contract: {entry["name"] for entry in abi if entry["type"] == "function"} for contract, abi in abis.items()
+    }
+    everywhere = {name for names in functions.values() for name in names}
+    calls = [name for row in _rows("call") for name in re.findall(r"`([\w.]+)`", row[0])]
+    assert len(calls) > 25
+    for call in calls:
+        contract, _, name = call.rpartition(".")
+        assert name in (functions[contract] if contract else everywhere), call
+
+
+def test_choosing_among_seeds_leaves_what_the_page_says() -> None:
+    rows = _rows("p")
+    assert len(rows) == 5
+    for row in rows:
+        p = _number(row[0]) / 100
+        for k in range(1, 5):
+            left = p**k
+            assert _number(row[k]) == pytest.approx(100 * left, abs=0.0051)
+            assert _number(row[4 + k]) == pytest.approx((1 - left) / left * MARGIN_BPS / BPS, abs=0.051)
+
+
+def test_a_share_of_blocks_leaves_what_the_page_says() -> None:
+    for row in _rows("s"):
+        s = _number(row[0]) / 100
+        for cell, p in zip(row[1:], (0.1, 0.2, 0.5, 0.8), strict=True):
+            assert _number(cell) == pytest.approx(100 * (1 - s) * p / (1 - s * p), abs=0.0051)
+
+
+def test_links_lead_somewhere() -> None:
+    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", PAGE):
+        assert (ROOT / "docs" / target).exists(), target
