@@ -21,13 +21,13 @@ from verifier.checks.duplicates import Sketch
 from verifier.inbox import Inbox
 from verifier.judge import (
     Bench,
-    Judgement,
     compare_with,
     compare_with_peers,
     judge,
     malformed,
     sketch_work,
     unavailable,
+    undigested,
 )
 from verifier.verdict import Verdict
 
@@ -152,9 +152,9 @@ class Docket:
         except (MemoryError, OSError) as error:  # for want of our own memory or disk: no work's fault
             raise Unavailable(f"judging failed on this machine: {type(error).__name__}: {error}") from error
         except Exception as error:  # libraries raise anything over a stranger's bytes
-            # No work may keep us from attesting to the others. What our checks cannot digest is not accepted.
+            # No work may keep us from attesting to the others.
             log.exception("a check failed", extra={"work": _name(case)})
-            judgement = Judgement(malformed(f"a check cannot digest it: {type(error).__name__}: {str(error)[:200]}"))
+            judgement = undigested(error)
         return Judged(case, judgement.verdict, judgement.mean_reward, self._clock() - started_at)
 
     def _others(self, case: Case, ledger: TaskLedger, record: EpochRecord) -> list[Sketch]:

@@ -178,6 +178,11 @@ def malformed(detail: str) -> Verdict:
     return conclude([failed(content.NAME, Reason.MALFORMED, 1, 0, detail)])
 
 
+def undigested(error: Exception) -> Judgement:
+    """What our checks cannot digest is not accepted."""
+    return Judgement(malformed(f"a check cannot digest it: {type(error).__name__}: {str(error)[:200]}"))
+
+
 def compare_with_peers(verdicts: Sequence[Verdict], max_ratio: float) -> list[Verdict]:
     """The last check, over a whole epoch: each acceptable work's update against the median of them all."""
     norms = [each.update_norm for each in verdicts if each.reason is None and each.update_norm is not None]

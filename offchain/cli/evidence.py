@@ -1,29 +1,26 @@
 """What verifiers say about a work: their evidence bundles on the relays, else a verifier's service.
 
-All of it comes from strangers. A bundle counts only when its report has the hash that its verifier revealed on chain.
+All of it comes from strangers. A bundle counts only when its bytes have the root, and its report the hash, that its
+verifier revealed on chain, and when what it says about a work is about that work and agrees with its report.
 """
 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from offchain.protocol.encoding import Json, parse_canonical_json, report_hash
-from offchain.protocol.errors import Malformed, ProtocolError, Unavailable
-from offchain.protocol.manifest import BundleKind, BundleLimits
+from offchain.cli.attested import LIMITS, MAX_DOCUMENT_BYTES, open_attested
+from offchain.protocol.encoding import Json
+from offchain.protocol.errors import Malformed, ProtocolError
+from offchain.protocol.manifest import BundleKind
 from offchain.protocol.types import Address, Root, WorkId, WorkIndex
 
 if TYPE_CHECKING:
-    from offchain.chain.ledger import EpochRecord, Reveal, TaskLedger
+    from offchain.chain.ledger import EpochRecord, TaskLedger
     from offchain.cli.earnings import WorkEarning
     from offchain.cli.invocation import Invocation
-    from offchain.shardcast.engine import Engine
+    from verifier.inbox import Fetcher
 
-REPORT_NAME = "report.bin"
-LIMITS = BundleLimits(bundle_bytes=256 * 2**20, files=65_537)
-MAX_DOCUMENT_BYTES = 2**20
-MAX_REPORT_BYTES = 65_536
 MAX_FINDINGS = 100
 MAX_TEXT_CHARS = 500
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
@@ -70,7 +67,7 @@ def statements(invocation: "Invocation", record: "EpochRecord", index: WorkIndex
         return []
     try:
         with invocation.relay_client() as client:
-            return [_statement(client, verifier, reveal, index) for verifier, reveal in sorted(record.reveals.items())]
+            return [statement_of(client, who, record, index) for who in sorted(record.reveals)]
     except ProtocolError as error:
         return [Statement(who, reveal.evidence_root, None, str(error)) for who, reveal in record.reveals.items()]
 
@@ -94,24 +91,24 @@ def reasons_of(invocation: "Invocation", ledger: "TaskLedger", works: "Sequence[
     return found
 
 
-def _statement(client: "Engine", verifier: Address, reveal: "Reveal", index: WorkIndex) -> Statement:
+def statement_of(client: "Fetcher", verifier: Address, record: "EpochRecord", index: WorkIndex) -> Statement:
+    """What one verifier's evidence says about a work. Never raises: what is not to be had, or believed, is told."""
+    reveal = record.reveals[verifier]
     try:
         directory = client.fetch(reveal.evidence_root, BundleKind.EVIDENCE, LIMITS)
-        _check_report(directory / REPORT_NAME, reveal.report_hash)
-        return Statement(verifier, reveal.evidence_root, read_document(directory / "works" / f"{index}.json"))
+        attested = open_attested(directory, reveal.evidence_root, reveal.report_hash, verifier)
+        verdict = parse_document(attested.document(index))
+        _check_case(verdict.case, record, index)
+        return Statement(verifier, reveal.evidence_root, verdict)
     except ProtocolError as error:
         return Statement(verifier, reveal.evidence_root, None, str(error))
 
 
-def _check_report(path: Path, expected: bytes) -> None:
-    data = _read(path, MAX_REPORT_BYTES)
-    if report_hash(data) != expected:
-        raise Malformed("the evidence holds another report than the one revealed on chain")
-
-
-def read_document(path: Path) -> VerdictView:
-    """Read a verifier's document on one work. Raises Malformed, Unavailable (it is not there)."""
-    return parse_document(parse_canonical_json(_read(path, MAX_DOCUMENT_BYTES)))
+def _check_case(case: Mapping[str, Json], record: "EpochRecord", index: WorkIndex) -> None:
+    work = case.get("work")
+    root = work.get("manifest_root") if isinstance(work, Mapping) else None
+    if all(each.work.index != index or each.work.manifest_root.hex() != root for each in record.works):
+        raise Malformed("the evidence is about another work than the one committed")
 
 
 def parse_document(document: Json) -> VerdictView:
@@ -159,15 +156,6 @@ def printable(value: Json) -> str:
     if not isinstance(value, str):
         raise Malformed("a text is missing in the evidence")
     return CONTROL.sub("?", value[:MAX_TEXT_CHARS])
-
-
-def _read(path: Path, limit: int) -> bytes:
-    try:
-        if path.stat().st_size > limit:
-            raise Malformed(f"{path.name} exceeds {limit} bytes")
-        return path.read_bytes()
-    except OSError as error:
-        raise Unavailable(f"the evidence has no {path.name}") from error
 
 
 def _from_service(invocation: "Invocation", work: WorkId) -> str | None:

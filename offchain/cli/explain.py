@@ -10,12 +10,15 @@ import click
 from offchain.cli.invocation import Invocation, money_of
 from offchain.cli.options import chain_options, command, pass_invocation, relay_options, state_option, verifier_option
 from offchain.protocol.errors import Malformed, Stop
+from offchain.protocol.types import Epoch
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from offchain.chain.connection import Chain
     from offchain.chain.ledger import TaskLedger
     from offchain.cli.explanation import Explanation
-    from offchain.protocol.types import WorkId
+    from offchain.protocol.types import Root, WorkId
 
 ROOT = re.compile(r"(0x)?[0-9a-f]{64}")
 
@@ -26,14 +29,17 @@ ROOT = re.compile(r"(0x)?[0-9a-f]{64}")
     "--save",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
-    help="Fetch work, policy, spec and case into DIR, for `assay verify`.",
+    help="Fetch work, policy, spec, case and evidence into DIR, for `assay verify`.",
+)
+@click.option(
+    "--with-others", is_flag=True, help="Save the works that it was compared with, too; of use where not all is drawn."
 )
 @chain_options
 @relay_options
 @state_option
 @verifier_option
 @pass_invocation
-def explain(invocation: Invocation, work: str, save: Path | None) -> None:
+def explain(invocation: Invocation, work: str, save: Path | None, with_others: bool) -> None:
     """Say in plain words what became of a work: its score, what was checked, what failed by how much, who said so.
 
     WORK is task/epoch/index, as in `assay rewards show`, or the root of its manifest. The chain tells the outcome, the
@@ -52,7 +58,7 @@ def explain(invocation: Invocation, work: str, save: Path | None) -> None:
         raise Stop(f"{error}: `assay task show {work_id.task_id}` lists the epochs and their works") from error
     assert record is not None
     told = told_by(ledger, record, committed, statements(invocation, record, work_id.index), money_of(chain))
-    saved = _save(invocation, told, save) if save else []
+    saved = _save(invocation, told, save, with_others=with_others) if save else []
     invocation.emit({**to_json(told), "saved": save}, [*to_lines(told), *saved])
 
 
@@ -81,8 +87,9 @@ def _find(invocation: Invocation, chain: "Chain", work: str) -> "tuple[TaskLedge
     raise Stop(f"no work on network {chain.deployment.network!r} has the manifest root {root.hex()}")
 
 
-def _save(invocation: Invocation, told: "Explanation", folder: Path) -> list[str]:
+def _save(invocation: Invocation, told: "Explanation", folder: Path, *, with_others: bool) -> list[str]:
     """Everything that `assay verify` needs. Raises Unavailable: a bundle cannot be had. Stop: DIR is not empty."""
+    from offchain.cli.attested import LIMITS as EVIDENCE_LIMITS
     from offchain.cli.following import SPEC_NAME, TASK_BUNDLE_LIMITS
     from offchain.protocol.encoding import canonical_json
     from offchain.protocol.manifest import BundleKind, BundleLimits
@@ -102,9 +109,25 @@ def _save(invocation: Invocation, told: "Explanation", folder: Path) -> list[str
         folder.mkdir(parents=True, exist_ok=True)
         shutil.copytree(work_dir, folder / "work")
         shutil.copytree(policy, folder / "policy")
+        for each in told.statements:
+            if each.verdict is not None:  # what was refused is of no use
+                evidence = client.fetch(each.evidence_root, BundleKind.EVIDENCE, EVIDENCE_LIMITS)
+                shutil.copytree(evidence, folder / "evidence" / each.evidence_root.hex(), dirs_exist_ok=True)
+        for name, root in _others(told) if with_others else ():
+            other = client.fetch(root, BundleKind.WORK, BundleLimits(limits.work_bytes))
+            shutil.copytree(other, folder / "others" / name)
     (folder / SPEC_NAME).write_bytes(spec_data)
     (folder / "case.json").write_bytes(canonical_json(_case(told, spec_data)))
     return ["", f"saved in {folder}"]
+
+
+def _others(told: "Explanation") -> "Iterator[tuple[str, Root]]":
+    """EPOCH-INDEX and root of the works that this one was compared with: those of its epoch and of the one before."""
+    for epoch in (told.work_id.epoch - 1, told.work_id.epoch):
+        record = told.ledger.epochs.get(Epoch(epoch))
+        for committed in record.works if record else ():
+            if (epoch, committed.work.index) != (told.work_id.epoch, told.work_id.index):
+                yield f"{epoch}-{committed.work.index}", committed.work.manifest_root
 
 
 def _case(told: "Explanation", spec_data: bytes) -> "dict[str, Json]":

@@ -10,11 +10,12 @@ from offchain.cli.options import command, existing_file, existing_folder, pass_i
 from offchain.protocol.errors import Malformed, Stop
 
 if TYPE_CHECKING:
-    from offchain.environments.interface import Environment
-    from offchain.policy.interface import Policy
+    from collections.abc import Sequence
+
+    from offchain.cli.again import Again, Comparison
+    from offchain.cli.attested import Attested
     from offchain.protocol.manifest import Manifest
     from offchain.protocol.spec import TaskSpec
-    from offchain.protocol.types import Root
     from verifier.case import Case
     from verifier.verdict import Verdict
 
@@ -41,71 +42,113 @@ MAX_CASE_BYTES = 2**20
     help="What the chain says about the work; "
     "without it the work's own manifest is believed.  [default: ../case.json, if there is one]",
 )
+@click.option(
+    "--evidence",
+    "evidence_dirs",
+    type=existing_folder,
+    multiple=True,
+    metavar="DIR",
+    help="A verifier's evidence, named after its root, to compare with; may be given again.  [default: all of "
+    "../evidence]",
+)
+@click.option(
+    "--others",
+    "others_dir",
+    type=existing_folder,
+    metavar="DIR",
+    help="The works that it was compared with, as EPOCH-INDEX.  [default: ../others, if there are any]",
+)
+@click.option("--as-drawn", is_flag=True, help="Check only what the epoch's seed has drawn, as the verifiers did.")
+@click.option(
+    "--threads", type=click.IntRange(1, 256), default=1, help="As the verifier had: another number, other last digits."
+)
 @pass_invocation
 def verify(
-    invocation: Invocation, work_dir: Path, policy_dir: Path | None, spec_file: Path | None, case_file: Path | None
+    invocation: Invocation,
+    work_dir: Path,
+    policy_dir: Path | None,
+    spec_file: Path | None,
+    case_file: Path | None,
+    evidence_dirs: tuple[Path, ...],
+    others_dir: Path | None,
+    as_drawn: bool,
+    threads: int,
 ) -> None:
-    """Run every check on the work in WORK_DIR, replay included, and print what each found.
+    """Run the checks on the work in WORK_DIR again and print what each found.
 
+    First what the epoch's seed has drawn: this gives the score that verifiers attested, on the same machine to the
+    byte. Then, if that was not all, everything, which is what a challenge would bring to light.
     Exit code 0: accepted; 1: not. Nothing but these files is read: no chain, no relay, no service.
     """
+    import torch
+
+    torch.set_num_threads(threads)
     beside = work_dir.resolve().parent
     spec = _read_spec(spec_file or _needed(beside / "spec.json", "--spec FILE"))
     policy_dir = policy_dir or _needed(beside / "policy", "--policy DIR")
     if case_file is None and (beside / "case.json").is_file():
         case_file = beside / "case.json"
-    verdict = _judge(work_dir, policy_dir, spec, case_file)
-    invocation.emit({"accepted": verdict.reason is None, **_json(verdict)}, _lines(verdict, case_file))
-    if verdict.reason is not None:
+    evidence = [_open_evidence(each) for each in evidence_dirs or _inside(beside / "evidence")]
+    others = _inside(others_dir or beside / "others")
+    result = _again(work_dir, policy_dir, spec, case_file, evidence, others, as_drawn=as_drawn)
+    invocation.emit(_json(result), _lines(result, case_file))
+    if not result.is_accepted:
         raise click.exceptions.Exit(1)
 
 
-def _judge(work_dir: Path, policy_dir: Path, spec: "TaskSpec", case_file: Path | None) -> "Verdict":
-    """Judge as a verifier does, but everything is checked. Raises Stop: our policy or case is not the work's."""
+def _again(
+    work_dir: Path,
+    policy_dir: Path,
+    spec: "TaskSpec",
+    case_file: Path | None,
+    evidence: "Sequence[Attested]",
+    others: "Sequence[Path]",
+    *,
+    as_drawn: bool,
+) -> "Again":
+    """Raises Stop: our policy, case or evidence is not the work's."""
+    from offchain.cli.again import Again, FolderBench, judge_again
     from offchain.environments import make_environment
     from offchain.protocol.errors import Rejected
     from offchain.protocol.header import parse_work_header
     from offchain.protocol.manifest import BundleLimits
     from offchain.shardcast.store import open_bundle
     from verifier.case import case_from_header
-    from verifier.judge import judge, malformed
+    from verifier.judge import malformed
 
     try:
         manifest = open_bundle(work_dir, BundleLimits(spec.limits.work_bytes))
-        header = parse_work_header(manifest.fields)
+        if case_file is not None:
+            case = _read_case(case_file, spec, manifest)
+        else:
+            case = case_from_header(parse_work_header(manifest.fields), spec, manifest.root)
     except Malformed as error:
-        return malformed(str(error))
-    case = case_from_header(header, spec, manifest.root) if case_file is None else _read_case(case_file, spec, manifest)
+        return Again(malformed(str(error)))
     try:
         environment = make_environment(spec.environment)
     except Rejected as error:
         raise Stop(f"the spec cannot be used: {error}") from error
     bench = FolderBench(policy_dir, BundleLimits(spec.limits.policy_bytes).bundle_bytes, environment)
-    return judge(case.everything_checked(), bench, work_dir, manifest).verdict
+    return judge_again(case, bench, work_dir, manifest, evidence, others, as_drawn=as_drawn)
 
 
-class FolderBench:
-    """The judge's bench, out of one folder with the bundle of a policy."""
+def _open_evidence(directory: Path) -> "Attested":
+    """Raises Stop: a folder that is not named after the root that its bytes have."""
+    from offchain.cli.attested import open_attested
+    from offchain.protocol.errors import Unavailable
+    from offchain.protocol.manifest import HEX32
+    from offchain.protocol.types import Root
 
-    def __init__(self, directory: Path, max_bytes: int, environment: "Environment") -> None:
-        self._directory = directory
-        self._max_bytes = max_bytes
-        self._environment = environment
+    if not HEX32.fullmatch(directory.name):
+        raise Stop(f"{directory} should be named after its root on chain, 64 hex digits")
+    try:
+        return open_attested(directory, Root(bytes.fromhex(directory.name)))
+    except (Malformed, Unavailable) as error:
+        raise Stop(f"{directory} is not the evidence that its name says: {error}") from error
 
-    def policy(self, root: "Root") -> "Policy":
-        """Raises Stop: the folder holds another policy than the work's, or none."""
-        from offchain.policy import load_policy
-        from offchain.protocol.manifest import BundleLimits
-        from offchain.shardcast.store import open_bundle
 
-        try:
-            open_bundle(self._directory, BundleLimits(self._max_bytes), root)
-            return load_policy(self._directory)
-        except Malformed as error:
-            raise Stop(f"{self._directory} is not the policy {root.hex()} that the work names: {error}") from error
-
-    def environment(self) -> "Environment":
-        return self._environment
+def _inside(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
 
 
 def _read_spec(path: Path) -> "TaskSpec":
@@ -145,19 +188,69 @@ def _needed(path: Path, option: str) -> Path:
     return path
 
 
-def _json(verdict: "Verdict") -> dict[str, Any]:
-    return dict(verdict.json())
+def _json(result: "Again") -> dict[str, Any]:
+    return {
+        "accepted": result.is_accepted,
+        **result.verdict.json(),
+        "verdict": dict(result.verdict.json()),
+        "in_full": None if result.in_full is None else dict(result.in_full.json()),
+        "attested": [
+            {
+                "verifier": each.attested.verifier,
+                "evidence_root": each.attested.root,
+                "score": each.score,
+                "is_same": each.is_same,
+                "differs": each.differs,
+            }
+            for each in result.comparisons
+        ],
+        "notes": result.notes,
+    }
 
 
-def _lines(verdict: "Verdict", case_file: Path | None) -> list[str]:
-    from offchain.cli import words
-
-    marks = [
-        words.finding(each.check, each.measured, each.threshold, each.detail, has_passed=each.reason is None)
-        for each in verdict.findings
-    ]
-    end = "accepted" if verdict.reason is None else f"not accepted: {words.reason(str(verdict.reason))}"
+def _lines(result: "Again", case_file: Path | None) -> list[str]:
     believed = (
         [] if case_file else ["the work's own manifest was believed about task, epoch and seed (no --case given)"]
     )
-    return [*marks, *believed, f"{end}; score {words.score(verdict.score)}"]
+    last = result.in_full or result.verdict
+    more: list[str] = []
+    if result.in_full is not None:
+        more = [
+            f"as drawn: {_end(result.verdict)}",
+            "",
+            "with everything checked, drawn or not",
+            *_marks(result.in_full),
+        ]
+    compared = [_compared(each, result.verdict.score) for each in result.comparisons]
+    return [*_marks(result.verdict), *result.notes, *believed, *compared, *more, _end(last)]
+
+
+def _marks(verdict: "Verdict") -> list[str]:
+    from offchain.cli import words
+
+    return [
+        words.finding(each.check, each.measured, each.threshold, each.detail, has_passed=each.reason is None)
+        for each in verdict.findings
+    ]
+
+
+def _end(verdict: "Verdict") -> str:
+    from offchain.cli import words
+
+    end = "accepted" if verdict.reason is None else f"not accepted: {words.reason(str(verdict.reason))}"
+    return f"{end}; score {words.score(verdict.score)}"
+
+
+def _compared(each: "Comparison", score: int) -> str:
+    from offchain.cli import words
+    from offchain.cli.evidence import printable
+
+    who = printable(each.attested.verifier)
+    if each.is_same:
+        return f"the same verdict, to the byte, as {who} attested"
+    differs = ", ".join(words.check(printable(name)) for name in each.differs)
+    if each.score == score:
+        return f"the same score as {who} attested; what was found differs in: {differs}"
+    return (
+        f"ANOTHER SCORE than {who} attested, which is {words.score(each.score)}; what was found differs in: {differs}"
+    )

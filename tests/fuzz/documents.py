@@ -7,7 +7,8 @@ from typing import Any
 from hypothesis import strategies as st
 
 from offchain.chain.deployment import load_deployment
-from offchain.cli.evidence import MAX_DOCUMENT_BYTES, parse_document, read_document
+from offchain.cli.attested import MAX_DOCUMENT_BYTES, open_attested
+from offchain.cli.evidence import parse_document
 from offchain.cli.taskfile import read_task_file
 from offchain.environments import make_environment
 from offchain.protocol.encoding import canonical_json, parse_canonical_json
@@ -26,6 +27,7 @@ from offchain.protocol.manifest import (
 from offchain.protocol.spec import EnvironmentSpec, TaskSpec, parse_spec
 from offchain.protocol.types import Address, Epoch, PolicyVersion, Root, Seed, TaskId, Work, WorkIndex
 from offchain.recipe.trace import MAX_TRACE_BYTES, StepTrace, parse_trace, trace_bytes
+from offchain.shardcast.store import build_bundle
 from tests.fuzz.mutate import HOSTILE_JSON, damaged, documents
 from tests.fuzz.target import Makers, Target
 from verifier.case import Case, parse_case
@@ -126,15 +128,21 @@ def case(_: Path) -> Target:
 
 
 def evidence(folder: Path) -> Target:
-    """A verifier's document, as `assay explain` reads it."""
+    """A verifier's document, in a bundle that is true of it, as `assay explain` and `assay verify` read it."""
+    bundle = folder / "bundle"
+    (bundle / "works").mkdir(parents=True)
+    (bundle / "report.bin").write_bytes(bytes([VERDICT.score]))
 
     def read(data: bytes) -> None:
-        (folder / "0.json").write_bytes(data)
-        verdict = read_document(folder / "0.json")
+        (bundle / "works" / "0.json").write_bytes(data)
+        root = build_bundle(bundle, BundleKind.EVIDENCE, {"verifier": WHO}).root
+        attested = open_attested(bundle, root)
+        attested.norms()
+        verdict = parse_document(attested.document(WorkIndex(0)))
+        assert verdict.score == VERDICT.score
         assert all(line.isprintable() for each in verdict.findings for line in (each.check, each.detail))
-        parse_document({"case": verdict.case, "verdict": {"score": verdict.score, "findings": []}})
 
-    sample: Any = {"case": CASE.json(), "verdict": VERDICT.json()}
+    sample: Any = json.loads(canonical_json({"case": CASE.json(), "verdict": VERDICT.json()}))
     bomb = _filled(b'{"case":[', b"[]", b"]}", MAX_DOCUMENT_BYTES)
     return Target(
         "evidence",

@@ -1,18 +1,23 @@
 """Evidence comes from strangers: it is checked, cut and cleaned before anything of it is shown."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from offchain.chain.ledger import EpochRecord, Reveal
-from offchain.cli.evidence import MAX_DOCUMENT_BYTES, parse_document, printable, read_document, statements
+from offchain.chain.ledger import CommittedWork, EpochRecord, Reveal
+from offchain.cli.attested import MAX_DOCUMENT_BYTES
+from offchain.cli.evidence import Statement, parse_document, printable, statement_of, statements
 from offchain.cli.invocation import Invocation
-from offchain.protocol.encoding import canonical_json
+from offchain.protocol.encoding import canonical_json, report_hash
 from offchain.protocol.errors import Malformed, Reason, Unavailable
-from offchain.protocol.types import Address, Epoch, Root, WorkIndex
+from offchain.protocol.manifest import BundleKind, BundleLimits
+from offchain.protocol.types import Address, Epoch, PolicyVersion, Root, Work, WorkIndex
+from offchain.shardcast.store import build_bundle
 from verifier.verdict import conclude, failed, passed
 
+JUDGE = Address("0x" + "11" * 20)
 VERDICT = conclude(
     [passed("bytes", 0, 0, "well-formed"), failed("rewards", Reason.WRONG_REWARD, 0.5, 1e-6, "differs by 0.5")]
 )
@@ -55,25 +60,123 @@ def test_text_cannot_steer_the_terminal() -> None:
     assert len(printable("x" * 10_000)) == 500
 
 
+OTHER = Address("0x" + "22" * 20)
+WORK = Work(Address("0x" + "33" * 20), WorkIndex(0), 4, PolicyVersion(0), Root(b"w" * 32))
+CASE: dict[str, Any] = {"work": {"manifest_root": WORK.manifest_root.hex()}}
+
+
+@dataclass
+class Folders:
+    """An engine that gives whatever it was told to, checked or not: no engine has to be believed."""
+
+    by_root: dict[Root, Path]
+
+    def fetch(self, root: Root, kind: BundleKind, limits: BundleLimits) -> Path:
+        if root not in self.by_root:
+            raise Unavailable("no relay has it")
+        return self.by_root[root]
+
+
+def evidence(folder: Path, *, report: bytes = b"\xff", case: dict[str, Any] | None = None, score: int = 255) -> Root:
+    """A bundle as a verifier writes it."""
+    (folder / "works").mkdir(parents=True)
+    (folder / "report.bin").write_bytes(report)
+    document = {"case": CASE if case is None else case, "verdict": {**VERDICT.json(), "score": score}}
+    (folder / "works" / "0.json").write_bytes(canonical_json(document))
+    return build_bundle(folder, BundleKind.EVIDENCE, {"task": 1, "epoch": 0, "verifier": JUDGE}).root
+
+
+def said_by(folder: Path, root: Root, *, who: Address = JUDGE, report: bytes = b"\xff") -> Statement:
+    record = EpochRecord(Epoch(0), 100)
+    record.works.append(CommittedWork(WORK, (1, 0), bytes(32)))
+    record.reveals[who] = Reveal(report_hash(report), root, (1, 0))
+    return statement_of(Folders({root: folder}), who, record, WorkIndex(0))
+
+
+def test_evidence_with_the_root_on_chain_is_believed(tmp_path: Path) -> None:
+    told = said_by(tmp_path, evidence(tmp_path))
+    assert told.problem == ""
+    assert told.verdict is not None and told.verdict.reason == "wrong_reward"
+
+
+@pytest.mark.parametrize("name", ["works/0.json", "report.bin", "manifest.json"])
+def test_evidence_whose_bytes_do_not_match_its_root_on_chain_is_refused(tmp_path: Path, name: str) -> None:
+    root = evidence(tmp_path)
+    path = tmp_path / name
+    path.write_bytes(path.read_bytes()[:-1] + b"!")
+    told = said_by(tmp_path, root)
+    assert told.verdict is None
+    assert told.problem
+
+
+def test_evidence_of_another_root_is_refused(tmp_path: Path) -> None:
+    evidence(tmp_path)
+    told = said_by(tmp_path, Root(b"v" * 32))
+    assert told.verdict is None
+    assert "has root" in told.problem
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        pytest.param({"report": b"\x64"}, "another report than the one revealed", id="another report"),
+        pytest.param({"score": 100}, "another score than the report", id="contradicts its report"),
+        pytest.param({"case": {"work": {"manifest_root": "00" * 32}}}, "about another work", id="another work"),
+        pytest.param({"case": {"work": 1}}, "about another work", id="no work"),
+    ],
+)
+def test_evidence_that_contradicts_what_is_on_chain_is_refused(
+    tmp_path: Path, changes: dict[str, Any], complaint: str
+) -> None:
+    told = said_by(tmp_path, evidence(tmp_path, **changes))
+    assert told.verdict is None
+    assert complaint in told.problem
+
+
+def test_evidence_of_another_verifier_is_refused(tmp_path: Path) -> None:
+    assert "another verifier's" in said_by(tmp_path, evidence(tmp_path), who=OTHER).problem
+
+
+def test_a_bundle_of_another_kind_is_no_evidence(tmp_path: Path) -> None:
+    evidence(tmp_path)
+    (tmp_path / "manifest.json").unlink()
+    assert "not evidence" in said_by(tmp_path, build_bundle(tmp_path, BundleKind.WORK, {}).root).problem
+
+
+@pytest.mark.parametrize("name", ["report.bin", "works/0.json"])
+def test_what_is_missing_in_evidence_is_told(tmp_path: Path, name: str) -> None:
+    evidence(tmp_path)
+    (tmp_path / name).unlink()
+    (tmp_path / "manifest.json").unlink()
+    root = build_bundle(tmp_path, BundleKind.EVIDENCE, {"verifier": JUDGE}).root
+    assert f"has no {name}" in said_by(tmp_path, root).problem
+
+
 def test_a_document_that_is_too_large_is_not_read(tmp_path: Path) -> None:
-    (tmp_path / "0.json").write_bytes(b" " * (MAX_DOCUMENT_BYTES + 1))
-    with pytest.raises(Malformed, match="exceeds"):
-        read_document(tmp_path / "0.json")
-
-
-def test_a_missing_document_is_nobodys_fault(tmp_path: Path) -> None:
-    with pytest.raises(Unavailable):
-        read_document(tmp_path / "0.json")
+    evidence(tmp_path)
+    (tmp_path / "manifest.json").unlink()
+    (tmp_path / "works" / "0.json").write_bytes(b" " * (MAX_DOCUMENT_BYTES + 1))
+    root = build_bundle(tmp_path, BundleKind.EVIDENCE, {"verifier": JUDGE}).root
+    assert "exceeds" in said_by(tmp_path, root).problem
 
 
 def test_a_document_must_be_canonical(tmp_path: Path) -> None:
-    (tmp_path / "0.json").write_bytes(canonical_json(DOCUMENT) + b"\n")
-    with pytest.raises(Malformed, match="canonical"):
-        read_document(tmp_path / "0.json")
+    evidence(tmp_path)
+    (tmp_path / "manifest.json").unlink()
+    path = tmp_path / "works" / "0.json"
+    path.write_bytes(path.read_bytes() + b"\n")
+    root = build_bundle(tmp_path, BundleKind.EVIDENCE, {"verifier": JUDGE}).root
+    assert "canonical" in said_by(tmp_path, root).problem
+
+
+def test_evidence_that_nobody_has_is_told() -> None:
+    record = EpochRecord(Epoch(0), 100)
+    record.reveals[JUDGE] = Reveal(b"r" * 32, Root(b"v" * 32), (1, 0))
+    assert statement_of(Folders({}), JUDGE, record, WorkIndex(0)).problem == "no relay has it"
 
 
 def test_relays_that_are_down_are_a_problem_told_not_an_error(home: Path) -> None:
-    judge = Address("0x" + "11" * 20)
+    judge = JUDGE
     record = EpochRecord(Epoch(0), 100)
     record.reveals[judge] = Reveal(b"r" * 32, Root(b"v" * 32), (1, 0))
     (home / "dead.json").write_text(

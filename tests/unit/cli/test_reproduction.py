@@ -1,0 +1,193 @@
+"""`assay verify` gives the verdict that a verifier attested, to the byte: for honest works and for cheats.
+
+The verdicts are those of a real docket over an epoch in which half of the works are replayed and a quarter of their
+completions prefilled; the evidence is the bundle that a real attester writes.
+"""
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from eth_account import Account
+
+from offchain.environments import make_environment
+from offchain.policy import load_policy, save_policy
+from offchain.protocol.encoding import canonical_json
+from offchain.protocol.manifest import MANIFEST_NAME, BundleKind
+from offchain.protocol.types import Address, PolicyVersion, TaskId
+from offchain.shardcast.store import build_bundle, read_manifest
+from tests.cheats.catalogue import CHEATS
+from tests.cheats.scene import COLLEAGUE, POLICY_ROOT, SPEC, Draft, Scene, make_scene
+from tests.unit.cli.conftest import Assay
+from tests.unit.verifier.chronicle import PARAMS, Chronicle, contracts
+from tests.unit.verifier.fakes import Sent, Shelf, Silent
+from tests.unit.verifier.honest import Bundle
+from verifier.attester import Attester
+from verifier.database import migrate, open_database, session_factory
+from verifier.docket import Docket, case_of
+from verifier.inbox import Bench, Inbox
+from verifier.recorder import Recorder
+from verifier.transactions import Transactions
+
+QUARTER = SPEC.model_copy(update={"checks": SPEC.checks.model_copy(update={"completions_checked": 16})})
+KEY = Account.from_key(b"\x01" * 32)
+JUDGE = Address(KEY.address)
+HONEST = ("honest", "honest, of a colleague")
+CAUGHT = (
+    "another model",
+    "a wrong codec scale",
+    "not a number in the update",
+    "a zero update",
+    "forged rewards",
+    "somebody else's rollouts",
+)
+
+
+@dataclass(frozen=True)
+class Attestation:
+    """An epoch that was judged: a folder per work, and the evidence, named after its root."""
+
+    folder: Path
+    evidence: Path
+    names: tuple[str, ...]
+
+    def document(self, index: int) -> dict[str, Any]:
+        return json.loads((self.evidence / "works" / f"{index}.json").read_bytes())
+
+    def arguments(self, index: int) -> list[str]:
+        own, common = self.folder / "others" / f"0-{index}", self.folder
+        files = ["--policy", common / "policy", "--spec", common / "spec.json", "--case", common / f"case-{index}.json"]
+        return [str(each) for each in (own, *files, "--evidence", self.evidence, "--others", common / "others")]
+
+
+def drafts(scene: Scene) -> dict[str, Draft]:
+    known = {cheat.name: cheat.make for cheat in CHEATS}
+    made: dict[str, Callable[[], Draft]] = {
+        HONEST[0]: lambda: scene.honest(0),
+        HONEST[1]: lambda: scene.honest(0, COLLEAGUE),
+        **{name: (lambda make=known[name]: make(scene, 0)) for name in CAUGHT},
+    }
+    return {name: make() for name, make in made.items()}
+
+
+@pytest.fixture(scope="module")
+def attested(tmp_path_factory: pytest.TempPathFactory) -> Attestation:
+    folder = tmp_path_factory.mktemp("epoch")
+    scene, shelf = make_scene(), Shelf()
+    save_policy(scene.policy, folder / "policy")
+    policy = build_bundle(folder / "policy", BundleKind.POLICY, {"version": 0})
+    shelf.add(Bundle(folder / "policy", policy))
+    chronicle = Chronicle(policy.root, replace(PARAMS, sampling_bps=5_000))
+    made = drafts(scene)
+    for index, draft in enumerate(made.values()):
+        header = draft.header
+        if header.policy_root == POLICY_ROOT:
+            header = replace(header, policy_root=policy.root, policy_version=PolicyVersion(0))
+        directory = folder / "others" / f"0-{index}"
+        root = scene.write(replace(draft, header=header), directory)
+        shelf.bundles[root] = directory
+        chronicle.work(draft.header.trainer, root, units=SPEC.rollout.groups)
+    chronicle.verifier(JUDGE)
+    chronicle.seal()
+    evidence = judge_all(chronicle, shelf, folder)
+    (folder / "spec.json").write_bytes(QUARTER.to_bytes())
+    for committed in chronicle.record().works:
+        case = case_of(chronicle.ledger, QUARTER, chronicle.record(), committed)
+        (folder / f"case-{committed.work.index}.json").write_bytes(canonical_json(case.json()))
+    return Attestation(folder, evidence, tuple(made))
+
+
+def judge_all(chronicle: Chronicle, shelf: Shelf, folder: Path) -> Path:
+    """As the verifier's worker does; the evidence that it would publish."""
+    engine = open_database(f"sqlite:///{folder / 'verifier.db'}")
+    migrate(engine)
+    sessions, inbox, record = session_factory(engine), Inbox(shelf, QUARTER), chronicle.record()
+    Recorder(sessions, QUARTER).record(chronicle.ledger, {})
+    docket = Docket(QUARTER, inbox, Bench(inbox, make_environment(QUARTER.environment), load_policy))
+    while docket.judge_next(chronicle.ledger, record):
+        pass
+    judged = docket.judgements(chronicle.ledger, record, give_up=False)
+    assert judged is not None
+    attester = Attester(
+        TaskId(1), JUDGE, KEY, contracts().attestations, Transactions(Sent(), sessions, TaskId(1)), shelf, sessions,
+        folder / "verifier", Silent(),
+    )  # fmt: skip
+    row = attester.write(record, judged)
+    named = folder / "evidence" / row.evidence_root.hex()
+    return Path(shutil.copytree(folder / "verifier" / "1-0", named))
+
+
+@pytest.mark.parametrize("index", range(len(HONEST) + len(CAUGHT)), ids=(*HONEST, *CAUGHT))
+def test_the_verdict_is_the_attested_one_to_the_byte(attested: Attestation, assay: Assay, index: int) -> None:
+    result = assay("verify", *attested.arguments(index), "--as-drawn", "--json")
+    told, document = json.loads(result.stdout), attested.document(index)
+    assert canonical_json(told["verdict"]) == canonical_json(document["verdict"])
+    assert [(each["verifier"], each["is_same"]) for each in told["attested"]] == [(JUDGE, True)]
+    assert result.exit_code == (0 if document["verdict"]["reason"] is None else 1)
+
+
+def test_honest_works_are_paid_and_everything_else_is_found_once_all_is_checked(
+    attested: Attestation, assay: Assay
+) -> None:
+    """What luck let pass, a full judgement finds: this is what a challenge would bring to light."""
+    passed = [
+        name for index, name in enumerate(attested.names) if assay("verify", *attested.arguments(index)).exit_code == 0
+    ]
+    assert passed == list(HONEST)
+
+
+def test_the_epoch_tries_what_it_is_there_for(attested: Attestation) -> None:
+    """Some works were replayed and some not, and all were compared with the others."""
+    checks = [
+        [finding["check"] for finding in attested.document(index)["verdict"]["findings"]]
+        for index in range(len(attested.names))
+    ]
+    assert len({any(name.startswith("replay") for name in names) for names in checks}) == 2
+    assert any("duplicates" in names for names in checks)
+    assert checks[0][-1] == "update against others"
+
+
+def test_other_numbers_than_attested_are_told(attested: Attestation, assay: Assay, tmp_path: Path) -> None:
+    """As from other hardware: the score is the same, and what differs is named."""
+    result = assay(
+        "verify", *altered(attested, tmp_path, lambda finding: {**finding, "measured": "0.125"}), "--as-drawn"
+    )
+    assert result.exit_code == 0, result.output
+    assert f"the same score as {JUDGE} attested; what was found differs in: files, sizes and format" in result.stdout
+
+
+def test_without_evidence_or_others_what_was_not_compared_is_told(attested: Attestation, assay: Assay) -> None:
+    result = assay("verify", *attested.arguments(0)[:-4], "--as-drawn", "--others", str(attested.folder / "evidence"))
+    assert "should be named EPOCH-INDEX" in result.stderr
+    lonely = assay("verify", *attested.arguments(0)[:-4], "--as-drawn", "--others", str(attested.evidence / "works"))
+    assert "likeness was not looked at" in lonely.stdout
+    assert lonely.exit_code == 0
+
+
+@pytest.mark.parametrize("name", ["works/0.json", "report.bin", MANIFEST_NAME])
+def test_evidence_with_other_bytes_than_its_root_is_refused(
+    attested: Attestation, assay: Assay, tmp_path: Path, name: str
+) -> None:
+    copy = Path(shutil.copytree(attested.evidence, tmp_path / attested.evidence.name))
+    path = copy / name
+    path.write_bytes(path.read_bytes().replace(b"1", b"2") if name != "report.bin" else b"\x64" * 8)
+    arguments = [str(copy) if each == str(attested.evidence) else each for each in attested.arguments(0)]
+    result = assay("verify", *arguments, "--as-drawn")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert copy.name in result.stderr
+
+
+def altered(attested: Attestation, folder: Path, change: Callable[[dict[str, Any]], dict[str, Any]]) -> list[str]:
+    """Arguments with evidence of another root, in which the first finding on the first work is changed."""
+    copy = Path(shutil.copytree(attested.evidence, folder / "evidence"))
+    document = attested.document(0)
+    document["verdict"]["findings"][0] = change(document["verdict"]["findings"][0])
+    (copy / "works" / "0.json").write_bytes(canonical_json(document))
+    fields = read_manifest(copy).fields
+    (copy / MANIFEST_NAME).unlink()
+    named = copy.rename(folder / build_bundle(copy, BundleKind.EVIDENCE, fields).root.hex())
+    return [str(named) if each == str(attested.evidence) else each for each in attested.arguments(0)]
