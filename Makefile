@@ -14,7 +14,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 SETUP := .venv/installed .venv-ape/installed node_modules/installed .build/solcx/solc-v0.8.37
 
-.PHONY: long-run bench-shardcast help setup abi lock fmt check test test-quick test-contracts demo bench-gossip bench-toploc bench-codecs bench-aggregation gas cheats slither trees clean
+.PHONY: long-run bench-shardcast help setup abi lock fmt check test test-quick test-contracts demo bench-gossip bench-toploc bench-codecs bench-aggregation gas cheats slither trees fuzz clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -128,6 +128,10 @@ bench-shardcast: $(SETUP) ## SHARDCAST beside raw sendfile + SHA-256, nginx + ob
 
 cheats: .venv/installed ## Every known cheat fifty times, and honest works: none escapes, none is rejected
 	OMP_NUM_THREADS=1 $(VENV)/python -m tests.cheats.table --write
+
+SECONDS_EACH ?= 60
+fuzz: .venv/installed ## Hostile bytes with random seeds at every parser: SECONDS_EACH=60
+	OMP_NUM_THREADS=1 $(VENV)/python -m tests.fuzz.run --examples 2000 --seconds $(SECONDS_EACH)
 
 clean: ## Remove what was built and installed
 	rm -rf .venv .venv-ape .venv-slither node_modules .build runs *.egg-info

@@ -70,8 +70,8 @@ def to_lines(told: Explanation) -> list[str]:
         "",
         *_dispute(told),
         "to check it yourself",
-        f"  assay explain {told.work_id} --save DIR    fetches the work, its policy, the spec and the case",
-        "  assay verify DIR/work --policy DIR/policy --spec DIR/spec.json --case DIR/case.json",
+        f"  assay explain {told.work_id} --save DIR    fetches work, policy, spec, case and evidence",
+        "  assay verify DIR/work    repeats what they checked, then all there is, with no chain and no service",
     ]
 
 
@@ -110,6 +110,7 @@ def _outcome(told: Explanation) -> list[str]:
     verdict = told.verdict
     if told.score in (SCORE_UNPAID, SCORE_FRAUD) and verdict is not None and verdict.reason is not None:
         lines.append(f"  because {words.reason(verdict.reason)} ({verdict.reason})")
+        lines += [f"  {line}" for line in _excess(verdict.failed)]
     if told.score == SCORE_FRAUD:
         slash = earning.slashed_wei or told.ledger.task.params.fraud_slash
         lines.append(f"  its trainer {'lost' if earning.slashed_wei else 'loses'} {money.show(slash)} of its bond")
@@ -119,6 +120,17 @@ def _outcome(told: Explanation) -> list[str]:
         when = "to be claimed with `assay rewards claim`" if earning.is_final else f"once final{_window(told.record)}"
         lines.append(f"  it earns {money.show(earning.earned_wei)}, {when}")
     return lines
+
+
+def _excess(failed: FindingView | None) -> list[str]:
+    """By how much a check failed. Where nothing is allowed at all, its detail says it."""
+    if failed is None or failed.threshold <= 0 or not failed.measured > failed.threshold:
+        return []
+    times = failed.measured / failed.threshold
+    return [
+        f"measured {failed.measured:.4g} where at most {failed.threshold:.4g} is allowed, {times:.3g} times as much: "
+        f"{words.check(failed.check)}"
+    ]
 
 
 def _dispute(told: Explanation) -> list[str]:
@@ -181,12 +193,21 @@ def _attestations(told: Explanation) -> list[str]:
             lines.append(
                 f"{who} said {words.score(entry['score'])}" + (f", {entry['reason']}" if entry["reason"] else "")
             )
+            lines += [f"  {line}" for line in _dissent(told, who)]
     enlisted = told.record.verifiers_at_seal
     return (
         [*lines, f"{len(told.record.reveals)} of {enlisted} enlisted verifiers revealed"]
         if enlisted
         else lines or ["nobody yet"]
     )
+
+
+def _dissent(told: Explanation, who: Address) -> list[str]:
+    """What a verifier found that differs from the outcome."""
+    verdict = next((each.verdict for each in told.statements if each.verifier == who), None)
+    if verdict is None or told.score is None or verdict.score == told.score or verdict.failed is None:
+        return []
+    return [f"unlike the outcome, for it found: {_finding_line(verdict.failed)}"]
 
 
 def _attestation_json(told: Explanation, who: Address) -> dict[str, Any]:

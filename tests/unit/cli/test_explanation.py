@@ -1,5 +1,6 @@
 """What became of a work, from the ledger and what verifiers say about it; and earnings, from the ledger alone."""
 
+from dataclasses import replace
 from itertools import count
 from typing import Any
 
@@ -131,6 +132,19 @@ def test_evidence_that_cannot_be_had_is_told_and_the_outcome_still_stands() -> N
     told = "\n".join(to_lines(story(1, ledger(*TO_FINAL), missing)))
     assert "no evidence to be had: no relay has it" in told
     assert "score fraud" in told
+
+
+def test_what_failed_is_told_by_how_much() -> None:
+    told = "\n".join(to_lines(story(1, ledger(*TO_FINAL), said(255, PASSED, FAILED))))
+    assert "measured 0.93 where at most 0.01 is allowed, 93 times as much: training repeated" in told
+    nothing_allowed = replace(FAILED, threshold=0.0)
+    assert "where at most" not in "\n".join(to_lines(story(1, ledger(*TO_FINAL), said(255, nothing_allowed))))
+
+
+def test_a_verifier_that_differed_from_the_outcome_is_quoted() -> None:
+    told = "\n".join(to_lines(story(0, ledger(*TO_FINAL), said(255, PASSED, FAILED))))
+    assert f"{JUDGE} said fraud" in told
+    assert "unlike the outcome, for it found: FAILED training repeated" in told
 
 
 def test_the_verdict_that_agrees_with_the_outcome_explains_it() -> None:
