@@ -42,7 +42,7 @@ def table(result: Result) -> str:
 
 def main() -> None:
     epochs = int(sys.argv[1]) if len(sys.argv) > 1 else EPOCHS
-    result = run(epochs)
+    result = run(epochs, told=lambda done: print(f"after {done:,} epochs: held = owed", file=sys.stderr, flush=True))
     print(table(result))
     print(f"{result.seconds:.0f} s, {result.transactions / result.seconds:.0f} transactions/s")
 

@@ -7,7 +7,7 @@ what is theirs.
 
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from offchain.protocol.encoding import appeal_commitment, attestation_commitment, report_hash
@@ -16,7 +16,7 @@ from offchain.protocol.types import Address, ChallengePhase, Epoch, EpochPhase, 
 from tests.differential.behaviour import PARAMS, ROOT, SALT, SPEC_URI
 from tests.differential.bookkeeping import Books
 from tests.differential.calls import Action
-from tests.differential.node import FORGETFUL, Node, running_node
+from tests.differential.node import Node, tireless_node
 from tests.differential.twin import UNBONDING_S, UNIT, account_of, make_twin
 from tests.differential.views import Disagreement
 
@@ -82,7 +82,7 @@ class LongRun:
         self._block([Action(each, "TaskRegistry", "enlist", (TASK,)) for each in self.trainers])
         self._block([Action(each, "Attestations", "enlist", (TASK,)) for each in self.verifiers])
 
-    def live(self, epochs: int, checked_every: int) -> None:
+    def live(self, epochs: int, checked_every: int, told: Callable[[int], None]) -> None:
         self._block(self._works())
         for number in range(1, epochs + 1):
             self._epoch()
@@ -91,6 +91,7 @@ class LongRun:
                 self._upkeep()
             if number % checked_every == 0:
                 self.check()
+                told(number)
 
     def check(self) -> None:
         """Raises Disagreement: what is held is not what is owed, or something is not as the model says."""
@@ -321,12 +322,12 @@ class LongRun:
         self.books.follow(self.twin.model.clock.number)
 
 
-def run(epochs: int, seed: int = 1, checked_every: int = 500) -> Result:
+def run(epochs: int, seed: int = 1, checked_every: int = 500, told: Callable[[int], None] = lambda _: None) -> Result:
     """Raises Disagreement: a wei is missing somewhere, or the contracts and the model part."""
     start = time.monotonic()
-    with running_node(*FORGETFUL) as node:
+    with tireless_node() as node:
         life = LongRun(node, seed)
-        life.live(epochs, checked_every)
+        life.live(epochs, checked_every, told)
         life.end()
         result = _result(life, time.monotonic() - start)
     result.check()

@@ -128,6 +128,24 @@ class Node:
 
 
 @contextmanager
+def tireless_node() -> Generator[Node]:
+    """A chain whose blocks cost the same however much it holds, for long runs.
+
+    Of a chain of its own Anvil hashes the whole state for each block; of a fork it does not. So this is a fork of an
+    empty chain, which also forgets old states and blocks.
+    """
+    port = free_port()
+    empty = subprocess.Popen([anvil_command(), "--port", str(port), "--silent", "--timestamp", str(GENESIS - 1)])
+    try:
+        _await(Node(port), empty)
+        with running_node("--fork-url", f"http://127.0.0.1:{port}", "--no-storage-caching", *FORGETFUL) as node:
+            yield node
+    finally:
+        empty.terminate()
+        empty.wait()
+
+
+@contextmanager
 def running_node(*options: str) -> Generator[Node]:
     """A chain of its own, ended with the block."""
     port = free_port()
