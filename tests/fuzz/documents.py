@@ -28,7 +28,7 @@ from offchain.protocol.spec import EnvironmentSpec, TaskSpec, parse_spec
 from offchain.protocol.types import Address, Epoch, PolicyVersion, Root, Seed, TaskId, Work, WorkIndex
 from offchain.recipe.trace import MAX_TRACE_BYTES, StepTrace, parse_trace, trace_bytes
 from offchain.shardcast.store import build_bundle
-from tests.fuzz.mutate import HOSTILE_JSON, damaged, documents
+from tests.fuzz.mutate import HOSTILE_JSON, canonical, damaged, documents
 from tests.fuzz.target import Makers, Target
 from verifier.case import Case, parse_case
 from verifier.verdict import conclude, failed, passed
@@ -87,7 +87,9 @@ def spec(_: Path) -> Target:
         assert parse_spec(found.to_bytes()) == found
 
     sample = json.loads(SPEC.to_bytes())
-    return Target("spec", documents([sample], raw=HOSTILE_JSON), read, [SPEC.to_bytes()], HOSTILE_JSON)
+    odd = ("1e400", "-1e400", "1e-400", "sNaN", True, None, [0, [1], 0], "1_0", "9" * 5_000, 2**53 - 1)
+    rates = [canonical({**sample, "recipe": {**sample["recipe"], "lr": each}}) for each in odd]
+    return Target("spec", documents([sample], raw=HOSTILE_JSON), read, [SPEC.to_bytes()], [*HOSTILE_JSON, *rates])
 
 
 def environment(_: Path) -> Target:

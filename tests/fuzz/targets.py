@@ -2,8 +2,10 @@
 
 from tests.fuzz.binaries import BINARIES
 from tests.fuzz.documents import DOCUMENTS
+from tests.fuzz.models import MODELS
 from tests.fuzz.services import SERVICES
 from tests.fuzz.target import Makers
 from tests.fuzz.works import WORKS
 
-MAKERS: Makers = {**DOCUMENTS, **BINARIES, **SERVICES, **WORKS}
+QUICK: Makers = {**DOCUMENTS, **BINARIES, **SERVICES, **WORKS}
+MAKERS: Makers = {**QUICK, **MODELS}
