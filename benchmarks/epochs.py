@@ -31,7 +31,7 @@ def table(result: Result) -> str:
         "left in the contracts": result.left,
         "with people": result.with_people,
     }
-    rows = [f"{name:<52}{value:>30,}" for name, value in counts.items()]
+    rows = [f"{name:<50}{value:>38,}" for name, value in counts.items()]
     sums = (
         "minted = with people + left",
         "escrowed + slashed = paid + refunded + left",

@@ -129,7 +129,7 @@ class Node:
 
 @contextmanager
 def tireless_node() -> Generator[Node]:
-    """A chain whose blocks cost the same however much it holds, for long runs.
+    """A chain whose blocks cost little however much it holds, for long runs.
 
     Of a chain of its own Anvil hashes the whole state for each block; of a fork it does not. So this is a fork of an
     empty chain, which also forgets old states and blocks.
