@@ -24,6 +24,7 @@ COMMANDS = {
     "verify": ("offchain.cli.verify:verify", "Run every check on a work again, offline."),
     "gossip": ("offchain.cli.gossip:gossip", "Simulate exchange without a star: rings, expanders, small worlds."),
     "economics": ("offchain.cli.economics:economics", "Show what a task file costs, and whether cheating pays."),
+    "calibrate": ("offchain.cli.calibrate:calibrate", "Derive thresholds from honest noise and the best cheats."),
     "config": ("offchain.cli.config:config", "Print the settings in force and where each comes from."),
 }
 
