@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from offchain.cli.amounts import parse_amount, parse_rate
-from offchain.protocol.encoding import derive
+from offchain.protocol.encoding import MAX_SAFE_INT, derive
 from offchain.protocol.errors import Rejected, Stop
 from offchain.protocol.spec import TaskSpec, parse_spec
 from offchain.protocol.types import Seed, TaskParams
@@ -177,6 +177,8 @@ def _policy_seed(path: Path, value: Any) -> Seed:
     """Any number or word names a seed; equal names give equal policies."""
     if isinstance(value, bool) or not isinstance(value, (int, str)):
         raise Stop(f"{path}: policy.seed must be a number or a word")
+    if isinstance(value, int) and abs(value) > MAX_SAFE_INT:
+        raise Stop(f"{path}: policy.seed must not exceed 2^53 - 1: write it as a word")
     return derive(Seed(hashlib.sha256(b"assay initial policy").digest()), value)
 
 

@@ -209,7 +209,7 @@ def task_file(folder: Path) -> Target:
         b"budget = " + huge + known[12:] + terms,
         known + b"args = {digits = " + huge + b"}\n" + terms,
         known + b"args = {digits = inf}\n" + terms,
-        known + terms + b"\nseed = " + huge + b"\n",
+        known + terms.replace(b"seed = 7", b"seed = " + huge),
         known + b"[task.recipe]\nlr = 1e400\n" + terms,
         known + b"[task.recipe]\nlr = " + huge + b"\n" + terms,
         known.replace(b'"t"', b'"' + b"t" * 100_000 + b'"') + terms,

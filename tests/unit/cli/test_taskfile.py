@@ -72,6 +72,13 @@ def changed(folder: Path, old: str, new: str) -> Path:
         ('lr = "0.0002"', 'lr = "fast"', r"task\.recipe\.lr"),
         ("max_epoch_units = 512", "max_epoch_units = 512\nmax_work_units = 8", "no work could be committed"),
         ("seed = 7", "seed = 1.5", r"policy\.seed"),
+        ("seed = 7", "seed = 0x" + "f" * 4_000, r"policy\.seed must not exceed"),
+        ('budget = "200"', "budget = " + "[" * 3_000, "is not TOML"),
+        ('budget = "200"', "budget = " + "9" * 5_000, "is not TOML"),
+        ('budget = "200"', "budget = 0x" + "f" * 4_000, "budget"),
+        ("groups = 64", "groups = 0x" + "f" * 4_000, r"task\.rollout\.groups"),
+        ('lr = "0.0002"', "lr = 0x" + "f" * 4_000, r"task\.recipe\.lr"),
+        ('lr = "0.0002"', "lr = inf", r"task\.recipe\.lr.*not finite"),
     ],
 )
 def test_each_mistake_is_named_with_its_place(tmp_path: Path, old: str, new: str, complaint: str) -> None:

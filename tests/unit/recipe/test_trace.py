@@ -73,3 +73,11 @@ def test_a_malformed_trace_is_refused(data: bytes) -> None:
 def test_a_trace_above_the_limit_is_not_parsed() -> None:
     with pytest.raises(Malformed, match="exceed"):
         parse_trace(b" " * (MAX_TRACE_BYTES + 1), max_steps=4, groups=2)
+
+
+def test_a_trace_longer_than_its_recipe_can_fill_is_not_parsed() -> None:
+    fullest = {"gradient_norm": repr(-1.2345678901234567e-300), "groups": [99] * 100, "loss": repr(-5e-324)}
+    data = canonical_json({"steps": [{**fullest, "state": "ab" * 32}] * 9})
+    assert len(parse_trace(data, max_steps=9, groups=100)) == 9
+    with pytest.raises(Malformed, match="exceed"):
+        parse_trace(b'{"steps":[' + b"[]," * 10_000, max_steps=9, groups=100)
