@@ -94,10 +94,17 @@ class HFTokenizer:
         return self.encode_plain(self._template.replace(PROMPT, text))
 
     def encode_plain(self, text: str) -> list[int]:
-        return self.fast.encode(text, add_special_tokens=False).ids
+        """Raises Malformed: the tokenizer has no ids for this text."""
+        try:
+            return self.fast.encode(text, add_special_tokens=False).ids
+        except Exception as error:  # the Rust library raises bare Exception
+            raise Malformed(f"the policy's tokenizer cannot read this text: {error}") from error
 
     def decode(self, token_ids: Sequence[int]) -> str:
-        return self.fast.decode(list(token_ids), skip_special_tokens=True)
+        try:
+            return self.fast.decode(list(token_ids), skip_special_tokens=True)
+        except Exception as error:
+            raise Malformed(f"the policy's tokenizer cannot write these ids: {error}") from error
 
 
 class HFBackbone:

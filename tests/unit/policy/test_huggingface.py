@@ -223,6 +223,15 @@ def test_impossible_model_config_is_malformed(directory: Path, field: str, value
         load_policy(directory)
 
 
+def test_tokenizer_that_lacks_what_it_says_it_has_is_malformed(directory: Path) -> None:
+    path = directory / TOKENIZER_NAME
+    tokenizer = json.loads(path.read_bytes())
+    del tokenizer["model"]["vocab"]["<unk>"]
+    path.write_text(json.dumps(tokenizer))
+    with pytest.raises(Malformed, match="cannot read"):
+        load_policy(directory).encode("something else")
+
+
 @pytest.mark.parametrize("data", [b"", b"[1]", b"{", b'{"model":{"type":"Evil"}}', b"\xff"])
 @pytest.mark.parametrize("name", [CONFIG_NAME, TOKENIZER_NAME])
 def test_damaged_file_is_malformed(directory: Path, name: str, data: bytes) -> None:
