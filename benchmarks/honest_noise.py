@@ -3,10 +3,11 @@
     python -m benchmarks.honest_noise [--works N] [--jobs N] [--seed N] [--minutes M]
 
 Small works of the task in `examples/sorting.toml`, half of them made and judged by machines that compute in float32
-under that file's thresholds, half by machines of which one at least does not, under the spec's defaults. Each is rolled
-out, proved, trained, written as a bundle, opened and judged in full by the verifier's judge. The policies are version
-0 and two that have learned more. Prints how many were judged and rejected, and the largest that each check measured;
-writes the table into docs/calibration.md. The exit code is 1 when one was rejected.
+under that file's thresholds, half by machines of which one at least rolls out or prefills in less, under the spec's
+defaults. All train in float32, as recipes say. Each is rolled out, proved, trained, written as a bundle, opened and
+judged in full by the verifier's judge. The policies are version 0 and two that have learned more. Prints how many were
+judged and rejected, and the largest that each check measured; writes the table into docs/calibration.md. The exit code
+is 1 when one was rejected.
 """
 
 import argparse
@@ -151,15 +152,15 @@ def judge_all(works: int, jobs: int, seed: int, minutes: float) -> tuple[dict[st
     until = time.monotonic() + 60 * minutes
     totals: dict[str, Outcome] = {}
     with tempfile.TemporaryDirectory(prefix="noise-policies-") as folder:
-        settings: list[Setting] = []
-        for steps in WARM_UPS:
-            policy = initial_policy(
-                task.policy | {"warmup": {**task.policy["warmup"], "steps": steps}}, task.seed, environment
-            )
-            save_policy(policy, Path(folder) / str(steps))
-            settings.append(Setting(str(Path(folder) / str(steps)), spec.to_bytes(), seed))
+        policies = [
+            initial_policy(task.policy | {"warmup": {**task.policy["warmup"], "steps": steps}}, task.seed, environment)
+            for steps in WARM_UPS
+        ]
+        settings = [Setting(str(Path(folder) / str(steps)), spec.to_bytes(), seed) for steps in WARM_UPS]
+        for policy, setting in zip(policies, settings, strict=True):
+            save_policy(policy, Path(setting.policy_folder))
         planned = [
-            replace(job, number=FIRST_WORK + job.number) for job in plan(works, seed, policy) if job.what == HONEST
+            replace(job, number=FIRST_WORK + job.number) for job in plan(works, seed, policies[0]) if job.what == HONEST
         ]
         context = get_context("spawn")
         with ProcessPoolExecutor(jobs, context, initializer=start_process, initargs=(1,)) as pool:

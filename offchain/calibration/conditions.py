@@ -41,16 +41,14 @@ class Condition:
     def training(self) -> "Condition":
         """The same machine where it trains.
 
-        Recipes say float32, and where torch may multiply float32 in bfloat16 (its matmul precision "medium") that is
-        still float32 in name: autocast stands in for it on processors without such kernels. float16 would need scaled
-        losses, so it is for rollouts alone.
+        Recipes say float32, and no replay confirms a training in less: AdamW's first steps turn on the signs of
+        gradients, which bfloat16 changes.
         """
-        reduced = self.precision in ("bfloat16", "bfloat16 weights")
-        return replace(self, precision="bfloat16" if reduced else "float32")
+        return replace(self, precision="float32", matmul="highest")
 
     def flags(self) -> "Condition":
-        """All but the precision: what may surround a whole training. Autocast would keep weights that steps change."""
-        return replace(self, precision="float32")
+        """What may surround a whole training, backward passes included: all but the precision."""
+        return self.training()
 
     def __str__(self) -> str:
         parts = [

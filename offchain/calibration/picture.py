@@ -35,7 +35,7 @@ def draw_calibrations(path: Path, calibrations: Sequence[Calibration], title: st
     figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False, fontsize=8)
     figure.suptitle(title, fontsize=11, x=0.01, ha="left")
     is_svg = path.suffix.lower() == ".svg"
-    with matplotlib.rc_context({"svg.hashsalt": "assay calibrate"}):
+    with matplotlib.rc_context({"svg.hashsalt": "assay calibrate", "svg.fonttype": "none"}):
         figure.savefig(path, dpi=130, metadata={"Date": None} if is_svg else None)
 
 
@@ -55,5 +55,6 @@ def _draw(axes: "Axes", threshold: Threshold, generator: np.random.Generator) ->
     axes.axvline(threshold.suggested, color="black", linewidth=1.2, label="suggested threshold")
     axes.set(xscale="log", ylim=(-0.6, 1.6), yticks=[0, 1], yticklabels=["honest", "cheats"])
     axes.set_title(threshold.quantity.label, loc="left", fontsize=9)
+    axes.minorticks_off()
     axes.tick_params(labelsize=7)
     axes.spines[["top", "right"]].set_visible(False)
