@@ -75,6 +75,8 @@ contract TaskRegistry is ITaskRegistry {
     IAttestations public immutable ATTESTATIONS;
     address public immutable CHALLENGES;
     address public immutable PAYOUTS;
+    /// @inheritdoc ITaskRegistry
+    uint8 public immutable SEAL_DELAY;
 
     /// @inheritdoc ITaskRegistry
     uint256 public taskCount;
@@ -87,12 +89,21 @@ contract TaskRegistry is ITaskRegistry {
 
     // No address is checked for zero: see Staking.
     // slither-disable-next-line missing-zero-check
-    constructor(IERC20 token, IStaking staking, IAttestations attestations, address challenges, address payouts) {
+    constructor(
+        IERC20 token,
+        IStaking staking,
+        IAttestations attestations,
+        address challenges,
+        address payouts,
+        uint8 sealDelay
+    ) {
+        require(sealDelay > 0, BadSealDelay());
         TOKEN = token;
         STAKING = staking;
         ATTESTATIONS = attestations;
         CHALLENGES = challenges;
         PAYOUTS = payouts;
+        SEAL_DELAY = sealDelay;
     }
 
     /// @inheritdoc ITaskRegistry
@@ -252,10 +263,9 @@ contract TaskRegistry is ITaskRegistry {
         require(task.isOpen, EpochNotOpen(taskId));
         (epoch, works, runningHash) = (task.openEpoch, task.progress.works, task.progress.runningHash);
         // The seed comes from the block of the seal. Were that the block of the last work, its trainer could let both fail
-        // until the seed spares it. 256 blocks on, the bits are the same again: then the seal waits for one block more.
-        // slither-disable-next-line incorrect-equality
-        bool isLastBlock = task.progress.lastBlock == uint8(block.number);
-        require(_isReady(task) && !isLastBlock, EpochNotReady(taskId, epoch, task.commitBy));
+        // until the seed spares it; were it the next, whoever proposed the last work's block would know it, and could try
+        // manifests until the seed spares them. 256 blocks on the bits are the same again: then the seal waits once more.
+        require(_isReady(task) && _isUnforeseen(task), EpochNotReady(taskId, epoch, task.commitBy));
 
         TaskParams memory params = task.terms.paramsAt();
         uint32 units = params.maxEpochUnits - task.progress.unitsLeft;
@@ -419,7 +429,7 @@ contract TaskRegistry is ITaskRegistry {
 
     /// @inheritdoc ITaskRegistry
     function sealable(uint256 taskId) external view returns (bool) {
-        return _tasks[taskId].isOpen && _isReady(_tasks[taskId]);
+        return _tasks[taskId].isOpen && _isReady(_tasks[taskId]) && _isUnforeseen(_tasks[taskId]);
     }
 
     function _remember(Record storage record, uint256 taskId, uint64 epoch, address trainer, bytes32 hash) private {
@@ -518,6 +528,13 @@ contract TaskRegistry is ITaskRegistry {
                 || task.progress.unitsLeft == 0
                 || task.progress.works == MAX_WORKS
                 || task.progress.waiting == 0);
+    }
+
+    /// Whether no trainer can have known this block's randomness when the last work was committed.
+    function _isUnforeseen(Task storage task) private view returns (bool) {
+        unchecked {
+            return uint8(block.number) - task.progress.lastBlock >= SEAL_DELAY; // modulo 256
+        }
     }
 
     /// Whether anybody may end a trainer's enlistment: it was there before the last sealed epoch opened, with no work in it.

@@ -97,8 +97,11 @@ def create_all(account, constants: Constants, token: str | None) -> dict[str, ob
 @click.option("--token-supply", type=int, default=10**27, help="Supply of the new token, in wei.")
 @click.option("--unbonding-period", type=int, required=True, help="Seconds.")
 @click.option("--reporter-bps", type=int, required=True, help="A reporter's part of a slash, in basis points.")
+@click.option("--seal-delay", type=int, required=True, help="Blocks between an epoch's last work and its seal.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Where to write what was created.")
-def cli(name, keystore, password_file, token, token_holder, token_supply, unbonding_period, reporter_bps, out):
+def cli(
+    name, keystore, password_file, token, token_holder, token_supply, unbonding_period, reporter_bps, seal_delay, out
+):
     """Create Assay's contracts on the chain behind ASSAY_RPC_URL."""
     url = os.environ.get("ASSAY_RPC_URL")
     if not url:
@@ -106,7 +109,8 @@ def cli(name, keystore, password_file, token, token_holder, token_supply, unbond
     chain_id = Web3(HTTPProvider(url)).eth.chain_id
     with networks.parse_network_choice(ape_choice(name, chain_id, url)):
         account = open_account(keystore, password_file, chain_id)
-        constants = Constants(unbonding_period, reporter_bps, token_holder or account.address, token_supply)
+        holder = token_holder or account.address
+        constants = Constants(unbonding_period, reporter_bps, holder, token_supply, seal_delay)
         made = create_all(account, constants, token)
     record = {"network": name, "chain_id": chain_id, "rpc_url": url, "git_commit": git_commit(), **made}
     out.write_text(json.dumps(record, indent=2) + "\n")

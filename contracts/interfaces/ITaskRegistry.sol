@@ -66,6 +66,7 @@ interface ITaskRegistry {
     error UnknownTask(uint256 taskId);
     error CheatingPays(uint256 slash, uint256 needed);
     error BadParams(string what);
+    error BadSealDelay();
     /// @param windows all of them, revealWindow thrice: `settle` and `decide` may each have to wait for reports that long;
     ///        appealWindow twice: to commit and to reveal
     error WindowsTooLong(uint256 windows, uint256 unbondingPeriod);
@@ -130,8 +131,8 @@ interface ITaskRegistry {
     function commitWork(uint256 taskId, uint64 epoch, bytes32 manifestRoot, uint16 units, uint32 policyVersion) external;
 
     /// Ends the open epoch and opens the next; only Attestations, from `sealEpoch`. Reverts with `EpochNotReady` unless
-    /// the epoch has works and its window has passed, or it is full, or every enlisted trainer has committed; and in the
-    /// block of a work, whose trainer would know the seed before it had committed for good.
+    /// the epoch has works and its window has passed, or it is full, or every enlisted trainer has committed; and less than
+    /// SEAL_DELAY blocks after its last work, whose trainer might know the seed before it has committed for good.
     function seal(uint256 taskId) external returns (uint64 epoch, uint16 works, bytes32 runningHash);
 
     /// Gives the money reserved for a void epoch back to the budget; only Attestations.
@@ -202,7 +203,9 @@ interface ITaskRegistry {
     function policyRootOf(uint256 taskId) external view returns (bytes32);
     /// What of a trainer's bond is set aside for tasks.
     function neededBondOf(address trainer) external view returns (uint128);
-    /// Whether `seal` would succeed in a block without a new work.
+    /// Whether `seal` would succeed now.
     function sealable(uint256 taskId) external view returns (bool);
     function taskCount() external view returns (uint256);
+    /// Blocks between the last work of an epoch and its seal; all their proposers together could foresee the seed.
+    function SEAL_DELAY() external view returns (uint8);
 }

@@ -33,12 +33,14 @@ class Constants:
     reporter_bps: int
     holder: str | None = None
     supply: int | None = None
+    seal_delay: int = 1
 
     def by_parameter(self) -> dict[str, object]:
         """Values by the name that the constructors' parameters have."""
         named = {
             "unbondingPeriod": self.unbonding_period_s,
             "reporterBps": self.reporter_bps,
+            "sealDelay": self.seal_delay,
             "holder": self.holder,
             "supply": self.supply,
         }

@@ -30,6 +30,7 @@ from offchain.protocol.errors import Stop
 from offchain.protocol.types import Address
 
 APE_VARIABLE = "ASSAY_APE"
+SEAL_DELAY = 4  # so many proposers in a row would have to be in league to foresee what is spot-checked
 # Who deploys on a local chain when no key is named; it is also the first account of ape's test accounts.
 ANVIL_DEPLOYER = development_account()
 
@@ -40,10 +41,18 @@ class DeploySettings:
 
     unbonding_period_s: int = 14 * 86_400
     reporter_bps: int = 1_000
+    seal_delay: int | None = None  # blocks; by default 1 on a local chain, which makes blocks as needed, else SEAL_DELAY
     token: Address | None = None
     token_holder: Address | None = None
     token_supply_wei: int = 10**27
     relays: tuple[str, ...] = ()
+
+
+    def delay_on(self, chain_id: int) -> int:
+        """Blocks between the last work of an epoch and its seal."""
+        if self.seal_delay is not None:
+            return self.seal_delay
+        return 1 if chain_id in LOCAL_CHAINS else SEAL_DELAY
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +137,7 @@ def price_deployment(
     artifacts = compile_contracts()
     costs = tuple(
         _cost(web3, deployer, creation, artifacts[creation.contract], gas_price)
-        for creation in _plan(deployer, nonce, settings, artifacts)
+        for creation in _plan(deployer, nonce, settings, settings.delay_on(chain_id), artifacts)
     )
     return Price(chain_id, deployer, nonce, gas_price, balance, costs, replaces)
 
@@ -161,7 +170,7 @@ def deploy(
         )
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch) / "deployment.json"
-        _run_ape(_arguments(network, key, settings, out), rpc_url, key, timeout_s)
+        _run_ape(_arguments(network, key, settings, settings.delay_on(price.chain_id), out), rpc_url, key, timeout_s)
         try:
             created = Deployment.model_validate_json(out.read_bytes())
         except (OSError, ValidationError) as error:
@@ -170,6 +179,7 @@ def deploy(
         update={
             "unbonding_period_s": settings.unbonding_period_s,
             "reporter_bps": settings.reporter_bps,
+            "seal_delay": settings.delay_on(created.chain_id),
             "relays": settings.relays,
             # The file is shared: it must not hold an API key.
             "rpc_url": rpc_url if created.chain_id in LOCAL_CHAINS else public_url(rpc_url),
@@ -229,7 +239,7 @@ def _balance(web3: Web3, deployer: Address) -> int:
 
 
 def _plan(
-    deployer: Address, nonce: int, settings: DeploySettings, artifacts: dict[str, Artifact]
+    deployer: Address, nonce: int, settings: DeploySettings, seal_delay: int, artifacts: dict[str, Artifact]
 ) -> tuple[Creation, ...]:
     """As scripts/deploy.py makes it."""
     constants = Constants(
@@ -237,6 +247,7 @@ def _plan(
         settings.reporter_bps,
         settings.token_holder or deployer,
         settings.token_supply_wei,
+        seal_delay,
     )
     parameters = {name: [each for each, _ in constructor_inputs(made.abi)] for name, made in artifacts.items()}
     return plan_creations(deployer, nonce, constants, parameters, token=settings.token)
@@ -255,9 +266,11 @@ def _cost(web3: Web3, deployer: Address, creation: Creation, artifact: Artifact,
     return CreationCost(creation.field, creation.contract, creation.address, gas, gas * gas_price)
 
 
-def _arguments(network: str, key: DeployKey | None, settings: DeploySettings, out: Path) -> list[str]:
+def _arguments(
+    network: str, key: DeployKey | None, settings: DeploySettings, seal_delay: int, out: Path
+) -> list[str]:
     arguments = ["--name", network, "--out", str(out)]
-    arguments += ["--unbonding-period", str(settings.unbonding_period_s)]
+    arguments += ["--unbonding-period", str(settings.unbonding_period_s), "--seal-delay", str(seal_delay)]
     arguments += ["--reporter-bps", str(settings.reporter_bps), "--token-supply", str(settings.token_supply_wei)]
     if key is not None:
         arguments += ["--keystore", str(key.keystore.resolve()), "--password-file", "-"]

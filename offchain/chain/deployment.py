@@ -46,6 +46,7 @@ class Deployment(BaseModel):
     # anybody can check the contracts (`assay deploy --check`). A token that was there already has no transaction here.
     unbonding_period_s: Annotated[int, Field(ge=1)] | None = None
     reporter_bps: Annotated[int, Field(ge=0, le=10_000)] | None = None
+    seal_delay: Annotated[int, Field(ge=1, le=255)] | None = None
     creations: dict[str, TransactionHash] = {}
     relays: tuple[str, ...] = ()
 

@@ -117,12 +117,13 @@ def _named(deployment: Deployment, field: str) -> str:
 
 
 def _constants(deployment: Deployment) -> Constants:
-    if deployment.unbonding_period_s is None or deployment.reporter_bps is None:
+    period, bps, delay = deployment.unbonding_period_s, deployment.reporter_bps, deployment.seal_delay
+    if period is None or bps is None or delay is None:
         raise Stop(
-            f"the file of {deployment.network!r} does not say unbonding_period_s and reporter_bps, so they cannot be "
-            "checked: get the whole file from whoever deployed"
+            f"the file of {deployment.network!r} does not say unbonding_period_s, reporter_bps and seal_delay, so they "
+            "cannot be checked: get the whole file from whoever deployed"
         )
-    return Constants(deployment.unbonding_period_s, deployment.reporter_bps)
+    return Constants(period, bps, seal_delay=delay)
 
 
 def _code(web3: Web3, deployment: Deployment, field: str) -> bytes:

@@ -44,6 +44,12 @@ assay deploy --network sepolia --rpc-url https://rpc.example --check"""
     help="How long bonds stay slashable after they were asked back; longer than any epoch of a task.",
 )
 @click.option(
+    "--seal-delay",
+    type=click.IntRange(min=1, max=255),
+    help="Blocks between an epoch's last work and its seal: so many proposers in a row would have to be in league to "
+    "foresee what is spot-checked.  [default: 4; 1 on a local chain]",
+)
+@click.option(
     "--folder",
     type=click.Path(path_type=Path),
     envvar="ASSAY_DEPLOYMENTS",
@@ -58,6 +64,7 @@ def deploy(
     token_supply: str,
     token_holder: str | None,
     unbonding_days: float,
+    seal_delay: int | None,
     folder: Path | None,
 ) -> None:
     """Deploy token, staking, registry, attestations, challenges, payouts, and write deployments/NAME.json.
@@ -77,6 +84,7 @@ def deploy(
         raise Stop("--network must be the name that the deployment gets, not a path")
     settings = DeploySettings(
         unbonding_period_s=round(unbonding_days * 86_400),
+        seal_delay=seal_delay,
         token=None if token is None else Address(invocation.address_of(token)),
         token_holder=None if token_holder is None else Address(invocation.address_of(token_holder)),
         token_supply_wei=parse_amount(token_supply, TOKEN_DECIMALS),
@@ -169,6 +177,7 @@ def _check(invocation: Invocation, folder: Path | None) -> None:
         "chain_id": deployment.chain_id,
         "unbonding_period_s": deployment.unbonding_period_s,
         "reporter_bps": deployment.reporter_bps,
+        "seal_delay": deployment.seal_delay,
         "contracts": list(checked),
     }
     invocation.emit(data, _checked_lines(deployment, checked))
@@ -188,5 +197,6 @@ def _checked_lines(deployment: "Deployment", checked: "tuple[CheckedContract, ..
         f"{deployment.network!r} on chain {deployment.chain_id} is what this source tree compiles to",
         *table(rows, ["contract", "address", "bytes", "code, immutables, creation"], right=frozenset({2})),
         f"bonds unbond in {duration(deployment.unbonding_period_s or 0)}; "
-        f"a reporter gets {(deployment.reporter_bps or 0) / 100:g} % of a slash",
+        f"a reporter gets {(deployment.reporter_bps or 0) / 100:g} % of a slash; "
+        f"epochs are sealed {deployment.seal_delay} blocks after their last work at the earliest",
     ]

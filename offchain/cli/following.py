@@ -26,7 +26,7 @@ def task_ledger(invocation: "Invocation", chain: "Chain", task_id: int) -> "Task
 
     at = chain.deployment
     # a local chain that starts anew has the same addresses: then the follower finds other blocks, and reads again
-    file = f"{at.network}-{at.chain_id}-{at.registry[2:10].lower()}.db"
+    file = f"{at.network}-{at.chain_id}-{at.payouts[2:10].lower()}.db"  # the last to be created: any change shows
     store = EventStore(invocation.state_folder("events") / file, at)
     try:
         return TaskFollower(chain, store, TaskId(task_id)).refresh()

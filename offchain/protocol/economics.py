@@ -116,9 +116,10 @@ def needed_trainer_bond(gain_wei: int, slash_wei: int, sampling_bps: int, works:
 def judging_s(params: TaskParams) -> int:
     """Seconds from an epoch's seal until its scores are final at the latest.
 
-    Reports may be held back for one more reveal window; an appeal has one window to commit and one to reveal.
+    Reports may be held back for one more reveal window each from `settle` and, in an appeal, from `decide`; an appeal
+    has one window to commit and one to reveal.
     """
-    appeal = 2 * params.appeal_window if params.challenge_window else 0
+    appeal = 2 * params.appeal_window + params.reveal_window if params.challenge_window else 0
     return params.attest_window + 2 * params.reveal_window + params.challenge_window + appeal
 
 

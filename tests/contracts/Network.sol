@@ -57,7 +57,7 @@ abstract contract Network {
         }
         staking = new Staking(token, predicted[1], predicted[2], UNBONDING);
         registry =
-            new TaskRegistry(token, IStaking(predicted[0]), IAttestations(predicted[2]), predicted[3], predicted[4]);
+            new TaskRegistry(token, IStaking(predicted[0]), IAttestations(predicted[2]), predicted[3], predicted[4], 1);
         attestations = new Attestations(IStaking(predicted[0]), ITaskRegistry(predicted[1]), predicted[3]);
         challenges = new Challenges(
             IStaking(predicted[0]), ITaskRegistry(predicted[1]), IAttestations(predicted[2]), predicted[4]

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {EpochPhase} from "../../contracts/interfaces/IAttestations.sol";
+import {Attestations} from "../../contracts/Attestations.sol";
+import {Staking} from "../../contracts/Staking.sol";
+import {TaskRegistry} from "../../contracts/TaskRegistry.sol";
+import {EpochPhase, IAttestations} from "../../contracts/interfaces/IAttestations.sol";
 import {Role} from "../../contracts/interfaces/IStaking.sol";
 import {ITaskRegistry, TaskParams, Work} from "../../contracts/interfaces/ITaskRegistry.sol";
 import {Works} from "../../contracts/libraries/Works.sol";
@@ -496,6 +499,7 @@ contract TaskRegistryTest is Network {
         vm.assertFalse(registry.sealable(taskId), "two are waited for");
         vm.prank(secondTrainer);
         registry.commitWork(taskId, 0, ROOT, 5, 0);
+        _nextBlock();
         vm.assertTrue(registry.sealable(taskId), "full");
     }
 
@@ -617,6 +621,39 @@ contract TaskRegistryTest is Network {
         (uint256 budget, uint256 reserved) = _money(taskId);
         vm.assertEq(reserved, 136 * UNIT, "30 units and a fee, and the next epoch");
         vm.assertEq(budget, 864 * UNIT, "the rest");
+    }
+
+    // the delay of a seal
+
+    function test_Deploy_WithoutASealDelay_Reverts() public {
+        vm.expectRevert(ITaskRegistry.BadSealDelay.selector);
+        new TaskRegistry(token, staking, attestations, address(challenges), address(payouts), 0);
+    }
+
+    /// With a delay of four blocks whoever proposes the last work's block cannot know the seal's randomness.
+    function test_Seal_WaitsForAsManyBlocksAsTheDelay() public {
+        uint256 nonce = vm.getNonce(address(this));
+        address[3] memory at;
+        for (uint256 i; i < 3; ++i) {
+            at[i] = vm.computeCreateAddress(address(this), nonce + i);
+        }
+        staking = new Staking(token, at[1], at[2], UNBONDING);
+        registry = new TaskRegistry(token, staking, IAttestations(at[2]), address(challenges), address(payouts), 4);
+        attestations = new Attestations(staking, registry, address(challenges));
+        uint256 taskId = _staffedTask();
+        _commit(taskId, trainer);
+        _commit(taskId, secondTrainer);
+        uint256 last = vm.getBlockNumber();
+        _commit(taskId, thirdTrainer);
+        for (uint256 i = 1; i < 4; ++i) {
+            vm.roll(last + i);
+            vm.assertFalse(registry.sealable(taskId), "too soon to be sealed");
+            vm.expectRevert();
+            attestations.sealEpoch(taskId);
+        }
+        vm.roll(last + 4);
+        vm.assertTrue(registry.sealable(taskId), "sealable");
+        attestations.sealEpoch(taskId);
     }
 
     // what only the other contracts may call

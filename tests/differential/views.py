@@ -62,7 +62,8 @@ def _money(model: Network, contracts: Mapping[str, Address], people: Sequence[Ad
     for task_id, task in model.registry.tasks.items():
         state = (task.initiator, task.budget, task.reserved, task.open_epoch, task.trainers, task.is_open)
         yield "TaskRegistry", "stateOf", (task_id,), (*state, task.is_closed)
-        yield "TaskRegistry", "sealable", (task_id,), task.is_open and model.registry.is_ready(task)
+        is_sealable = task.is_open and model.registry.is_ready(task) and model.registry.is_unforeseen(task)
+        yield "TaskRegistry", "sealable", (task_id,), is_sealable
         yield "TaskRegistry", "policyRootOf", (task_id,), task.policy_root
         for person in people:
             record = task.records[person]

@@ -25,6 +25,7 @@ from offchain.protocol.types import (
     WorkIndex,
 )
 
+SEAL_DELAY = 1  # blocks, as on local chains
 MAX_WORKS = 4096
 
 
@@ -191,7 +192,7 @@ class Registry:
         """What `seal` asks for; for Attestations."""
         task = self.known(task_id)
         require(task.is_open, "EpochNotOpen")
-        require(self.is_ready(task) and task.last_block != self._clock.number % 256, "EpochNotReady")
+        require(self.is_ready(task) and self.is_unforeseen(task), "EpochNotReady")
         return task
 
     def seal(self, task: Task) -> None:
@@ -276,6 +277,9 @@ class Registry:
     def is_ready(self, task: Task) -> bool:
         is_over = self._clock.now >= task.commit_by or task.units_left == 0 or task.works == MAX_WORKS
         return task.works > 0 and (is_over or task.waiting == 0)
+
+    def is_unforeseen(self, task: Task) -> bool:
+        return (self._clock.number - task.last_block) % 256 >= SEAL_DELAY
 
     def answerable_until(self, record: Record) -> int:
         return record.delisted_at + self._staking.unbonding_period_s

@@ -179,7 +179,7 @@ def test_without_sampling_a_cheat_keeps_everything() -> None:
 
 def test_scores_are_final_when_reports_and_appeals_are_over() -> None:
     terms = replace(TERMS, attest_window=1, reveal_window=10, challenge_window=100, appeal_window=1_000)
-    assert judging_s(terms) == 1 + 2 * 10 + 100 + 2 * 1_000
+    assert judging_s(terms) == 1 + 3 * 10 + 100 + 2 * 1_000
     assert judging_s(replace(terms, challenge_window=0)) == 1 + 2 * 10
 
 
