@@ -41,12 +41,13 @@ class DeploySettings:
 
     unbonding_period_s: int = 14 * 86_400
     reporter_bps: int = 1_000
-    seal_delay: int | None = None  # blocks; by default 1 on a local chain, which makes blocks as needed, else SEAL_DELAY
+    seal_delay: int | None = (
+        None  # blocks; by default 1 on a local chain, which makes blocks as needed, else SEAL_DELAY
+    )
     token: Address | None = None
     token_holder: Address | None = None
     token_supply_wei: int = 10**27
     relays: tuple[str, ...] = ()
-
 
     def delay_on(self, chain_id: int) -> int:
         """Blocks between the last work of an epoch and its seal."""
@@ -266,9 +267,7 @@ def _cost(web3: Web3, deployer: Address, creation: Creation, artifact: Artifact,
     return CreationCost(creation.field, creation.contract, creation.address, gas, gas * gas_price)
 
 
-def _arguments(
-    network: str, key: DeployKey | None, settings: DeploySettings, seal_delay: int, out: Path
-) -> list[str]:
+def _arguments(network: str, key: DeployKey | None, settings: DeploySettings, seal_delay: int, out: Path) -> list[str]:
     arguments = ["--name", network, "--out", str(out)]
     arguments += ["--unbonding-period", str(settings.unbonding_period_s), "--seal-delay", str(seal_delay)]
     arguments += ["--reporter-bps", str(settings.reporter_bps), "--token-supply", str(settings.token_supply_wei)]

@@ -299,7 +299,9 @@ def test_a_wrong_immutable_is_named_with_both_values(anvil: Anvil, chain: Chain,
         pytest.param(
             {"unbonding_period_s": 5}, r"UNBONDING_PERIOD is \d+ instead of 5,", id="a constant of another value"
         ),
-        pytest.param({"reporter_bps": None}, "does not say unbonding_period_s, reporter_bps and seal_delay", id="no constant"),
+        pytest.param(
+            {"reporter_bps": None}, "does not say unbonding_period_s, reporter_bps and seal_delay", id="no constant"
+        ),
         pytest.param({"chain_id": 5}, "serves chain 31337, but 'local-tests' is on chain 5", id="another chain"),
         pytest.param({"payouts": "0x" + "11" * 20}, "no Payouts at 0x1111", id="no contract"),
         pytest.param({"block": 10**6}, "before block 1000000, where the file begins", id="begins too late"),
@@ -397,7 +399,11 @@ def test_the_command_prices_checks_and_refuses(anvil: Anvil, chain: Chain, tmp_p
 def constants_of(deployment: Deployment, holder: str) -> Constants:
     assert deployment.unbonding_period_s is not None and deployment.reporter_bps is not None
     return Constants(
-        deployment.unbonding_period_s, deployment.reporter_bps, holder, supply=10**18, seal_delay=deployment.seal_delay or 0
+        deployment.unbonding_period_s,
+        deployment.reporter_bps,
+        holder,
+        supply=10**18,
+        seal_delay=deployment.seal_delay or 0,
     )
 
 
