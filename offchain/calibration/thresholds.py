@@ -49,8 +49,12 @@ class Quantity:
     label: str
     resolution: float
     room: float | None = None
+    is_trained: bool = False  # training is in float32 in every regime, and its noise has that room
     is_cosine: bool = False
     is_count: bool = False
+
+    def room_in(self, regime: Regime) -> float:
+        return self.room or (FLOAT32_ONLY.room if self.is_trained else regime.room)
 
     @property
     def is_statistical(self) -> bool:
@@ -77,8 +81,12 @@ def quantities(spec: TaskSpec) -> tuple[Quantity, ...]:
             "work_mantissa_mean", "toploc", "max_work_mantissa_mean", "mantissas off in a work, mean", one / proofs
         ),
         Quantity("logprob_error", "checks", "max_logprob_error", "logprobs off in a completion, mean", 1e-7),
-        Quantity("replay_turn", "checks", "min_replay_cosine", "replay: 1 - cosine", 1e-7, is_cosine=True),
-        Quantity("replay_norm_error", "checks", "max_replay_norm_error", "replay: difference of norms", 1e-7),
+        Quantity(
+            "replay_turn", "checks", "min_replay_cosine", "replay: 1 - cosine", 1e-7, is_trained=True, is_cosine=True
+        ),
+        Quantity(
+            "replay_norm_error", "checks", "max_replay_norm_error", "replay: difference of norms", 1e-7, is_trained=True
+        ),
         Quantity("update_norm_ratio", "checks", "max_update_norm_ratio", "update against the median", 1.0, room=3.0),
         Quantity("update_cosine", "checks", "max_update_cosine", "update against another's: cosine", 0.1, room=1.5),
     )
@@ -170,7 +178,7 @@ def populations(spec: TaskSpec, samples: Mapping[str, Sequence[Mapping[str, floa
 def suggest(population: Population, regime: Regime) -> Threshold:
     """Apply the rule at the top of this file."""
     quantity = population.quantity
-    room = quantity.room or regime.room
+    room = quantity.room_in(regime)
     floor = room * max(population.honest_max, quantity.resolution)
     nearest = {name: min(values) for name, values in population.cheats.items() if min(values) > floor}
     default = quantity.default()

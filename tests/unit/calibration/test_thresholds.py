@@ -78,6 +78,11 @@ def test_what_changes_as_a_policy_learns_is_never_narrowed() -> None:
     assert found.cheat_min == 9.0
 
 
+def test_replays_have_the_room_of_float32_in_every_regime() -> None:
+    replayed = next(each for each in quantities(SPEC) if each.name == "replay_turn")
+    assert suggest(population(replayed, 1e-6, 0.5), MIXED).floor == pytest.approx(3e-5)
+
+
 def test_counts_are_whole() -> None:
     assert suggest(population(EXPONENTS, 1.0, 37.0), FLOAT32_ONLY).suggested == 34
 
