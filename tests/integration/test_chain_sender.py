@@ -254,13 +254,7 @@ def restartable(tmp_path: Path) -> Iterator[Anvil]:
 
 def local_token_chain(node: Anvil, deployment: Deployment, chain: Chain) -> Chain:
     """The same code at the same addresses on another node: enough to send to."""
-    for address in (
-        deployment.token,
-        deployment.staking,
-        deployment.registry,
-        deployment.attestations,
-        deployment.payouts,
-    ):
+    for address in deployment.addresses.values():
         code = chain.web3.eth.get_code(chain.web3.to_checksum_address(address))
         node.request("anvil_setCode", address, "0x" + code.hex())
     return Chain.connect(deployment, node.rpc_url)

@@ -24,7 +24,7 @@ QUICK = {
     "commit_window = 600": "commit_window = 60",
     "attest_window = 600": "attest_window = 60",
     "reveal_window = 300": "reveal_window = 60",
-    "appeal_window = 300": "appeal_window = 60",
+    "appeal_window = 600": "appeal_window = 60",
     'warmup = { steps = 32, batch = 128, lr = "0.001" }': "warmup = { steps = 2, batch = 8 }",
     "max_epoch_units = 512": "max_epoch_units = 64",
 }
@@ -124,7 +124,7 @@ def test_a_bond_is_made_shown_unbonded_and_withdrawn(
     told(assay("stake", "unbond", "--role", "trainer", "40.5", "--json", *me))
     early = assay("stake", "withdraw", "--role", "trainer", *me)
     assert (early.exit_code, "still unbonding: withdraw after" in early.stderr) == (1, True)
-    anvil.pass_time(1_001)
+    anvil.pass_time(chain.staking.unbonding_period_s() + 1)
     withdrawn = told(assay("stake", "withdraw", "--role", "trainer", "--json", *me))
     assert int(withdrawn["amount_wei"]) == 405 * TOKEN // 10
     assert "59.5 ASSAY bonded" in assay("stake", "show", *me).stdout
