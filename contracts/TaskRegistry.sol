@@ -88,7 +88,7 @@ contract TaskRegistry is ITaskRegistry {
     mapping(uint256 taskId => mapping(address trainer => Record)) private _records;
 
     // No address is checked for zero: see Staking.
-    // slither-disable-next-line missing-zero-check
+    // slither-disable-start missing-zero-check
     constructor(
         IERC20 token,
         IStaking staking,
@@ -105,6 +105,8 @@ contract TaskRegistry is ITaskRegistry {
         PAYOUTS = payouts;
         SEAL_DELAY = sealDelay;
     }
+
+    // slither-disable-end missing-zero-check
 
     /// @inheritdoc ITaskRegistry
     function openTask(

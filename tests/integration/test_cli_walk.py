@@ -113,7 +113,7 @@ def test_a_task_is_opened_shown_funded_closed_and_refunded(
 
 
 def test_a_bond_is_made_shown_unbonded_and_withdrawn(
-    assay: Assay, anvil: Anvil, keystore_of: Callable[[str], Path]
+    assay: Assay, anvil: Anvil, chain: Chain, keystore_of: Callable[[str], Path]
 ) -> None:
     keystore_of("worker")
     me = ("--keystore", "worker")
