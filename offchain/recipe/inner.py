@@ -5,7 +5,8 @@ Shapes: B completions of one batch, T tokens (padded), M completions of a group.
 
 import hashlib
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -55,6 +56,20 @@ class _Sample:
     advantage: float
 
 
+@contextmanager
+def in_float32() -> Generator[None]:
+    """The precision that the recipe asks for, whatever flags the process runs under: TF32 or bfloat16 products would
+    make an honest update that no replay confirms."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        with torch.autocast("cpu", enabled=False), torch.autocast("cuda", enabled=False):
+            yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+@in_float32()
 def run_inner_steps(
     policy: TrainablePolicy, rollouts: Rollouts, spec: TaskSpec, seed: Seed, on_step: OnStep | None = None
 ) -> InnerResult:

@@ -12,6 +12,7 @@ from offchain.protocol.spec import EnvironmentSpec, RecipeSpec, RolloutSpec, Sam
 from offchain.protocol.types import Seed
 from offchain.recipe import inner
 from offchain.recipe.inner import run_inner_steps, state_digest
+from offchain.recipe.trace import StepTrace
 from offchain.rollouts.seeding import group_uniforms
 from offchain.rollouts.trajectory import Completion, Rollouts
 
@@ -138,3 +139,22 @@ def test_whoever_stops_the_run_in_its_middle_finds_the_policy_restored(policy: P
     with pytest.raises(KeyboardInterrupt):
         run_inner_steps(policy, roll_out(policy, 3), SPEC, SEED, on_step=interrupt)
     assert state_digest(policy.trainable()) == digest
+
+
+def test_a_process_with_other_precision_flags_makes_the_same_update(policy: Policy) -> None:
+    rollouts = roll_out(policy, rewarded=3)
+    expected = run_inner_steps(policy, rollouts, SPEC, SEED).pseudo_gradient
+    seen: list[str] = []
+
+    def note(_number: int, _step: StepTrace) -> None:
+        seen.append(torch.get_float32_matmul_precision())
+
+    torch.set_float32_matmul_precision("medium")
+    try:
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            found = run_inner_steps(policy, rollouts, SPEC, SEED, on_step=note).pseudo_gradient
+        assert torch.get_float32_matmul_precision() == "medium"
+    finally:
+        torch.set_float32_matmul_precision("highest")
+    assert set(seen) == {"highest"}
+    assert all(np.array_equal(found[name], value) for name, value in expected.items())
