@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from eth_utils.address import is_checksum_address
 
-from offchain.protocol.encoding import Json, canonical_json, derive, uniform_bps
+from offchain.protocol.encoding import Json, canonical_json, derive, must_replay
 from offchain.protocol.errors import Malformed
 from offchain.protocol.header import WorkHeader
 from offchain.protocol.spec import TaskSpec, parse_spec
@@ -45,7 +45,7 @@ class Case:
         """Whether the epoch's seed draws this work for a full replay."""
         if self.epoch_seed is None:
             return True
-        return uniform_bps(derive(self.epoch_seed, "replay", self.work.index)) < self.sampling_bps
+        return must_replay(self.epoch_seed, self.work.index, self.sampling_bps)
 
     def completions_checked(self, count: int) -> list[int]:
         """Positions, ascending, of the completions that are prefilled, out of `count`."""

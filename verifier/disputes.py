@@ -6,7 +6,7 @@ The same rules as in contracts/Challenges.sol, so that nothing is sent that the 
 from collections.abc import Iterator
 
 from offchain.chain.ledger import ChallengeRecord, EpochRecord
-from offchain.protocol.encoding import derive, uniform_bps
+from offchain.protocol.encoding import must_replay
 from offchain.protocol.types import (
     BPS,
     SCORE_FRAUD,
@@ -39,8 +39,7 @@ def is_excused(record: EpochRecord, challenge: ChallengeRecord, verifier: Addres
     """Whether a verifier had no reason to know better when it attested, and has corrected itself in the appeal."""
     if challenge.votes.get(verifier) != challenge.score or challenge.standing == SCORE_FRAUD or record.seed is None:
         return False
-    must_replay = uniform_bps(derive(record.seed, "replay", challenge.index)) < params.sampling_bps
-    return challenge.standing == SCORE_UNPAID or not must_replay
+    return challenge.standing == SCORE_UNPAID or not must_replay(record.seed, challenge.index, params.sampling_bps)
 
 
 def absentees(record: EpochRecord, challenge: ChallengeRecord, params: TaskParams) -> Iterator[Address]:

@@ -218,10 +218,10 @@ class Housekeeper:
 
     def show_report(self, ledger: TaskLedger, record: EpochRecord) -> bool:
         """Show our report when an epoch was settled without it: else we would pay as if we had hidden it."""
-        own = self._attester.written(record)
-        if own is None or self._verifier not in record.reveals or record.epoch in self._counted:
+        if self._verifier not in record.reveals or record.epoch in self._counted:
             return False
-        if report_hash(own.report) in record.shown_reports:
+        own = self._attester.written(record)
+        if own is None or report_hash(own.report) in record.shown_reports:
             return False
         state = self._contracts.attestations.attestation_of(ledger.task_id, record.epoch, self._verifier)
         if state.report_hash is not None:

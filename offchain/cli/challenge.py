@@ -1,6 +1,6 @@
 """`assay challenge`: dispute a score, see how the appeal goes, claim what it owes."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -47,7 +47,7 @@ def open_challenge(invocation: Invocation, work: str, score: int) -> None:
     Takes the task's challenge bond: lost if the score stands, else given back, with half of what verifiers lose who
     were behind it if your score was the right one. `assay verify` tells you beforehand what a full judgement gives.
     """
-    from offchain.protocol.types import SCORE_FRAUD, SCORE_FULL
+    from offchain.protocol.types import SCORE_FRAUD, SCORE_FULL, Address
 
     if not (0 <= score <= SCORE_FULL or score == SCORE_FRAUD):
         raise Stop(f"--score {score} is no score: 0 not paid, 1-100 percent of the price, 255 fraud")
@@ -59,7 +59,7 @@ def open_challenge(invocation: Invocation, work: str, score: int) -> None:
     money, bond = money_of(chain), ledger.task.params.challenge_bond
     sender = invocation.account().address
     calls = [
-        *approval(chain, _address(sender), chain.registry.address, bond),
+        *approval(chain, Address(sender), chain.registry.address, bond),
         chain.challenges.challenge(work_id.task_id, work_id.epoch, work_id.index, score),
     ]
     outcome = transact(invocation, chain, calls)
@@ -113,22 +113,12 @@ def claim(invocation: Invocation, work: str, address: str | None) -> None:
 
 def _find(invocation: Invocation, work: str) -> "tuple[TaskLedger, EpochRecord, WorkId]":
     """Raises Stop: no such work."""
-    from offchain.cli.following import task_ledger
-    from offchain.cli.task import require_task
-    from offchain.protocol.types import WorkId
+    from offchain.cli.following import committed_work, named_work
 
-    try:
-        work_id = WorkId.parse(work)
-    except ValueError as error:
-        raise Stop(f"{work!r} names no work: write task/epoch/index, as in `assay rewards show`") from error
     chain = invocation.chain()
-    require_task(chain, work_id.task_id)
-    ledger = task_ledger(invocation, chain, work_id.task_id)
-    try:
-        ledger.work(work_id.epoch, work_id.index)
-    except LookupError as error:
-        raise Stop(f"{error}: `assay task show {work_id.task_id}` lists the epochs and their works") from error
-    return ledger, ledger.epochs[work_id.epoch], work_id
+    ledger, work_id = named_work(invocation, chain, work, accepted="task/epoch/index, as in `assay rewards show`")
+    record, _ = committed_work(ledger, work_id)
+    return ledger, record, work_id
 
 
 def _challenge(record: "EpochRecord", work_id: "WorkId") -> "ChallengeRecord":
@@ -136,9 +126,3 @@ def _challenge(record: "EpochRecord", work_id: "WorkId") -> "ChallengeRecord":
     if dispute is None:
         raise Stop(f"nobody has challenged work {work_id}: `assay challenge open {work_id} --score N` does")
     return dispute
-
-
-def _address(text: str) -> Any:
-    from offchain.protocol.types import Address
-
-    return Address(text)

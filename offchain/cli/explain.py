@@ -48,15 +48,11 @@ def explain(invocation: Invocation, work: str, save: Path | None, with_others: b
     from offchain.cli.evidence import statements
     from offchain.cli.explanation import explain as told_by
     from offchain.cli.explanation import to_json, to_lines
+    from offchain.cli.following import committed_work
 
     chain = invocation.chain()
     ledger, work_id = _find(invocation, chain, work)
-    record = ledger.epochs.get(work_id.epoch)
-    try:
-        committed = ledger.work(work_id.epoch, work_id.index)
-    except LookupError as error:
-        raise Stop(f"{error}: `assay task show {work_id.task_id}` lists the epochs and their works") from error
-    assert record is not None
+    record, committed = committed_work(ledger, work_id)
     told = told_by(ledger, record, committed, statements(invocation, record, work_id.index), money_of(chain))
     saved = _save(invocation, told, save, with_others=with_others) if save else []
     invocation.emit({**to_json(told), "saved": save}, [*to_lines(told), *saved])
@@ -64,19 +60,12 @@ def explain(invocation: Invocation, work: str, save: Path | None, with_others: b
 
 def _find(invocation: Invocation, chain: "Chain", work: str) -> "tuple[TaskLedger, WorkId]":
     """Raises Stop: neither a work's name nor the root of one."""
-    from offchain.cli.following import task_ledger
-    from offchain.cli.task import require_task
+    from offchain.cli.following import named_work, task_ledger
     from offchain.protocol.types import WorkId
 
     if not ROOT.fullmatch(work.lower()):
-        try:
-            work_id = WorkId.parse(work)
-        except ValueError as error:
-            raise Stop(
-                f"{work[:80]!r} names no work: write task/epoch/index, such as 1/0/2, or a manifest root"
-            ) from error
-        require_task(chain, work_id.task_id)
-        return task_ledger(invocation, chain, work_id.task_id), work_id
+        accepted = "task/epoch/index, such as 1/0/2, or a manifest root"
+        return named_work(invocation, chain, work, accepted=accepted)
     root = bytes.fromhex(work.lower().removeprefix("0x"))
     for number in range(1, chain.registry.task_count() + 1):
         ledger = task_ledger(invocation, chain, number)

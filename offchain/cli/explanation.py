@@ -12,7 +12,7 @@ from offchain.cli.earnings import WorkEarning, works_of
 from offchain.cli.evidence import FindingView, Statement, VerdictView
 from offchain.cli.following import phase_of
 from offchain.cli.output import fields, jsonable, moment
-from offchain.protocol.encoding import derive, uniform_bps
+from offchain.protocol.encoding import must_replay
 from offchain.protocol.types import SCORE_FRAUD, SCORE_FULL, SCORE_UNPAID, Address, WorkId
 
 
@@ -37,8 +37,7 @@ class Explanation:
         """Whether the epoch's seed drew this work for a full replay; None until the epoch is sealed."""
         if self.record.seed is None:
             return None
-        draw = uniform_bps(derive(self.record.seed, "replay", self.committed.work.index))
-        return draw < self.ledger.task.params.sampling_bps
+        return must_replay(self.record.seed, self.committed.work.index, self.ledger.task.params.sampling_bps)
 
     @property
     def verdict(self) -> VerdictView | None:

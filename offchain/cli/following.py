@@ -2,15 +2,16 @@
 
 from typing import TYPE_CHECKING, Any
 
-from offchain.protocol.errors import ProtocolError
+from offchain.protocol.errors import ProtocolError, Stop
 from offchain.protocol.manifest import BundleKind, BundleLimits
 from offchain.protocol.types import EpochPhase, TaskId
 
 if TYPE_CHECKING:
     from offchain.chain.connection import Chain
-    from offchain.chain.ledger import EpochRecord, TaskLedger
+    from offchain.chain.ledger import CommittedWork, EpochRecord, TaskLedger
     from offchain.cli.invocation import Invocation
     from offchain.protocol.spec import TaskSpec
+    from offchain.protocol.types import WorkId
 
 SPEC_NAME = "spec.json"
 TASK_BUNDLE_LIMITS = BundleLimits(bundle_bytes=2**20, files=16)
@@ -32,6 +33,31 @@ def task_ledger(invocation: "Invocation", chain: "Chain", task_id: int) -> "Task
         return TaskFollower(chain, store, TaskId(task_id)).refresh()
     finally:
         store.close()
+
+
+def named_work(invocation: "Invocation", chain: "Chain", name: str, *, accepted: str) -> "tuple[TaskLedger, WorkId]":
+    """The task's ledger and the work that `name` means, whether it is there or not.
+
+    Raises Stop: no name of a work (`accepted` says what is one), or no such task. Unavailable: the node is down.
+    """
+    from offchain.cli.task import require_task
+    from offchain.protocol.types import WorkId
+
+    try:
+        work_id = WorkId.parse(name)
+    except ValueError as error:
+        raise Stop(f"{name[:80]!r} names no work: write {accepted}") from error
+    require_task(chain, work_id.task_id)
+    return task_ledger(invocation, chain, work_id.task_id), work_id
+
+
+def committed_work(ledger: "TaskLedger", work_id: "WorkId") -> "tuple[EpochRecord, CommittedWork]":
+    """Raises Stop: there is no such work."""
+    try:
+        committed = ledger.work(work_id.epoch, work_id.index)
+    except LookupError as error:
+        raise Stop(f"{error}: `assay task show {work_id.task_id}` lists the epochs and their works") from error
+    return ledger.epochs[work_id.epoch], committed
 
 
 def fetch_spec(invocation: "Invocation", ledger: "TaskLedger") -> "tuple[TaskSpec | None, str]":

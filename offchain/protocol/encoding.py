@@ -123,6 +123,11 @@ def uniform_bps(seed: Seed) -> int:
     return int.from_bytes(seed, "big") % 10_000
 
 
+def must_replay(seed: Seed, index: int, sampling_bps: int) -> bool:
+    """Whether an epoch's seed draws a work for a full replay; the same rule as in contracts/libraries/Sampling.sol."""
+    return uniform_bps(derive(seed, "replay", index)) < sampling_bps
+
+
 def merkle_root(leaves: Sequence[bytes]) -> Root:
     """SHA-256 Merkle root, RFC 6962: leaf = H(0x00 || data), node = H(0x01 || left || right).
 

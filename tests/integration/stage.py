@@ -2,10 +2,11 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -157,21 +158,8 @@ def stage(
     tmp_path: Path,
 ) -> Iterator[Stage]:
     torch.set_num_threads(1)
-    initiator = sender_of("initiator")
-    policy_folder, task_folder = tmp_path / "policy", tmp_path / "task"
     start = {"kind": "tiny", "layers": 2, "width": 32, "heads": 2, "context": 16, "warmup": {"steps": 30, "batch": 32}}
-    save_policy(initial_policy(start, Seed(b"\x01" * 32), make_environment(SPEC.environment)), policy_folder)
-    policy = build_bundle(policy_folder, BundleKind.POLICY, {"version": 0})
-    task_folder.mkdir()
-    (task_folder / "spec.json").write_bytes(SPEC.to_bytes())
-    task = build_bundle(task_folder, BundleKind.TASK, {})
-    with RelayClient([relay], tmp_path / "cache", chain_id=deployment.chain_id) as client:
-        client.publish(policy_folder, policy, initiator.account)
-        client.publish(task_folder, task, initiator.account)
-    initiator.send(chain.token.approve(chain.registry.address, 500 * UNIT))
-    opened = initiator.send(
-        chain.registry.open_task(PARAMS, task.root, f"assay:0x{task.root.hex()}", policy.root, 500 * UNIT)
-    )
+    task_id = open_task(chain, relay, sender_of("initiator"), tmp_path, start, SPEC, PARAMS)
     deployment_file = tmp_path / "deployment.json"
     deployment_file.write_text(deployment.model_dump_json())
     with ExitStack() as stack:
@@ -179,13 +167,36 @@ def stage(
             chain,
             deployment_file,
             relay,
-            opened.event(TaskOpened).task_id,
+            task_id,
             tmp_path,
             password_file,
             keystore_of,
             sender_of,
             stack,
         )
+
+
+def open_task(
+    chain: Chain,
+    relay: str,
+    initiator: Sender,
+    folder: Path,
+    start: Mapping[str, Any],
+    spec: TaskSpec,
+    params: TaskParams,
+) -> TaskId:
+    """A task with its first policy and its spec on the relay; `start` says what policy that is."""
+    save_policy(initial_policy(start, Seed(b"\x01" * 32), make_environment(spec.environment)), folder / "policy")
+    policy = build_bundle(folder / "policy", BundleKind.POLICY, {"version": 0})
+    (folder / "task").mkdir()
+    (folder / "task" / "spec.json").write_bytes(spec.to_bytes())
+    task = build_bundle(folder / "task", BundleKind.TASK, {})
+    with RelayClient([relay], folder / "cache", chain_id=chain.deployment.chain_id) as client:
+        client.publish(folder / "policy", policy, initiator.account)
+        client.publish(folder / "task", task, initiator.account)
+    initiator.send(chain.token.approve(chain.registry.address, 500 * UNIT))
+    call = chain.registry.open_task(params, task.root, f"assay:0x{task.root.hex()}", policy.root, 500 * UNIT)
+    return initiator.send(call).event(TaskOpened).task_id
 
 
 def work(trainers: list[Worker]) -> None:

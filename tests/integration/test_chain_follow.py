@@ -1,6 +1,7 @@
 """The follower against real nodes: one that restarts, and one that changes its mind."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,32 +14,13 @@ from offchain.chain.events import Bonded, TaskFunded, TaskOpened
 from offchain.chain.follow import Follower, NodeLogs, TaskFollower
 from offchain.chain.sender import Sender
 from offchain.protocol.errors import Stop, Unavailable
-from offchain.protocol.types import Role, Root, TaskId, TaskParams
+from offchain.protocol.types import Role, Root, TaskId
+from tests.integration import stage
+from tests.integration.stage import UNIT
 
 pytestmark = pytest.mark.chain
 
-UNIT = 10**18
-PARAMS = TaskParams(
-    unit_price=UNIT,
-    trainer_bond=60 * UNIT,
-    verifier_bond=100 * UNIT,
-    fraud_slash=50 * UNIT,
-    absence_slash=5 * UNIT,
-    verdict_slash=20 * UNIT,
-    challenge_bond=UNIT,
-    verifier_fee=3 * UNIT,
-    max_epoch_units=100,
-    max_work_units=10,
-    quorum_bps=6_667,
-    sampling_bps=2_000,
-    max_staleness=2,
-    max_epochs=0,
-    commit_window=100,
-    attest_window=100,
-    reveal_window=100,
-    challenge_window=100,
-    appeal_window=100,
-)
+PARAMS = replace(stage.PARAMS, sampling_bps=2_000, max_epochs=0)
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """A task from its opening to its last payout, through the typed contracts, the sender and the ledger."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -22,37 +23,17 @@ from offchain.protocol.types import (
     Role,
     Root,
     TaskId,
-    TaskParams,
     WorkIndex,
 )
+from tests.integration import stage
+from tests.integration.stage import UNIT
 
 pytestmark = pytest.mark.chain
 
-UNIT = 10**18
 SPEC, POLICY, NEXT_POLICY, EVIDENCE = (Root(bytes([number]) * 32) for number in (1, 2, 3, 4))
 SALT = b"s" * 32
 FIRST = Epoch(0)
-PARAMS = TaskParams(
-    unit_price=UNIT,
-    trainer_bond=60 * UNIT,
-    verifier_bond=100 * UNIT,
-    fraud_slash=50 * UNIT,
-    absence_slash=5 * UNIT,
-    verdict_slash=20 * UNIT,
-    challenge_bond=UNIT,
-    verifier_fee=3 * UNIT,
-    max_epoch_units=100,
-    max_work_units=10,
-    quorum_bps=6_667,
-    sampling_bps=2_000,
-    max_staleness=2,
-    max_epochs=1,
-    commit_window=100,
-    attest_window=100,
-    reveal_window=100,
-    challenge_window=100,
-    appeal_window=100,
-)
+PARAMS = replace(stage.PARAMS, sampling_bps=2_000, max_epochs=1)
 SenderOf = Callable[[str], Sender]
 
 

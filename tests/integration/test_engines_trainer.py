@@ -17,11 +17,11 @@ from offchain.shardcast.engines.bucket import BucketClient
 from offchain.shardcast.engines.choose import Transport
 from offchain.shardcast.engines.swarm import SwarmClient, SwarmPlace
 from offchain.shardcast.store import open_bundle, read_manifest
-from tests.integration.test_trainer_process import Bonded, bonded, relay
+from tests.integration.test_trainer_process import Bonded, bonded
 from tests.unit.engines.boards_running import Members, RunningBoard
 from tests.unit.engines.conftest import ObjectServer, credentials, object_server
 
-__all__ = ["bonded", "credentials", "object_server", "relay"]  # fixtures
+__all__ = ["bonded", "credentials", "object_server"]  # fixtures
 
 pytestmark = [pytest.mark.chain, pytest.mark.slow]
 LIMITS = BundleLimits(2**28)

@@ -4,54 +4,33 @@ import json
 import signal
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-import uvicorn
 
 from offchain.chain.connection import Chain
 from offchain.chain.deployment import Deployment
 from offchain.chain.event_store import EventStore
-from offchain.chain.events import TaskOpened
 from offchain.chain.follow import TaskFollower
 from offchain.chain.ledger import CommittedWork
 from offchain.chain.sender import Sender
-from offchain.environments import make_environment
-from offchain.policy import initial_policy, save_policy
-from offchain.protocol.manifest import BundleKind
 from offchain.protocol.spec import EnvironmentSpec, RecipeSpec, RolloutSpec, SamplerSpec, TaskSpec
-from offchain.protocol.types import Address, Epoch, Role, Root, Seed, TaskId, TaskParams
-from offchain.shardcast.client import RelayClient
-from offchain.shardcast.relay import RelaySettings, create_relay, server_config
-from offchain.shardcast.store import build_bundle
+from offchain.protocol.types import Role, TaskId
+from tests.integration import stage
+from tests.integration.stage import UNIT, open_task
 
 pytestmark = pytest.mark.chain
 
-UNIT = 10**18
-PARAMS = TaskParams(
-    unit_price=UNIT,
-    trainer_bond=60 * UNIT,
+PARAMS = replace(
+    stage.PARAMS,
     verifier_bond=60 * UNIT,
-    fraud_slash=50 * UNIT,
-    absence_slash=5 * UNIT,
-    verdict_slash=20 * UNIT,
-    challenge_bond=UNIT,
     verifier_fee=UNIT,
-    max_epoch_units=100,
     max_work_units=16,
-    quorum_bps=6_667,
-    sampling_bps=10_000,
-    max_staleness=2,
     max_epochs=3,
     commit_window=200,
-    attest_window=100,
-    reveal_window=100,
-    challenge_window=100,
-    appeal_window=100,
 )
 SPEC = TaskSpec(  # enough inner steps to be caught in the middle of
     title="sort three digits",
@@ -61,31 +40,6 @@ SPEC = TaskSpec(  # enough inner steps to be caught in the middle of
     recipe=RecipeSpec(inner_steps=30, groups_per_step=16, lr=1e-4),
 )
 SECONDS = 120
-
-
-class Open:
-    """A relay's authority that lets everybody in: relays have their own tests."""
-
-    def payer_of(self, key: Address) -> Address | None:
-        return key
-
-    def is_signed_by(
-        self, task_id: TaskId, epoch: Epoch, operator: Address, policy_root: Root, signature: bytes
-    ) -> bool:
-        return True
-
-
-@pytest.fixture
-def relay(tmp_path: Path, deployment: Deployment) -> Iterator[str]:
-    settings = RelaySettings.model_validate(
-        {"directory": tmp_path / "relay", "chain_id": deployment.chain_id, "port": 0, "min_free_bytes": 0}
-    )
-    server = uvicorn.Server(server_config(settings, create_relay(settings, Open(), Open())))
-    threading.Thread(target=server.run, daemon=True).start()
-    while not server.started:
-        time.sleep(0.01)
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    server.should_exit = True
 
 
 @dataclass
@@ -131,7 +85,8 @@ def bonded(
     password_file: Path,
     tmp_path: Path,
 ) -> Bonded:
-    task_id = open_task(chain, relay, sender_of("initiator"), tmp_path)
+    start = {"kind": "tiny", "layers": 1, "width": 32, "heads": 2, "warmup": {"steps": 20, "batch": 32}}
+    task_id = open_task(chain, relay, sender_of("initiator"), tmp_path, start, SPEC, PARAMS)
     trainer = sender_of("trainer")
     trainer.send(chain.token.approve(chain.staking.address, PARAMS.trainer_bond))
     trainer.send(chain.staking.bond(Role.TRAINER, PARAMS.trainer_bond))
@@ -148,21 +103,6 @@ def bonded(
     }
     flat = [str(part) for option in options.items() for part in option]
     return Bonded(chain, task_id, tmp_path, ["trainer", "run", *flat])
-
-
-def open_task(chain: Chain, relay: str, initiator: Sender, folder: Path) -> TaskId:
-    start = {"kind": "tiny", "layers": 1, "width": 32, "heads": 2, "warmup": {"steps": 20, "batch": 32}}
-    save_policy(initial_policy(start, Seed(b"\x01" * 32), make_environment(SPEC.environment)), folder / "policy")
-    policy = build_bundle(folder / "policy", BundleKind.POLICY, {"version": 0})
-    (folder / "task").mkdir()
-    (folder / "task" / "spec.json").write_bytes(SPEC.to_bytes())
-    task = build_bundle(folder / "task", BundleKind.TASK, {})
-    with RelayClient([relay], folder / "cache", chain_id=chain.deployment.chain_id) as client:
-        client.publish(folder / "policy", policy, initiator.account)
-        client.publish(folder / "task", task, initiator.account)
-    initiator.send(chain.token.approve(chain.registry.address, 500 * UNIT))
-    call = chain.registry.open_task(PARAMS, task.root, f"assay:0x{task.root.hex()}", policy.root, 500 * UNIT)
-    return initiator.send(call).event(TaskOpened).task_id
 
 
 def test_trainer_killed_at_work_commits_once_after_its_restart_and_ends_cleanly(bonded: Bonded) -> None:

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from offchain.protocol.encoding import appeal_commitment, derive, report_hash, uniform_bps
+from offchain.protocol.encoding import appeal_commitment, must_replay, report_hash
 from offchain.protocol.model.attestations import Attestations
 from offchain.protocol.model.clock import Clock, require
 from offchain.protocol.model.registry import Registry
@@ -199,7 +199,7 @@ class Challenges:
 
     def must_replay(self, task_id: int, epoch: int, index: int) -> bool:
         seed = Seed(self._attestations.epochs[task_id, epoch].seed)
-        return uniform_bps(derive(seed, "replay", index)) < self._registry.tasks[task_id].params.sampling_bps
+        return must_replay(seed, index, self._registry.tasks[task_id].params.sampling_bps)
 
     def _in_phase(self, task_id: int, epoch: int, index: int, wanted: ChallengePhase) -> Dispute:
         require(self.phase_of(task_id, epoch, index) == wanted, "WrongChallengePhase")
