@@ -2,17 +2,23 @@
 
 torchft is the engine: its lighthouse says who is there, Gloo adds up, its two-phase commit says whether a step counts.
 This module adds what Assay needs around it. Peers join and leave between any two steps. One that dies in an exchange
-costs the others a time limit: they exchange the same updates again without it, so no inner step is lost. One that joins
-takes weights, momentum and step over from a peer; after a total loss all go on from the last policy version.
+costs the others a moment (one that hangs: a time limit), then they exchange again without it. One that joins takes
+weights, momentum and step over from a peer; after a total loss all go on from the last policy version.
 
-State travels as safetensors: torchft's own transports unpickle what they receive, which we do of nobody's bytes.
+Two ways to take a step: `exchange` gives the mean of whole updates, each made before anybody knew who is there;
+`add_up` divides one step's work among those who are there, and gives the sum of their shares.
+
+State travels as safetensors: torchft's own transports unpickle what they receive, which we do of nobody's bytes. All
+ports are opened on the peer's own host address alone, but torchft asks nobody who they are: keep others away from them.
 """
 
 import http.client
 import json
 import logging
+import socket
 import threading
 import time
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -21,13 +27,15 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
+import numpy.typing as npt
 import safetensors.numpy
 import torch
 import torchft
 from safetensors import SafetensorError
-from torch.distributed import TCPStore  # pyright: ignore[reportPrivateImportUsage]
+from torch.distributed import ProcessGroup, ProcessGroupGloo, ReduceOp, TCPStore  # pyright: ignore
 from torchft.checkpointing.transport import CheckpointTransport
-from torchft.coordination import LighthouseServer
+from torchft.coordination import LighthouseServer, ManagerServer
+from torchft.manager import MANAGER_ADDR_KEY, REPLICA_ID_KEY
 
 from offchain.outer.codecs import Float32
 from offchain.protocol.errors import Malformed, Unavailable
@@ -35,9 +43,12 @@ from offchain.protocol.errors import Malformed, Unavailable
 log = logging.getLogger(__name__)
 
 Tensors = dict[str, Float32]
+State = Mapping[str, npt.NDArray[Any]]
 COUNTERS = "counters"
 MAX_COUNTERS_BYTES = 1_024
+MAX_ENTRY_BYTES = 256  # type, shape and place of a tensor in the header, without its name
 RETRY_S = 0.2
+BEAT_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +79,33 @@ class Exchanged:
     attempts: int
 
 
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """Whose turn it is: share `rank` of `peers` of the work of step `step`."""
+
+    step: int
+    rank: int
+    peers: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Added:
+    """The sum of all shares of a step. `lost_s`: seconds that went into attempts that did not count."""
+
+    total: Float32
+    peers: int
+    attempts: int
+    lost_s: float
+
+
 class SyncGroup:
     """One peer's membership. Its `state` is given to those who join; `load` takes another's over."""
 
     def __init__(
         self,
         place: SyncPlace,
-        state: Callable[[], Mapping[str, Float32]],
-        load: Callable[[Tensors], None],
+        state: Callable[[], State],
+        load: Callable[[dict[str, npt.NDArray[Any]]], None],
         *,
         step: int = 0,
         limits: SyncLimits | None = None,
@@ -84,13 +114,15 @@ class SyncGroup:
         self._limits = limits or SyncLimits()
         self._load = load
         self._taken_over = False
-        self._store = TCPStore(place.host, 0, is_master=True, wait_for_workers=False)
         exchange, join = timedelta(seconds=self._limits.exchange_s), timedelta(seconds=self._limits.join_s)
         self._state = state
+        self._store, store_port = _store_on(place.host)
         self._transport = SafetensorsTransport(place.host, self._limits.exchange_s, self._max_state_bytes)
+        self._gloo = GlooOnHost(place.host, exchange)
         try:
+            self._server = _manager_server(place, self._store, store_port, exchange)
             self._manager = torchft.Manager(
-                pg=torchft.ProcessGroupGloo(timeout=exchange),
+                pg=self._gloo,
                 state_dict=lambda: dict(state()),
                 load_state_dict=self._take_over,
                 min_replica_size=self._limits.min_peers,
@@ -99,10 +131,10 @@ class SyncGroup:
                 timeout=exchange,
                 quorum_timeout=join,
                 connect_timeout=exchange,
-                rank=0,
+                rank=1,  # only rank 0 opens a server of its own, and on all interfaces: ours listens on one
                 world_size=1,
                 store_addr=place.host,
-                store_port=self._store.port,
+                store_port=store_port,
                 lighthouse_addr=place.lighthouse,
                 replica_id=f"peer_{place.seat}",
                 hostname=place.host,
@@ -116,6 +148,8 @@ class SyncGroup:
     def close(self) -> None:
         """Leave the group; the others go on."""
         self._manager.shutdown(wait=False)
+        self._gloo.abort()
+        self._server.shutdown()
 
     @property
     def step(self) -> int:
@@ -141,6 +175,53 @@ class SyncGroup:
             time.sleep(RETRY_S)
         raise Unavailable(f"no exchange of step {self.step} succeeded in {self._limits.patience_s:g} s")
 
+    def add_up(
+        self,
+        share: Callable[[Turn], Float32],
+        is_whole: Callable[[Float32], bool],
+        keep_on: Callable[[], None] = lambda: None,
+    ) -> Added:
+        """The sum over all peers of what each computes as its `share` of a step, once the step counts.
+
+        The step is that of the group, which `load` may have brought us to. When a peer is lost in the middle, or the
+        sum `is_whole` not, those who are left divide the step anew.
+
+        Args:
+            share: [D], what this peer contributes; D is equal for all. What it raises ends the exchange.
+            keep_on: called before each attempt; what it raises ends the exchange.
+        Raises Unavailable: no exchange succeeded within `patience_s`. Malformed: a peer trains another model.
+        """
+        begun = time.monotonic()
+        attempts = 0
+        while (started := time.monotonic()) < begun + self._limits.patience_s or attempts == 0:
+            keep_on()
+            attempts += 1
+            try:
+                if (found := self._divide(share, is_whole)) is not None:
+                    return Added(found[0], found[1], attempts, started - begun)
+            except (RuntimeError, TimeoutError, OSError) as error:  # lighthouse away, no quorum in time
+                log.warning("exchange failed", extra={"step": self.step, "why": str(error).splitlines()[0][:200]})
+                time.sleep(RETRY_S)
+            self._gloo.abort()  # whoever still waits for us learns of it at once
+        raise Unavailable(f"no exchange of step {self.step} succeeded in {self._limits.patience_s:g} s")
+
+    def _divide(
+        self, share: Callable[[Turn], Float32], is_whole: Callable[[Float32], bool]
+    ) -> tuple[Float32, int] | None:
+        self._manager.start_quorum()
+        rank, peers = self._manager.participating_rank(), self._manager.num_participants()
+        if rank is None or self._manager.errored() is not None:  # the state of a peer did not arrive
+            self._manager.should_commit()
+            return None
+        sent = torch.from_numpy(share(Turn(self.step, rank, peers)))
+        self._manager.allreduce(sent, reduce_op=ReduceOp.SUM).wait()
+        if self._manager.errored() is None and not is_whole(sent.numpy()):
+            self._manager.report_error(RuntimeError("a share is missing"))
+        if not self._manager.should_commit():
+            log.warning("step is done again", extra={"step": self.step, "peers": peers})
+            return None
+        return sent.numpy(), peers
+
     def _attempt(self, update: Mapping[str, Float32], weight: float) -> tuple[Tensors, int] | None:
         self._manager.start_quorum()
         sent = torch.from_numpy(_pack(update, 0.0 if self._taken_over else weight))
@@ -163,7 +244,9 @@ class SyncGroup:
         self._load(state)
 
     def _max_state_bytes(self) -> int:
-        return len(encode_state(self._state(), {})) + MAX_COUNTERS_BYTES
+        state = self._state()
+        names = sum(len(name) + MAX_ENTRY_BYTES for name in state)
+        return sum(array.nbytes for array in state.values()) + names + MAX_COUNTERS_BYTES
 
 
 class SafetensorsTransport(CheckpointTransport[Any]):
@@ -235,13 +318,13 @@ class SafetensorsTransport(CheckpointTransport[Any]):
             return self._offered[1] if self._offered is not None and str(self._offered[0]) == step else None
 
 
-def encode_state(state: Mapping[str, Float32], counters: Mapping[str, int]) -> bytes:
+def encode_state(state: State, counters: Mapping[str, int]) -> bytes:
     """Tensors and torchft's own counters as one safetensors file."""
     arrays = {name: np.ascontiguousarray(array) for name, array in state.items()}
     return safetensors.numpy.save(arrays, {COUNTERS: json.dumps(dict(counters))})
 
 
-def decode_state(data: bytes) -> tuple[Tensors, dict[str, int]]:
+def decode_state(data: bytes) -> tuple[dict[str, npt.NDArray[Any]], dict[str, int]]:
     """Raises Malformed: not what `encode_state` writes."""
     try:
         header_bytes = int.from_bytes(data[:8], "little")
@@ -253,6 +336,52 @@ def decode_state(data: bytes) -> tuple[Tensors, dict[str, int]]:
     if not isinstance(counters, dict) or not all(type(value) is int for value in counters.values()):  # pyright: ignore
         raise Malformed("a peer's counters are no integers")
     return state, counters  # pyright: ignore[reportUnknownVariableType]
+
+
+class GlooOnHost(torchft.ProcessGroupGloo):
+    """Gloo on one address, rather than on whichever the machine's name resolves to."""
+
+    def __init__(self, host: str, timeout: timedelta) -> None:
+        super().__init__(timeout=timeout)
+        self._host = host
+
+    def _create_pg(self, store: Any, rank: int, world_size: int) -> Any:
+        options: Any = ProcessGroupGloo._Options()  # pyright: ignore
+        options._devices = [ProcessGroupGloo.create_device(hostname=self._host)]  # pyright: ignore
+        options._timeout = self._timeout
+        backend: Any = ProcessGroupGloo(store, rank, world_size, options)  # pyright: ignore
+        backend._set_sequence_number_for_group()
+        group: Any = ProcessGroup(store, rank, world_size)
+        group._set_default_backend(ProcessGroup.BackendType.GLOO)
+        group._register_backend(torch.device("cpu"), ProcessGroup.BackendType.GLOO, backend)
+        return group
+
+
+def _store_on(host: str) -> tuple[Any, int]:
+    """A store that listens on one address; by itself it takes all."""
+    listening = socket.create_server((host, 0))
+    port = int(listening.getsockname()[1])
+    store = TCPStore(host, port, is_master=True, wait_for_workers=False, master_listen_fd=listening.detach())
+    return store, port
+
+
+def _manager_server(place: SyncPlace, store: Any, store_port: int, connect: timedelta) -> Any:
+    """What speaks to the lighthouse for this peer, where `torchft.Manager` looks for it. Raises RuntimeError."""
+    replica = f"peer_{place.seat}:{uuid.uuid4()}"  # the same seat again is another peer
+    server = ManagerServer(
+        replica_id=replica,
+        lighthouse_addr=place.lighthouse,
+        hostname=place.host,
+        bind=f"{place.host}:0",
+        store_addr=f"{place.host}:{store_port}",
+        world_size=1,
+        heartbeat_interval=timedelta(seconds=BEAT_S),
+        connect_timeout=connect,
+        quorum_retries=0,
+    )
+    store.set(MANAGER_ADDR_KEY, server.address())
+    store.set(REPLICA_ID_KEY, replica)
+    return server
 
 
 def start_lighthouse(host: str, port: int, *, min_peers: int = 1, join_s: float = 1.0, beat_s: float = 3.0) -> Any:
