@@ -4,7 +4,7 @@ The same function serves the attesting verifier and `assay verify`: it reads loc
 relay, no database and no clock.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -53,11 +53,19 @@ class Judgement:
     mean_reward: float | None = None
 
 
-def judge(case: Case, bench: Bench, directory: Path, manifest: Manifest, others: Sequence[Sketch] = ()) -> Judgement:
+def judge(
+    case: Case,
+    bench: Bench,
+    directory: Path,
+    manifest: Manifest,
+    others: Sequence[Sketch] = (),
+    on_finding: Callable[[Finding], None] | None = None,
+) -> Judgement:
     """Judge the work in a verified directory. Deterministic but for float noise of the prefill and the replay.
 
     Args:
         others: sketches of the works that it must not repeat, see `sketch_work`; of no use where all is checked anyway.
+        on_finding: told what each check found, as soon as it has.
     Raises Unavailable, Stop: from the bench; nothing that the work holds raises.
     """
     run = _Run(case, bench, directory, manifest, others)
@@ -65,6 +73,8 @@ def judge(case: Case, bench: Bench, directory: Path, manifest: Manifest, others:
     try:
         for finding in run.findings():
             findings.append(finding)
+            if on_finding is not None:
+                on_finding(finding)
             if finding.reason is not None:
                 break
     except Rejected as error:
