@@ -133,14 +133,14 @@ class Invocation:
 
 
 def engine_tables() -> dict[str, dict[str, Any]]:
-    """[s3] and [swarm] of this invocation's settings file."""
+    """[upload], [s3] and [swarm] of this invocation's settings file."""
     import click
 
     from offchain.cli.settings import settings_file
 
     context = click.get_current_context(silent=True)
     tables = settings_file(context).tables if context is not None else {}
-    return {name: dict(tables[name]) for name in ("s3", "swarm") if name in tables}
+    return {name: dict(tables[name]) for name in ("upload", "s3", "swarm") if name in tables}
 
 
 def find_keystore(name: str, folder: Path) -> Path:

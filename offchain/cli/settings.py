@@ -1,6 +1,7 @@
 """Settings that commands share, and where each comes from: flag, then `ASSAY_*`, then the settings file, then default.
 
-The file is TOML: settings by name, and the tables `[relay]` with those of a relay, `[s3]` and `[swarm]` of engines.
+The file is TOML: settings by name, and the tables `[relay]` with those of a relay, `[upload]`, `[s3]` and `[swarm]` of
+engines.
 """
 
 import os
@@ -14,7 +15,7 @@ import click
 
 from offchain.protocol.errors import Stop
 
-TABLES = ("relay", "s3", "swarm")
+TABLES = ("relay", "upload", "s3", "swarm")
 PLACES = ("assay.toml", "~/.assay/config.toml")
 Scalar = str | int | float
 

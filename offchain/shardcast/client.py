@@ -9,15 +9,14 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import httpx
 from eth_account.signers.local import LocalAccount
-from eth_utils.address import to_checksum_address
-from pydantic import ValidationError
 
 from offchain.protocol.errors import MalformedManifest, Stop, Unavailable
 from offchain.protocol.manifest import (
+    MAX_MANIFEST_BYTES,
     SHARD_BYTES,
     BundleKind,
     BundleLimits,
@@ -25,19 +24,20 @@ from offchain.protocol.manifest import (
     Manifest,
     parse_manifest,
 )
-from offchain.protocol.types import Address, Epoch, Root, TaskId
+from offchain.protocol.types import Epoch, Root, TaskId
 from offchain.shardcast.cache import Cache
 from offchain.shardcast.download import download
 from offchain.shardcast.engine import PolicySignature
-from offchain.shardcast.messages import Board, SignatureIn
+from offchain.shardcast.messages import SignatureIn
 from offchain.shardcast.remote import Lied, RemoteRelay
 from offchain.shardcast.upload import EXPIRES_HEADER, ROOT_HEADER, SIGNATURE_HEADER, sign_upload
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-MAX_BOARD_BYTES = 2**20
+UploadTo = Literal["every", "first"]
 SIGNATURE_VALID_S = 3_600
+MIRROR_LOOK_S = 0.05
 
 
 class RelayClient:
@@ -53,8 +53,11 @@ class RelayClient:
         connect_timeout_s: float = 3.0,
         read_timeout_s: float = 15.0,
         shun_s: float = 30.0,
+        upload_to: UploadTo = "every",
+        mirrored_within_s: float = 2.0,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        """`upload_to`: every relay, or the first one that takes it, where relays mirror each other."""
         if not relays:
             raise Stop("no relay is configured: name at least one")
         timeout = httpx.Timeout(read_timeout_s, connect=connect_timeout_s)
@@ -65,6 +68,8 @@ class RelayClient:
         ]
         self._threads = threads
         self._stall_s = 2 * read_timeout_s
+        self.upload_to: UploadTo = upload_to
+        self._mirrored_within_s = mirrored_within_s
         self._cache = Cache(cache)
         self._chain_id = chain_id
         self._clock = clock
@@ -96,9 +101,48 @@ class RelayClient:
             EXPIRES_HEADER: str(expires_at),
             SIGNATURE_HEADER: sign_upload(account, self._chain_id, manifest.root, expires_at).hex(),
         }
-        self._on_every_relay(
-            lambda relay: self._publish_on(relay, directory, manifest, headers), f"bundle {manifest.root.hex()}"
-        )
+
+        def publish_on(relay: RemoteRelay) -> None:
+            self._publish_on(relay, directory, manifest, headers)
+
+        if self.upload_to == "every":
+            self._on_relays(self._ranked(), publish_on, f"bundle {manifest.root.hex()}")
+        else:
+            self._publish_once(publish_on, manifest)
+
+    def _publish_once(self, publish_on: Callable[[RemoteRelay], None], manifest: Manifest) -> None:
+        """Upload to one relay, the first named if it can, and see that a second one gets a copy from it.
+
+        If none does, another upload follows, so that no relay that dies takes what was published with it.
+        """
+        relays = sorted(self._honest(), key=lambda relay: relay.is_shunned)
+        what = f"bundle {manifest.root.hex()}"
+        taken = self._on_relays(relays, publish_on, what, enough=1)
+        others = [relay for relay in relays if relay not in taken and not relay.is_shunned]
+        if others and not any(self._is_mirrored_on(relay, manifest) for relay in others):
+            log.info("not mirrored, so uploaded again", extra={"what": what})
+            try:
+                self._on_relays(others, publish_on, what, enough=1)
+            except (Stop, Unavailable) as error:
+                log.warning("on one relay only", extra={"what": what, "why": str(error)})
+
+    def _is_mirrored_on(self, relay: RemoteRelay, manifest: Manifest) -> bool:
+        """Whether a relay copies the bundle, once it has all of it: being asked is what makes a mirror begin."""
+        began, is_copying = time.monotonic(), False
+        while not relay.is_shunned:
+            try:
+                if is_copying:
+                    relay.get(f"/v1/manifests/{manifest.root.hex()}", MAX_MANIFEST_BYTES)
+                    return True
+                relay.get_manifest(manifest.root)
+                is_copying = True
+                continue
+            except (Lied, Unavailable):
+                patience_s = relay.patience_s(manifest.size_bytes) if is_copying else self._mirrored_within_s
+            if time.monotonic() - began > patience_s:
+                break
+            time.sleep(MIRROR_LOOK_S)
+        return False
 
     def _publish_on(self, relay: RemoteRelay, directory: Path, manifest: Manifest, headers: Mapping[str, str]) -> None:
         wanted = relay.begin(manifest, headers)
@@ -150,12 +194,11 @@ class RelayClient:
         path = f"/v1/tasks/{task_id}/epochs/{epoch}/signatures/{signed.operator}"
         body = SignatureIn(policy_root=signed.policy_root.hex(), signature=signed.signature.hex())
         data = body.model_dump_json().encode()
-        self._on_every_relay(lambda relay: relay.put(path, data), f"policy signature for {task_id}/{epoch}")
+        self._on_relays(self._ranked(), lambda relay: relay.put(path, data), f"policy signature for {task_id}/{epoch}")
 
     def signatures(self, task_id: TaskId, epoch: Epoch) -> list[PolicySignature]:
         """See `Engine.signatures`."""
-        path = f"/v1/tasks/{task_id}/epochs/{epoch}/signatures"
-        boards = self._answers(lambda relay: _parse_board(relay.get(path, MAX_BOARD_BYTES)))
+        boards = self._answers(lambda relay: relay.signatures(task_id, epoch))
         found = {signed for board in boards for signed in board}
         return sorted(found, key=lambda signed: (int(signed.operator, 16), signed.policy_root, signed.signature))
 
@@ -190,13 +233,20 @@ class RelayClient:
         if len(faults) == len(relays):
             raise Unavailable(f"no relay answers: {'; '.join(faults) or 'all of them lied before'}")
 
-    def _on_every_relay(self, act: Callable[[RemoteRelay], object], what: str) -> None:
-        """Succeeds when one relay does. Else raises Unavailable if any may succeed later, Stop if all refuse."""
-        done, retry, refusals = 0, list[str](), list[str]()
-        for relay in self._ranked():
+    def _on_relays(
+        self, relays: Sequence[RemoteRelay], act: Callable[[RemoteRelay], object], what: str, enough: int | None = None
+    ) -> list[RemoteRelay]:
+        """Act on each, or until it has succeeded on `enough`; returns on which it did.
+
+        One is a success. Else raises Unavailable if any may succeed later, Stop if all refuse.
+        """
+        done, retry, refusals = list[RemoteRelay](), list[str](), list[str]()
+        for relay in relays:
+            if len(done) == enough:
+                break
             try:
                 act(relay)
-                done += 1
+                done.append(relay)
             except Unavailable as error:
                 retry.append(str(error))
             except Stop as error:
@@ -208,6 +258,7 @@ class RelayClient:
             raise Stop(f"{what} is refused: {faults}")
         elif not done:
             raise Unavailable(f"{what} could not be sent: {faults or 'all relays lied before'}")
+        return done
 
     def _ranked(self) -> list[RemoteRelay]:
         return sorted(self._honest(), key=lambda relay: relay.rank())
@@ -236,18 +287,3 @@ def _read_shard(directory: Path, entry: FileEntry, position: int) -> bytes:
     with (directory / entry.name).open("rb") as stream:
         stream.seek(position * SHARD_BYTES)
         return stream.read(SHARD_BYTES)
-
-
-def _parse_board(data: bytes) -> list[PolicySignature]:
-    try:
-        found = Board.model_validate_json(data).signatures
-    except ValidationError as error:
-        raise Lied("sent a policy board that is none") from error
-    return [
-        PolicySignature(
-            Address(to_checksum_address(each.operator)),
-            Root(bytes.fromhex(each.policy_root)),
-            bytes.fromhex(each.signature),
-        )
-        for each in found
-    ]

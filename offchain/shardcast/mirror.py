@@ -78,6 +78,10 @@ class Mirror:
         for relay in self._by_hops[0]:
             relay.close()
 
+    def upstreams(self, hops: int) -> list[RemoteRelay]:
+        """Those that have not lied, the likely fastest first, for a request that came through `hops` mirrors."""
+        return self._able(hops)
+
     def find(self, root: Root, hops: int) -> None:
         """Put the manifest of a bundle on the shelf and begin to copy the rest, if an upstream has it.
 

@@ -44,7 +44,8 @@ from offchain.shardcast.messages import (
     SignatureIn,
     SignatureOut,
 )
-from offchain.shardcast.mirror import Mirror, MirrorSettings
+from offchain.shardcast.mirror import MAX_HOPS, Mirror, MirrorSettings
+from offchain.shardcast.mirrored_board import MirroredBoard
 from offchain.shardcast.patience import Patience, PunctualProtocol
 from offchain.shardcast.serving import FOREVER, RangedResponse, WholeShards
 from offchain.shardcast.shelf import DiskFull, Keep, QuotaExceeded, Shelf
@@ -145,7 +146,7 @@ def create_relay(
     gate = Gate(authoriser, chain_id=settings.chain_id, max_signature_s=settings.max_signature_s, clock=clock)
     _serve_manifests(app, shelf, gate, settings, mirror)
     _serve_shards(app, shelf, gate, settings)
-    _serve_board(app, shelf, checker)
+    _serve_board(app, shelf, checker, mirror and MirroredBoard(mirror.upstreams, shelf, checker, MAX_HOPS))
 
     @app.get("/v1/health")
     def health() -> Health:  # pyright: ignore[reportUnusedFunction]
@@ -267,7 +268,7 @@ def _serve_shards(app: FastAPI, shelf: Shelf, gate: Gate, settings: RelaySetting
 # -------------------------------------------------------------------------------------------------------- board
 
 
-def _serve_board(app: FastAPI, shelf: Shelf, checker: SignatureChecker) -> None:
+def _serve_board(app: FastAPI, shelf: Shelf, checker: SignatureChecker, mirrored: MirroredBoard | None) -> None:
     @app.put("/v1/tasks/{task}/epochs/{epoch}/signatures/{operator}", status_code=204)
     async def put_signature(  # pyright: ignore[reportUnusedFunction]
         task: Task, epoch: EpochNumber, operator: Operator, request: Request
@@ -289,14 +290,19 @@ def _serve_board(app: FastAPI, shelf: Shelf, checker: SignatureChecker) -> None:
         await run_in_threadpool(accept)
 
     @app.get("/v1/tasks/{task}/epochs/{epoch}/signatures")
-    def get_signatures(task: Task, epoch: EpochNumber) -> Board:  # pyright: ignore[reportUnusedFunction]
+    def get_signatures(  # pyright: ignore[reportUnusedFunction]
+        task: Task, epoch: EpochNumber, request: Request
+    ) -> Board:
+        """What is posted here, and, on a mirror, what its upstreams have."""
+        if mirrored is not None:
+            mirrored.catch_up(TaskId(int(task)), Epoch(epoch), _hops(request))
         return Board(signatures=[_signature_out(s) for s in shelf.signatures(TaskId(int(task)), Epoch(epoch))])
 
     @app.get("/v1/tasks/{task}/epochs/{epoch}/signatures/{operator}")
     def get_signature(  # pyright: ignore[reportUnusedFunction]
-        task: Task, epoch: EpochNumber, operator: Operator
+        task: Task, epoch: EpochNumber, operator: Operator, request: Request
     ) -> Board:
-        board = get_signatures(task, epoch)
+        board = get_signatures(task, epoch, request)
         return Board(signatures=[s for s in board.signatures if s.operator == _address(operator)])
 
 

@@ -7,11 +7,13 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 
 import httpx
+from eth_utils.address import to_checksum_address
 
 from offchain.protocol.errors import Stop, Unavailable
 from offchain.protocol.manifest import MAX_MANIFEST_BYTES, SHARD_BYTES, Manifest, commits_to
-from offchain.protocol.types import Root
-from offchain.shardcast.messages import COMING_HEADER, HOPS_HEADER, WAIT_HEADER, Listed, Missing
+from offchain.protocol.types import Address, Epoch, Root, TaskId
+from offchain.shardcast.engine import PolicySignature
+from offchain.shardcast.messages import COMING_HEADER, HOPS_HEADER, WAIT_HEADER, Board, Listed, Missing
 from offchain.shardcast.wire import Call, Lines
 
 log = logging.getLogger(__name__)
@@ -20,6 +22,7 @@ MAX_ANSWER_BYTES = 8 * 2**20  # the list of missing shards of the largest manife
 MIN_BYTES_PER_S = 16_384
 MAX_WAIT_S = 5.0
 MAX_LIST_BYTES = 2**16
+MAX_BOARD_BYTES = 2**20
 TELLING_BYTES = 2**18  # smaller answers tell the latency, not the speed
 REFUSALS = {400, 401, 403, 404, 405, 413, 422}  # sending the same again would not help
 
@@ -162,6 +165,23 @@ class RemoteRelay:
             return Listed.model_validate_json(self.get(f"/v1/bundles?after={cursor!r}", MAX_LIST_BYTES))
         except ValueError as error:
             raise Lied(f"{self} sent a list of bundles that is none") from error
+
+    def signatures(self, task_id: TaskId, epoch: Epoch) -> list[PolicySignature]:
+        """What its policy board holds for an epoch, unproven. Raises Unavailable, Lied."""
+        try:
+            board = Board.model_validate_json(
+                self.get(f"/v1/tasks/{task_id}/epochs/{epoch}/signatures", MAX_BOARD_BYTES)
+            )
+        except ValueError as error:
+            raise Lied(f"{self} sent a policy board that is none") from error
+        return [
+            PolicySignature(
+                Address(to_checksum_address(each.operator)),
+                Root(bytes.fromhex(each.policy_root)),
+                bytes.fromhex(each.signature),
+            )
+            for each in board.signatures
+        ]
 
     def begin(self, manifest: Manifest, headers: Mapping[str, str]) -> set[bytes]:
         """Send the manifest; returns the hashes of the shards that the relay lacks. Raises Unavailable, Stop."""

@@ -1,7 +1,8 @@
 """Which engine moves the bundles: one setting, `engine`, and what that engine needs to know.
 
-`relay` (the default) takes the relays that are given or the deployment names. `s3` reads ASSAY_S3_* and the table [s3];
-its credentials are those of every S3 client, AWS_*. `swarm` reads ASSAY_SWARM_* and the table [swarm].
+`relay` (the default) takes the relays that are given or the deployment names; ASSAY_UPLOAD_* and the table [upload] say
+where uploads go. `s3` reads ASSAY_S3_* and the table [s3]; its credentials are those of every S3 client, AWS_*. `swarm`
+reads ASSAY_SWARM_* and the table [swarm].
 """
 
 import os
@@ -29,6 +30,14 @@ class Transport(Engine, Protocol):
 
     @property
     def cache(self) -> Cache: ...
+
+
+class UploadSettings(BaseSettings):
+    """`ASSAY_UPLOAD_*`, or the table [upload]."""
+
+    model_config = SettingsConfigDict(env_prefix="ASSAY_UPLOAD_", frozen=True, extra="forbid")
+
+    to: Literal["every", "first"] = "every"  # relay; first: where they mirror each other, the first that takes it
 
 
 class BucketSettings(BaseSettings):
@@ -62,7 +71,7 @@ def open_engine(
     account: LocalAccount | None = None,
     tables: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> "AbstractContextManager[Transport]":
-    """The engine of that name; the context closes it. `tables`: [s3] and [swarm] of a settings file.
+    """The engine of that name; the context closes it. `tables`: [upload], [s3] and [swarm] of a settings file.
 
     `account` signs what a swarm's peer says about itself; without one it only reads. Raises Stop: an unknown name, an
     impossible setting, or a package that is not installed.
@@ -72,7 +81,8 @@ def open_engine(
         case "relay":
             from offchain.shardcast.client import RelayClient
 
-            return RelayClient(relays, cache, chain_id=chain_id)
+            upload = _read(UploadSettings, tables.get("upload", {}), "upload")
+            return RelayClient(relays, cache, chain_id=chain_id, upload_to=upload.to)
         case "s3":
             bucket = _read(BucketSettings, tables.get("s3", {}), "s3")
             with _needing("s3"):

@@ -39,6 +39,16 @@ def test_the_environment_outranks_the_table(tmp_path: Path, monkeypatch: pytest.
         assert isinstance(engine, BucketClient)
 
 
+def test_uploads_go_to_every_relay_or_to_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with opened("relay", tmp_path) as engine:
+        assert engine.upload_to == "every"
+    with opened("relay", tmp_path, {"upload": {"to": "first"}}) as engine:
+        assert engine.upload_to == "first"
+    monkeypatch.setenv("ASSAY_UPLOAD_TO", "nowhere")
+    with pytest.raises(Stop, match="ASSAY_UPLOAD_TO"):
+        opened("relay", tmp_path)
+
+
 @pytest.mark.parametrize(
     ("name", "tables", "why"),
     [
