@@ -1,27 +1,26 @@
 """A policy as files. Bundles come from the network, so nothing in them is believed before it is checked.
 
-policy.json          canonical JSON: kind, trainable and what the kind needs
-weights.safetensors  the trainable parameters
+policy.json          canonical JSON: kind, what is trained (`trainable` or `adapter`) and what the kind needs
+weights.safetensors  the trainable parameters: those that `trainable` matches, or the adapter's
 frozen.safetensors   the others, unless there are none or an installed package has them
 """
 
-import re
 from collections.abc import Mapping, Sequence
-from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import cast
 
 import torch
 
+from offchain.policy.adapter import Adapter, attach, parse_adapter
 from offchain.policy.causal import CausalPolicy
+from offchain.policy.patterns import matches, parse_patterns
 from offchain.policy.tiny import CharTokenizer, TinyDecoder, TinyShape, parse_shape
 from offchain.policy.weights import FROZEN_NAME, POLICY_NAME, WEIGHTS_NAME, read_tensors, write_tensors
 from offchain.protocol.encoding import Json, canonical_json, parse_canonical_json
 from offchain.protocol.errors import Malformed, Unavailable
 
 MAX_CONFIG_BYTES = 2**20
-MAX_PATTERNS = 64
-PATTERN = re.compile(r"[A-Za-z0-9_.*?\[\]-]{1,200}")
+
+Learning = tuple[str, ...] | Adapter  # what is trained: parameters that patterns match, or an adapter
 
 
 def load_policy(directory: Path) -> CausalPolicy:
@@ -55,12 +54,21 @@ def save_policy(policy: CausalPolicy, directory: Path) -> None:
         write_tensors(directory / FROZEN_NAME, {name: value.detach().numpy() for name, value in frozen.items()})
 
 
-def tiny_policy(decoder: TinyDecoder, shape: TinyShape, patterns: Sequence[str]) -> CausalPolicy:
-    """Wrap a decoder whose weights are in place."""
-    config: dict[str, Json] = {"architecture": shape.json(), "kind": "tiny", "trainable": list(patterns)}
-    trainable = freeze_others(decoder, patterns)
+def tiny_policy(
+    decoder: TinyDecoder, shape: TinyShape, learning: Learning, trainable: Mapping[str, torch.nn.Parameter]
+) -> CausalPolicy:
+    """Wrap a decoder whose weights are in place; `trainable` is what `prepare` gave."""
+    config: dict[str, Json] = {"architecture": shape.json(), "kind": "tiny", **learning_json(learning)}
     decoder.eval()
     return CausalPolicy(decoder, CharTokenizer(shape.alphabet), config, trainable)
+
+
+def prepare(module: torch.nn.Module, learning: Learning) -> dict[str, torch.nn.Parameter]:
+    """Freeze all but what is trained, which is returned by name; an adapter is added, its numbers not set yet.
+
+    Raises Malformed: nothing matches, or the adapter does not fit.
+    """
+    return attach(module, learning) if isinstance(learning, Adapter) else freeze_others(module, learning)
 
 
 def freeze_others(module: torch.nn.Module, patterns: Sequence[str]) -> dict[str, torch.nn.Parameter]:
@@ -76,19 +84,17 @@ def freeze_others(module: torch.nn.Module, patterns: Sequence[str]) -> dict[str,
     return chosen
 
 
-def matches(name: str, patterns: Sequence[str]) -> bool:
-    """Whether a parameter of that name is trainable."""
-    return any(fnmatchcase(name, pattern) for pattern in patterns)
+def parse_learning(config: Mapping[str, Json]) -> Learning:
+    """Read `trainable` or `adapter` of a `policy.json`. Raises Malformed: both, neither, or an impossible one."""
+    if ("adapter" in config) == ("trainable" in config):
+        raise Malformed("policy.json must have either trainable or adapter")
+    return parse_adapter(config["adapter"]) if "adapter" in config else parse_patterns(config["trainable"])
 
 
-def parse_patterns(value: Json) -> tuple[str, ...]:
-    """Shell patterns (`blocks.1.*`), not regular expressions: those of a stranger can take for ever to match."""
-    if not isinstance(value, list) or not 1 <= len(value) <= MAX_PATTERNS:
-        raise Malformed(f"policy.json: trainable must be a list of 1 to {MAX_PATTERNS} patterns")
-    for pattern in value:
-        if not isinstance(pattern, str) or not PATTERN.fullmatch(pattern) or pattern.count("*") > 4:
-            raise Malformed("policy.json: a trainable pattern may hold letters, digits, '._-?[]' and up to 4 '*'")
-    return tuple(cast(list[str], value))
+def learning_json(learning: Learning) -> dict[str, Json]:
+    if isinstance(learning, Adapter):
+        return {"adapter": learning.json()}
+    return {"trainable": list(learning)}
 
 
 def read_config(path: Path) -> Mapping[str, Json]:
@@ -107,15 +113,16 @@ def read_config(path: Path) -> Mapping[str, Json]:
 
 
 def _load_tiny(directory: Path, config: Mapping[str, Json]) -> CausalPolicy:
-    if set(config) != {"architecture", "kind", "trainable"}:
-        raise Malformed("policy.json of a tiny policy must have exactly architecture, kind and trainable")
-    shape, patterns = parse_shape(config["architecture"]), parse_patterns(config["trainable"])
+    if set(config) - {"adapter", "trainable"} != {"architecture", "kind"}:
+        raise Malformed("policy.json of a tiny policy must have exactly architecture, kind and trainable or adapter")
+    shape, learning = parse_shape(config["architecture"]), parse_learning(config)
     with torch.device("meta"):  # no memory yet: the declared sizes may be absurd
         decoder = TinyDecoder(shape)
-    chosen = freeze_others(decoder, patterns)
+        chosen = prepare(decoder, learning)
     shapes = {name: tuple(value.shape) for name, value in decoder.named_parameters()}
     tensors = read_tensors(directory / WEIGHTS_NAME, {name: shapes[name] for name in chosen})
     if frozen := {name: size for name, size in shapes.items() if name not in chosen}:
         tensors |= read_tensors(directory / FROZEN_NAME, frozen)
     decoder.load_state_dict({name: torch.from_numpy(value) for name, value in tensors.items()}, assign=True)
-    return tiny_policy(decoder, shape, patterns)
+    loaded = dict(decoder.named_parameters())  # the numbers have taken the places of the empty ones
+    return tiny_policy(decoder, shape, learning, {name: loaded[name] for name in chosen})

@@ -21,8 +21,10 @@ from tokenizers import Tokenizer as FastTokenizer
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, DynamicCache, PretrainedConfig
 from transformers.utils import logging as transformers_logging
 
-from offchain.policy.bundle import freeze_others, matches, parse_patterns
+from offchain.policy.adapter import Adapter, initialise
+from offchain.policy.bundle import Learning, learning_json, parse_learning, prepare
 from offchain.policy.causal import CausalPolicy
+from offchain.policy.patterns import matches
 from offchain.policy.weights import (
     CONFIG_NAME,
     FROZEN_NAME,
@@ -67,7 +69,7 @@ class HFConfig:
     base: str | None
     template: str
     eos: str
-    trainable: tuple[str, ...]
+    learning: Learning
 
     def json(self) -> dict[str, Json]:
         return {
@@ -75,7 +77,7 @@ class HFConfig:
             "eos": self.eos,
             "kind": "hf",
             "template": self.template,
-            "trainable": list(self.trainable),
+            **learning_json(self.learning),
         }
 
 
@@ -170,24 +172,31 @@ class HFSession:
         ).last_hidden_state
 
 
-def start_hf(base: str | None, path: str | None, template: str, eos: str, trainable: Sequence[str]) -> CausalPolicy:
+def start_hf(
+    base: str | None, path: str | None, template: str, eos: str, learning: Learning, generator: torch.Generator
+) -> CausalPolicy:
     """Policy version 0 from a base or from a local model's folder (`config.json`, `*.safetensors`, `tokenizer.json`).
 
-    Raises Stop: neither or both are given, or the folder holds no model.
+    `generator` draws an adapter. Raises Stop: neither or both are given, or the folder holds no model.
     """
     transformers_logging.disable_progress_bar()
     if (base is None) == (path is None):
         raise Stop("policy: give either base (a model that a package ships) or path (a local model's folder)")
-    config = parse_config(HFConfig(base, template, eos, tuple(trainable)).json())
+    config = parse_config(HFConfig(base, template, eos, learning).json())
     if path is None:
-        return _policy(*_load_base(str(base), config.trainable), config)
-    try:
-        model = AutoModelForCausalLM.from_pretrained(
-            path, dtype=torch.float32, local_files_only=True, trust_remote_code=False, use_safetensors=True
-        )
-    except (OSError, ValueError) as error:
-        raise Stop(f"policy.path: {path} holds no model that can be loaded: {error}") from error
-    return _policy(model, _read_tokenizer(Path(path) / TOKENIZER_NAME), config)
+        model, tokenizer = _load_base(str(base), config.learning)
+    else:
+        try:
+            model = AutoModelForCausalLM.from_pretrained(
+                path, dtype=torch.float32, local_files_only=True, trust_remote_code=False, use_safetensors=True
+            )
+        except (OSError, ValueError) as error:
+            raise Stop(f"policy.path: {path} holds no model that can be loaded: {error}") from error
+        tokenizer = _read_tokenizer(Path(path) / TOKENIZER_NAME)
+    chosen = prepare(model, config.learning)
+    if isinstance(config.learning, Adapter):
+        initialise(chosen, generator)
+    return _policy(model, tokenizer, config, chosen)
 
 
 def load_hf(directory: Path, config_json: Mapping[str, Json]) -> CausalPolicy:
@@ -195,20 +204,22 @@ def load_hf(directory: Path, config_json: Mapping[str, Json]) -> CausalPolicy:
     transformers_logging.disable_progress_bar()
     config = parse_config(config_json)
     if config.base is not None:
-        model, tokenizer = _load_base(config.base, config.trainable)
+        model, tokenizer = _load_base(config.base, config.learning)
+        chosen = prepare(model, config.learning)
         _fill(model, read_tensors(directory / WEIGHTS_NAME, _shapes(model, trainable=True)))
-        return _policy(model, tokenizer, config)
+        return _policy(model, tokenizer, config, chosen)
     tokenizer = _read_tokenizer(directory / TOKENIZER_NAME)
     model_config = _read_model_config(directory / CONFIG_NAME)
     with torch.device("meta"):  # no memory yet: the declared sizes may be absurd
         empty = _build(model_config)
-    freeze_others(empty, config.trainable)
+        prepare(empty, config.learning)
     tensors = read_tensors(directory / WEIGHTS_NAME, _shapes(empty, trainable=True))
     if frozen := _shapes(empty, trainable=False):
         tensors |= read_tensors(directory / FROZEN_NAME, frozen)
     model = _build(model_config)
+    chosen = prepare(model, config.learning)
     _fill(model, tensors)
-    return _policy(model, tokenizer, config)
+    return _policy(model, tokenizer, config, chosen)
 
 
 def save_hf(policy: CausalPolicy, directory: Path) -> None:
@@ -224,30 +235,32 @@ def save_hf(policy: CausalPolicy, directory: Path) -> None:
 
 def parse_config(value: Mapping[str, Json]) -> HFConfig:
     """Raises Malformed: missing or unknown fields, wrong types, an unknown base, or a template without its place."""
-    if set(value) != {"base", "eos", "kind", "template", "trainable"}:
-        raise Malformed("policy.json of an hf policy must have exactly base, eos, kind, template and trainable")
+    if set(value) - {"adapter", "trainable"} != {"base", "eos", "kind", "template"}:
+        raise Malformed(
+            "policy.json of an hf policy must have exactly base, eos, kind, template and trainable or adapter"
+        )
     base, eos, template = value["base"], value["eos"], value["template"]
     if base is not None and (not isinstance(base, str) or base not in BASES):
         raise Malformed(f"policy.json: unknown base {str(base)[:80]!r}, know {', '.join(BASES)}")
     if not isinstance(eos, str) or not isinstance(template, str) or template.count(PROMPT) != 1:
         raise Malformed("policy.json: eos must be a token, and template hold {prompt} once")
-    return HFConfig(base, template, eos, parse_patterns(value["trainable"]))
+    return HFConfig(base, template, eos, parse_learning(value))
 
 
-def _policy(model: Any, tokenizer: FastTokenizer, config: HFConfig) -> CausalPolicy:
+def _policy(
+    model: Any, tokenizer: FastTokenizer, config: HFConfig, chosen: Mapping[str, torch.nn.Parameter]
+) -> CausalPolicy:
     wrapped = HFTokenizer(tokenizer, config.template, config.eos)
-    trainable = freeze_others(model, config.trainable)
-    return CausalPolicy(HFBackbone(model), wrapped, config.json(), trainable)
+    return CausalPolicy(HFBackbone(model), wrapped, config.json(), chosen)
 
 
-def _load_base(name: str, trainable: Sequence[str]) -> tuple[Any, FastTokenizer]:
-    """A copy of the base that shares its frozen weights with all others in this process."""
+def _load_base(name: str, learning: Learning) -> tuple[Any, FastTokenizer]:
+    """A copy of the base that shares its frozen weights with all others in this process; an adapter leaves all so."""
     model, tokenizer = _read_base(name)
+    trained: Sequence[str] = () if isinstance(learning, Adapter) else learning
     parameters: dict[str, torch.nn.Parameter] = dict(model.named_parameters())
-    shared = {id(value): value for name, value in parameters.items() if not matches(name, trainable)}
-    own = copy.deepcopy(model, shared)
-    freeze_others(own, trainable)
-    return own, tokenizer
+    shared = {id(value): value for name, value in parameters.items() if not matches(name, trained)}
+    return copy.deepcopy(model, shared), tokenizer
 
 
 @cache

@@ -8,8 +8,10 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from offchain.environments.interface import Environment, Solvable
 from offchain.environments.sorting import ALPHABET
-from offchain.policy.bundle import parse_patterns, tiny_policy
+from offchain.policy.adapter import Adapter, initialise, parse_adapter
+from offchain.policy.bundle import Learning, prepare, tiny_policy
 from offchain.policy.causal import CausalPolicy
+from offchain.policy.patterns import parse_patterns
 from offchain.policy.tiny import TinyDecoder, TinyShape, parse_shape
 from offchain.protocol.encoding import derive
 from offchain.protocol.errors import Stop
@@ -28,8 +30,16 @@ class Warmup(Part):
     lr: Annotated[float, Field(gt=0)] = 3e-3
 
 
+class AdapterStart(Part):
+    """Low-rank adapters of the linear layers that `targets` name; see offchain/policy/adapter.py."""
+
+    rank: int
+    alpha: int
+    targets: tuple[str, ...]
+
+
 class TinyStart(Part):
-    """A small decoder from scratch; `trainable` are shell patterns of parameter names."""
+    """A small decoder from scratch; `trainable` are shell patterns of parameter names, all without an `adapter`."""
 
     kind: Literal["tiny"]
     layers: int = 2
@@ -37,7 +47,8 @@ class TinyStart(Part):
     heads: int = 4
     context: int = 32
     alphabet: str = ALPHABET
-    trainable: tuple[str, ...] = ("*",)
+    trainable: tuple[str, ...] | None = None
+    adapter: AdapterStart | None = None
     warmup: Warmup = Warmup()
 
 
@@ -52,7 +63,8 @@ class HFStart(Part):
     path: str | None = None
     template: str = "<|im_start|>user\n{prompt}<|im_end|>\n<|im_start|>assistant\n"
     eos: str = "<|im_end|>"
-    trainable: tuple[str, ...] = ("*",)
+    trainable: tuple[str, ...] | None = None
+    adapter: AdapterStart | None = None
 
 
 PolicyStart = Annotated[TinyStart | HFStart, Field(discriminator="kind")]
@@ -68,24 +80,44 @@ def parse_start(config: Mapping[str, Any]) -> TinyStart | HFStart:
 
 
 def initial_policy(config: Mapping[str, Any], seed: Seed, environment: Environment | None = None) -> CausalPolicy:
-    """Build policy version 0. A tiny one is drawn from `seed` and warmed up on `environment`.
+    """Build policy version 0. A tiny one is drawn from `seed` and warmed up on `environment`, before it is adapted.
 
     Raises Stop: impossible configuration, or a warm-up on an environment that knows no solutions.
     """
     start = parse_start(config)
+    learning, adapter_seed = _learning(start), _generator(derive(seed, "adapter"))
     if isinstance(start, HFStart):
         from offchain.policy.huggingface import start_hf  # slow to import
 
-        return start_hf(start.base, start.path, start.template, start.eos, start.trainable)
+        return start_hf(start.base, start.path, start.template, start.eos, learning, adapter_seed)
     shape = parse_shape(TinyShape(start.layers, start.width, start.heads, start.context, start.alphabet).json())
     decoder = TinyDecoder(shape)
-    decoder.initialise(torch.Generator().manual_seed(int.from_bytes(derive(seed, "weights")[:8], "big")))
-    policy = tiny_policy(decoder, shape, parse_patterns(list(start.trainable)))
+    decoder.initialise(_generator(derive(seed, "weights")))
+    trained_first = ("*",) if isinstance(learning, Adapter) else learning
+    policy = tiny_policy(decoder, shape, trained_first, prepare(decoder, trained_first))
     if start.warmup.steps:
         if not isinstance(environment, Solvable):
             raise Stop("policy.warmup needs an environment that knows solutions: set policy.warmup.steps = 0")
         warm_up(policy, environment, start.warmup, derive(seed, "warm-up"))
-    return policy
+    if not isinstance(learning, Adapter):
+        return policy
+    adapters = prepare(decoder, learning)
+    initialise(adapters, adapter_seed)
+    return tiny_policy(decoder, shape, learning, adapters)
+
+
+def _learning(start: TinyStart | HFStart) -> Learning:
+    """Raises Stop: both are given. Malformed: an impossible one."""
+    if start.adapter is None:
+        return parse_patterns(list(start.trainable or ("*",)))
+    if start.trainable is not None:
+        raise Stop("policy: give either trainable or adapter, which is all that is trained then")
+    adapter = start.adapter
+    return parse_adapter(Adapter(adapter.rank, adapter.alpha, adapter.targets).json())
+
+
+def _generator(seed: Seed) -> torch.Generator:
+    return torch.Generator().manual_seed(int.from_bytes(seed[:8], "big"))
 
 
 def warm_up(policy: CausalPolicy, environment: Environment, warmup: Warmup, seed: Seed) -> None:

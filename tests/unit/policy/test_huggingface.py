@@ -152,6 +152,51 @@ def test_changed_weights_are_told_apart(directory: Path, tmp_path: Path) -> None
     assert not any(passes for _, _, passes in compared)
 
 
+# ---- adapters
+
+LORA = {"rank": 4, "alpha": 8, "targets": ["*.q_proj", "*.v_proj", "lm_head"]}
+
+
+@pytest.fixture
+def adapted(model_folder: Path) -> Any:
+    return initial_policy(start(model_folder, trainable=None, adapter=LORA), SEED)
+
+
+def test_an_adapter_leaves_the_model_as_it_is_until_it_is_trained(model_folder: Path, adapted: Any) -> None:
+    base = initial_policy(start(model_folder), SEED)
+    prompts, completions = [[2, 3], [2]], [[4, 5, 1], [6]]
+    assert torch.equal(*(each.token_logprobs(prompts, completions, 1.0)[0] for each in (adapted, base)))
+    assert len(adapted.trainable()) == 2 * (2 * 2 + 1)
+    assert set(adapted.frozen()) == {*base.trainable(), *base.frozen()}  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_an_adapted_model_is_loaded_as_it_was_saved_and_proves_what_it_generates(adapted: Any, tmp_path: Path) -> None:
+    noise = torch.Generator().manual_seed(3)
+    with torch.no_grad():
+        for value in adapted.trainable().values():
+            value += 0.3 * torch.randn(value.shape, generator=noise)
+    save_policy(adapted, tmp_path / "bundle")
+    names = {POLICY_NAME, WEIGHTS_NAME, FROZEN_NAME, CONFIG_NAME, TOKENIZER_NAME}
+    assert {path.name for path in (tmp_path / "bundle").iterdir()} == names
+    loaded = load_policy(tmp_path / "bundle")
+    assert all(torch.equal(value, loaded.trainable()[name]) for name, value in adapted.trainable().items())
+    compared = agree(adapted, loaded, ["one two three", "four"], SamplerSpec(max_new_tokens=8))
+    assert all(passes for _, _, passes in compared)
+
+
+@pytest.mark.parametrize(
+    "adapter",
+    [{**LORA, "rank": 33}, {**LORA, "targets": ["*.q_proj"]}, {**LORA, "targets": ["*layernorm"]}],
+    ids=["rank beyond the layers", "fewer layers", "no linear layer"],
+)
+def test_adapter_that_does_not_fit_is_malformed(adapted: Any, tmp_path: Path, adapter: Any) -> None:
+    save_policy(adapted, tmp_path)
+    config = json.loads((tmp_path / POLICY_NAME).read_bytes())
+    (tmp_path / POLICY_NAME).write_bytes(canonical_json({**config, "adapter": adapter}))
+    with pytest.raises(Malformed):
+        load_policy(tmp_path)
+
+
 # ---- what an initiator may get wrong
 
 
