@@ -17,16 +17,16 @@ fraud = LIMITS.fraud
 
 @fraud("a poison direction within the replay's tolerance", Reason.REPLAY_MISMATCH, DIRECTION, seen=Seen.REPLAY)
 def small_poison(scene: Scene, run: int) -> Draft:
-    """Adds a direction of its own, a tenth as long as the update. The replay allows for 14 percent by default
-    (a cosine of 0.99): the room that another GPU's arithmetic needs is room for poison too.
+    """Adds a direction of its own, a hundredth as long as the update. A cosine of 0.9999 allows for 1.4 percent: the
+    room that another machine's arithmetic needs is room for poison too.
     """
-    return with_update(scene, run, lambda update: poisoned(scene, run, update, 0.1))
+    return with_update(scene, run, lambda update: poisoned(scene, run, update, 0.01))
 
 
 @fraud("logprobs bent within the tolerance", Reason.SAMPLING_MISMATCH, LOGPROBS, seen=Seen.PREFILL)
 def bent_logprobs(scene: Scene, run: int) -> Draft:
-    """Claims logprobs that are off by 0.04 and trains on them: importance ratios, and so the update, shift a little."""
-    shift = np.float32(0.04)
+    """Claims logprobs that are off by 0.0004 and trains on them: importance ratios, and so the update, shift a bit."""
+    shift = np.float32(0.0004)
     rows = with_rows(scene.honest(run).rollouts, lambda _, row: replace(row, logprobs_T=row.logprobs_T - shift))
     return scene.draft(run, rows)
 

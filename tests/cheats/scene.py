@@ -14,6 +14,7 @@ import numpy.typing as npt
 import torch
 from eth_utils.address import to_checksum_address
 
+from offchain.cli.taskfile import read_task_file
 from offchain.environments import Environment, make_environment
 from offchain.outer.codecs import codec_named
 from offchain.outer.updates import FOLDER, write_update
@@ -24,15 +25,7 @@ from offchain.protocol.encoding import Json, derive, trainer_seed
 from offchain.protocol.errors import Malformed
 from offchain.protocol.header import WorkHeader
 from offchain.protocol.manifest import BundleKind, BundleLimits
-from offchain.protocol.spec import (
-    CheckSpec,
-    EnvironmentSpec,
-    RecipeSpec,
-    RolloutSpec,
-    SamplerSpec,
-    TaskSpec,
-    ToplocSpec,
-)
+from offchain.protocol.spec import EnvironmentSpec, RecipeSpec, RolloutSpec, SamplerSpec, TaskSpec
 from offchain.protocol.types import BPS, Address, Epoch, PolicyVersion, Root, Seed, TaskId, Work, WorkIndex
 from offchain.recipe.inner import OnStep, PseudoGradient, run_inner_steps
 from offchain.recipe.trace import TRACE_NAME, StepTrace, trace_bytes
@@ -55,17 +48,17 @@ POLICY_ROOT = Root(hashlib.sha256(b"policy").digest())
 VERSION = PolicyVersion(1)
 EARLIER = 1_000  # run + EARLIER stands for the epoch before that of a run
 
-# Thresholds as for trainers that compute in float32, as ours do. Those of the noise of bfloat16 are the defaults.
-FLOAT32_TOPLOC = ToplocSpec(max_work_mantissa_mean=0.4)
-FLOAT32_CHECKS = CheckSpec(cdf_noise_share=0.01, cdf_noise_scale=0.001)
+# Thresholds for trainers that compute in float32, as ours do: those that users of the example run with, from
+# `assay calibrate`. Those of the noise of bfloat16 are the defaults.
+EXAMPLE = read_task_file(Path(__file__).parents[2] / "examples" / "sorting.toml").spec
 SPEC = TaskSpec(
     title="sort four digits",
     environment=EnvironmentSpec(name="sorting", args={"digits": 4, "partial": True}),
     sampler=SamplerSpec(max_new_tokens=6),
     rollout=RolloutSpec(groups=16, group_size=4),
     recipe=RecipeSpec(inner_steps=4, groups_per_step=8, lr=1e-3),
-    toploc=FLOAT32_TOPLOC,
-    checks=FLOAT32_CHECKS,
+    toploc=EXAMPLE.toploc,
+    checks=EXAMPLE.checks,
 )
 QUARTER_BPS = BPS // 4  # of the works replayed, and of a work's completions prefilled, where little is sampled
 

@@ -80,8 +80,8 @@ def _try_cheat(scene: Scene, cheat: Cheat, run: int, folder: Path, tally: Tally)
     drawn = scene.judge(folder / "own", root, run, quarter=True, others=others).verdict
     lenient = with_defaults(scene)
     by_defaults = (
-        lenient.judge(folder / "own", root, run).verdict if cheat.seen is Seen.PREFILL else verdict
-    )  # the other checks have the same thresholds in both
+        verdict if cheat.seen is Seen.ALWAYS else lenient.judge(folder / "own", root, run).verdict
+    )  # checks that look at every work have the same thresholds in both
     tally.runs += 1
     tally.caught_in_a_quarter += _is_caught(cheat, drawn)
     tally.caught_by_defaults += _is_caught(cheat, by_defaults)

@@ -138,9 +138,8 @@ def twice(scene: Scene, run: int) -> Draft:
 
 @fraud("a poison direction inside the norm bound", Reason.REPLAY_MISMATCH, DIRECTION, seen=Seen.REPLAY)
 def poison(scene: Scene, run: int) -> Draft:
-    """Adds a direction of its own, a fifth as long as the update, and shortens the sum to the honest length."""
-
-    return with_update(scene, run, lambda update: poisoned(scene, run, update, 0.2))
+    """Adds a direction of its own, a tenth as long as the update, and shortens the sum to the honest length."""
+    return with_update(scene, run, lambda update: poisoned(scene, run, update, 0.1))
 
 
 def poisoned(scene: Scene, run: int, update: PseudoGradient, share: float) -> PseudoGradient:
