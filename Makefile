@@ -14,7 +14,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 SETUP := .venv/installed .venv-ape/installed node_modules/installed .build/solcx/solc-v0.8.37
 
-.PHONY: long-run bench-noise bench-shardcast help setup abi lock fmt check test test-quick test-contracts demo bench-gossip bench-toploc bench-codecs bench-aggregation gas cheats slither trees fuzz clean
+.PHONY: long-run bench-noise bench-shardcast help setup abi lock fmt check test test-quick test-contracts demo bench-gossip bench-toploc bench-codecs bench-aggregation bench-diloco gas cheats slither trees fuzz clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -122,6 +122,10 @@ bench-codecs: $(SETUP) ## Codecs: size, speed, and loss at equal steps beside da
 
 bench-aggregation: $(SETUP) ## Aggregation rules: training with two hostile trainers of eight under each
 	OMP_NUM_THREADS=1 $(VENV)/python -m benchmarks.outer aggregation
+
+bench-diloco: .build/forge/compiled ## OpenDiLoCo end to end: four trainers as processes beside one; one dies, one joins
+	OMP_NUM_THREADS=1 $(VENV)/python -m benchmarks.diloco rehearse
+	OMP_NUM_THREADS=1 $(VENV)/python -m benchmarks.diloco run
 
 bench-noise: .venv/installed ## Honest works between machines that compute otherwise: none may be rejected
 	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(VENV)/python -m benchmarks.honest_noise

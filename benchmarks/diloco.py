@@ -1,0 +1,110 @@
+"""OpenDiLoCo end to end: four trainers that exchange every H steps beside one, at equal samples: `make bench-diloco`.
+
+    python -m benchmarks.diloco rehearse        in one process: several seeds, minutes
+    python -m benchmarks.diloco run             real networks of processes; one trainer dies, one joins
+    python -m benchmarks.diloco report          print and write what both have left in runs/diloco
+
+`run` and `rehearse` report too. The exit code is 1 when four trainers stay more than 5 % below one.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import TypeAdapter
+
+from benchmarks.diloco_network import Outcome, run_network, samples_wanted
+from benchmarks.diloco_plan import Plan
+from benchmarks.diloco_rehearsal import Point, rehearse
+from benchmarks.diloco_report import (
+    draw,
+    members_table,
+    rehearsal_table,
+    rewards_table,
+    totals_table,
+    traffic_table,
+)
+from benchmarks.outer import PAGE, write_between_marks
+from offchain.cli.localnet import empty_folder
+
+RUNS = Path(__file__).parents[1] / "runs" / "diloco"
+PROMPTS = 4_096
+GROUP_SIZE = 8  # the demo's
+EPOCHS = 20
+SECONDS = 900.0  # for one network
+SEEDS = (7, 8, 9)
+PROCESSES = 2  # each with one thread
+
+# What one trainer does that sees all samples: works and the batch of every step are four times as large, the steps in a
+# row as many. That is what data-parallel training on four machines computes.
+ONE = Plan("one trainer, batches 4 times as large", trainers=1, epochs=EPOCHS, groups=256, groups_per_step=64,
+           momentum="0.6")  # fmt: skip
+FOUR = Plan("four trainers, one dies, one joins", trainers=4, epochs=EPOCHS, momentum="0.6", dies_in=EPOCHS // 2)
+FOUR_IN_PEACE = replace(FOUR, label="four trainers", dies_in=None)
+# The same samples one after the other: four times as many steps in a row, four times the time.
+PATIENT = Plan("one trainer, 4 times as many steps", trainers=1, epochs=4 * EPOCHS, momentum="0.6")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["rehearse", "run", "report"])
+    what = str(parser.parse_args().what)
+    RUNS.mkdir(parents=True, exist_ok=True)
+    if what == "rehearse":
+        _save("rehearsals", [*_rehearsals()])
+    elif what == "run":
+        _save("outcomes", [_run(name, plan) for name, plan in (("one", ONE), ("four", FOUR))])
+    return _report()
+
+
+def _run(name: str, plan: Plan) -> Outcome:
+    empty_folder(RUNS / name)
+    torch.set_num_threads(1)
+    return run_network(
+        plan, RUNS / name, prompts=PROMPTS, seconds=SECONDS, say=lambda line: print(line, file=sys.stderr, flush=True)
+    )
+
+
+def _rehearsals() -> list[tuple[Plan, list[Point]]]:
+    plans = [replace(plan, seed=seed) for plan in (ONE, FOUR, FOUR_IN_PEACE, PATIENT) for seed in SEEDS]
+    with ProcessPoolExecutor(PROCESSES, get_context("spawn")) as pool:
+        pending = [pool.submit(rehearse, plan, PROMPTS, max(1, plan.epochs // EPOCHS)) for plan in plans]
+        return [(plan, each.result()) for plan, each in zip(plans, pending, strict=True)]
+
+
+def _report() -> int:
+    samples = samples_wanted(FOUR, GROUP_SIZE)
+    holds = True
+    if outcomes := _load("outcomes", list[Outcome]):
+        lines, holds = rewards_table(outcomes, samples, PROMPTS)
+        four = outcomes[-1]
+        lines += ["", *members_table(four), "", *traffic_table(four), "", *totals_table(four)]
+        draw(PAGE.with_name("diloco.svg"), outcomes)
+        _tell("bench-diloco", lines)
+    if rehearsals := _load("rehearsals", list[tuple[Plan, list[Point]]]):
+        _tell("bench-diloco-rehearsal", rehearsal_table(rehearsals, samples))
+    return 0 if holds else 1
+
+
+def _tell(name: str, lines: Sequence[str]) -> None:
+    print("\n".join(lines), "\n")
+    write_between_marks(PAGE, name, lines)
+
+
+def _save(name: str, value: list[Any]) -> None:
+    (RUNS / f"{name}.json").write_bytes(TypeAdapter(list[Any]).dump_json(value, indent=1))
+
+
+def _load(name: str, kind: Any) -> Any:
+    path = RUNS / f"{name}.json"
+    return TypeAdapter(kind).validate_json(path.read_bytes()) if path.exists() else None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,85 @@
+"""A run without chain, relay and processes: trainers one after the other, but each step by the project's own code.
+
+What is left out changes no number of the training: TOPLOC's proofs, the verification, the waiting. Settings are tried
+here, in minutes, and confirmed by `diloco_network.py`.
+"""
+
+import shutil
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from benchmarks.diloco_plan import Plan, write_task_file
+from offchain.cli.demo.observe import EVALUATION_SEED
+from offchain.environments import make_environment
+from offchain.policy import initial_policy, load_policy, save_policy
+from offchain.policy.evaluate import evaluate
+from offchain.protocol.encoding import derive
+from offchain.protocol.manifest import BundleKind
+from offchain.protocol.spec import TaskSpec
+from offchain.protocol.types import Seed, WorkIndex
+from offchain.rollouts.trajectory import Rollouts
+from offchain.shardcast.store import build_bundle
+from trainer.inner import train
+from trainer.rollout import roll_out
+from verifier.aggregate import write_next
+from verifier.inbox import Delivery
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A policy version: the completions behind it, and its reward on held-out prompts."""
+
+    samples: int
+    reward: float
+
+
+def rehearse(plan: Plan, prompts: int, every: int = 1, lag: int = 0) -> list[Point]:
+    """The reward after every `every` epochs. `lag`: policy versions that a work lies behind.
+
+    From then on this process computes with one thread, as the processes of a network do.
+    """
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        return _rehearse(plan, prompts, every, lag, Path(folder))
+
+
+def _rehearse(plan: Plan, prompts: int, every: int, lag: int, folder: Path) -> list[Point]:
+    task = write_task_file(plan, folder / "task.toml")
+    spec, environment = task.spec, make_environment(task.spec.environment)
+    save_policy(initial_policy(task.policy, task.seed, environment), folder / "policy-0")
+    versions = [Delivery(folder / "policy-0", build_bundle(folder / "policy-0", BundleKind.POLICY, {"version": 0}))]
+    points, samples = list[Point](), 0
+    for epoch in range(plan.epochs):
+        works = [
+            (WorkIndex(index), 1, _make_work(versions[max(0, epoch - lag)], spec, task.seed, epoch, seat, folder))
+            for index, seat in enumerate(plan.members(epoch))
+        ]
+        if epoch % every == 0:
+            points.append(Point(samples, _reward(versions[-1], spec, prompts)))
+            print(f"{plan.label}: epoch {epoch}: {points[-1]}", file=sys.stderr, flush=True)
+        samples += len(works) * plan.groups * spec.rollout.group_size
+        target = folder / f"policy-{epoch + 1}"
+        write_next(spec, versions[-1], works, target)
+        versions.append(Delivery(target, build_bundle(target, BundleKind.POLICY, {"version": epoch + 1})))
+    return [*points, Point(samples, _reward(versions[-1], spec, prompts))]
+
+
+def _make_work(policy: Delivery, spec: TaskSpec, seed: Seed, epoch: int, seat: int, folder: Path) -> Delivery:
+    own = derive(seed, "rehearsal", epoch, seat)
+    work = folder / f"work-{seat}"
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir()
+    loaded = load_policy(policy.directory)
+    environment = make_environment(spec.environment)
+    completions = [row.completion for batch in roll_out(loaded, environment, spec, own) for row in batch]
+    train(loaded, Rollouts(spec.rollout.group_size, tuple(completions)), spec, own, work)
+    return Delivery(work, build_bundle(work, BundleKind.WORK, {}))
+
+
+def _reward(policy: Delivery, spec: TaskSpec, prompts: int) -> float:
+    loaded = load_policy(policy.directory)
+    return evaluate(loaded, make_environment(spec.environment), EVALUATION_SEED, prompts, spec.sampler)
