@@ -38,6 +38,7 @@ from torchft.coordination import LighthouseServer, ManagerServer
 from torchft.manager import MANAGER_ADDR_KEY, REPLICA_ID_KEY
 
 from offchain.outer.codecs import Float32
+from offchain.outer.division import Added, Turn
 from offchain.protocol.errors import Malformed, Unavailable
 
 log = logging.getLogger(__name__)
@@ -48,6 +49,7 @@ COUNTERS = "counters"
 MAX_COUNTERS_BYTES = 1_024
 MAX_ENTRY_BYTES = 256  # type, shape and place of a tensor in the header, without its name
 RETRY_S = 0.2
+MIN_ATTEMPTS = 3
 BEAT_S = 0.2
 
 
@@ -77,25 +79,6 @@ class Exchanged:
     mean: Tensors
     peers: int
     attempts: int
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """Whose turn it is: share `rank` of `peers` of the work of step `step`."""
-
-    step: int
-    rank: int
-    peers: int
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Added:
-    """The sum of all shares of a step. `lost_s`: seconds that went into attempts that did not count."""
-
-    total: Float32
-    peers: int
-    attempts: int
-    lost_s: float
 
 
 class SyncGroup:
@@ -189,11 +172,12 @@ class SyncGroup:
         Args:
             share: [D], what this peer contributes; D is equal for all. What it raises ends the exchange.
             keep_on: called before each attempt; what it raises ends the exchange.
-        Raises Unavailable: no exchange succeeded within `patience_s`. Malformed: a peer trains another model.
+        Raises Unavailable: no exchange succeeded within `patience_s`, nor at the third attempt. Malformed: a peer
+        trains another model.
         """
         begun = time.monotonic()
         attempts = 0
-        while (started := time.monotonic()) < begun + self._limits.patience_s or attempts == 0:
+        while (started := time.monotonic()) < begun + self._limits.patience_s or attempts < MIN_ATTEMPTS:
             keep_on()
             attempts += 1
             try:
@@ -203,7 +187,7 @@ class SyncGroup:
                 log.warning("exchange failed", extra={"step": self.step, "why": str(error).splitlines()[0][:200]})
                 time.sleep(RETRY_S)
             self._gloo.abort()  # whoever still waits for us learns of it at once
-        raise Unavailable(f"no exchange of step {self.step} succeeded in {self._limits.patience_s:g} s")
+        raise Unavailable(f"no exchange of step {self.step} succeeded in {attempts} attempts")
 
     def _divide(
         self, share: Callable[[Turn], Float32], is_whole: Callable[[Float32], bool]
@@ -388,7 +372,7 @@ def start_lighthouse(host: str, port: int, *, min_peers: int = 1, join_s: float 
     """The group's meeting point, until its `shutdown()`. One process of the operator runs it.
 
     `join_s`: how long a quorum waits for those who beat and have not asked yet; `beat_s`: who is silent for so long is
-    dead. It keeps nothing that matters: when it dies, start another at the same place.
+    dead. It keeps nothing that matters: when it dies, start another at the same place. Port 0: see `lighthouse_url`.
     """
     return LighthouseServer(
         bind=f"{host}:{port}",
@@ -396,6 +380,11 @@ def start_lighthouse(host: str, port: int, *, min_peers: int = 1, join_s: float 
         join_timeout_ms=round(join_s * 1_000),
         heartbeat_timeout_ms=round(beat_s * 1_000),
     )
+
+
+def lighthouse_url(lighthouse: Any, host: str) -> str:
+    """Where peers find a lighthouse that was started on `host`: by itself it says the machine's name."""
+    return f"http://{host}:{urlsplit(lighthouse.address()).port}"
 
 
 def _pack(update: Mapping[str, Float32], weight: float) -> Float32:
