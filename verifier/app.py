@@ -59,7 +59,7 @@ def built_verifier(settings: VerifierSettings, stop: StopFlag | None = None) -> 
     state = settings.state_dir / f"task-{settings.task_id}"
     engine = open_database(settings.database)
     migrate(engine)
-    store = EventStore(state / "events.db", deployment)
+    store = EventStore(state / "verifier-events.db", deployment)  # a trainer may have the same folder
     relays = settings.relays or deployment.relays
     try:
         with open_engine(

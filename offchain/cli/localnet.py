@@ -1,12 +1,13 @@
-"""A network on this machine: Anvil, the contracts, a relay, and funded parties, each process on a free loopback port.
+"""A network on this machine: Anvil, the contracts, what carries bundles, and funded parties.
 
-Everything lies in one folder: keystores with a throw-away password, state, logs, and the deployment that all commands
-of this network read (`ASSAY_DEPLOYMENTS`).
+Each process has a free loopback port. Everything lies in one folder: keystores with a throw-away password, state, logs,
+and the deployment that all commands of this network read (`ASSAY_DEPLOYMENTS`).
 """
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,9 +21,11 @@ from offchain.chain.deploy import DeploySettings, deploy
 from offchain.chain.deployment import Deployment
 from offchain.chain.keys import LOCAL_ROUNDS, new_keystore
 from offchain.chain.sender import Sender
+from offchain.cli.carriers import Carrier, plan_relays, start_boards, start_bucket, start_relays
 from offchain.cli.processes import Children, wait_for_port
 from offchain.protocol.errors import Stop
 from offchain.protocol.types import Address, Role
+from offchain.shardcast.engines.choose import EngineName, Transport, open_engine
 
 FEES_WEI = 100 * 10**18
 PASSWORD = "local-network"  # protects nothing: keys of a throw-away chain
@@ -42,7 +45,7 @@ class Party:
 
 
 class LocalNetwork:
-    """Owns the chain and the relay. The children are stopped by whoever owns `children`."""
+    """Owns the chain and what carries bundles. The children are stopped by whoever owns `children`."""
 
     def __init__(self, folder: Path, children: Children, *, network: str = "local", port: int | None = None) -> None:
         self.folder = folder
@@ -51,7 +54,9 @@ class LocalNetwork:
         self.password_file = folder / "password"
         self.rpc_url = f"http://127.0.0.1:{port or free_port()}"
         self._chain: Chain | None = None
+        self._carrier: Carrier | None = None
         self._treasury: Party | None = None
+        self._seats: list[str] = []
         folder.mkdir(parents=True, exist_ok=True)
         self.password_file.write_text(PASSWORD)
 
@@ -62,8 +67,21 @@ class LocalNetwork:
         return self._chain
 
     @property
+    def carrier(self) -> Carrier:
+        if self._carrier is None:
+            raise Stop("nothing carries bundles in the local network yet: start relays first")
+        return self._carrier
+
+    def env_of(self, name: str) -> Mapping[str, str]:
+        """Settings for the processes of one party: a state folder of its own, and its place among the relays."""
+        if name not in self._seats:
+            self._seats.append(name)
+        place = self.carrier.env(self._seats.index(name))
+        return {**self.env, **place, "ASSAY_STATE_DIR": str(self.folder / "state" / name)}
+
+    @property
     def env(self) -> Mapping[str, str]:
-        """Settings for the processes of this network."""
+        """Settings for all processes of this network."""
         return {
             "ASSAY_DEPLOYMENTS": str(self.folder / "deployments"),
             "ASSAY_NETWORK": self.network,
@@ -99,20 +117,37 @@ class LocalNetwork:
         if "error" in answer:
             raise Stop(f"anvil refuses {method}: {answer['error']}; is it a current version?")
 
-    def start_relay(self, port: int | None = None) -> str:
-        """Start a relay and name it in the deployment. Returns its URL."""
-        port = port or free_port()
-        url = f"http://127.0.0.1:{port}"
-        self._name_relay(url)
-        store = self.folder / "relay"
-        child = self.children.assay("relay", "relay", "run", "--port", str(port), "--store", str(store), env=self.env)
-        wait_for_port(child, port)
-        return url
+    def start_carrier(self, engine: EngineName, *, relays: int = 3, boards: int = 2) -> Carrier:
+        """Start what carries bundles, whichever engine that is. Raises Stop."""
+        match engine:
+            case "relay":
+                return self.start_relays([free_port() for _ in range(relays)])
+            case "swarm":
+                self._carrier = start_boards(self.children, boards, self.env)
+            case "s3":
+                self._carrier = start_bucket(self.children)
+        return self._carrier
 
-    def _name_relay(self, url: str) -> None:
-        deployment: Deployment = self.chain.deployment.with_relays((url,))
+    def start_relay(self, port: int | None = None) -> str:
+        """A single one. Returns its URL."""
+        self.start_relays([port or free_port()])
+        return self.chain.deployment.relays[0]
+
+    def start_relays(self, ports: Sequence[int]) -> Carrier:
+        """Start relays that mirror each other, and name them in the deployment."""
+        graph, urls = plan_relays(ports)
+        deployment: Deployment = self.chain.deployment.with_relays(urls)
         deployment.write(self.folder / "deployments")
         self._chain = Chain.connect(deployment)
+        self._carrier = start_relays(self.children, graph, urls, self.folder, self.env)
+        return self._carrier
+
+    def observer(self) -> AbstractContextManager[Transport]:
+        """The engine as somebody uses it who is no party: it reads only, from every relay."""
+        at = self.chain.deployment
+        cache = self.folder / "cache"
+        engine, tables = self.carrier.engine, self.carrier.tables
+        return open_engine(engine, relays=at.relays, cache=cache, chain_id=at.chain_id, tables=tables)
 
     def _new_party(self, name: str) -> Party:
         keystore = self.folder / "keys" / f"{name}.json"

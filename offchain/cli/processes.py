@@ -43,6 +43,9 @@ class Children:
     def __exit__(self, *exception: object) -> None:
         self.stop_all()
 
+    def __getitem__(self, name: str) -> Child:
+        return self._children[name]
+
     def start(self, name: str, command: Sequence[str], env: Mapping[str, str] | None = None) -> Child:
         """Start one process. Its own session keeps a terminal's Ctrl-C away from it: we stop it, in order."""
         log = self._log_dir / f"{name}.log"
@@ -98,6 +101,17 @@ class Children:
         except subprocess.TimeoutExpired:
             _signal(child.process, signal.SIGKILL)
             return child.process.wait()
+
+    def kill(self, name: str) -> int:
+        """End one child as an accident would, by its process id and without notice. Returns its exit code.
+
+        Nobody misses it from then on. Raises Stop: it had ended by itself.
+        """
+        child = self._children.pop(name)
+        if child.process.poll() is not None:
+            raise Stop(f"{name} had ended with exit code {child.process.returncode}; its log: {child.log}")
+        _signal(child.process, signal.SIGKILL)
+        return child.process.wait()
 
     def stop_all(self) -> None:
         """End every child, the newest first, all asked before any is waited for."""

@@ -2,7 +2,6 @@
 
 import json
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,7 +34,7 @@ STARTING_TOKENS = 10_000
     "--chain-port", type=click.IntRange(1, 65_535), default=8545, show_default=True, help="Port of the chain."
 )
 @click.option(
-    "--relay-port", type=click.IntRange(1, 65_535), default=8600, show_default=True, help="Port of the relay."
+    "--relay-port", type=click.IntRange(1, 65_535), default=8600, show_default=True, help="Port of the first relay."
 )
 @click.option("--explorer-port", type=click.IntRange(1, 65_535), default=8080, show_default=True,
               help="Port of the explorer.")  # fmt: skip
@@ -49,11 +48,12 @@ def up(
     relay_port: int,
     explorer_port: int,
 ) -> None:
-    """Run a local network: chain, contracts, relay, a task, verifiers, explorer.
+    """Run a local network: chain, contracts, two relays that mirror each other, a task, verifiers, explorer.
 
     Stays up until Ctrl-C. The network is called local, which is what all commands use by default; three funded keys,
     initiator, worker and judge, are ready for a second terminal.
     """
+    from offchain.chain.anvil import free_port
     from offchain.cli.localnet import LocalNetwork, empty_folder
     from offchain.cli.processes import Children
 
@@ -62,7 +62,7 @@ def up(
     with Children(folder / "logs") as children:
         network = LocalNetwork(folder, children, port=chain_port)
         network.start_chain()
-        relay = network.start_relay(relay_port)
+        network.start_relays([relay_port, free_port()])
         task_id = _open_task(network, task_file or Path(__file__).parent / "demo" / "sorting.toml")
         for role in ("worker", "judge"):
             network.party(role, STARTING_TOKENS * TOKEN)
@@ -70,13 +70,15 @@ def up(
         env_file = _write_env(network)
         found = {
             "rpc_url": network.rpc_url,
-            "relay": relay,
+            "relay": network.chain.deployment.relays[0],
+            "relays": list(network.chain.deployment.relays),
             "explorer": explorer,
             "task_id": task_id,
             "env_file": str(env_file),
             "logs": str(folder / "logs"),
         }
-        lines = [f"{name:9} {value}" for name, value in found.items()]
+        shown = {**found, "relays": " ".join(network.chain.deployment.relays)}
+        lines = [f"{name:9} {value}" for name, value in shown.items() if name != "relay"]
         invocation.emit(found, [*lines, "", f"In a second terminal: source {env_file}", "Ctrl-C ends the network."])
         while True:
             children.check()
@@ -87,7 +89,7 @@ def _open_task(network: "LocalNetwork", task_file: Path) -> int:
     initiator = network.party("initiator", STARTING_TOKENS * TOKEN)
     arguments = ("task", "open", str(task_file), "--keystore", initiator.name, "--json")
     return int(
-        json.loads(network.children.run_assay("task-open", *arguments, env=_env(network, initiator.name)))["task_id"]
+        json.loads(network.children.run_assay("task-open", *arguments, env=network.env_of(initiator.name)))["task_id"]
     )
 
 
@@ -103,20 +105,16 @@ def _start_verifiers(network: "LocalNetwork", children: "Children", count: int, 
     network.tick()
     for party in parties:
         arguments = ("verifier", "run", "--task", str(task_id), "--keystore", party.name)
-        children.assay(party.name, *arguments, env=_env(network, party.name))
+        children.assay(party.name, *arguments, env=network.env_of(party.name))
     first = parties[0].name
     arguments = ("verifier", "serve", "--port", str(port))
-    wait_for_port(children.assay("explorer", *arguments, env=_env(network, first)), port)
+    wait_for_port(children.assay("explorer", *arguments, env=network.env_of(first)), port)
     return f"http://127.0.0.1:{port}"
 
 
-def _env(network: "LocalNetwork", name: str) -> Mapping[str, str]:
-    return {**network.env, "ASSAY_STATE_DIR": str(network.folder / "state" / name)}
-
-
 def _write_env(network: "LocalNetwork") -> Path:
-    """Settings for a shell, as `export` lines."""
+    """Settings for a shell, as `export` lines; commands keep their state here, not beside that of other networks."""
     path = network.folder / "env"
-    wanted = {name: value for name, value in network.env.items() if name.startswith("ASSAY_")}
+    wanted = {name: value for name, value in network.env_of("shell").items() if name.startswith("ASSAY_")}
     path.write_text("".join(f"export {name}='{value}'\n" for name, value in wanted.items()))
     return path

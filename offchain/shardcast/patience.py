@@ -97,7 +97,8 @@ class PunctualProtocol(H11Protocol):
             try:
                 with open(message["path"], "rb") as file:
                     await self._send_file(file)
-            except (OSError, RuntimeError):  # it has left, or takes too long; RuntimeError: asyncio's word for closing
+            # it has left, or takes too long; the last two: asyncio's and h11's words for closing
+            except (OSError, RuntimeError, h11.LocalProtocolError):
                 self.cycle.disconnected = True  # which uvicorn would take for an error of ours
                 self.transport.abort()
             else:

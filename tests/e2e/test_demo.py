@@ -25,7 +25,14 @@ def test_a_local_network_learns_catches_both_cheats_and_pays_out(tmp_path: Path)
     assert (len(honest), len(cheats)) == (3, 2)
     assert all(each["slashed_wei"] > 0 and each["claimed_wei"] == 0 and each["accepted"] == 0 for each in cheats)
     assert all(each["slashed_wei"] == 0 and each["claimed_wei"] == each["owed_wei"] > 0 for each in honest)
+    assert all(each["accepted"] == each["works"] for each in honest)
+    [death] = summary["killed"]
+    assert (death["name"], death["exit_code"]) == ("relay-2", -9)
+    assert death["policies"] > 0 and death["accepted"] == death["works"] > 0
+    assert [each["name"] for each in summary["traffic"]] == [each["name"] for each in honest]
+    assert all(each["works"] >= 3 and each["times_fewer"] > 100 for each in summary["traffic"])
     functions = {name.split(".")[1] for name in summary["gas"]}
     assert {"commitWork", "settle", "claim", "slashFraud", "publishPolicy"} <= functions
     assert (out / "reward.png").read_bytes().startswith(b"\x89PNG")
-    assert "cheat-1" in (out / "screen.svg").read_text()
+    screen = (out / "screen.svg").read_text()
+    assert "cheat-1" in screen and "relay-3" in screen

@@ -62,6 +62,7 @@ def test_a_newcomer_finds_funded_keys_a_task_and_an_explorer(network: dict[str, 
     for role, keystore in (("trainer", "worker"), ("verifier", "judge")):
         assert ask("stake", "bond", "--role", role, "100", "--keystore", keystore)["amount_wei"] == str(100 * 10**18)
     assert [task["task_id"] for task in ask("task", "list")["tasks"]] == [network["task_id"]]
+    assert len(network["relays"]) == 2
     example = Path(__file__).parents[2] / "examples" / "sorting.toml"
     assert ask("task", "open", str(example), "--keystore", "initiator")["task_id"] == network["task_id"] + 1
     assert httpx.get(network["explorer"] + "/health", timeout=10).json()["status"] == "ok"

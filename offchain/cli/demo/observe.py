@@ -1,4 +1,4 @@
-"""What the chain and the relay say of a demo run: for the live view while it runs, for the outcome when it is over."""
+"""What the chain and the relays say of a demo run: for the live view while it runs, for the outcome when it is over."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,8 +9,8 @@ from offchain.chain.abis import entries, signature
 from offchain.chain.connection import Chain
 from offchain.chain.contracts import WorkRef
 from offchain.chain.ledger import EpochRecord, TaskLedger
-from offchain.cli.demo.outcome import GasUse, TrainerOutcome
-from offchain.cli.demo.view import Snapshot, TrainerRow, VerifierRow
+from offchain.cli.demo.outcome import GasUse, Traffic, TrainerOutcome
+from offchain.cli.demo.view import CarrierState, Snapshot, TrainerRow, VerifierRow
 from offchain.cli.localnet import Party
 from offchain.environments.interface import Environment
 from offchain.policy.bundle import load_policy
@@ -77,7 +77,16 @@ def phase_name(epoch: EpochRecord) -> str:
 
 
 def snapshot(
-    chain: Chain, ledger: TaskLedger, cast: Cast, rewards: Sequence[float], *, stage: str, elapsed_s: float
+    chain: Chain,
+    ledger: TaskLedger,
+    cast: Cast,
+    rewards: Sequence[float],
+    sent: Mapping[str, Traffic],
+    carriers: Sequence[CarrierState],
+    carrier_note: str,
+    *,
+    stage: str,
+    elapsed_s: float,
 ) -> Snapshot:
     """One look."""
     epochs = list(ledger.epochs.values())
@@ -92,13 +101,17 @@ def snapshot(
         phases=pending,
         policy_version=ledger.newest_policy().version,
         rewards=tuple(rewards),
-        trainers=tuple(_trainer_row(chain, ledger, each, each in cast.honest) for each in cast.trainers),
+        trainers=tuple(
+            _trainer_row(chain, ledger, each, each in cast.honest, sent.get(each.name)) for each in cast.trainers
+        ),
         verifiers=tuple(_verifier_row(chain, ledger, each) for each in cast.verifiers),
+        carriers=tuple(carriers),
+        carrier_note=carrier_note,
         news=tuple(_news(ledger, cast)),
     )
 
 
-def _trainer_row(chain: Chain, ledger: TaskLedger, party: Party, honest: bool) -> TrainerRow:
+def _trainer_row(chain: Chain, ledger: TaskLedger, party: Party, honest: bool, sent: Traffic | None) -> TrainerRow:
     refs = works_of(ledger, party.address)
     outcome = trainer_outcome(ledger, party, honest)
     return TrainerRow(
@@ -109,6 +122,7 @@ def _trainer_row(chain: Chain, ledger: TaskLedger, party: Party, honest: bool) -
         slashed_wei=outcome.slashed_wei,
         earned_wei=outcome.owed_wei,
         balance_wei=chain.token.balance_of(party.address),
+        bytes_per_step=sent.update_bytes / sent.inner_steps if sent and sent.inner_steps else None,
     )
 
 
@@ -160,7 +174,7 @@ def trainer_outcome(ledger: TaskLedger, party: Party, honest: bool) -> TrainerOu
 
 
 def derived_roots(engine: Engine, ledger: TaskLedger, cast: Cast) -> list[dict[str, str]]:
-    """For each published version, the roots on the relay's board by verifier name."""
+    """For each published version, the roots on the relays' boards by verifier name."""
     boards: list[dict[str, str]] = []
     for record in ledger.policies[1:]:
         signed = engine.signatures(ledger.task_id, Epoch(record.epoch or 0))

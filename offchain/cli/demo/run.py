@@ -15,9 +15,11 @@ from offchain.chain.event_store import EventStore
 from offchain.chain.follow import TaskFollower
 from offchain.chain.ledger import TaskLedger
 from offchain.cli.demo import observe
+from offchain.cli.demo.accidents import Accidents, Victim
 from offchain.cli.demo.observe import Cast, RewardCurve
-from offchain.cli.demo.outcome import DemoOutcome
+from offchain.cli.demo.outcome import MIN_RISE, DemoOutcome
 from offchain.cli.demo.picture import draw_rewards
+from offchain.cli.demo.traffic import TrafficMeter
 from offchain.cli.demo.view import Snapshot, print_line, render, save_screen
 from offchain.cli.localnet import LocalNetwork, Party
 from offchain.cli.processes import Children
@@ -26,17 +28,22 @@ from offchain.protocol.errors import Stop, Unavailable
 from offchain.protocol.manifest import BundleKind, BundleLimits
 from offchain.protocol.spec import TaskSpec, parse_spec
 from offchain.protocol.types import Role, TaskId
-from offchain.shardcast.client import RelayClient
+from offchain.shardcast.engine import Engine
+from offchain.shardcast.engines.choose import EngineName
 
 TOKEN = 10**18
 LOOK_SECONDS = 0.5
 LINE_SECONDS = 5.0
 DEVIATIONS = ("other-model", "altered-update")
+VERSIONS_BEFORE_DEATH = 3  # policy versions 0, 1, 2: by then works and policies are under way everywhere
 
 
 @dataclass(frozen=True, slots=True)
 class DemoPlan:
-    """What to run. Training ends when `rise` is reached and both cheats are slashed, or after `train_seconds`."""
+    """What to run. Training ends when `rise` is reached and all was seen, or after `train_seconds`.
+
+    All: both cheats were slashed, the relay that is killed was not missed.
+    """
 
     task_file: Path
     out: Path
@@ -45,6 +52,8 @@ class DemoPlan:
     settle_seconds: float
     prompts: int  # held out, to measure with
     threads: int = 1
+    engine: EngineName = "relay"
+    min_rise: float = MIN_RISE  # less is a failure
 
 
 class Demo:
@@ -62,25 +71,26 @@ class Demo:
         with self._screen() as show:
             show("starting the chain, deploying the contracts")
             self._network.start_chain()
-            self._network.start_relay()
+            self._network.start_carrier(self._plan.engine)
             cast = self._fund()
+            accidents = Accidents(self._children, self._victims(cast))
             show("opening the task: policy version 0 learns from a few examples")
             task_id = self._open_task(cast)
             store = EventStore(self._plan.out / "events.sqlite", self._network.chain.deployment)
             follower = TaskFollower(self._network.chain, store, task_id)
-            with self._relay_client() as client:
-                curve = self._curve(client, follower.refresh())
+            with self._network.observer() as engine:
+                seen = self._observation(engine, follower.refresh(), cast, accidents)
                 self._start_workers(cast, task_id)
-                watch = _Watch(self, cast, follower, curve, show)
-                watch.until("training", lambda ledger: self._learned(ledger, cast, curve), self._plan.train_seconds)
+                watch = _Watch(self, seen, follower, show)
+                watch.until("training", lambda ledger: self._is_shown(ledger, seen), self._plan.train_seconds)
                 self._network.send(cast.initiator, self._network.chain.registry.close_task(task_id))
                 over = watch.until("finishing the last epochs", _is_over, self._plan.settle_seconds)
                 if not _is_over(over):
                     raise Stop(f"the last epochs did not end in time; see the logs in {self._plan.out / 'logs'}")
                 self._pay_out(cast, task_id, show)
                 ledger = watch.until("paid out", lambda _: True, 0)
-                outcome = self._judge(ledger, cast, curve, client)
-                save_screen(self._plan.out / "screen.svg", self.look(ledger, cast, curve, "paid out"))
+                outcome = self._judge(ledger, seen, engine)
+                save_screen(self._plan.out / "screen.svg", self.look(ledger, seen, "paid out"))
                 return outcome
 
     # -- setting the stage
@@ -95,26 +105,31 @@ class Demo:
         )
         return cast
 
+    def _victims(self, cast: Cast) -> list[Victim]:
+        """The second of those that carry bundles or boards: some have theirs there, and others read there."""
+        servers = self._network.carrier.servers
+        honest = frozenset(each.address for each in cast.honest)
+        return [Victim(servers[1], VERSIONS_BEFORE_DEATH, honest)] if len(servers) > 1 else []
+
     def _open_task(self, cast: Cast) -> TaskId:
         done = self._assay(cast.initiator, "task", "open", str(self._plan.task_file), "--json")
+        if self._plan.engine == "swarm":  # the command has ended, and nobody else has a copy yet
+            arguments = ("swarm", "seed", "--keystore", cast.initiator.name)
+            self._children.assay("initiator-seed", *arguments, env=self._network.env_of(cast.initiator.name))
         return TaskId(int(json.loads(done)["task_id"]))
 
     def _assay(self, party: Party, *arguments: str) -> str:
         """Run one `assay` command as a party, to its end. Returns what it printed."""
         name = f"{party.name}-{arguments[0]}-{arguments[1]}"
-        return self._children.run_assay(name, *arguments, "--keystore", party.name, env=self._env(party))
+        return self._children.run_assay(
+            name, *arguments, "--keystore", party.name, env=self._network.env_of(party.name)
+        )
 
-    def _env(self, party: Party) -> dict[str, str]:
-        return {**self._network.env, "ASSAY_STATE_DIR": str(self._plan.out / "state" / party.name)}
-
-    def _relay_client(self) -> RelayClient:
-        deployment = self._network.chain.deployment
-        return RelayClient(deployment.relays, self._plan.out / "cache", chain_id=deployment.chain_id)
-
-    def _curve(self, client: RelayClient, ledger: TaskLedger) -> RewardCurve:
-        directory = client.fetch(ledger.task.spec_hash, BundleKind.TASK, BundleLimits(2**20))
+    def _observation(self, engine: Engine, ledger: TaskLedger, cast: Cast, accidents: Accidents) -> "_Seen":
+        directory = engine.fetch(ledger.task.spec_hash, BundleKind.TASK, BundleLimits(2**20))
         spec: TaskSpec = parse_spec((directory / "spec.json").read_bytes())
-        return RewardCurve(client, spec, make_environment(spec.environment), self._plan.prompts)
+        curve = RewardCurve(engine, spec, make_environment(spec.environment), self._plan.prompts)
+        return _Seen(cast, curve, TrafficMeter(engine, spec, cast.honest), accidents)
 
     def _start_workers(self, cast: Cast, task_id: TaskId) -> None:
         params = self._network.chain.registry.params_of(task_id)
@@ -141,21 +156,36 @@ class Demo:
             "--threads",
             str(self._plan.threads),
         )
-        self._children.assay(party.name, *arguments, *more, env=self._env(party))
+        self._children.assay(party.name, *arguments, *more, env=self._network.env_of(party.name))
 
     # -- while it runs
 
-    def _learned(self, ledger: TaskLedger, cast: Cast, curve: RewardCurve) -> bool:
-        rewards = curve.rewards
+    def _is_shown(self, ledger: TaskLedger, seen: "_Seen") -> bool:
+        rewards = seen.curve.rewards
         enough = len(rewards) > 1 and rewards[-1] - rewards[0] >= self._plan.rise
-        return enough and observe.both_cheats_slashed(ledger, cast)
+        return enough and observe.both_cheats_slashed(ledger, seen.cast) and seen.accidents.are_survived(ledger)
 
     def elapsed_s(self) -> float:
         return time.monotonic() - self._began
 
-    def look(self, ledger: TaskLedger, cast: Cast, curve: RewardCurve, stage: str) -> Snapshot:
-        chain = self._network.chain
-        return observe.snapshot(chain, ledger, cast, curve.rewards, stage=stage, elapsed_s=self.elapsed_s())
+    def look(self, ledger: TaskLedger, seen: "_Seen", stage: str) -> Snapshot:
+        carrier = self._network.carrier
+        return observe.snapshot(
+            self._network.chain,
+            ledger,
+            seen.cast,
+            seen.curve.rewards,
+            seen.traffic.sent,
+            [seen.accidents.state_of(server) for server in carrier.servers],
+            carrier.note,
+            stage=stage,
+            elapsed_s=self.elapsed_s(),
+        )
+
+    def strike(self, ledger: TaskLedger, seen: "_Seen") -> None:
+        """Let what is to go wrong by now go wrong."""
+        if not ledger.task.is_closed:
+            seen.accidents.strike(ledger, self._network.chain.web3.eth.block_number, self.elapsed_s())
 
     def check_children(self, cast: Cast, *, is_closing: bool) -> None:
         """A slashed cheat has nothing left to do, and once the task is closed so has every trainer."""
@@ -184,22 +214,42 @@ class Demo:
                 claim.result()
         self._assay(cast.initiator, "task", "refund", number)
 
-    def _judge(self, ledger: TaskLedger, cast: Cast, curve: RewardCurve, client: RelayClient) -> DemoOutcome:
-        curve.update(ledger)
+    def _judge(self, ledger: TaskLedger, seen: "_Seen", engine: Engine) -> DemoOutcome:
+        seen.update(ledger)
+        cast = seen.cast
         outcome = DemoOutcome(
             wall_seconds=self.elapsed_s(),
+            engine=self._plan.engine,
             epochs=sum(each.is_final for each in ledger.epochs.values()),
-            rewards=tuple(curve.rewards),
+            rewards=tuple(seen.curve.rewards),
             trainers=tuple(observe.trainer_outcome(ledger, each, each in cast.honest) for each in cast.trainers),
             policy_roots=tuple(each.policy_root.hex() for each in ledger.policies),
-            derived_roots=tuple(observe.derived_roots(client, ledger, cast)),
+            derived_roots=tuple(observe.derived_roots(engine, ledger, cast)),
             verifiers=len(cast.verifiers),
             gas=observe.gas_by_function(self._network.chain),
+            traffic=tuple(seen.traffic.sent[name] for name in sorted(seen.traffic.sent)),
+            aftermath=seen.accidents.aftermath(ledger),
+            min_rise=self._plan.min_rise,
         )
         (self._plan.out / "summary.json").write_text(json.dumps(outcome.summary(), indent=2) + "\n")
         slashes = observe.slashes_by_version(ledger, cast)
-        draw_rewards(self._plan.out / "reward.png", outcome.rewards, slashes, curve.spec.title)
+        draw_rewards(self._plan.out / "reward.png", outcome.rewards, slashes, seen.curve.spec.title)
         return outcome
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What is observed besides the chain."""
+
+    cast: Cast
+    curve: RewardCurve
+    traffic: TrafficMeter
+    accidents: Accidents
+
+    def update(self, ledger: TaskLedger) -> None:
+        """Raises Unavailable: what was published a moment ago cannot be had yet."""
+        self.curve.update(ledger)
+        self.traffic.update(ledger)
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,9 +257,8 @@ class _Watch:
     """Looks at the chain until something holds."""
 
     demo: Demo
-    cast: Cast
+    seen: _Seen
     follower: TaskFollower
-    curve: RewardCurve
     show: Callable[[str | Snapshot], None]
 
     def until(self, stage: str, holds: Callable[[TaskLedger], bool], seconds: float) -> TaskLedger:
@@ -217,10 +266,11 @@ class _Watch:
         deadline = time.monotonic() + seconds
         while True:
             ledger = self.follower.refresh()
-            with suppress(Unavailable):  # published a moment ago: the relay has it soon
-                self.curve.update(ledger)
-            self.show(self.demo.look(ledger, self.cast, self.curve, stage))
-            self.demo.check_children(self.cast, is_closing=ledger.task.is_closed)
+            self.demo.strike(ledger, self.seen)
+            with suppress(Unavailable):  # it is there soon
+                self.seen.update(ledger)
+            self.show(self.demo.look(ledger, self.seen, stage))
+            self.demo.check_children(self.seen.cast, is_closing=ledger.task.is_closed)
             if holds(ledger) or time.monotonic() >= deadline:
                 return ledger
             time.sleep(LOOK_SECONDS)

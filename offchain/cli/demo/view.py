@@ -21,6 +21,14 @@ SCREEN_COLUMNS = 110
 
 
 @dataclass(frozen=True, slots=True)
+class CarrierState:
+    """A relay or board; `killed_at_s`: None while it runs."""
+
+    name: str
+    killed_at_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class TrainerRow:
     """`scores`: one entry per epoch that this trainer committed to, None until settled."""
 
@@ -31,6 +39,7 @@ class TrainerRow:
     slashed_wei: int
     earned_wei: int
     balance_wei: int
+    bytes_per_step: float | None  # of its updates, as far as they have been measured
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +65,8 @@ class Snapshot:
     rewards: tuple[float, ...]
     trainers: tuple[TrainerRow, ...]
     verifiers: tuple[VerifierRow, ...]
+    carriers: tuple[CarrierState, ...]
+    carrier_note: str
     news: tuple[str, ...]
 
 
@@ -71,6 +82,7 @@ def render(snapshot: Snapshot) -> RenderableType:
         Panel(_chart(snapshot.rewards), title="mean reward on held-out prompts, by policy version", title_align="left"),
         _trainers(snapshot.trainers),
         _verifiers(snapshot.verifiers),
+        _carriers(snapshot.carriers, snapshot.carrier_note),
         Panel("\n".join(snapshot.news[-6:]) or "…", title="news", title_align="left"),
     )
 
@@ -111,13 +123,14 @@ def _trainers(rows: Sequence[TrainerRow]) -> Table:
     table = Table(expand=True, box=None, header_style="bold", pad_edge=False)
     for column in ("trainer", "works (✓ paid  ✗ fraud  ○ unpaid  · pending)"):
         table.add_column(column)
-    for column in ("bond", "slashed", "earned", "balance"):
+    for column in ("sent per step", "bond", "slashed", "earned", "balance"):
         table.add_column(column, justify="right")
     for row in rows:
         name = Text(row.name, style="" if row.honest else "red")
         works = Text.assemble(*(_mark(score) for score in row.scores[-WORKS_SHOWN:]))
         amounts = (row.bonded_wei, row.slashed_wei, row.earned_wei, row.balance_wei)
-        table.add_row(name, works, *(tokens(amount) for amount in amounts))
+        sent = "" if row.bytes_per_step is None else kilobytes(row.bytes_per_step)
+        table.add_row(name, works, sent, *(tokens(amount) for amount in amounts))
     return table
 
 
@@ -136,6 +149,21 @@ def _verifiers(rows: Sequence[VerifierRow]) -> Table:
     for row in rows:
         table.add_row(row.name, str(row.committed), str(row.revealed), tokens(row.bonded_wei), tokens(row.fees_wei))
     return table
+
+
+def _carriers(carriers: Sequence[CarrierState], note: str) -> Text:
+    parts: list[str | tuple[str, str]] = []
+    for each in carriers:
+        if each.killed_at_s is None:
+            parts.append((f"● {each.name}   ", "green"))
+        else:
+            parts.append((f"✗ {each.name}, killed at {each.killed_at_s:.0f} s   ", "bold red"))
+    return Text.assemble(*parts, (note, "dim"))
+
+
+def kilobytes(size: float) -> str:
+    """For reading only."""
+    return f"{size / 1e3:,.1f} kB"
 
 
 def tokens(wei: int) -> str:

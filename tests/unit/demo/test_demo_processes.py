@@ -43,6 +43,23 @@ def test_a_child_that_ended_is_reported_with_its_last_words(tmp_path: Path) -> N
         children.check(allowed_to_end=frozenset({"brief"}))
 
 
+def test_a_killed_child_is_dead_and_nobody_misses_it(tmp_path: Path) -> None:
+    with Children(tmp_path) as children:
+        pid = children.start("one", SLEEPER).process.pid
+        children.start("other", SLEEPER)
+        assert children.kill("one") == -signal.SIGKILL
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+        children.check()
+
+
+def test_a_child_that_ended_by_itself_cannot_be_killed(tmp_path: Path) -> None:
+    with Children(tmp_path) as children:
+        children.start("brief", [sys.executable, "-c", "raise SystemExit(3)"]).process.wait()
+        with pytest.raises(Stop, match="exit code 3"):
+            children.kill("brief")
+
+
 def test_waiting_for_a_port_ends_with_the_child(tmp_path: Path) -> None:
     with Children(tmp_path) as children:
         child = children.start("never-listens", [sys.executable, "-c", "pass"])

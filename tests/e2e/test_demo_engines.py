@@ -1,0 +1,63 @@
+"""Whole networks, verifiers included, over a swarm and over a bucket: the demo's course with a quarter of its task."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from offchain.cli.demo import run
+from offchain.cli.demo.outcome import DemoOutcome
+from offchain.cli.demo.run import Demo, DemoPlan
+from offchain.cli.localnet import empty_folder
+from offchain.cli.processes import Children
+from offchain.shardcast.engines.choose import EngineName
+from tests.unit.engines.conftest import credentials
+
+__all__ = ["credentials"]  # a fixture
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+SMALLER = (("groups = 64", "groups = 16"), ("inner_steps = 16", "inner_steps = 4"), ("step = 16", "step = 8"))
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> DemoPlan:
+    """Whether the policy learns is not asked: what moves the bytes is tried."""
+    text = Path(run.__file__).with_name("sorting.toml").read_text()
+    for whole, part in SMALLER:
+        assert whole in text
+        text = text.replace(whole, part)
+    task = tmp_path / "task.toml"
+    task.write_text(text)
+    return DemoPlan(task, tmp_path / "net", rise=-1, min_rise=-1, train_seconds=100, settle_seconds=60, prompts=16)
+
+
+def play(plan: DemoPlan, engine: EngineName) -> DemoOutcome:
+    empty_folder(plan.out)
+    with Children(plan.out / "logs") as children:
+        return Demo(replace(plan, engine=engine), children, Console(stderr=True)).run()
+
+
+def assert_everybody_did_their_part(outcome: DemoOutcome, out: Path) -> None:
+    assert outcome.failures() == []
+    assert len(outcome.policy_roots) > 2
+    assert all(len(signed) == outcome.verifiers for signed in outcome.derived_roots)
+    honest = [each for each in outcome.trainers if each.honest]
+    assert len(honest) == 3 and all(each.accepted == each.works > 0 for each in honest)
+    assert not (out / "relay-1").exists(), "a relay was used"
+
+
+def test_a_whole_network_works_over_a_swarm_and_does_not_miss_a_dead_board(plan: DemoPlan) -> None:
+    pytest.importorskip("libtorrent")
+    outcome = play(plan, "swarm")
+    assert_everybody_did_their_part(outcome, plan.out)
+    [death] = outcome.aftermath
+    assert (death.name, death.exit_code) == ("board-2", -9)
+    assert death.policies > 0 and death.accepted == death.works > 0
+
+
+def test_a_whole_network_works_over_a_bucket(plan: DemoPlan, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("moto")
+    pytest.importorskip("obstore")
+    monkeypatch.delenv("ASSAY_S3_BUCKET", raising=False)
+    assert_everybody_did_their_part(play(plan, "s3"), plan.out)
