@@ -1,27 +1,34 @@
-"""Honest works that must all be accepted: `make bench-noise`.
+"""Honest works that must all be accepted: `make bench-noise`, `make bench-noise-smollm2`.
 
-    python -m benchmarks.honest_noise [--works N] [--jobs N] [--seed N] [--minutes M]
+    python -m benchmarks.honest_noise [--policy tiny|smollm2] [--works N] [--jobs N] [--seed N] [--minutes M]
+                                      [--record FILE]
 
-Small works of the task in `examples/sorting.toml`, half of them made and judged by machines that compute in float32
-under that file's thresholds, half by machines of which one at least rolls out or prefills in less, under the spec's
-defaults. All train in float32, as recipes say. Each is rolled out, proved, trained, written as a bundle, opened and
-judged in full by the verifier's judge. The policies are version 0 and two that have learned more. Prints how many were
-judged and rejected, and the largest that each check measured; writes the table into docs/calibration.md. The exit code
-is 1 when one was rejected.
+Small works of the task in `examples/sorting.toml` or `examples/smollm2.toml`, half of them made and judged by machines
+that compute in float32 under that file's thresholds, half by machines of which one at least rolls out or prefills in
+less, under the spec's defaults. All train in float32, as recipes say. Each is rolled out, proved, trained, written as a
+bundle, opened and judged in full by the verifier's judge. The tiny policies are version 0 and two that have learned
+more. Prints how many were judged and rejected, and the largest that each check measured; writes the table into
+docs/calibration.md. The exit code is 1 when one was rejected.
+
+With `--record`, each work's outcome is appended to a file of JSON lines as soon as it is known, and works that the file
+has already (of the same policy, spec and seed) are not judged again.
 """
 
 import argparse
+import json
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
 from hashlib import sha256
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
+from benchmarks.honest_subjects import SUBJECTS, Subject
 from offchain.calibration.conditions import computing, under
 from offchain.calibration.thresholds import FLOAT32_ONLY, HONEST
 from offchain.cli.calibrate import plan
@@ -35,31 +42,49 @@ from offchain.cli.calibration_works import (
     open_bench,
     start_process,
 )
-from offchain.cli.taskfile import TaskFile, read_task_file
+from offchain.cli.taskfile import read_task_file
 from offchain.environments import make_environment
 from offchain.environments.interface import Environment
 from offchain.outer.codecs import codec_named
 from offchain.outer.updates import FOLDER, write_update
-from offchain.policy import initial_policy, save_policy
+from offchain.policy import save_policy
 from offchain.policy.interface import Policy
 from offchain.protocol.header import WorkHeader
 from offchain.protocol.manifest import BundleKind, BundleLimits
-from offchain.protocol.spec import CheckSpec, EnvironmentSpec, RolloutSpec, TaskSpec, ToplocSpec
+from offchain.protocol.spec import CheckSpec, TaskSpec, ToplocSpec, parse_spec
 from offchain.protocol.types import BPS, Epoch, PolicyVersion, Root, Work, WorkIndex
 from offchain.recipe.trace import TRACE_NAME, trace_bytes
 from offchain.rollouts.table import ROLLOUTS_NAME, rollouts_bytes
 from offchain.shardcast.store import build_bundle, open_bundle
 from verifier.case import Case
+from verifier.checks import update
 from verifier.judge import judge
 from verifier.verdict import SCORE_FULL
 
-TASK_FILE = Path(__file__).parents[1] / "examples" / "sorting.toml"
 PAGE = Path(__file__).parents[1] / "docs" / "calibration.md"
-BEGIN, END = "<!-- made by `make bench-noise`: begin -->", "<!-- made by `make bench-noise`: end -->"
-WARM_UPS = (32, 64, 192)  # supervised steps behind the three policies
 SPEC_ROOT, POLICY_ROOT = (Root(sha256(word).digest()) for word in (b"spec", b"policy"))
 VERSION = PolicyVersion(1)
 FIRST_WORK = 1_000_000  # numbers that `assay calibrate` never reaches: its thresholds come from other works
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One honest work's outcome. `measured`: what each check found, and its threshold; `rejected`: why, if it was."""
+
+    key: str
+    regime: str
+    machines: str
+    measured: Mapping[str, tuple[float, float]]
+    rejected: str | None
+
+    def json(self) -> dict[str, Any]:
+        return {
+            "key": self.key,
+            "regime": self.regime,
+            "machines": self.machines,
+            "measured": {check: list(values) for check, values in self.measured.items()},
+            "rejected": self.rejected,
+        }
 
 
 @dataclass(slots=True)
@@ -67,13 +92,16 @@ class Outcome:
     """What became of works of one regime: `largest` is what each check measured at most, beside its threshold."""
 
     works: int = 0
+    trained: int = 0  # the others had nothing to learn: their groups' rewards were all alike
     rejected: list[str] = field(default_factory=list[str])
     largest: dict[str, tuple[float, float]] = field(default_factory=dict[str, tuple[float, float]])
 
-    def add(self, other: "Outcome") -> None:
-        self.works += other.works
-        self.rejected += other.rejected
-        for check, (measured, threshold) in other.largest.items():
+    def add(self, work: Judged) -> None:
+        self.works += 1
+        self.trained += work.measured.get(update.NAME_NORM, (0.0, 0.0))[0] > 0
+        if work.rejected is not None:
+            self.rejected.append(f"{work.rejected} ({work.machines})")
+        for check, (measured, threshold) in work.measured.items():
             self.largest[check] = (max(measured, self.largest.get(check, (0.0, 0.0))[0]), threshold)
 
 
@@ -89,23 +117,25 @@ class Bench:
         return self.task_environment
 
 
-def small_spec(task: TaskFile) -> TaskSpec:
-    """The task's, with works of 16 completions and 4 inner steps; half-right answers count, so that most teach."""
-    return task.spec.model_copy(
-        update={
-            "environment": EnvironmentSpec(name="sorting", args={"digits": 4, "partial": True}),
-            "rollout": RolloutSpec(groups=4, group_size=4),
-            "recipe": task.spec.recipe.model_copy(update={"inner_steps": 4, "groups_per_step": 2}),
-        }
-    )
+def limits_of(spec: TaskSpec, regime: str) -> TaskSpec:
+    """The thresholds that a task of this regime has: its file's, or the spec's defaults."""
+    if regime == FLOAT32_ONLY.name:
+        return spec
+    return spec.model_copy(update={"toploc": ToplocSpec(), "checks": CheckSpec()})
 
 
-def judge_one(settings: Sequence[Setting], job: Job) -> tuple[str, Outcome]:
-    """Make and judge one honest work; the policy goes by its number."""
+def key_of(settings: Sequence[Setting], job: Job) -> str:
+    """Tells works apart that were judged otherwise: by number, machines, seed and spec."""
+    setting = settings[job.number % len(settings)]
+    spec = limits_of(parse_spec(setting.spec), job.regime)
+    text = f"{setting.seed} | {job.made} | {job.judged} | {spec.to_bytes().decode()}"
+    return f"{job.number}-{sha256(text.encode()).hexdigest()[:16]}"
+
+
+def judge_one(settings: Sequence[Setting], job: Job) -> Judged:
+    """Make and judge one honest work; policy and spec go by its number."""
     bench = open_bench(settings[job.number % len(settings)])
-    spec = bench.spec
-    if job.regime != FLOAT32_ONLY.name:
-        spec = spec.model_copy(update={"toploc": ToplocSpec(), "checks": CheckSpec()})
+    spec = limits_of(bench.spec, job.regime)
     with tempfile.TemporaryDirectory(prefix="noise-") as folder:
         root = write(Path(folder), bench, job, bench.make(job.number, job.made))
         manifest = open_bundle(Path(folder), BundleLimits(spec.limits.work_bytes), root)
@@ -125,11 +155,14 @@ def judge_one(settings: Sequence[Setting], job: Job) -> tuple[str, Outcome]:
         with computing(job.judged.flags(), bench.policy.backbone.module()):
             judged = Bench(under(bench.policy, job.judged), bench.environment)
             verdict = judge(case, judged, Path(folder), manifest).verdict
-    outcome = Outcome(1, largest={each.check: (each.measured, each.threshold) for each in verdict.findings})
-    if verdict.score != SCORE_FULL:
-        last = verdict.findings[-1]
-        outcome.rejected.append(f"work {job.number}: {last.check}: {last.detail} ({job.made} | {job.judged})")
-    return job.regime, outcome
+    last = verdict.findings[-1]
+    return Judged(
+        key=key_of(settings, job),
+        regime=job.regime,
+        machines=f"{job.made} | {job.judged}",
+        measured={each.check: (float(each.measured), float(each.threshold)) for each in verdict.findings},
+        rejected=None if verdict.score == SCORE_FULL else f"work {job.number}: {last.check}: {last.detail}",
+    )
 
 
 def write(folder: Path, bench: CalibrationBench, job: Job, made: Made) -> Root:
@@ -144,39 +177,81 @@ def write(folder: Path, bench: CalibrationBench, job: Job, made: Made) -> Root:
     return build_bundle(folder, BundleKind.WORK, header.fields()).root
 
 
-def judge_all(works: int, jobs: int, seed: int, minutes: float) -> tuple[dict[str, Outcome], bool]:
+# ---- all of them
+
+
+def judge_all(subject: Subject, chosen: argparse.Namespace) -> tuple[list[Judged], bool]:
     """Judge until all are done or the time is up; whether all were."""
-    task = read_task_file(TASK_FILE)
-    spec = small_spec(task)
-    environment = make_environment(spec.environment)
-    until = time.monotonic() + 60 * minutes
-    totals: dict[str, Outcome] = {}
+    task = read_task_file(subject.task_file)
+    specs = subject.specs(task.spec)
+    environment = make_environment(specs[0].environment)
+    until = time.monotonic() + 60 * chosen.minutes
     with tempfile.TemporaryDirectory(prefix="noise-policies-") as folder:
-        policies = [
-            initial_policy(task.policy | {"warmup": {**task.policy["warmup"], "steps": steps}}, task.seed, environment)
-            for steps in WARM_UPS
+        policies = subject.policies(task, environment)
+        for number, policy in enumerate(policies):
+            save_policy(policy, Path(folder) / str(number))
+        settings = [
+            Setting(str(Path(folder) / str(number)), spec.to_bytes(), chosen.seed)
+            for spec in specs
+            for number in range(len(policies))
         ]
-        settings = [Setting(str(Path(folder) / str(steps)), spec.to_bytes(), seed) for steps in WARM_UPS]
-        for policy, setting in zip(policies, settings, strict=True):
-            save_policy(policy, Path(setting.policy_folder))
-        planned = [
-            replace(job, number=FIRST_WORK + job.number) for job in plan(works, seed, policies[0]) if job.what == HONEST
-        ]
+        honest = (job for job in plan(chosen.works, chosen.seed, policies[0]) if job.what == HONEST)
+        jobs = [replace(job, number=FIRST_WORK + job.number) for job in honest]
+        del policies  # the processes load their own
+        known = read_record(chosen.record)
+        done = [known[key] for key in (key_of(settings, job) for job in jobs) if key in known]
+        left = [job for job in jobs if key_of(settings, job) not in known]
         context = get_context("spawn")
-        with ProcessPoolExecutor(jobs, context, initializer=start_process, initargs=(1,)) as pool:
-            for done, (regime, outcome) in enumerate(pool.map(partial(judge_one, settings), planned), start=1):
-                totals.setdefault(regime, Outcome()).add(outcome)
-                if done % 100 == 0:
-                    print(f"{done} of {works} judged", file=sys.stderr, flush=True)
+        with ProcessPoolExecutor(chosen.jobs, context, initializer=start_process, initargs=(1,)) as pool:
+            for work in pool.map(partial(judge_one, settings), left):
+                append_record(chosen.record, work)
+                done.append(work)
+                if len(done) % (chosen.works // 20 or 1) == 0:
+                    print(f"{len(done)} of {len(jobs)} judged", file=sys.stderr, flush=True)
                 if time.monotonic() > until:
                     pool.shutdown(wait=False, cancel_futures=True)
-                    return totals, done == works
-    return totals, True
+                    break
+    return done, len(done) == len(jobs)
 
 
-def table_lines(totals: dict[str, Outcome]) -> list[str]:
-    lines = ["| regime | honest works judged | rejected |", "|---|---|---|"]
-    lines += [f"| {regime} | {each.works:,} | {len(each.rejected)} |" for regime, each in sorted(totals.items())]
+def read_record(path: Path | None) -> dict[str, Judged]:
+    """By key; what a cut left half-written at the end is left out."""
+    found: dict[str, Judged] = {}
+    if path is None or not path.exists():
+        return found
+    for line in path.read_text().splitlines():
+        try:
+            row = json.loads(line)
+        except ValueError:
+            continue
+        measured = {check: (values[0], values[1]) for check, values in row["measured"].items()}
+        found[row["key"]] = Judged(row["key"], row["regime"], row["machines"], measured, row["rejected"])
+    return found
+
+
+def append_record(path: Path | None, work: Judged) -> None:
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a") as file:
+            file.write(json.dumps(work.json()) + "\n")
+
+
+def totals_of(works: Iterable[Judged]) -> dict[str, Outcome]:
+    totals: dict[str, Outcome] = {}
+    for work in works:
+        totals.setdefault(work.regime, Outcome()).add(work)
+    return totals
+
+
+# ---- what is written
+
+
+def table_lines(totals: Mapping[str, Outcome]) -> list[str]:
+    lines = ["| regime | honest works judged | of them with an update to replay | rejected |", "|---|---|---|---|"]
+    lines += [
+        f"| {regime} | {each.works:,} | {each.trained:,} | {len(each.rejected)} |"
+        for regime, each in sorted(totals.items())
+    ]
     lines += ["", "| check, at most | " + " | ".join(f"{name} | its threshold" for name in sorted(totals)) + " |"]
     lines += ["|---|" + "---|---|" * len(totals)]
     checks = [name for name in next(iter(totals.values())).largest]
@@ -188,22 +263,33 @@ def table_lines(totals: dict[str, Outcome]) -> list[str]:
     return lines
 
 
+def write_into_page(lines: Sequence[str], command: str) -> None:
+    begin, end = (f"<!-- made by `{command}`: {word} -->" for word in ("begin", "end"))
+    before, found, rest = PAGE.read_text().partition(begin)
+    _, closed, after = rest.partition(end)
+    if found and closed:
+        PAGE.write_text("\n".join([before + begin, "", *lines, "", end + after]))
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--works", type=int, default=2_000)
+    parser.add_argument("--policy", choices=sorted(SUBJECTS), default="tiny")
+    parser.add_argument("--works", type=int, help="2,000 of a tiny policy, 200 of SmolLM2 by default")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--minutes", type=float, default=60.0, help="stop after so many, with what was judged")
+    parser.add_argument("--minutes", type=float, default=120.0, help="stop after so many, with what was judged")
+    parser.add_argument("--record", type=Path, metavar="FILE", help="append outcomes, skip works that it has")
     chosen = parser.parse_args()
+    subject = SUBJECTS[chosen.policy]
+    chosen.works = chosen.works or subject.works
     began = time.monotonic()
-    totals, is_all = judge_all(chosen.works, chosen.jobs, chosen.seed, chosen.minutes)
+    works, is_all = judge_all(subject, chosen)
+    totals = totals_of(works)
     lines = table_lines(totals)
     print("\n".join(lines))
     print(f"\n{time.monotonic() - began:.0f} s" + ("" if is_all else ": the time was up before all works were judged"))
-    before, begin, rest = PAGE.read_text().partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if begin and end:
-        PAGE.write_text("\n".join([before + BEGIN, "", *lines, "", END + after]))
+    if is_all and chosen.works >= subject.works:  # a trial run leaves the page alone
+        write_into_page(lines, subject.command)
     rejected = [miss for each in totals.values() for miss in each.rejected]
     for miss in rejected:
         print(f"an honest work was rejected: {miss}", file=sys.stderr)
