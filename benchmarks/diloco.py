@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from pydantic import TypeAdapter
 
-from benchmarks.diloco_network import Outcome, run_network, samples_wanted
+from benchmarks.diloco_network import Outcome, run_network
 from benchmarks.diloco_plan import Plan
 from benchmarks.diloco_rehearsal import Point, rehearse
 from benchmarks.diloco_report import (
@@ -45,10 +45,14 @@ PROCESSES = 2  # each with one thread
 # row as many. That is what data-parallel training on four machines computes.
 ONE = Plan("one trainer, batches 4 times as large", trainers=1, epochs=EPOCHS, groups=256, groups_per_step=64,
            momentum="0.6")  # fmt: skip
+# The same without DiLoCo's outer step: the next policy is what the trainer's own steps have made.
+ONE_PLAIN = replace(ONE, label=f"{ONE.label}, no outer step", outer_lr="1.0", momentum="0.0")
+# The same samples one after the other: four times as many steps in a row, four times the time.
+PATIENT = replace(ONE_PLAIN, label="one trainer, 4 times as many steps, no outer step", epochs=4 * EPOCHS,
+                  groups=64, groups_per_step=16)  # fmt: skip
 FOUR = Plan("four trainers, one dies, one joins", trainers=4, epochs=EPOCHS, momentum="0.6", dies_in=EPOCHS // 2)
 FOUR_IN_PEACE = replace(FOUR, label="four trainers", dies_in=None)
-# The same samples one after the other: four times as many steps in a row, four times the time.
-PATIENT = Plan("one trainer, 4 times as many steps", trainers=1, epochs=4 * EPOCHS, momentum="0.6")
+REHEARSED = (ONE, ONE_PLAIN, PATIENT, FOUR_IN_PEACE, FOUR)
 
 
 def main() -> int:
@@ -72,14 +76,14 @@ def _run(name: str, plan: Plan) -> Outcome:
 
 
 def _rehearsals() -> list[tuple[Plan, list[Point]]]:
-    plans = [replace(plan, seed=seed) for plan in (ONE, FOUR, FOUR_IN_PEACE, PATIENT) for seed in SEEDS]
+    plans = [replace(plan, seed=seed) for seed in SEEDS for plan in REHEARSED]
     with ProcessPoolExecutor(PROCESSES, get_context("spawn")) as pool:
-        pending = [pool.submit(rehearse, plan, PROMPTS, max(1, plan.epochs // EPOCHS)) for plan in plans]
+        pending = [pool.submit(rehearse, plan, PROMPTS, 2 * plan.epochs // EPOCHS) for plan in plans]
         return [(plan, each.result()) for plan, each in zip(plans, pending, strict=True)]
 
 
 def _report() -> int:
-    samples = samples_wanted(FOUR, GROUP_SIZE)
+    samples = FOUR.samples(GROUP_SIZE)
     holds = True
     if outcomes := _load("outcomes", list[Outcome]):
         lines, holds = rewards_table(outcomes, samples, PROMPTS)

@@ -150,7 +150,7 @@ class _Course:
         self, follower: TaskFollower, trainers: Sequence[_Trainer], task_id: TaskId, spec: TaskSpec, seconds: float
     ) -> None:
         group_size, deadline = spec.rollout.group_size, time.monotonic() + seconds
-        wanted, versions = samples_wanted(self._plan, group_size), 0
+        wanted, versions = self._plan.samples(group_size), 0
         while True:
             ledger = follower.refresh()
             done = samples_behind(ledger, len(ledger.policies) - 1, group_size)
@@ -261,11 +261,6 @@ def terms_of(plan: Plan) -> dict[str, Any]:
         "max_epoch_units": 8 * plan.groups,
         "commit_window": plan.commit_window,
     }
-
-
-def samples_wanted(plan: Plan, group_size: int) -> int:
-    """Completions at which runs are compared: those of the plan if nobody died."""
-    return plan.trainers * plan.epochs * plan.groups * group_size
 
 
 def samples_behind(ledger: TaskLedger, version: int, group_size: int) -> int:

@@ -33,9 +33,9 @@ class Plan:
     seed: int = 7
     commit_window: int = 45  # seconds; what a death costs the others, once
 
-    def works_in(self, epoch: int) -> int:
-        """How many works an epoch brings."""
-        return self.trainers - (epoch == self.dies_in)
+    def samples(self, group_size: int) -> int:
+        """Completions at which runs are compared: all of the plan if nobody dies. A run ends with at least these."""
+        return self.trainers * self.epochs * self.groups * group_size
 
     def members(self, epoch: int) -> list[int]:
         """Seats of those whose works an epoch has."""

@@ -8,6 +8,7 @@ import shutil
 import sys
 import tempfile
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 import torch
@@ -53,7 +54,9 @@ def _rehearse(plan: Plan, prompts: int, every: int, lag: int, folder: Path) -> l
     save_policy(initial_policy(task.policy, task.seed, environment), folder / "policy-0")
     versions = [Delivery(folder / "policy-0", build_bundle(folder / "policy-0", BundleKind.POLICY, {"version": 0}))]
     points, samples = list[Point](), 0
-    for epoch in range(plan.epochs):
+    for epoch in count():
+        if samples >= plan.samples(spec.rollout.group_size):
+            break
         works = [
             (WorkIndex(index), 1, _make_work(versions[max(0, epoch - lag)], spec, task.seed, epoch, seat, folder))
             for index, seat in enumerate(plan.members(epoch))

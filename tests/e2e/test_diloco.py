@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.diloco_network import run_network, samples_wanted
+from benchmarks.diloco_network import run_network
 from benchmarks.diloco_plan import Plan
 from benchmarks.diloco_traffic import data_parallel_bytes
 
@@ -21,7 +21,7 @@ def test_network_outlives_a_killed_trainer_and_pays_the_one_that_joins(tmp_path:
 
     assert outcome.died_in == 1
     assert len(outcome.points) - 1 >= outcome.version_then + 2  # policies go on being published
-    assert outcome.points[-1].samples >= samples_wanted(SMALLEST, group_size=8)
+    assert outcome.points[-1].samples >= SMALLEST.samples(group_size=8)
     assert (dead.works, dead.paid, dead.last_epoch) == (1, 1, 0)  # what it had committed before is paid
     assert survivor.paid == survivor.works >= 3
     assert joiner.paid == joiner.works >= 1
