@@ -219,11 +219,13 @@ class SwarmClient:
             log.info("not announced", extra={"root": root.hex(), "why": str(error)})
 
     def _announce_for_ever(self, every_s: float) -> None:
-        while not self._closing.wait(every_s):
+        """At once, too: whoever starts again serves at another port than boards still name."""
+        while not self._closing.is_set():
             try:
                 self._announce_all()
             except Exception:
                 log.exception("announcing failed")
+            self._closing.wait(every_s)
 
     def _announce_all(self) -> None:
         self._seed_what_is_here()

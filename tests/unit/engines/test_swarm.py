@@ -142,7 +142,7 @@ def test_peer_that_restarts_serves_what_it_had(peers: Peers, make_bundle: MakeBu
     first = peers.client("first", 1)
     first.publish(directory, manifest, trainer)
     first.close()
-    again = peers.client("first", 1, announce_s=0.1)
+    again = peers.client("first", 1, announce_s=3_600)  # what it has it announces at once
     assert again.port != 0
     found = peers.client("second", 2, patience_s=15).fetch(manifest.root, BundleKind.WORK, LIMITS)
     assert open_bundle(found, LIMITS, manifest.root) == manifest
