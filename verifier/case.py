@@ -42,22 +42,48 @@ class Case:
 
     @property
     def is_replayed(self) -> bool:
-        """Whether the epoch's seed draws this work for a full replay."""
+        """Whether the epoch's seed draws this work for a replay."""
         if self.epoch_seed is None:
             return True
         return must_replay(self.epoch_seed, self.work.index, self.sampling_bps)
 
     def completions_checked(self, count: int) -> list[int]:
         """Positions, ascending, of the completions that are prefilled, out of `count`."""
-        wanted = self.spec.checks.completions_checked
-        if self.epoch_seed is None or wanted >= count:
-            return list(range(count))
-        seed = derive(self.epoch_seed, "completions", self.work.index)
-        return sorted(sorted(range(count), key=lambda position: derive(seed, position))[:wanted])
+        return self._drawn("completions", self.spec.checks.completions_checked, count)
+
+    def steps_replayed(self, count: int) -> list[int]:
+        """Which of the `count` inner steps of a replayed work are taken again, ascending, step by step."""
+        return self._drawn("steps", self.spec.checks.steps_replayed, count)
+
+    @property
+    def depends_on_seed(self) -> bool:
+        """Whether the epoch's seed decides what of this work is checked."""
+        checks, rollout = self.spec.checks, self.spec.rollout
+        some_steps = checks.replay == "steps" and checks.steps_replayed < self.spec.recipe.inner_steps
+        some_completions = checks.completions_checked < rollout.groups * rollout.group_size
+        return self.sampling_bps < BPS or some_completions or some_steps
 
     def everything_checked(self) -> "Case":
-        """The same case without luck: every completion prefilled, the update replayed."""
+        """The same case without luck: every completion prefilled, all of the training replayed."""
         return replace(self, epoch_seed=None)
+
+    def as_appealed(self) -> "Case":
+        """What an appeal looks at: everything, but of a work whose training was replayed by steps no others than then.
+
+        A verifier that has paid for a replayed work has no excuse on chain when an appeal overturns that. Nobody could
+        afford to, if a step might be brought up against it that the seed had not drawn.
+        """
+        if self.spec.checks.replay == "whole" or not self.is_replayed:
+            return self.everything_checked()
+        completions = self.spec.rollout.groups * self.spec.rollout.group_size
+        checks = self.spec.checks.model_copy(update={"completions_checked": completions})
+        return replace(self, spec=self.spec.model_copy(update={"checks": checks}))
+
+    def _drawn(self, what: str, wanted: int, count: int) -> list[int]:
+        if self.epoch_seed is None or wanted >= count:
+            return list(range(count))
+        seed = derive(self.epoch_seed, what, self.work.index)
+        return sorted(sorted(range(count), key=lambda position: derive(seed, position))[:wanted])
 
     def json(self) -> dict[str, Json]:
         return {

@@ -15,7 +15,7 @@ from offchain.policy.interface import Policy
 from offchain.protocol.encoding import canonical_json, trainer_seed
 from offchain.protocol.errors import Malformed, Stop, Unavailable
 from offchain.protocol.spec import TaskSpec
-from offchain.protocol.types import BPS, Epoch, PolicyVersion, Root, Seed, WorkIndex
+from offchain.protocol.types import Epoch, PolicyVersion, Root, Seed, WorkIndex
 from verifier.case import Case
 from verifier.checks.duplicates import Sketch
 from verifier.inbox import Inbox
@@ -69,12 +69,6 @@ def _published_root(ledger: TaskLedger, version: PolicyVersion, before: Position
     return next((each.policy_root for each in known), None)
 
 
-def depends_on_seed(case: Case) -> bool:
-    """Whether the epoch's seed decides what of this work is checked."""
-    completions = case.spec.rollout.groups * case.spec.rollout.group_size
-    return case.sampling_bps < BPS or case.spec.checks.completions_checked < completions
-
-
 class Docket:
     """Judges works one at a time and remembers the judgements, until they are written down."""
 
@@ -91,7 +85,7 @@ class Docket:
             key = _key(case)
             if key in self._done or self._clock() < self._not_before.get(key, 0.0):
                 continue
-            if record.seed is None and depends_on_seed(case):
+            if record.seed is None and case.depends_on_seed:
                 self._fetch_ahead(case, key)
                 continue
             try:
@@ -122,12 +116,12 @@ class Docket:
     def judge_in_full(
         self, ledger: TaskLedger, record: EpochRecord, index: WorkIndex, norms: Mapping[WorkIndex, float]
     ) -> Verdict:
-        """Judge one work of a sealed epoch again, whatever its seed has drawn. Raises Unavailable, Stop.
+        """Judge one work of a sealed epoch again, as in an appeal (`Case.as_appealed`). Raises Unavailable, Stop.
 
         Args:
             norms: of the epoch's acceptable updates, as judged when it was attested.
         """
-        case = case_of(ledger, self._spec, record, ledger.work(record.epoch, index)).everything_checked()
+        case = case_of(ledger, self._spec, record, ledger.work(record.epoch, index)).as_appealed()
         verdict = self._judge(case, ledger, record).verdict
         peers = {**norms, **({} if verdict.update_norm is None else {index: verdict.update_norm})}
         return compare_with(verdict, list(peers.values()), self._spec.checks.max_update_norm_ratio)
@@ -159,7 +153,7 @@ class Docket:
 
     def _others(self, case: Case, ledger: TaskLedger, record: EpochRecord) -> list[Sketch]:
         """Sketches of the works that this one must not repeat: those of its epoch and of the epoch before."""
-        if not depends_on_seed(case) or case.epoch_seed is None or record.seed is None or case.policy_root is None:
+        if not case.depends_on_seed or case.epoch_seed is None or record.seed is None or case.policy_root is None:
             return []
         policy = self._bench.policy(case.policy_root)
         before = ledger.epochs.get(Epoch(record.epoch - 1))
@@ -204,7 +198,7 @@ class Docket:
 
 
 def _key(case: Case) -> bytes:
-    return canonical_json((case if depends_on_seed(case) else replace(case, epoch_seed=None)).json())
+    return canonical_json((case if case.depends_on_seed else replace(case, epoch_seed=None)).json())
 
 
 def _name(case: Case) -> str:

@@ -6,8 +6,12 @@ relay, no database and no clock.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
 
 from offchain.environments import Environment
 from offchain.outer.codecs import codec_named
@@ -16,7 +20,8 @@ from offchain.policy.interface import Policy
 from offchain.protocol.errors import MalformedUpdate, Reason, Rejected
 from offchain.protocol.manifest import Manifest
 from offchain.protocol.types import Root, Seed
-from offchain.recipe.inner import run_inner_steps
+from offchain.recipe.inner import repeat_inner_step, run_inner_steps
+from offchain.recipe.states import read_state
 from verifier.case import Case
 from verifier.checks import (
     content,
@@ -26,6 +31,7 @@ from verifier.checks import (
     replay,
     rewards,
     sampling,
+    states,
     termination,
     toploc,
     update,
@@ -96,6 +102,10 @@ def _shapes(policy: Policy) -> dict[str, tuple[int, ...]]:
     return {name: tuple(value.shape) for name, value in policy.trainable().items()}
 
 
+def _weights(policy: Policy) -> dict[str, npt.NDArray[np.float32]]:
+    return {name: value.detach().numpy() for name, value in policy.trainable().items()}
+
+
 class _Run:
     """The checks of one work, in order, and what is learned on the way."""
 
@@ -117,6 +127,8 @@ class _Run:
         yield from self._tokens_and_rewards(contents, policy, environment)
         claimed = self._read_update(policy)
         yield from self._update(contents, policy, claimed)
+        if self._case.spec.checks.replay == "steps":
+            yield from self._states(contents, policy, claimed)
         yield from self._duplicates(contents, claimed)
         yield from self._sampling(contents, policy)
         if self._case.is_replayed:
@@ -141,10 +153,15 @@ class _Run:
     def _update(self, contents: content.Contents, policy: Policy, claimed: update.Tensors) -> Iterator[Finding]:
         spec = self._case.spec
         self.update_norm = update.norm(claimed)
-        weights = {name: value.detach().numpy() for name, value in policy.trainable().items()}
-        yield update.check_norm(claimed, weights, spec.recipe)
+        yield update.check_norm(claimed, _weights(policy), spec.recipe)
         self.stage = update.NAME_TRACE
         yield update.check_trace(claimed, contents.trace, contents.rollouts, spec, self._case.trainer_seed)
+
+    def _states(self, contents: content.Contents, policy: Policy, claimed: update.Tensors) -> Iterator[Finding]:
+        spec = self._case.spec
+        self.stage = states.NAME
+        read = partial(read_state, self._directory, self._manifest, shapes=_shapes(policy))
+        yield from states.check(_weights(policy), read, contents.trace, claimed, spec.recipe, codec_named(spec.codec))
 
     def _duplicates(self, contents: content.Contents, claimed: update.Tensors) -> Iterator[Finding]:
         """A work that resembles another is checked in full from here on."""
@@ -169,13 +186,22 @@ class _Run:
         yield termination.check_plausible(checked, spec.checks.min_eos_probability)
 
     def _replay(self, contents: content.Contents, policy: Policy, claimed: update.Tensors) -> Iterator[Finding]:
-        spec = self._case.spec
+        spec, seed = self._case.spec, self._case.trainer_seed
         self.stage = replay.NAME_DIRECTION
         try:
-            ours = run_inner_steps(policy, contents.rollouts, spec, self._case.trainer_seed).pseudo_gradient
+            if spec.checks.replay == "whole" or not contents.trace:
+                ours = run_inner_steps(policy, contents.rollouts, spec, seed).pseudo_gradient
+                yield from replay.compare(claimed, ours, codec_named(spec.codec), spec.checks)
+            else:
+                yield from replay.check_steps(
+                    self._case.steps_replayed(len(contents.trace)),
+                    _weights(policy),
+                    partial(read_state, self._directory, self._manifest, shapes=_shapes(policy)),
+                    partial(repeat_inner_step, policy, contents.rollouts, spec, seed),
+                    spec.checks,
+                )
         except MalformedUpdate as error:
             raise Rejected(f"the replay fails where the work claims to have trained: {error}", error.reason) from error
-        yield from replay.compare(claimed, ours, codec_named(spec.codec), spec.checks)
 
 
 def unavailable(detail: str) -> Verdict:

@@ -69,14 +69,14 @@ def judge_again(
         notes = [*notes, "no evidence here: the update's size was not compared with that of the epoch's others"]
     in_full = None
     if verdict.reason is None and not as_drawn and not _is_full(case):
-        in_full = _judge(case.everything_checked(), bench, work_dir, manifest, [])
+        in_full = _judge(case.as_appealed(), bench, work_dir, manifest, [])
         if evidence:
             in_full = compare_with(in_full, _norms(evidence[0]), ratio)
     return Again(verdict, in_full, comparisons, tuple(notes))
 
 
 def _is_full(case: "Case") -> bool:
-    """Whether the seed has drawn everything there is."""
+    """Whether the seed has drawn all that an appeal would look at."""
     completions = case.spec.rollout.groups * case.spec.rollout.group_size
     return case.is_replayed and len(case.completions_checked(completions)) == completions
 
@@ -101,10 +101,9 @@ def _sketches(
 ) -> "tuple[list[Sketch], list[str]]":
     """What the work was compared with, itself included as in a verifier's docket; and what to say about it."""
     from offchain.shardcast.store import OWN_LIMITS, open_bundle
-    from verifier.docket import depends_on_seed
     from verifier.judge import sketch_work
 
-    if not depends_on_seed(case) or case.epoch_seed is None or case.policy_root is None:
+    if not case.depends_on_seed or case.epoch_seed is None or case.policy_root is None:
         return [], []
     if not others:
         return [], ["the epoch's other works are not here: likeness was not looked at (--save with --with-others)"]

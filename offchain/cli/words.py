@@ -32,6 +32,11 @@ CHECKS = {
     "replay choice": "training repeated, elements that the update keeps",
     "replay direction": "training repeated, direction of the update",
     "replay length": "training repeated, length of the update",
+    "replay largest": "training repeated, largest elements of the update",
+    "replay first moment": "training repeated, AdamW's first moment",
+    "replay second moment": "training repeated, AdamW's second moment",
+    "training steps": "each step of training is one of AdamW's",
+    "training states": "states of training, and the update between them",
 }
 
 

@@ -119,6 +119,13 @@ class CheckSpec(SpecPart):
     reward_tolerance: Positive = 1e-6
     min_replay_cosine: Fraction = 0.99
     max_replay_norm_error: Positive = 0.02  # relative difference of norms
+    replay_topk: Annotated[int, Field(ge=1)] = 256  # elements of either update, the largest, that are looked at alone
+    max_replay_topk_error: Positive = 0.1  # relative L2 error over these
+    # "whole": a work that is drawn is trained again from its policy. "steps": works hold the state after each inner
+    # step, and of a drawn work so many steps are drawn, each taken again from the state before it.
+    replay: Literal["whole", "steps"] = "whole"
+    steps_replayed: Annotated[int, Field(ge=1)] = 1
+    max_replay_moment_error: Positive = 0.05  # of a step: relative L2 error of AdamW's moments, in units of its step
     max_update_norm_ratio: Positive = 10.0  # against the median of the epoch's works
     max_update_cosine: Fraction = 0.7  # with another work's update; what is more alike is replayed in any case
 
@@ -154,6 +161,8 @@ class TaskSpec(SpecPart):
     def _consistent(self) -> "TaskSpec":
         if self.recipe.clip_max < 1 + self.recipe.clip_high:
             raise ValueError("recipe.clip_max must be at least 1 + clip_high")
+        if self.checks.replay == "steps" and self.checks.steps_replayed > self.recipe.inner_steps:
+            raise ValueError("checks.steps_replayed must not exceed recipe.inner_steps")
         if self.codec.startswith("topk") and self.outer.rule in ("trimmed_mean", "median"):
             raise ValueError(
                 "outer.rule decides for each coordinate: of a sparse codec's updates it leaves next to nothing"

@@ -10,6 +10,7 @@ from offchain.protocol.errors import Malformed
 from offchain.protocol.header import WorkHeader, parse_work_header
 from offchain.protocol.manifest import BundleKind, Manifest
 from offchain.protocol.spec import TaskSpec
+from offchain.recipe.states import state_name
 from offchain.recipe.trace import MAX_TRACE_BYTES, TRACE_NAME, StepTrace, parse_trace
 from offchain.rollouts.table import ROLLOUTS_NAME, RolloutLimits, read_rollouts
 from offchain.rollouts.trajectory import Rollouts
@@ -29,22 +30,29 @@ class Contents:
 
 
 def read_contents(directory: Path, manifest: Manifest, spec: TaskSpec) -> Contents:
-    """Parse everything but the update.
+    """Parse everything but the update, and the states where training is replayed step by step.
 
     Raises Malformed: another kind of bundle, a missing or surplus file, or a file that its reader refuses.
     """
     if manifest.kind is not BundleKind.WORK:
         raise Malformed(f"the bundle is of kind {manifest.kind}, not a work")
-    names = {entry.name for entry in manifest.files}
-    surplus = {name for name in names if not name.startswith(UPDATE_FOLDER)} ^ {ROLLOUTS_NAME, TRACE_NAME}
-    if surplus:
-        raise Malformed(f"a work holds exactly {ROLLOUTS_NAME}, {TRACE_NAME} and an update; {min(surplus)!r} is amiss")
     header = parse_work_header(manifest.fields)
     if manifest.entry(TRACE_NAME).size_bytes > MAX_TRACE_BYTES:
         raise Malformed(f"{TRACE_NAME} exceeds {MAX_TRACE_BYTES} bytes")
-    rollouts = read_rollouts(directory / ROLLOUTS_NAME, RolloutLimits.of(spec))
     trace = parse_trace((directory / TRACE_NAME).read_bytes(), spec.recipe.inner_steps, spec.rollout.groups)
+    _check_names(manifest, spec, len(trace))
+    rollouts = read_rollouts(directory / ROLLOUTS_NAME, RolloutLimits.of(spec))
     return Contents(header, rollouts, trace)
+
+
+def _check_names(manifest: Manifest, spec: TaskSpec, steps: int) -> None:
+    states = {state_name(step) for step in range(steps)} if spec.checks.replay == "steps" else set[str]()
+    found = {entry.name for entry in manifest.files if not entry.name.startswith(UPDATE_FOLDER)}
+    if surplus := found ^ {ROLLOUTS_NAME, TRACE_NAME, *states}:
+        with_states = f", {len(states)} states" if states else ""
+        raise Malformed(
+            f"a work holds exactly {ROLLOUTS_NAME}, {TRACE_NAME}{with_states} and an update; {min(surplus)!r} is amiss"
+        )
 
 
 def finding(contents: Contents) -> Finding:

@@ -15,6 +15,7 @@ from offchain.protocol.manifest import BundleKind, Manifest
 from offchain.protocol.spec import EnvironmentSpec, RecipeSpec, RolloutSpec, SamplerSpec, TaskSpec
 from offchain.protocol.types import Address, Epoch, PolicyVersion, Root, Seed, TaskId, Work, WorkIndex
 from offchain.recipe.inner import PseudoGradient, run_inner_steps
+from offchain.recipe.states import InnerState, write_state
 from offchain.recipe.trace import TRACE_NAME, StepTrace, trace_bytes
 from offchain.rollouts.seeding import group_uniforms, work_prompts
 from offchain.rollouts.table import ROLLOUTS_NAME, rollouts_bytes
@@ -84,6 +85,7 @@ class Parts:
     rollouts: Rollouts
     update: PseudoGradient
     trace: tuple[StepTrace, ...]
+    states: tuple[InnerState, ...] = ()  # where the task is replayed step by step
 
 
 @dataclass
@@ -139,8 +141,12 @@ class HonestTrainer:
 
     def parts(self, rollouts: Rollouts | None = None) -> Parts:
         rollouts = rollouts or self.roll_out()
-        result = run_inner_steps(self.policy, rollouts, self.spec, self.seed)
-        return Parts(self.header(), rollouts, result.pseudo_gradient, result.trace)
+        states: list[InnerState] = []
+        result = run_inner_steps(
+            self.policy, rollouts, self.spec, self.seed, on_state=lambda number, state: states.append(state)
+        )
+        kept = tuple(states) if self.spec.checks.replay == "steps" else ()
+        return Parts(self.header(), rollouts, result.pseudo_gradient, result.trace, kept)
 
     def write(self, parts: Parts, tamper: Callable[[Path], None] | None = None) -> Bundle:
         """`tamper` may change the files before they are hashed: what a cheat would commit to."""
@@ -149,6 +155,8 @@ class HonestTrainer:
         (directory / "trace").mkdir(parents=True)
         (directory / ROLLOUTS_NAME).write_bytes(rollouts_bytes(parts.rollouts))
         (directory / TRACE_NAME).write_bytes(trace_bytes(parts.trace))
+        for number, state in enumerate(parts.states):
+            write_state(directory, number, state)
         write_update(directory / "update", parts.update, codec_named(self.spec.codec))
         if tamper is not None:
             tamper(directory)

@@ -67,3 +67,44 @@ def test_completions_to_prefill_are_fixed_by_the_seed(seed: bytes, wanted: int, 
     drawn = case.completions_checked(count)
     assert drawn == sorted(set(drawn)) == case.completions_checked(count)
     assert len(drawn) == min(wanted, count) and all(0 <= position < count for position in drawn)
+
+
+def step_wise(case: Case, steps_replayed: int) -> Case:
+    checks = CheckSpec(replay="steps", steps_replayed=steps_replayed)
+    return replace(case, spec=case.spec.model_copy(update={"checks": checks}))
+
+
+@given(seed=st.binary(min_size=32, max_size=32), wanted=st.integers(1, 8), count=st.integers(1, 8))
+def test_steps_to_repeat_are_fixed_by_the_seed(seed: bytes, wanted: int, count: int) -> None:
+    plain = plain_case(SPEC, Root(bytes(32)), Root(bytes(32)))
+    case = replace(step_wise(plain, wanted), epoch_seed=Seed(seed))
+    drawn = case.steps_replayed(count)
+    assert drawn == sorted(set(drawn)) == case.steps_replayed(count)
+    assert len(drawn) == min(wanted, count) and all(0 <= step < count for step in drawn)
+    assert case.everything_checked().steps_replayed(count) == list(range(count))
+
+
+def test_each_step_is_drawn_as_often_as_any_other(case: Case) -> None:
+    sampled = step_wise(case, 1)
+    drawn = [replace(sampled, work=replace(case.work, index=WorkIndex(n))).steps_replayed(4)[0] for n in range(4_000)]
+    assert all(900 < drawn.count(step) < 1_100 for step in range(4))
+
+
+def test_what_a_step_wise_judgement_looks_at_depends_on_the_seed_unless_it_is_everything(case: Case) -> None:
+    steps = case.spec.recipe.inner_steps
+    assert not case.depends_on_seed
+    assert step_wise(case, steps - 1).depends_on_seed
+    assert not step_wise(case, steps).depends_on_seed
+
+
+def test_appeal_of_a_work_whose_steps_were_replayed_looks_at_no_others(case: Case) -> None:
+    """Whoever judged it as it was drawn must not pay for a step that was not."""
+    few = step_wise(case, 1)
+    few = replace(
+        few, spec=few.spec.model_copy(update={"checks": few.spec.checks.model_copy(update={"completions_checked": 2})})
+    )
+    appealed = few.as_appealed()
+    assert appealed.is_replayed and appealed.steps_replayed(4) == few.steps_replayed(4) != list(range(4))
+    assert few.completions_checked(16) != appealed.completions_checked(16) == list(range(16))
+    for excused in (replace(few, sampling_bps=0), case):
+        assert excused.as_appealed() == excused.everything_checked()

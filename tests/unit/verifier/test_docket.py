@@ -14,7 +14,7 @@ from offchain.protocol.types import Address, Root
 from tests.unit.verifier.chronicle import PARAMS, Chronicle
 from tests.unit.verifier.fakes import Shelf
 from tests.unit.verifier.honest import SPEC, TRAINER, Bundle, HonestTrainer
-from verifier.docket import Docket, case_of, depends_on_seed
+from verifier.docket import Docket, case_of
 from verifier.inbox import Bench, Inbox
 from verifier.verdict import report_bytes
 
@@ -173,9 +173,9 @@ def test_case_counts_only_policies_published_before_the_commitment(scene: Scene)
 def test_few_prefilled_completions_depend_on_the_seed(scene: Scene) -> None:
     record = scene.chronicle.record()
     case = case_of(scene.chronicle.ledger, SPEC, record, record.works[0])
-    assert not depends_on_seed(case)
+    assert not case.depends_on_seed
     few = SPEC.model_copy(update={"checks": SPEC.checks.model_copy(update={"completions_checked": 3})})
-    assert depends_on_seed(replace(case, spec=few))
+    assert replace(case, spec=few).depends_on_seed
 
 
 def test_bench_keeps_a_few_policies_loaded(scene: Scene, policy_bundle: Bundle) -> None:

@@ -65,6 +65,7 @@ def test_honest_work_is_worth_its_full_price(trainer: HonestTrainer) -> None:
         "termination plausible",
         "replay direction",
         "replay length",
+        "replay largest",
     ]
     assert all(finding.measured <= finding.threshold for finding in judgement.verdict.findings)
 
