@@ -14,7 +14,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 SETUP := .venv/installed .venv-ape/installed node_modules/installed .build/solcx/solc-v0.8.37
 
-.PHONY: long-run bench-noise bench-noise-smollm2 bench-shardcast help setup abi lock fmt check test test-quick test-contracts demo bench-gossip bench-toploc bench-codecs bench-aggregation bench-diloco gas cheats slither trees fuzz clean
+.PHONY: long-run bench-noise bench-noise-smollm2 bench-shardcast help setup abi lock fmt check test test-quick test-contracts demo bench-gossip bench-toploc bench-codecs bench-aggregation bench-diloco gas cheats slither trees fuzz bench-verify clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -133,6 +133,9 @@ bench-noise: .venv/installed ## Honest works between machines that compute other
 bench-noise-smollm2: .venv/installed ## The same with SmolLM2-135M, 200 works: long; when cut it goes on where it was
 	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(VENV)/python -m benchmarks.honest_noise --policy smollm2 \
 		--record runs/noise-smollm2.jsonl
+
+bench-verify: .venv/installed ## What verifying a work costs beside producing it; fails when a bound is crossed
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(VENV)/python -m benchmarks.verify
 
 bench-shardcast: $(SETUP) ## SHARDCAST beside raw sendfile + SHA-256, nginx + obstore, links of a given speed
 	$(VENV)/python -m benchmarks.shardcast

@@ -165,9 +165,12 @@ class _ConditionedSession:
         with self._backbone.computing():
             return self._inner.start(*self._backbone.padded_left(ids_BP, real_BP))[:, -prompt:].float()
 
-    def step(self, ids_B: torch.Tensor) -> torch.Tensor:
+    def branch(self, rows_B: torch.Tensor) -> None:
+        self._inner.branch(rows_B)
+
+    def extend(self, ids_BT: torch.Tensor) -> torch.Tensor:
         with self._backbone.computing():
-            return self._inner.step(ids_B).float()
+            return self._inner.extend(ids_BT).float()
 
 
 @contextlib.contextmanager

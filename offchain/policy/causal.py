@@ -1,6 +1,8 @@
 """A policy out of a backbone and a tokenizer: batching, sampling and bookkeeping that all architectures share.
 
-Shapes: B completions, P longest prompt, T longest completion, N positions, H hidden width, V vocabulary.
+Completions of one prompt share its pass through the model, when they are generated as when they are prefilled.
+Shapes: B completions, A of them not yet ended, U different prompts, P longest prompt, T longest completion, N
+positions, H hidden width, V vocabulary, R rows of hidden states, M tokens.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,14 +12,17 @@ from typing import Protocol
 import numpy as np
 import torch
 
+from offchain.policy.batching import Batch, Ids, batches, pad_left, pad_right, within
 from offchain.policy.interface import Bf16Bits, Finish, Float64s, Generation, Prefill
-from offchain.policy.sampling import draw, interval, probabilities
+from offchain.policy.sampling import distributions
 from offchain.protocol.encoding import Json
 from offchain.protocol.errors import Malformed
 from offchain.protocol.spec import SamplerSpec
 
-Ids = Sequence[Sequence[int]]
-Choose = Callable[[torch.Tensor, int], torch.Tensor]  # (logits [B, V], step) -> ids [B]
+LOGITS_AT_ONCE = 2**22  # most numbers in one block of logits: bounds memory where vocabularies are large
+
+# (logits [A, V], rows [A] of the batch, step) -> ids [A] and their logprobs [A]
+Choose = Callable[[torch.Tensor, torch.Tensor, int], tuple[torch.Tensor, torch.Tensor]]
 
 
 class Tokenizer(Protocol):
@@ -34,12 +39,16 @@ class Tokenizer(Protocol):
 class Session(Protocol):
     """A batch of sequences in the making: the KV cache."""
 
-    def start(self, ids_BP: torch.Tensor, real_BP: torch.Tensor) -> torch.Tensor:
-        """Forward the prompts, padded on the left where `real_BP` is false. Final hidden states [B, P, H]."""
+    def start(self, ids_UP: torch.Tensor, real_UP: torch.Tensor, /) -> torch.Tensor:
+        """Forward the prompts, padded on the left where `real_UP` is false. Final hidden states [U, P, H]."""
         ...
 
-    def step(self, ids_B: torch.Tensor) -> torch.Tensor:
-        """Forward one more token each. Final hidden states [B, H]."""
+    def branch(self, rows_B: torch.Tensor) -> None:
+        """Go on with these of the rows, each as often as it is named."""
+        ...
+
+    def extend(self, ids_BT: torch.Tensor) -> torch.Tensor:
+        """Forward T more tokens each, padding on the right included. Final hidden states [B, T, H]."""
         ...
 
 
@@ -65,13 +74,24 @@ class Backbone(Protocol):
         ...
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Sampled:
-    """What one generating batch yields: `hidden_BNH` counts from the padded prompt's first position."""
+    """What one generating batch yields; places past an end of sequence hold anything."""
 
     ids_BT: torch.Tensor
-    chosen_BT: torch.Tensor  # logprobs of the chosen ids
-    hidden_BNH: torch.Tensor
+    logprobs_BT: torch.Tensor
+    prompt_UPH: Bf16Bits  # prompts end at the last place
+    later_BTH: Bf16Bits  # of the tokens that were fed back: all but the last
+
+
+@dataclass(frozen=True, slots=True)
+class _Odds:
+    """What distributions say about tokens drawn from them: float64 [M] each."""
+
+    logprobs_M: torch.Tensor
+    below_M: torch.Tensor
+    upto_M: torch.Tensor
+    eos_M: torch.Tensor
 
 
 class CausalPolicy:
@@ -129,18 +149,17 @@ class CausalPolicy:
             raise ValueError(f"{len(prompts)} prompts need uniforms [B, {sampler.max_new_tokens}]")
         self._check_prompts(prompts, sampler.max_new_tokens)
         generations: list[Generation] = []
-        for part in self._batches(len(prompts)):
-            uniforms = torch.from_numpy(np.ascontiguousarray(uniforms_BT[part]))
-            choose = _sample_with(uniforms, sampler.temperature)
-            sampled = self._sample(prompts[part], sampler.max_new_tokens, choose, sampler.temperature)
-            generations += [self._generation(prompt, sampled, row) for row, prompt in enumerate(prompts[part])]
+        for batch in self._batches(prompts, [sampler.max_new_tokens] * len(prompts)):
+            uniforms = torch.from_numpy(np.ascontiguousarray(uniforms_BT[batch.rows]))
+            sampled = self._sample(batch, sampler.max_new_tokens, _sample_with(uniforms, sampler.temperature))
+            generations += self._generations(batch, sampled)
         return generations
 
     def generate_greedy(self, prompts: Ids, max_new_tokens: int) -> list[tuple[int, ...]]:
         self._check_prompts(prompts, max_new_tokens)
         completions: list[tuple[int, ...]] = []
-        for part in self._batches(len(prompts)):
-            sampled = self._sample(prompts[part], max_new_tokens, lambda logits_BV, _: logits_BV.argmax(-1), 1.0)
+        for batch in self._batches(prompts, [max_new_tokens] * len(prompts)):
+            sampled = self._sample(batch, max_new_tokens, _likeliest)
             completions += [self._until_eos(row) for row in sampled.ids_BT.tolist()]
         return completions
 
@@ -148,18 +167,15 @@ class CausalPolicy:
     def prefill(self, prompts: Ids, completions: Ids, sampler: SamplerSpec) -> list[Prefill]:
         self._check_sequences(prompts, completions)
         prefills: list[Prefill] = []
-        for part in self._batches(len(prompts)):
-            sequences = _joined(prompts[part], completions[part])
-            hidden_BNH = self.backbone.hidden(_pad_right(sequences))
-            rows = zip(prompts[part], completions[part], hidden_BNH, strict=True)
-            prefills += [self._prefill(len(prompt), ids, row_NH, sampler.temperature) for prompt, ids, row_NH in rows]
+        for batch in self._batches(prompts, [len(ids) for ids in completions]):
+            prefills += self._prefill(batch, completions[batch.rows], sampler.temperature)
         return prefills
 
     def token_logprobs(self, prompts: Ids, completions: Ids, temperature: float) -> tuple[torch.Tensor, torch.Tensor]:
         self._check_sequences(prompts, completions)
-        hidden_BNH = self.backbone.hidden(_pad_right(_joined(prompts, completions)))
+        hidden_BNH = self.backbone.hidden(pad_right(_joined(prompts, completions)))
         longest = max(len(ids) for ids in completions)
-        mask_BT = torch.tensor([[t < len(ids) for t in range(longest)] for ids in completions])
+        mask_BT = within([len(ids) for ids in completions])
         firsts_B = torch.tensor([len(prompt) - 1 for prompt in prompts])
         ends_B = torch.tensor([len(ids) - 1 for ids in completions])
         places_BT = firsts_B[:, None] + torch.arange(longest).minimum(ends_B[:, None])
@@ -170,53 +186,87 @@ class CausalPolicy:
         return torch.zeros(mask_BT.shape).masked_scatter(mask_BT, logprobs_M), mask_BT.float()
 
     @torch.inference_mode()
-    def _sample(self, prompts: Ids, max_new_tokens: int, choose: Choose, temperature: float) -> _Sampled:
-        ids_BP, real_BP = _pad_left(prompts)
-        session = self.backbone.session(ids_BP.shape[1] + max_new_tokens)
-        hidden = [session.start(ids_BP, real_BP)]
-        tokens: list[torch.Tensor] = []
-        chosen: list[torch.Tensor] = []
-        alive_B = torch.ones(len(prompts), dtype=torch.bool)
+    def _sample(self, batch: Batch, max_new_tokens: int, choose: Choose) -> _Sampled:
+        ids_UP, real_UP = pad_left(batch.prompts)
+        session = self.backbone.session(ids_UP.shape[1] + max_new_tokens)
+        prompt_UPH = session.start(ids_UP, real_UP)
+        logits_AV = self.backbone.logits(prompt_UPH[:, -1])[batch.owners_B]
+        rows = len(batch.owners_B)
+        ids_BT = torch.zeros(rows, max_new_tokens, dtype=torch.long)
+        logprobs_BT = torch.zeros(rows, max_new_tokens, dtype=torch.float64)
+        later_BTH = np.zeros((rows, max_new_tokens - 1, prompt_UPH.shape[-1]), np.uint16)
+        rows_A, alive_A, going_on = torch.arange(rows), torch.ones(rows, dtype=torch.bool), batch.owners_B
         for step in range(max_new_tokens):
-            logits_BV = self.backbone.logits(hidden[-1][:, -1])
-            ids_B = choose(logits_BV, step)
-            tokens.append(ids_B)
-            logprobs_BV = torch.log_softmax(logits_BV.double() / temperature, dim=-1)
-            chosen.append(logprobs_BV.gather(-1, ids_B[:, None])[:, 0])
-            alive_B &= ids_B != self.eos_id
-            if step + 1 == max_new_tokens or not alive_B.any():
+            ids_A, logprobs_BT[rows_A, step] = choose(logits_AV, rows_A, step)
+            ids_BT[rows_A, step] = ids_A
+            alive_A &= ids_A != self.eos_id
+            if step + 1 == max_new_tokens or not alive_A.any():
                 break
-            hidden.append(session.step(ids_B)[:, None])
-        return _Sampled(torch.stack(tokens, 1), torch.stack(chosen, 1), torch.cat(hidden, 1))
+            if 2 * int(alive_A.sum()) <= len(rows_A):  # from time to time those that have ended drop out
+                left = alive_A.nonzero()[:, 0]
+                rows_A, ids_A, alive_A = rows_A[left], ids_A[left], alive_A[left]
+                going_on = left if going_on is None else going_on[left]
+            if going_on is not None:
+                session.branch(going_on)
+                going_on = None
+            hidden_AH = session.extend(ids_A[:, None])[:, 0]
+            later_BTH[rows_A.numpy(), step] = bf16_bits(hidden_AH)
+            logits_AV = self.backbone.logits(hidden_AH)
+        return _Sampled(ids_BT, logprobs_BT, bf16_bits(prompt_UPH), later_BTH)
 
-    def _generation(self, prompt: Sequence[int], sampled: _Sampled, row: int) -> Generation:
-        ids = self._until_eos(sampled.ids_BT[row].tolist())
-        finish: Finish = "eos" if ids[-1] == self.eos_id else "length"
-        padded = sampled.hidden_BNH.shape[1] - sampled.ids_BT.shape[1] + 1  # positions of the padded prompt
-        hidden_NH = sampled.hidden_BNH[row, padded - len(prompt) : padded + len(ids) - 1]
-        logprobs_T = sampled.chosen_BT[row, : len(ids)].float().numpy()
-        return Generation(ids, logprobs_T, bf16_bits(hidden_NH), finish)
+    def _generations(self, batch: Batch, sampled: _Sampled) -> Iterator[Generation]:
+        logprobs_BT = sampled.logprobs_BT.float().numpy()
+        owners = batch.owners_B.tolist()
+        for row, (owner, ids) in enumerate(zip(owners, map(self._until_eos, sampled.ids_BT.tolist()), strict=True)):
+            finish: Finish = "eos" if ids[-1] == self.eos_id else "length"
+            hidden_NH = _joined_hidden(batch, owner, sampled.prompt_UPH, sampled.later_BTH[row, : len(ids) - 1])
+            yield Generation(ids, logprobs_BT[row, : len(ids)], hidden_NH, finish)
 
-    def _prefill(self, prompt_tokens: int, ids: Sequence[int], row_NH: torch.Tensor, temperature: float) -> Prefill:
-        hidden_NH = row_NH[: prompt_tokens + len(ids) - 1]
-        probabilities_TV = probabilities(self.backbone.logits(hidden_NH[prompt_tokens - 1 :]), temperature)
-        ids_T = torch.tensor(ids)
-        drawn = interval(probabilities_TV, ids_T)
-        chosen_T = probabilities_TV.gather(-1, ids_T[:, None])[:, 0]
-        return Prefill(
-            logprobs_T=chosen_T.log().numpy(),
-            cdf_below_T=drawn.below_B.numpy(),
-            cdf_upto_T=drawn.upto_B.numpy(),
-            eos_probability_T=probabilities_TV[:, self.eos_id].numpy(),
-            hidden_NH=bf16_bits(hidden_NH),
-        )
+    def _prefill(self, batch: Batch, completions: Ids, temperature: float) -> Iterator[Prefill]:
+        """One pass over the different prompts, one over what follows them."""
+        ids_UP, real_UP = pad_left(batch.prompts)
+        ids_BT, real_BT = pad_right(completions), within([len(ids) for ids in completions])
+        session = self.backbone.session(ids_UP.shape[1] + ids_BT.shape[1] - 1)
+        prompt_UPH = session.start(ids_UP, real_UP)
+        parts = [self._odds(prompt_UPH[:, -1], batch.owners_B, ids_BT[:, 0], temperature)]
+        later_BTH = np.zeros((len(completions), 0, prompt_UPH.shape[-1]), np.uint16)
+        if ids_BT.shape[1] > 1:
+            session.branch(batch.owners_B)
+            hidden_BTH = session.extend(ids_BT[:, :-1])
+            later_BTH = bf16_bits(hidden_BTH)
+            hidden_MH, ids_M = hidden_BTH[real_BT[:, 1:]], ids_BT[:, 1:][real_BT[:, 1:]]
+            parts.append(self._odds(hidden_MH, torch.arange(len(ids_M)), ids_M, temperature))
+        table = np.zeros((4, *ids_BT.shape))
+        first = np.zeros(ids_BT.shape, np.bool_)
+        first[:, 0] = True
+        for part, places_BT in zip(parts, (first, real_BT.numpy() & ~first), strict=False):
+            for line, values_M in zip(table, (part.logprobs_M, part.below_M, part.upto_M, part.eos_M), strict=True):
+                line[places_BT] = values_M.numpy()
+        prompt_bits_UPH = bf16_bits(prompt_UPH)
+        for row, (owner, ids) in enumerate(zip(batch.owners_B.tolist(), completions, strict=True)):
+            count = len(ids)
+            hidden_NH = _joined_hidden(batch, owner, prompt_bits_UPH, later_BTH[row, : count - 1])
+            logprobs_T, below_T, upto_T, eos_T = table[:, row, :count]
+            yield Prefill(logprobs_T, below_T, upto_T, eos_T, hidden_NH)
+
+    def _odds(self, hidden_RH: torch.Tensor, rows_M: torch.Tensor, ids_M: torch.Tensor, temperature: float) -> _Odds:
+        """Of tokens drawn after the hidden states of `rows_M`, which ascend."""
+        step = max(1, LOGITS_AT_ONCE // self.vocabulary)
+        found: list[tuple[torch.Tensor, ...]] = []
+        for start in range(0, len(hidden_RH), step):
+            drawn = distributions(self.backbone.logits(hidden_RH[start : start + step]), temperature)
+            first, last = torch.searchsorted(rows_M, torch.tensor([start, start + step])).tolist()
+            rows, ids = rows_M[first:last] - start, ids_M[first:last]
+            interval = drawn.interval(rows, ids)
+            eos = drawn.logprobs(rows, torch.full_like(ids, self.eos_id)).exp()
+            found.append((drawn.logprobs(rows, ids), interval.below_M, interval.upto_M, eos))
+        return _Odds(*(torch.cat(each) for each in zip(*found, strict=True)))
 
     def _until_eos(self, ids: list[int]) -> tuple[int, ...]:
         return tuple(ids[: ids.index(self.eos_id) + 1]) if self.eos_id in ids else tuple(ids)
 
-    def _batches(self, count: int) -> Iterator[slice]:
-        for start in range(0, count, self.backbone.batch):
-            yield slice(start, start + self.backbone.batch)
+    def _batches(self, prompts: Ids, new_tokens: Sequence[int]) -> Iterator[Batch]:
+        return batches(prompts, new_tokens, self.backbone.batch, self.context_tokens)
 
     def _check_prompts(self, prompts: Ids, max_new_tokens: int) -> None:
         for prompt in prompts:
@@ -247,10 +297,17 @@ def bf16_bits(hidden_NH: torch.Tensor) -> Bf16Bits:
 
 
 def _sample_with(uniforms_BT: torch.Tensor, temperature: float) -> Choose:
-    def choose(logits_BV: torch.Tensor, step: int) -> torch.Tensor:
-        return draw(probabilities(logits_BV, temperature), uniforms_BT[:, step].contiguous())
+    def choose(logits_AV: torch.Tensor, rows_A: torch.Tensor, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+        drawn = distributions(logits_AV, temperature)
+        ids_A = drawn.draw(uniforms_BT[rows_A, step])
+        return ids_A, drawn.logprobs(torch.arange(len(ids_A)), ids_A)
 
     return choose
+
+
+def _likeliest(logits_AV: torch.Tensor, rows_A: torch.Tensor, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Greedy; nobody asks for its logprobs."""
+    return logits_AV.argmax(-1), torch.zeros(len(rows_A), dtype=torch.float64)
 
 
 def _joined(prompts: Ids, completions: Ids) -> list[list[int]]:
@@ -258,13 +315,6 @@ def _joined(prompts: Ids, completions: Ids) -> list[list[int]]:
     return [[*prompt, *ids][:-1] for prompt, ids in zip(prompts, completions, strict=True)]
 
 
-def _pad_right(sequences: Ids) -> torch.Tensor:
-    longest = max(len(ids) for ids in sequences)
-    return torch.tensor([[*ids, *[0] * (longest - len(ids))] for ids in sequences])
-
-
-def _pad_left(sequences: Ids) -> tuple[torch.Tensor, torch.Tensor]:
-    longest = max(len(ids) for ids in sequences)
-    ids_BP = torch.tensor([[*[0] * (longest - len(ids)), *ids] for ids in sequences])
-    real_BP = torch.tensor([[p >= longest - len(ids) for p in range(longest)] for ids in sequences])
-    return ids_BP, real_BP
+def _joined_hidden(batch: Batch, owner: int, prompt_UPH: Bf16Bits, later_TH: Bf16Bits) -> Bf16Bits:
+    """Hidden states [N, H] of one completion: its prompt's, then its own."""
+    return np.concatenate([prompt_UPH[owner, -len(batch.prompts[owner]) :], later_TH])

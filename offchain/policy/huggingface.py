@@ -158,9 +158,15 @@ class HFSession:
         self._real = real_BP.long()
         return self._forward(ids_BP, (self._real.cumsum(1) - 1).clamp_min(0))
 
-    def step(self, ids_B: torch.Tensor) -> torch.Tensor:
-        self._real = torch.cat([self._real, torch.ones(len(ids_B), 1, dtype=torch.long)], dim=1)
-        return self._forward(ids_B[:, None], self._real.sum(1, keepdim=True) - 1)[:, 0]
+    def branch(self, rows_B: torch.Tensor) -> None:
+        self._cache.batch_select_indices(rows_B)
+        self._real = self._real[rows_B]
+
+    def extend(self, ids_BT: torch.Tensor) -> torch.Tensor:
+        more = ids_BT.shape[1]
+        positions_BT = self._real.sum(1, keepdim=True) + torch.arange(more)
+        self._real = torch.cat([self._real, torch.ones(len(ids_BT), more, dtype=torch.long)], dim=1)
+        return self._forward(ids_BT, positions_BT)
 
     def _forward(self, ids: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
         return self._body(

@@ -199,19 +199,29 @@ class TinySession:
         self._filled = prompt
         return self._decoder.norm(x_BPW)
 
-    def step(self, ids_B: torch.Tensor) -> torch.Tensor:
-        self._positions_B = self._positions_B + 1
-        x_B1W = (self._decoder.tokens(ids_B) + self._decoder.positions(self._positions_B))[:, None]
-        until = self._filled + 1
+    def branch(self, rows_B: torch.Tensor) -> None:
+        self._cache = [(keys[rows_B], values[rows_B]) for keys, values in self._cache]
+        self._positions_B = self._positions_B[rows_B]
+        if self._visible is not None:
+            self._visible = self._visible[rows_B]
+
+    def extend(self, ids_BT: torch.Tensor) -> torch.Tensor:
+        more = ids_BT.shape[1]
+        positions_BT = self._positions_B[:, None] + torch.arange(1, more + 1)
+        x_BTW = self._decoder.tokens(ids_BT) + self._decoder.positions(positions_BT)
+        until = self._filled + more
         mask = None if self._visible is None else self._visible[..., :until]
+        if more > 1:
+            causal = torch.ones(more, until, dtype=torch.bool).tril(self._filled)
+            mask = causal if mask is None else causal & mask
         for block, (keys, values) in zip(self._decoder.layers(), self._cache, strict=True):
-            q, k, v = block.heads_of(x_B1W)
-            keys[:, :, self._filled] = k[:, :, 0]
-            values[:, :, self._filled] = v[:, :, 0]
+            q, k, v = block.heads_of(x_BTW)
+            keys[:, :, self._filled : until] = k
+            values[:, :, self._filled : until] = v
             attended = functional.scaled_dot_product_attention(q, keys[:, :, :until], values[:, :, :until], mask)
-            x_B1W = block.finish(x_B1W, attended)
-        self._filled = until
-        return self._decoder.norm(x_B1W)[:, 0]
+            x_BTW = block.finish(x_BTW, attended)
+        self._filled, self._positions_B = until, positions_BT[:, -1]
+        return self._decoder.norm(x_BTW)
 
     def _reserve(self, filled: torch.Tensor) -> torch.Tensor:
         batch, heads, prompt, width = filled.shape

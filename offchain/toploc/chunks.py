@@ -82,13 +82,15 @@ def _cut(bits_NH: Bf16Bits, sequence: int, run: _Run) -> Chunks:
 
 def _batches(parts: Iterable[Chunks]) -> Iterable[Chunks]:
     waiting: list[Chunks] = []
+    elements = 0
     for part in parts:
         step = max(1, LONG_ELEMENTS // part.bits_CE.shape[1])
         for start in range(0, len(part.places), step):
             waiting.append(Chunks(part.places[start : start + step], part.bits_CE[start : start + step]))
-            if sum(each.bits_CE.size for each in waiting) >= BATCH_ELEMENTS:
+            elements += waiting[-1].bits_CE.size
+            if elements >= BATCH_ELEMENTS:
                 yield _together(waiting)
-                waiting = []
+                waiting, elements = [], 0
     if waiting:
         yield _together(waiting)
 

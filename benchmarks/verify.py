@@ -1,0 +1,313 @@
+"""What verifying a work costs beside producing it: `make bench-verify`.
+
+    python -m benchmarks.verify [--rounds N] [--case NAME]
+
+Processor time of one thread. Each round makes a whole work with the trainer's code (rollouts, proofs, training, bundle)
+and judges it with the verifier's, from the bundle's hashes to the replay; every completion is checked. Shares are those
+of one round, medians over rounds. Writes the tables into docs/verification-cost.md. The exit code is 1 when a work is
+rejected or a bound is crossed: the checks without replay 15 % of producing, together with replays at the case's
+sampling rate 30 %.
+"""
+
+import argparse
+import hashlib
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import torch
+
+from offchain.cli.taskfile import TaskFile, read_task_file
+from offchain.environments import make_environment
+from offchain.environments.interface import Environment
+from offchain.policy import initial_policy
+from offchain.policy.causal import CausalPolicy, Ids
+from offchain.policy.interface import Policy, Prefill
+from offchain.protocol.encoding import trainer_seed
+from offchain.protocol.header import parse_work_header
+from offchain.protocol.manifest import BundleLimits, Manifest
+from offchain.protocol.spec import EnvironmentSpec, RolloutSpec, SamplerSpec, TaskSpec
+from offchain.protocol.types import BPS, Address, Epoch, PolicyVersion, Root, Seed, TaskId, Work, WorkIndex
+from offchain.recipe.inner import PseudoGradient
+from offchain.rollouts.table import ROLLOUTS_NAME, RolloutLimits, parse_rollouts, rollouts_bytes
+from offchain.rollouts.trajectory import Rollouts
+from offchain.shardcast.store import open_bundle, write_atomically
+from trainer.inner import train
+from trainer.prover import prove
+from trainer.rollout import roll_out
+from trainer.submit import finish_bundle
+from trainer.tasks import Assignment
+from verifier.case import Case
+from verifier.checks.duplicates import BUCKETS, Sketch
+from verifier.judge import judge, sketch_work
+from verifier.verdict import SCORE_FULL, Finding
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "verification-cost.md"
+BEGIN, END = "<!-- made by `make bench-verify`: begin -->", "<!-- made by `make bench-verify`: end -->"
+MAX_CHECKS, MAX_TOTAL = 0.15, 0.30  # shares of what producing costs
+TRAINER = Address("0x00000000000000000000000000000000000000A1")
+TASK, VERSION = TaskId(1), PolicyVersion(1)
+SPEC_ROOT, POLICY_ROOT = (Root(hashlib.sha256(word).digest()) for word in (b"spec", b"policy"))
+EPOCH_SEED = Seed(hashlib.sha256(b"verification cost").digest())
+STRANGER = Sketch("another work", b"", np.zeros(BUCKETS))  # there are others to compare with, and none is alike
+REPLAY, PREFILL, OPEN, SKETCH = "replay", "prefill", "bundle's hashes", "duplicates: sketch for the others' sake"
+
+
+@dataclass(slots=True)
+class Clock:
+    """Processor time by stage: each mark ends one."""
+
+    stages: dict[str, float] = field(default_factory=dict[str, float])
+    last: float = field(default_factory=time.process_time)
+
+    def mark(self, stage: str) -> None:
+        now = time.process_time()
+        self.stages[stage] = self.stages.get(stage, 0.0) + now - self.last
+        self.last = now
+
+
+@dataclass(frozen=True, slots=True)
+class Costed:
+    """A task whose works are made and judged. `rate` is the sampling rate at which MAX_TOTAL has to hold."""
+
+    name: str
+    title: str
+    file: TaskFile
+    spec: TaskSpec
+    rate: float
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """Seconds of processor time by stage and by check; `size` says what was made."""
+
+    produced: dict[str, float]
+    verified: dict[str, float]
+    size: str
+
+    @property
+    def producing(self) -> float:
+        return sum(self.produced.values())
+
+    @property
+    def replay(self) -> float:
+        return sum(seconds for check, seconds in self.verified.items() if check.startswith(REPLAY)) / self.producing
+
+    @property
+    def checks(self) -> float:
+        return sum(self.verified.values()) / self.producing - self.replay
+
+
+class Timed(CausalPolicy):
+    """The same policy, whose prefill ends a stage of its own."""
+
+    def __init__(self, policy: CausalPolicy, clock: Clock) -> None:
+        super().__init__(policy.backbone, policy.tokenizer, policy.config, policy.trainable())
+        self._clock = clock
+
+    def prefill(self, prompts: Ids, completions: Ids, sampler: SamplerSpec) -> list[Prefill]:
+        prefills = super().prefill(prompts, completions, sampler)
+        self._clock.mark(PREFILL)
+        return prefills
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """The bench of a verifier that has loaded its policy."""
+
+    loaded: Policy
+    task_environment: Environment
+
+    def policy(self, root: Root) -> Policy:
+        return self.loaded
+
+    def environment(self) -> Environment:
+        return self.task_environment
+
+
+def cases() -> list[Costed]:
+    sorting = read_task_file(ROOT / "examples" / "sorting.toml")
+    smollm = read_task_file(ROOT / "examples" / "smollm2.toml")
+    longer = {
+        "environment": EnvironmentSpec(name="reasoning-gym/letter_counting"),
+        "sampler": SamplerSpec(max_new_tokens=32),
+        "rollout": RolloutSpec(groups=4, group_size=8),
+        "recipe": smollm.spec.recipe.model_copy(update={"inner_steps": 8, "groups_per_step": 2}),
+    }
+    return [
+        Costed("sorting", "`examples/sorting.toml` as it is", sorting, sorting.spec, 0.1),
+        Costed(
+            "smollm2",
+            "`examples/smollm2.toml`, but letter counting, 4 × 8 answers of 32 tokens, 8 inner steps of 2 groups",
+            smollm,
+            smollm.spec.model_copy(update=longer),
+            0.1,
+        ),
+    ]
+
+
+def warm_up_spec(spec: TaskSpec) -> TaskSpec:
+    """One group and one step: what runs for the first time compiles and allocates."""
+    recipe = spec.recipe.model_copy(update={"inner_steps": 1, "groups_per_step": 1})
+    return spec.model_copy(update={"rollout": RolloutSpec(groups=1, group_size=8), "recipe": recipe})
+
+
+def produce(
+    case: Costed, spec: TaskSpec, policy: CausalPolicy, environment: Environment, folder: Path, number: int
+) -> tuple[Manifest, Rollouts, dict[str, float]]:
+    """A trainer's work, as `trainer.workshop` makes it, and its costs by stage."""
+    seed = trainer_seed(case.file.seed, TASK, Epoch(number), TRAINER)
+    clock = Clock()
+    unproved = [row for batch in roll_out(policy, environment, spec, seed) for row in batch]
+    clock.mark("generation and rewards")
+    rollouts = Rollouts(spec.rollout.group_size, tuple(prove(unproved, spec.toploc)))
+    clock.mark("proofs")
+    data = rollouts_bytes(rollouts)
+    parse_rollouts(data, RolloutLimits.of(spec))
+    write_atomically(folder / ROLLOUTS_NAME, data)
+    clock.mark("writing")
+
+    def trained(update: PseudoGradient) -> PseudoGradient:
+        clock.mark("training")
+        return update
+
+    train(policy, rollouts, spec, seed, folder, submit=trained)
+    manifest = finish_bundle(folder, Assignment(TASK, Epoch(number), TRAINER, seed, VERSION, POLICY_ROOT), SPEC_ROOT)
+    clock.mark("writing")
+    return manifest, rollouts, clock.stages
+
+
+def verify(
+    case: Costed, spec: TaskSpec, policy: CausalPolicy, environment: Environment, folder: Path, manifest: Manifest
+) -> dict[str, float]:
+    """Costs by check. Raises ValueError: it was not accepted."""
+    epoch = parse_work_header(manifest.fields).epoch
+    chain = Case(
+        task_id=TASK,
+        epoch=epoch,
+        work=Work(TRAINER, WorkIndex(0), spec.rollout.groups, VERSION, manifest.root),
+        spec=spec,
+        spec_root=SPEC_ROOT,
+        trainer_seed=trainer_seed(case.file.seed, TASK, epoch, TRAINER),
+        epoch_seed=EPOCH_SEED,
+        policy_root=POLICY_ROOT,
+        newest_version=VERSION,
+        max_staleness=0,
+        sampling_bps=BPS,
+    )
+    clock = Clock()
+    open_bundle(folder, BundleLimits(spec.limits.work_bytes), manifest.root)
+    clock.mark(OPEN)
+    sketch_work(chain, policy, folder, manifest, EPOCH_SEED)
+    clock.mark(SKETCH)
+
+    def note(finding: Finding) -> None:
+        clock.mark(finding.check)
+
+    bench = Bench(Timed(policy, clock), environment)
+    verdict = judge(chain, bench, folder, manifest, [STRANGER], note).verdict
+    if verdict.score != SCORE_FULL:
+        raise ValueError(f"{case.name}: an honest work was rejected: {verdict.findings[-1].detail}")
+    return clock.stages
+
+
+def measure(case: Costed, rounds: int) -> list[Round]:
+    environment = make_environment(case.spec.environment)
+    policy = initial_policy(case.file.policy, case.file.seed, environment)
+    measured: list[Round] = []
+    for number in range(rounds + 1):
+        spec = case.spec if number else warm_up_spec(case.spec)
+        with tempfile.TemporaryDirectory(prefix="verification-cost-") as name:
+            manifest, rollouts, produced = produce(case, spec, policy, environment, Path(name), number)
+            verified = verify(case, spec, policy, environment, Path(name), manifest)
+        if number:
+            size = f"{len(rollouts.completions)} completions, {rollouts.tokens:,} tokens"
+            measured.append(Round(produced, verified, size))
+            print(f"{case.name}: round {number} of {rounds}", file=sys.stderr, flush=True)
+    return measured
+
+
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """Of what producing costs; medians over rounds."""
+
+    checks: float
+    replay: float
+
+    def total(self, rate: float) -> float:
+        return self.checks + rate * self.replay
+
+    @property
+    def highest_rate(self) -> float:
+        """The sampling rate up to which MAX_TOTAL holds."""
+        return max(0.0, min(1.0, (MAX_TOTAL - self.checks) / self.replay)) if self.replay else 1.0
+
+    def crossed(self, rate: float) -> list[str]:
+        found = [
+            (self.checks, MAX_CHECKS, "the checks without replay"),
+            (self.total(rate), MAX_TOTAL, f"the checks with replays at {rate:.0%}"),
+        ]
+        return [f"{what} cost {share:.1%}, allowed are {most:.0%}" for share, most, what in found if share > most]
+
+
+def shares(rounds: Sequence[Round]) -> Shares:
+    return Shares(median(each.checks for each in rounds), median(each.replay for each in rounds))
+
+
+def summary_lines(found: Sequence[tuple[Costed, Sequence[Round]]]) -> list[str]:
+    lines = [
+        "| task | checks alone | a replay | checks, replays at 10 % | replays of all | 30 % holds up to a rate of |",
+        "|---|---|---|---|---|---|",
+    ]
+    for case, rounds in found:
+        each = shares(rounds)
+        cells = [each.checks, each.replay, each.total(0.1), each.total(1.0), each.highest_rate]
+        lines.append(f"| {case.title}; {rounds[0].size} | " + " | ".join(f"{cell:.1%}" for cell in cells) + " |")
+    return lines
+
+
+def split_lines(case: Costed, rounds: Sequence[Round]) -> list[str]:
+    """Each stage's and each check's share of producing, the largest first."""
+
+    def rows(costs: Callable[[Round], dict[str, float]]) -> list[str]:
+        names = dict.fromkeys(name for each in rounds for name in costs(each))
+        share = {name: median(costs(each).get(name, 0.0) / each.producing for each in rounds) for name in names}
+        return [f"{name} {share[name]:.1%}" for name in sorted(share, key=lambda name: -share[name])]
+
+    milliseconds = 1e3 * median(each.producing for each in rounds)
+    produced, verified = rows(lambda each: each.produced), rows(lambda each: each.verified)
+    return [
+        f"| {case.title} | {milliseconds:,.0f} ms: {', '.join(produced)} | {', '.join(verified)} |",
+    ]
+
+
+def main() -> int:
+    known = cases()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--case", choices=[case.name for case in known], help="only this one, and leave the page alone")
+    chosen = parser.parse_args()
+    torch.set_num_threads(1)
+    found = [(case, measure(case, chosen.rounds)) for case in known if chosen.case in (None, case.name)]
+    lines = summary_lines(found)
+    lines += ["", "| task | producing | verifying, shares of producing |", "|---|---|---|"]
+    lines += [line for case, rounds in found for line in split_lines(case, rounds)]
+    print("\n".join(lines))
+    before, begin, rest = PAGE.read_text().partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if begin and end and chosen.case is None:
+        PAGE.write_text("\n".join([before + BEGIN, "", *lines, "", END + after]))
+    crossed = [f"{case.name}: {what}" for case, rounds in found for what in shares(rounds).crossed(case.rate)]
+    for line in crossed:
+        print(line, file=sys.stderr)
+    return 1 if crossed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
