@@ -12,7 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-BURST_BYTES = 4_096  # what a link lets pass at once: two packets
+BURST_BYTES = 4_096  # what a link lets pass at once, at least: two packets
+BURST_S = 0.002  # and at most for that long: cutting a fast link's packets up would take the processor, not the wire
 QUEUE_BYTES = 2**20
 
 
@@ -92,7 +93,8 @@ def shaping_fault() -> str | None:
 
 
 def _shape(namespace: str, device: str, mbit: float) -> None:
-    limits = ["rate", f"{round(mbit * 1_000)}kbit", "burst", str(BURST_BYTES), "limit", str(QUEUE_BYTES)]
+    burst = max(BURST_BYTES, round(mbit * 1e6 / 8 * BURST_S))
+    limits = ["rate", f"{round(mbit * 1_000)}kbit", "burst", str(burst), "limit", str(QUEUE_BYTES)]
     _run(["ip", "netns", "exec", namespace, "tc", "qdisc", "add", "dev", device, "root", "tbf", *limits])
 
 

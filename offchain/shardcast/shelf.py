@@ -20,10 +20,10 @@ from tempfile import NamedTemporaryFile
 from typing import IO
 
 from offchain.protocol.errors import Malformed, MalformedManifest, Rejected, Stop, Unavailable
-from offchain.protocol.manifest import BundleKind, Manifest
+from offchain.protocol.manifest import BundleKind, Manifest, parse_manifest
 from offchain.protocol.types import Address, Epoch, Root, TaskId
 from offchain.shardcast.engine import PolicySignature
-from offchain.shardcast.store import sync_directory, write_atomically
+from offchain.shardcast.store import OWN_LIMITS, sync_directory, write_atomically
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS bundles (
@@ -117,9 +117,16 @@ class Shelf:
         return [Root(root) for (root,) in rows]
 
     def missing(self, root: Root) -> dict[bytes, int]:
-        """Size of each shard of a bundle that is not here, by hash. Empty, too, if the bundle is not known."""
+        """Size of each shard of a bundle that is not here, by hash. Empty, too, if the bundle is not known.
+
+        In the manifest's order, in which clients ask: whoever copies in another one has what nobody waits for yet.
+        """
         with self._lock:
-            return self._missing(root)
+            sizes = self._missing(root)
+            if not sizes:
+                return {}
+            manifest = parse_manifest(self._manifest_file(root).read_bytes(), OWN_LIMITS, root)
+        return {digest: sizes[digest] for digest, _ in _pieces(manifest) if digest in sizes}
 
     def add_manifest(self, manifest: Manifest, data: bytes, payer: Address, quota_bytes: int) -> Sequence[bytes]:
         """Begin (or go on with) a bundle; returns the hashes of the shards that are missing.

@@ -133,6 +133,18 @@ def put(shelf: Shelf, directory: Path, manifest: Manifest, payer: Address = PAYE
                 shard.land(manifest.root)
 
 
+def test_what_is_missing_comes_in_the_order_in_which_clients_ask(shelf: Shelf, make_bundle: MakeBundle) -> None:
+    directory, manifest = make_bundle(**{f"part{number:02}": 100 + number for number in range(20)})
+    shelf.add_manifest(manifest, manifest.to_bytes(), PAYER, 2**30)
+    digests = [entry.sha256 for entry in manifest.files]
+    assert list(shelf.missing(manifest.root)) == digests
+    with shelf.receive(digests[7], 107) as shard:
+        shard.write((directory / "part07").read_bytes())
+        shard.land(manifest.root)
+    assert list(shelf.missing(manifest.root)) == digests[:7] + digests[8:]
+    assert shelf.missing(Root(bytes(32))) == {}
+
+
 def test_old_bundles_are_collected_but_for_the_newest(shelf: Shelf, clock: Clock, make_bundle: MakeBundle) -> None:
     bundles = [make_bundle(f"b{number}", seed=number, own=10) for number in range(4)]
     for directory, manifest in bundles:
