@@ -47,9 +47,9 @@ def next_step(ledger: TaskLedger, trainer: Address, units: int) -> Assignment | 
     task, record = ledger.task, ledger.open_epoch
     if record is None:
         if task.is_closed:
-            return Finished("the task is closed")
+            return _end(ledger, trainer, "the task is closed")
         if task.params.max_epochs and len(ledger.epochs) >= task.params.max_epochs:
-            return Finished(f"all {task.params.max_epochs} epochs of the task are sealed")
+            return _end(ledger, trainer, f"all {task.params.max_epochs} epochs of the task are sealed")
         return Idle("no epoch is open: the task's budget is spent until somebody funds it")
     if record.work_of(trainer) is not None:
         return Idle("our work is committed: waiting for the next epoch")
@@ -66,6 +66,13 @@ def next_step(ledger: TaskLedger, trainer: Address, units: int) -> Assignment | 
         policy_version=policy.version,
         policy_root=policy.policy_root,
     )
+
+
+def _end(ledger: TaskLedger, trainer: Address, why: str) -> Idle | Finished:
+    """Nothing new will be asked for. In a swarm nobody but us may have a work until its verifiers have fetched it."""
+    if any(not record.is_over and record.work_of(trainer) is not None for record in ledger.epochs.values()):
+        return Idle(f"{why}: our last works are being judged")
+    return Finished(why)
 
 
 def unaggregated(ledger: TaskLedger) -> list[Epoch]:

@@ -14,6 +14,7 @@ from offchain.chain.events import (
     EpochOpened,
     EpochSealed,
     EpochSettled,
+    EpochVoid,
     Event,
     FraudSlashed,
     PolicyPublished,
@@ -194,6 +195,9 @@ class ListedChain:
         )
         self.bond_wei -= 100
         self.delist()
+
+    def void(self, epoch: int) -> None:
+        self.add(EpochVoid, epoch=Epoch(epoch))
 
     def delist(self) -> None:
         self.add(TrainerDelisted, trainer=TRAINER)

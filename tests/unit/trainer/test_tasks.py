@@ -81,6 +81,16 @@ def test_a_closed_task_is_finished_once_its_last_epoch_is_sealed(chain: ListedCh
     assert next_step(chain.refresh(), TRAINER, UNITS) == Finished("the task is closed")
 
 
+def test_a_trainer_stays_until_its_last_works_are_judged(chain: ListedChain) -> None:
+    chain.commit_as(TRAINER, SOME)
+    chain.close()
+    chain.seal(opens_next=False)
+    assert next_step(chain.refresh(), TRAINER, UNITS) == Idle("the task is closed: our last works are being judged")
+    assert next_step(chain.refresh(), RIVAL, UNITS) == Finished("the task is closed")
+    chain.void(0)
+    assert next_step(chain.refresh(), TRAINER, UNITS) == Finished("the task is closed")
+
+
 def test_a_task_is_finished_after_its_last_epoch() -> None:
     chain = ListedChain(SOME, POLICY, max_epochs=1)
     chain.commit_as(RIVAL, SOME)

@@ -372,7 +372,9 @@ def test_a_closed_task_ends_the_trainer(ground: Ground) -> None:
     worker.run_once()
     ground.chain.seal(opens_next=False)
     ground.chain.close()
+    ground.notes.on = {"waiting": lambda: ground.chain.void(0)}  # until then, verifiers may ask us for the work
     worker.run()
+    assert ground.notes.of("waiting")["why"] == "the task is closed: our last works are being judged"
     assert ground.notes.of("trainer finished")["why"] == "the task is closed"
 
 
