@@ -1,6 +1,8 @@
 """Builds a trainer out of its settings. The only place that knows which implementation does the I/O."""
 
+import importlib.util
 import logging
+import os
 from collections.abc import Generator
 from contextlib import contextmanager
 
@@ -12,18 +14,20 @@ from offchain.chain.event_store import EventStore
 from offchain.chain.follow import TaskFollower
 from offchain.chain.keys import load_account, read_password
 from offchain.chain.sender import Sender
-from offchain.daemon.status import StatusFile
+from offchain.daemon.status import Status, StatusFile
 from offchain.daemon.stopping import StopFlag, stopped_by_signals
 from offchain.environments import make_environment
 from offchain.policy import load_policy
+from offchain.protocol.errors import Stop
 from offchain.protocol.types import TaskId
 from offchain.shardcast.engines.choose import open_engine
 from offchain.shardcast.tidying import Tidier
 from trainer.deviations import Deviation
 from trainer.journal import Journal, exclusive
 from trainer.onchain import OnChain
-from trainer.settings import TrainerSettings
+from trainer.settings import AssistantSettings, TrainerSettings
 from trainer.worker import Worker
+from trainer.workshop import Fetcher, TrainingGroup
 
 
 def run_trainer(settings: TrainerSettings, deviation: Deviation | None = None) -> None:
@@ -50,27 +54,82 @@ def built_worker(settings: TrainerSettings, stop: StopFlag, deviation: Deviation
     with exclusive(state):
         store = EventStore(state / "events.db", deployment)
         relays = settings.relays or deployment.relays
-        with open_engine(
-            settings.engine,
-            relays=relays,
-            cache=state / "cache",
-            chain_id=deployment.chain_id,
-            account=account,
-            tables=settings.engines,
-        ) as transport:
+        status = StatusFile(settings.status_file or state / "status.jsonl", logging.getLogger("trainer"))
+        with (
+            open_engine(
+                settings.engine,
+                relays=relays,
+                cache=state / "cache",
+                chain_id=deployment.chain_id,
+                account=account,
+                tables=settings.engines,
+            ) as transport,
+            _opened_group(settings, transport, status, stop) as group,
+        ):
             try:
                 yield Worker(
                     OnChain(chain, TaskFollower(chain, store, task_id), Sender(chain, account), task_id),
                     transport,
                     account,
                     Journal(state),
-                    StatusFile(settings.status_file or state / "status.jsonl", logging.getLogger("trainer")),
+                    status,
                     stop,
                     load_policy=load_policy,
                     make_environment=make_environment,
                     deviation=deviation,
                     poll_s=settings.poll_s,
                     tidy_cache=Tidier(transport.cache),
+                    group=group,
                 )
             finally:
                 store.close()
+
+
+@contextmanager
+def _opened_group(
+    settings: TrainerSettings, fetcher: Fetcher, status: Status, stop: StopFlag
+) -> Generator[TrainingGroup | None]:
+    """None, and no engine imported, where no group is wanted. Raises Stop: no place to listen, no secret, no engine."""
+    if settings.group is None:
+        yield None
+        return
+    _require_engine()
+    from trainer.group.leader import Leader
+    from trainer.group.secret import make_secret
+    from trainer.group.server import parse_place
+
+    host, port = parse_place(settings.group)
+    secret_file = settings.group_secret or settings.state_dir / "group.secret"
+    secret = make_secret(secret_file)
+    with Leader(host, port, secret, fetcher, status, stop, exchange_s=settings.group_wait_s) as leader:
+        status("assistants may join", leader=f"http://{host}:{leader.port}", secret_file=str(secret_file))
+        yield leader
+
+
+def run_assistant(settings: AssistantSettings) -> None:
+    """Help a leader until SIGINT or SIGTERM asks to end. Raises Stop: the operator must act."""
+    _require_engine()
+    from trainer.group.assistant import Assistant
+    from trainer.group.client import LeaderClient
+    from trainer.group.secret import read_secret
+
+    torch.set_num_threads(settings.threads)
+    leader = LeaderClient(settings.leader, read_secret(settings.group_secret))
+    with exclusive(settings.state_dir), stopped_by_signals() as stop:
+        Assistant(
+            leader,
+            settings.state_dir / "cache",
+            StatusFile(settings.status_file or settings.state_dir / "status.jsonl", logging.getLogger("assistant")),
+            stop,
+            load_policy=load_policy,
+            host=settings.group_host,
+            poll_s=settings.poll_s,
+        ).run()
+
+
+def _require_engine() -> None:
+    """Keep torchft from telling all it does, before it is imported. Raises Stop: it is not installed."""
+    os.environ.setdefault("RUST_LOG", "error")
+    logging.getLogger("torchft").setLevel(logging.CRITICAL)  # a member that is lost is no error: we say so ourselves
+    if importlib.util.find_spec("torchft") is None:
+        raise Stop("training in a group needs a package: pip install 'assay-protocol[sync]'")

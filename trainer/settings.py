@@ -26,9 +26,31 @@ class TrainerSettings(BaseSettings):
     engines: dict[str, dict[str, Any]] = Field(default_factory=dict[str, dict[str, Any]])
     threads: int = Field(default=1, ge=1, le=256)
     poll_s: float = Field(default=0.5, gt=0, le=60)
+    group: str | None = None  # HOST:PORT where assistants find us; None: we train alone
+    group_secret: Path | None = None  # what the group's members prove to know; None: `group.secret` in state_dir
+    group_wait_s: float = Field(default=30.0, ge=1, le=3_600)  # for an assistant that hangs
     status_file: Path | None = None  # a line of JSON per step, for whoever watches; None: `status.jsonl` in state_dir
+
+
+class AssistantSettings(BaseSettings):
+    """What `trainer assist` needs: no key, no chain."""
+
+    model_config = SettingsConfigDict(env_prefix="ASSAY_", frozen=True, extra="ignore")
+
+    leader: str  # http://HOST:PORT
+    group_secret: Path
+    group_host: str | None = None  # where the group's members reach us; None: the address that we reach the leader by
+    state_dir: Path = Path(".assay/assistant")
+    threads: int = Field(default=1, ge=1, le=256)
+    poll_s: float = Field(default=0.5, gt=0, le=60)
+    status_file: Path | None = None
 
 
 def load_trainer_settings(config: Path | None = None, **given: Any) -> TrainerSettings:
     """Arguments that are None count as not given. Raises Stop: a setting is missing or impossible."""
     return load_settings(TrainerSettings, config, given)
+
+
+def load_assistant_settings(config: Path | None = None, **given: Any) -> AssistantSettings:
+    """As `load_trainer_settings`."""
+    return load_settings(AssistantSettings, config, given)

@@ -22,7 +22,7 @@ from trainer.deviations import Deviation
 from trainer.journal import Entry, Journal, Stage
 from trainer.submit import Committer, Publisher, reopen_bundle
 from trainer.tasks import TASK_LIMITS, Assignment, Finished, Idle, next_step, read_spec, roots_in_use, takes_work
-from trainer.workshop import Fetcher, Policies, Workshop
+from trainer.workshop import Fetcher, Policies, TrainingGroup, Workshop
 
 MAX_BACKOFF_S = 30.0
 MAX_MARGIN_S = 30
@@ -69,6 +69,7 @@ class Worker:
         deviation: Deviation | None = None,
         poll_s: float = 0.5,
         tidy_cache: Callable[[Iterable[Root]], None] = lambda in_use: None,
+        group: TrainingGroup | None = None,
     ) -> None:
         self._chain = chain
         self._transport = transport
@@ -81,6 +82,7 @@ class Worker:
         self._deviation = deviation
         self._poll_s = poll_s
         self._tidy_cache = tidy_cache
+        self._group = group
         self._workshop: Workshop | None = None
         self._said: str | None = None
 
@@ -136,7 +138,16 @@ class Worker:
         except Rejected as error:
             raise Stop(f"nobody can work on task {task.task_id}: {error}; choose another one") from error
         self._status("task read", task=task.task_id, title=spec.title, environment=spec.environment.name)
-        return Workshop(spec, task.spec_hash, self._policies, environment, self._status, self._stop, self._deviation)
+        return Workshop(
+            spec,
+            task.spec_hash,
+            self._policies,
+            environment,
+            self._status,
+            self._stop,
+            self._deviation,
+            self._group,
+        )
 
     def _enlist(self, ledger: TaskLedger) -> Idle | Finished:
         self._require_bond(ledger)

@@ -16,13 +16,13 @@ from offchain.protocol.errors import Malformed, MalformedUpdate, Stop
 from offchain.protocol.manifest import BundleKind, BundleLimits, Manifest
 from offchain.protocol.spec import TaskSpec
 from offchain.protocol.types import PolicyVersion, Root
-from offchain.recipe.inner import PseudoGradient
+from offchain.recipe.inner import PseudoGradient, run_inner_steps
 from offchain.recipe.trace import StepTrace
 from offchain.rollouts.table import ROLLOUTS_NAME, RolloutLimits, parse_rollouts, read_rollouts, rollouts_bytes
 from offchain.rollouts.trajectory import Completion, Rollouts
 from offchain.shardcast.store import write_atomically
 from trainer.deviations import Deviation
-from trainer.inner import train
+from trainer.inner import InnerSteps, train
 from trainer.prover import prove
 from trainer.rollout import roll_out
 from trainer.submit import finish_bundle
@@ -59,6 +59,23 @@ class Policies:
         return self._fetcher.fetch(root, BundleKind.POLICY, BundleLimits(spec.limits.policy_bytes))
 
 
+class TrainingGroup(Protocol):
+    """Several machines that take the inner steps of a work together; see trainer/group/leader.py."""
+
+    @property
+    def members(self) -> int:
+        """How many took the last inner step."""
+        ...
+
+    def prepare(self, assignment: Assignment, spec: TaskSpec, spec_root: Root) -> None:
+        """Called before the rollouts are made. Raises Unavailable."""
+        ...
+
+    def inner_steps(self, rollouts_file: Path) -> InnerSteps:
+        """For the work prepared last, whose rollouts are in this file."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Workshop:
     """What it takes to make works of one task."""
@@ -70,6 +87,7 @@ class Workshop:
     status: Status
     stop: StopFlag
     deviation: Deviation | None = None
+    group: TrainingGroup | None = None
 
     def make(self, assignment: Assignment, folder: Path) -> Manifest:
         """The work of an assignment, as a whole bundle in `folder`.
@@ -78,6 +96,8 @@ class Workshop:
         anything after them is made anew. Raises Interrupted, Unavailable; Stop: the policy is broken.
         """
         policy = self.policies.get(assignment.policy_root, assignment.policy_version, self.spec)
+        if self.group is not None:
+            self.group.prepare(assignment, self.spec, self.spec_root)
         folder.mkdir(parents=True, exist_ok=True)
         _keep_only(folder, ROLLOUTS_NAME)
         rollouts = self._found(folder) or self._rolled_out(policy, assignment, folder)
@@ -129,6 +149,7 @@ class Workshop:
                 step=step,
                 loss=round(trace.loss, 6),
                 gradient_norm=round(trace.gradient_norm, 6),
+                **({} if self.group is None else {"members": self.group.members}),
             )
             stopping.check(self.stop)
 
@@ -136,7 +157,16 @@ class Workshop:
             return update if self.deviation is None else self.deviation.update(update)
 
         try:
-            train(policy, rollouts, self.spec, assignment.seed, folder, submit=submitted, on_step=report)
+            train(
+                policy,
+                rollouts,
+                self.spec,
+                assignment.seed,
+                folder,
+                submit=submitted,
+                on_step=report,
+                take_steps=run_inner_steps if self.group is None else self.group.inner_steps(folder / ROLLOUTS_NAME),
+            )
         except MalformedUpdate as error:
             raise Stop(f"policy version {assignment.policy_version} cannot be trained: {error}") from error
 

@@ -1,4 +1,4 @@
-"""`assay trainer`: run a bonded worker."""
+"""`assay trainer`: run a bonded worker, or help one."""
 
 from pathlib import Path
 from typing import Any
@@ -18,14 +18,33 @@ from offchain.cli.options import (
 
 task_option = click.option("--task", "task_id", metavar="ID", type=click.IntRange(min=1), required=True, help="Task.")
 
+secret_option = click.option(
+    "--group-secret", metavar="FILE", envvar="ASSAY_GROUP_SECRET", help="What the members of a group prove to know."
+)
+
 
 @group("trainer")
 def trainer() -> None:
-    """Run a bonded trainer."""
+    """Run a bonded trainer, or help one."""
 
 
 @trainer.action("run", example="assay trainer run --task 1 --keystore worker")
 @task_option
+@click.option(
+    "--group",
+    "group_place",
+    metavar="HOST:PORT",
+    envvar="ASSAY_GROUP",
+    help="Share inner steps with assistants that ask here.  [default: train alone]",
+)
+@click.option(
+    "--group-wait",
+    "group_wait_s",
+    type=click.FloatRange(1, 3_600),
+    metavar="SECONDS",
+    help="Time limit for an assistant that hangs in a step.  [default: 30]",
+)
+@secret_option
 @click.option("--deviation", metavar="NAME", hidden=True, help="Cheat in this way, to show that it is found out.")
 @chain_options
 @key_options
@@ -33,12 +52,23 @@ def trainer() -> None:
 @state_option
 @worker_options
 @pass_invocation
-def run(invocation: Invocation, task_id: int, deviation: str | None) -> None:
+def run(
+    invocation: Invocation,
+    task_id: int,
+    group_place: str | None,
+    group_wait_s: float | None,
+    group_secret: str | None,
+    deviation: str | None,
+) -> None:
     """Train for a task until it is over: roll out, prove, train, upload, commit, and again.
 
     The key is the operator's or its worker key; the operator must have bonded (`assay stake bond --role trainer`).
     Enlists by itself. Ctrl-C ends it after the step under way; the next start goes on from there. With --json, logs are
     JSON lines.
+
+    With --group, more of your machines can share the inner steps (`assay trainer assist`): they may come, leave and die
+    at any time, at the cost of seconds. The group's secret is made in the state folder unless --group-secret names one;
+    copy it to each of them. Only machines that you trust: whatever they put into your update, your bond answers for it.
     """
     from offchain.cli.logs import start_logging
     from trainer.app import run_trainer
@@ -47,8 +77,60 @@ def run(invocation: Invocation, task_id: int, deviation: str | None) -> None:
 
     start_logging(invocation.is_json)
     require_task_on_chain(invocation, task_id)
-    settings = load_trainer_settings(**worker_settings(invocation, task_id, "trainer"))
+    settings = load_trainer_settings(
+        **worker_settings(invocation, task_id, "trainer"),
+        group=group_place,
+        group_secret=_path(group_secret),
+        group_wait_s=group_wait_s,
+    )
     run_trainer(settings, None if deviation is None else make_deviation(deviation))
+
+
+@trainer.action("assist", example="assay trainer assist --leader http://10.0.0.5:8100 --group-secret group.secret")
+@click.option(
+    "--leader",
+    metavar="URL",
+    envvar="ASSAY_LEADER",
+    required=True,
+    help="The trainer to help: http:// and its --group.",
+)
+@secret_option
+@click.option(
+    "--group-host",
+    metavar="HOST",
+    envvar="ASSAY_GROUP_HOST",
+    help="Where the others reach this machine.  [default: the address that it reaches the leader by]",
+)
+@state_option
+@worker_options
+@pass_invocation
+def assist(invocation: Invocation, leader: str, group_secret: str | None, group_host: str | None) -> None:
+    """Share the inner steps of a trainer of yours that runs with --group, until Ctrl-C.
+
+    Needs no key, no chain and no relay: policy and rollouts come from the leader and are checked against their hashes.
+    The secret is the file that the leader uses. It waits for a leader that is not there. The members of a group open
+    further ports to each other, which ask nobody for a password: keep them on a network of your own.
+    """
+    from offchain.cli.logs import start_logging
+    from trainer.app import run_assistant
+    from trainer.settings import load_assistant_settings
+
+    start_logging(invocation.is_json)
+    run_assistant(
+        load_assistant_settings(
+            leader=leader,
+            group_secret=_path(group_secret),
+            group_host=group_host,
+            state_dir=invocation.worker_folder("assistant"),
+            threads=invocation.threads,
+            poll_s=invocation.poll_s,
+            status_file=_path(invocation.status_file),
+        )
+    )
+
+
+def _path(text: str | None) -> Path | None:
+    return Path(text).expanduser() if text else None
 
 
 def worker_settings(invocation: Invocation, task_id: int, role: str) -> dict[str, Any]:
@@ -65,7 +147,7 @@ def worker_settings(invocation: Invocation, task_id: int, role: str) -> dict[str
         "engines": engine_tables(),
         "threads": invocation.threads,
         "poll_s": invocation.poll_s,
-        "status_file": Path(invocation.status_file).expanduser() if invocation.status_file else None,
+        "status_file": _path(invocation.status_file),
     }
 
 

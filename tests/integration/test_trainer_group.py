@@ -1,0 +1,222 @@
+"""A trainer on several machines of its operator, as real processes: assistants die, hang and join; the work is good."""
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from offchain.environments import make_environment
+from offchain.outer.codecs import codec_named
+from offchain.outer.updates import read_update
+from offchain.policy import initial_policy, load_policy, save_policy
+from offchain.protocol.encoding import trainer_seed
+from offchain.protocol.manifest import BundleKind, Manifest
+from offchain.protocol.spec import EnvironmentSpec, RecipeSpec, RolloutSpec, SamplerSpec, TaskSpec
+from offchain.protocol.types import Address, Epoch, PolicyVersion, Seed, TaskId, Work, WorkIndex
+from offchain.recipe.inner import run_inner_steps
+from offchain.rollouts.table import RolloutLimits, read_rollouts
+from offchain.shardcast.store import build_bundle
+
+pytest.importorskip("torchft")
+
+from tests.unit.trainer.ground import Notes, QuickStop, Shelf, bundle
+from tests.unit.verifier.honest import LocalBench
+from trainer.group.leader import Leader
+from trainer.group.secret import make_secret
+from trainer.tasks import Assignment
+from trainer.workshop import Policies, Workshop
+from verifier.case import Case
+from verifier.judge import judge
+
+pytestmark = pytest.mark.slow
+
+TRAINER = Address("0x00000000000000000000000000000000000000A1")
+TASK_SEED, EPOCH_SEED = Seed(bytes(range(32))), Seed(bytes(reversed(range(32))))
+STEPS = 24
+SPEC = TaskSpec(
+    title="sort three digits",
+    environment=EnvironmentSpec(name="sorting", args={"digits": 3, "partial": True}),
+    sampler=SamplerSpec(max_new_tokens=5),
+    rollout=RolloutSpec(groups=8, group_size=4),
+    recipe=RecipeSpec(inner_steps=STEPS, groups_per_step=6, lr=1e-3),
+    codec="fp32",
+)
+WAIT_S = 90.0
+
+
+class Helper:
+    """An assistant as a process."""
+
+    def __init__(self, folder: Path, leader: str, secret: Path) -> None:
+        folder.mkdir()
+        self._status, self._log = folder / "status.jsonl", folder / "log"
+        arguments = ["--leader", leader, "--group-secret", str(secret), "--state-dir", str(folder / "state")]
+        arguments += ["--status-file", str(self._status), "--poll-s", "0.1"]
+        program = "from offchain.cli import main; main(prog_name='assay')"
+        command = [sys.executable, "-c", program, "trainer", "assist", *arguments]
+        with self._log.open("wb") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, "OMP_NUM_THREADS": "1"})
+
+    def messages(self) -> list[str]:
+        text = self._status.read_text() if self._status.exists() else ""
+        return [str(json.loads(line)["message"]) for line in text[: text.rfind("\n") + 1].splitlines()]
+
+    def until(self, message: str) -> None:
+        deadline = time.monotonic() + WAIT_S
+        while message not in self.messages():
+            assert self.process.poll() is None, self._log.read_text()[-2_000:]
+            assert time.monotonic() < deadline, f"never said {message!r}: {self.messages()}"
+            time.sleep(0.02)
+
+    def send(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    def end(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+class Site:
+    """A leader in this process, with what it takes to make a work and to judge it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.secret = folder / "group.secret"
+        self.helpers: list[Helper] = []
+        self.notes = Notes()
+        shelf = Shelf(folder / "relay")
+        environment = make_environment(SPEC.environment)
+        start = {"kind": "tiny", "layers": 1, "width": 32, "heads": 2, "warmup": {"steps": 20, "batch": 32}}
+        self.policy_folder = folder / "policy"
+        save_policy(initial_policy(start, Seed(bytes(32)), environment), self.policy_folder)
+        self.policy_root = shelf.put(self.policy_folder, build_bundle(self.policy_folder, BundleKind.POLICY, {}))
+        self.spec_root = bundle(folder / "task", shelf, BundleKind.TASK, {"spec.json": SPEC.to_bytes()})
+        stop = QuickStop(after=10**9)
+        self.leader = Leader("127.0.0.1", 0, make_secret(self.secret), shelf, self.notes, stop, exchange_s=3)
+        policies = Policies(shelf, load_policy)
+        self._workshop = Workshop(SPEC, self.spec_root, policies, environment, self.notes, stop, group=self.leader)
+        self.assignment = Assignment(
+            TaskId(1),
+            Epoch(0),
+            TRAINER,
+            trainer_seed(TASK_SEED, TaskId(1), Epoch(0), TRAINER),
+            PolicyVersion(0),
+            self.policy_root,
+        )
+
+    def add(self) -> Helper:
+        place = self.folder / f"assistant-{len(self.helpers)}"
+        self.helpers.append(Helper(place, f"http://127.0.0.1:{self.leader.port}", self.secret))
+        return self.helpers[-1]
+
+    def make(self, after_step: dict[int, Callable[[], None]]) -> Manifest:
+        """A work; what is to happen after its steps happens while the others wait."""
+        self.notes.on["inner step"] = lambda: after_step.get(int(self.notes.of("inner step")["step"] or 0), _nothing)()
+        return self._workshop.make(self.assignment, self.work)
+
+    @property
+    def work(self) -> Path:
+        return self.folder / "work"
+
+    def members(self) -> list[int]:
+        return [int(fields["members"] or 0) for message, fields in self.notes.seen if message == "inner step"]
+
+    def close(self) -> None:
+        for helper in self.helpers:
+            helper.end()
+        with self.leader:
+            pass
+
+
+def _nothing() -> None:
+    pass
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    torch.set_num_threads(1)
+    made = Site(tmp_path)
+    yield made
+    made.close()
+
+
+def require_good(site: Site, manifest: Manifest) -> dict[str, float]:
+    """The work passes a verifier's replay in one process; how far from it, and from ours, it is."""
+    case = Case(
+        task_id=TaskId(1),
+        epoch=Epoch(0),
+        work=Work(TRAINER, WorkIndex(0), SPEC.rollout.groups, PolicyVersion(0), manifest.root),
+        spec=SPEC,
+        spec_root=site.spec_root,
+        trainer_seed=site.assignment.seed,
+        epoch_seed=EPOCH_SEED,
+        policy_root=site.policy_root,
+        newest_version=PolicyVersion(0),
+        max_staleness=2,
+        sampling_bps=10_000,
+    )
+    policy = load_policy(site.policy_folder)
+    judgement = judge(case, LocalBench(policy, make_environment(SPEC.environment)), site.work, manifest)
+    assert (judgement.verdict.score, judgement.verdict.reason) == (100, None), judgement
+    measured = {finding.check: finding.measured for finding in judgement.verdict.findings}
+    rollouts = read_rollouts(site.work / "rollouts.parquet", RolloutLimits.of(SPEC))
+    alone = run_inner_steps(policy, rollouts, SPEC, site.assignment.seed).pseudo_gradient
+    shapes = {name: array.shape for name, array in alone.items()}
+    together = read_update(site.work, manifest, shapes, codec_named(SPEC.codec))
+    inner = math.fsum(float(np.sum(alone[name].astype(np.float64) * together[name])) for name in alone)
+    norms = [
+        math.sqrt(math.fsum(float(np.sum(a.astype(np.float64) ** 2)) for a in u.values())) for u in (alone, together)
+    ]
+    return {**measured, "1 - cosine": 1 - inner / norms[0] / norms[1], "norm": abs(norms[1] / norms[0] - 1)}
+
+
+def test_one_assistant_is_killed_one_joins_one_hangs_and_the_work_passes_a_replay(site: Site) -> None:
+    first, second = site.add(), site.add()
+    for helper in (first, second):
+        helper.until("waiting for work")
+
+    def both_are_there() -> None:
+        for helper in (first, second):
+            helper.until("joined")
+
+    def join() -> None:
+        site.add().until("joined")
+
+    manifest = site.make(
+        {0: both_are_there, 5: lambda: first.send(signal.SIGKILL), 11: join, 17: lambda: second.send(signal.SIGSTOP)}
+    )
+    members = site.members()
+    assert len(members) == STEPS  # every step once
+    assert (members[5], members[11], members[17], members[-1]) == (3, 2, 3, 2), members
+    far = require_good(site, manifest)
+    print(json.dumps(far), json.dumps(site.notes.of("inner steps shared")))
+    assert far["1 - cosine"] < 1e-5 and far["norm"] < 1e-3  # what a replay allows is 1e-2 and 2e-2
+    site.helpers[2].until("work done")
+
+
+def test_leader_goes_on_alone_when_all_assistants_die_and_they_leave_when_asked(site: Site) -> None:
+    first, second = site.add(), site.add()
+    for helper in (first, second):
+        helper.until("waiting for work")
+
+    def both_are_there() -> None:
+        for helper in (first, second):
+            helper.until("joined")
+
+    manifest = site.make(
+        {0: both_are_there, 4: lambda: first.send(signal.SIGKILL), 8: lambda: second.send(signal.SIGINT)}
+    )
+    assert second.process.wait(30) == 0
+    assert second.messages()[-1] == "assistant stopped"
+    members = site.members()
+    assert len(members) == STEPS and members[4] == 3 and members[8] == 2 and members[-1] == 1
+    require_good(site, manifest)
