@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from offchain.protocol.errors import Reason
 from offchain.protocol.types import SCORE_FRAUD, SCORE_UNPAID
-from tests.cheats.scene import Draft, Scene
+from tests.cheats.scene import Draft, Scene, make_scene, make_step_wise_scene
 
 
 class Seen(StrEnum):
@@ -15,6 +15,7 @@ class Seen(StrEnum):
     ALWAYS = "every work"
     PREFILL = "drawn completions"
     REPLAY = "drawn works"
+    STEP = "drawn steps"
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Cheat:
     """One way to deviate; everything else is as an honest trainer does it.
 
     `checks` are those that may decide, `reason` and `score` what the verdict must say. `steals` is a colleague's or an
-    earlier epoch's work that the verifier knows of, too.
+    earlier epoch's work that the verifier knows of, too. `is_step_wise`: in a task that replays works step by step.
     """
 
     name: str
@@ -33,13 +34,19 @@ class Cheat:
     score: int
     seen: Seen
     steals: Callable[[Scene, int], Draft] | None = None
+    is_step_wise: bool = False
+
+    def scene(self, number: int = 0) -> Scene:
+        """Where it is tried."""
+        return make_step_wise_scene(number) if self.is_step_wise else make_scene(number)
 
 
 class Catalogue:
     """Collects cheats; the docstring of each says what it does."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_step_wise: bool = False) -> None:
         self.cheats: list[Cheat] = []
+        self._is_step_wise = is_step_wise
 
     def fraud(
         self,
@@ -69,7 +76,7 @@ class Catalogue:
     ) -> Callable[[Callable[[Scene, int], Draft]], Callable[[Scene, int], Draft]]:
         def keep(make: Callable[[Scene, int], Draft]) -> Callable[[Scene, int], Draft]:
             what = " ".join((make.__doc__ or "").split())
-            self.cheats.append(Cheat(name, what, make, checks, reason, score, seen, steals))
+            self.cheats.append(Cheat(name, what, make, checks, reason, score, seen, steals, self._is_step_wise))
             return make
 
         return keep

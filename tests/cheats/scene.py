@@ -27,7 +27,8 @@ from offchain.protocol.header import WorkHeader
 from offchain.protocol.manifest import BundleKind, BundleLimits
 from offchain.protocol.spec import EnvironmentSpec, RecipeSpec, RolloutSpec, SamplerSpec, TaskSpec
 from offchain.protocol.types import BPS, Address, Epoch, PolicyVersion, Root, Seed, TaskId, Work, WorkIndex
-from offchain.recipe.inner import OnStep, PseudoGradient, run_inner_steps
+from offchain.recipe.inner import OnState, OnStep, PseudoGradient, run_inner_steps
+from offchain.recipe.states import InnerState, write_state
 from offchain.recipe.trace import TRACE_NAME, StepTrace, trace_bytes
 from offchain.rollouts.table import ROLLOUTS_NAME, rollouts_bytes
 from offchain.rollouts.trajectory import Completion, Rollouts
@@ -60,6 +61,7 @@ SPEC = TaskSpec(
     toploc=EXAMPLE.toploc,
     checks=EXAMPLE.checks,
 )
+ADAPTER: Json = {"rank": 2, "alpha": 4, "targets": ["blocks.*"]}
 QUARTER_BPS = BPS // 4  # of the works replayed, and of a work's completions prefilled, where little is sampled
 
 Tamper = Callable[[Path], None]
@@ -73,6 +75,7 @@ class Draft:
     rollouts: Rollouts
     update: PseudoGradient
     trace: tuple[StepTrace, ...]
+    states: tuple[InnerState, ...] = ()  # where works are replayed step by step
     tamper: Tamper | None = None
     forge: Tamper | None = None
 
@@ -116,19 +119,26 @@ class Scene:
         return Rollouts(spec.rollout.group_size, rows)
 
     def train(
-        self, rollouts: Rollouts, seed: Seed, recipe: RecipeSpec | None = None, on_step: OnStep | None = None
+        self,
+        rollouts: Rollouts,
+        seed: Seed,
+        recipe: RecipeSpec | None = None,
+        on_step: OnStep | None = None,
+        on_state: OnState | None = None,
     ) -> tuple[PseudoGradient, tuple[StepTrace, ...]]:
         spec = self.spec if recipe is None else self.spec.model_copy(update={"recipe": recipe})
-        result = run_inner_steps(self.policy, rollouts, spec, seed, on_step)
+        result = run_inner_steps(self.policy, rollouts, spec, seed, on_step, on_state)
         return result.pseudo_gradient, result.trace
 
     def draft(self, run: int, rollouts: Rollouts | None = None, who: Address = TRAINER) -> Draft:
         """A work trained as it should be, on the rollouts given or on honest ones."""
         seed = self.seed(run, who)
         rollouts = rollouts or self.roll_out(seed)
-        update, trace = self.train(rollouts, seed)
+        states: list[InnerState] = []
+        update, trace = self.train(rollouts, seed, on_state=lambda number, state: states.append(state))
         header = WorkHeader(TASK, Epoch(run), who, VERSION, POLICY_ROOT, seed, SPEC_ROOT, {"assay": "test"})
-        return Draft(header, rollouts, update, trace)
+        kept = tuple(states) if self.spec.checks.replay == "steps" else ()
+        return Draft(header, rollouts, update, trace, kept)
 
     def honest(self, run: int, who: Address = TRAINER) -> Draft:
         """What an honest trainer submits; the last few are remembered, since many cheats start from one."""
@@ -181,6 +191,8 @@ class Scene:
         (folder / "trace").mkdir(parents=True)
         (folder / ROLLOUTS_NAME).write_bytes(rollouts_bytes(draft.rollouts))
         (folder / TRACE_NAME).write_bytes(trace_bytes(draft.trace))
+        for number, state in enumerate(draft.states):
+            write_state(folder, number, state)
         write_update(folder / FOLDER, draft.update, codec_named(self.spec.codec))
         if draft.tamper is not None:
             draft.tamper(folder)
@@ -242,14 +254,25 @@ class Scene:
 @lru_cache(maxsize=4)
 def make_scene(number: int = 0) -> Scene:
     """A policy that has learned a little, the version that one epoch of training makes of it, and a smaller one."""
+    return _scene(number, SPEC)
+
+
+@lru_cache(maxsize=4)
+def make_step_wise_scene(number: int = 0) -> Scene:
+    """The same task, learned through adapters; of a drawn work one step is replayed."""
+    checks = SPEC.checks.model_copy(update={"replay": "steps", "steps_replayed": 1})
+    return _scene(number, SPEC.model_copy(update={"checks": checks}), adapter=ADAPTER)
+
+
+def _scene(number: int, spec: TaskSpec, **parts: Json) -> Scene:
     torch.set_num_threads(1)
     environment = make_environment(SPEC.environment)
-    start: dict[str, Json] = {"kind": "tiny", "layers": 2, "width": 32, "heads": 2, "context": 16}
+    start: dict[str, Json] = {"kind": "tiny", "layers": 2, "width": 32, "heads": 2, "context": 16, **parts}
     warmup: dict[str, Json] = {"steps": 60, "batch": 64}
     seed = Seed(hashlib.sha256(b"scene %d" % number).digest())
     past = initial_policy(start | {"warmup": warmup}, seed, environment)
     small = initial_policy(start | {"layers": 1, "width": 16, "warmup": warmup}, seed, environment)
-    scene = Scene(copy.deepcopy(past), past, small, environment=environment)
+    scene = Scene(copy.deepcopy(past), past, small, spec, environment)
     updates = [scene.train(scene.roll_out(each), each)[0] for each in (derive(seed, "first", n) for n in range(3))]
     descend(scene.policy, {name: np.mean([update[name] for update in updates], axis=0) for name in updates[0]})
     return scene

@@ -19,7 +19,7 @@ from offchain.protocol.spec import CheckSpec, ToplocSpec
 from tests.cheats.catalogue import CHAPTERS, CHEATS
 from tests.cheats.cheat import Cheat, Seen
 from tests.cheats.limits import LIMITS
-from tests.cheats.scene import COLLEAGUE, Draft, Scene, make_scene
+from tests.cheats.scene import COLLEAGUE, Draft, Scene, make_scene, make_step_wise_scene
 from tests.cheats.verifiers import CHEATING_VERIFIERS, try_verifiers
 from verifier.verdict import SCORE_FULL, Verdict
 
@@ -53,21 +53,23 @@ class Tally:
 
 
 Tallies = dict[str, Tally]
-HONEST = "honest"
+HONEST, HONEST_STEP_WISE = "honest", "honest, step by step"
 TRIED: list[Cheat] = [*CHEATS, *LIMITS.cheats]
+NAMES = (HONEST, HONEST_STEP_WISE, *(cheat.name for cheat in TRIED))
 
 
 def try_runs(runs: Sequence[int], honest_runs: Sequence[int]) -> Tallies:
     """All cheats, in each run of `runs`; honest works in `honest_runs`."""
-    tallies = {name: Tally() for name in (HONEST, *(cheat.name for cheat in TRIED))}
+    tallies = {name: Tally() for name in NAMES}
     with tempfile.TemporaryDirectory(prefix="cheats-") as folder:
         for run in runs:
-            scene = make_scene(run % SCENES)
-            scene.drafts.clear()
+            for make in (make_scene, make_step_wise_scene):
+                make(run % SCENES).drafts.clear()
             for cheat in TRIED:
-                _try_cheat(scene, cheat, run, Path(folder) / "run", tallies[cheat.name])
+                _try_cheat(cheat.scene(run % SCENES), cheat, run, Path(folder) / "run", tallies[cheat.name])
         for run in honest_runs:
-            _try_honest(make_scene(run % SCENES), run, Path(folder) / "run", tallies[HONEST])
+            for name, make in ((HONEST, make_scene), (HONEST_STEP_WISE, make_step_wise_scene)):
+                _try_honest(make(run % SCENES), run, Path(folder) / "run", tallies[name])
     return tallies
 
 
@@ -118,7 +120,8 @@ def _write_other(scene: Scene, draft: Draft, folder: Path) -> Path:
 
 def with_defaults(scene: Scene) -> Scene:
     """The same scene under the default thresholds, which let trainers compute in bfloat16."""
-    return replace(scene, spec=scene.spec.model_copy(update={"toploc": ToplocSpec(), "checks": CheckSpec()}))
+    checks = CheckSpec(replay=scene.spec.checks.replay, steps_replayed=scene.spec.checks.steps_replayed)
+    return replace(scene, spec=scene.spec.model_copy(update={"toploc": ToplocSpec(), "checks": checks}))
 
 
 def _is_caught(cheat: Cheat, verdict: Verdict) -> bool:
@@ -129,7 +132,7 @@ def _is_caught(cheat: Cheat, verdict: Verdict) -> bool:
 def try_all(runs: int, honest_runs: int, jobs: int) -> Tallies:
     """Spread over processes; honest works are of other epochs than those of the cheats."""
     parts = [(range(job, runs, jobs), range(10_000 + job, 10_000 + honest_runs, jobs)) for job in range(jobs)]
-    total = {name: Tally() for name in (HONEST, *(cheat.name for cheat in TRIED))}
+    total = {name: Tally() for name in NAMES}
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
         for tallies in pool.map(try_runs, *zip(*parts, strict=True)):
             for name, tally in tallies.items():
@@ -149,15 +152,19 @@ def cost(tally: Tally, honest: Tally) -> str:
 
 
 def table_lines(tallies: Tallies) -> Iterable[str]:
-    honest = tallies[HONEST]
     yield "| cheat | caught by | of | caught | a quarter drawn | default thresholds | score | cost |"
     yield "|---|---|---|---|---|---|---|---|"
     for chapter, cheats in (*CHAPTERS.items(), ("Within the tolerances", LIMITS.cheats)):
         yield f"| **{chapter}** | | | | | | | |"
         for cheat in cheats:
-            yield _row(cheat, tallies[cheat.name], honest)
-    rejected = percent(honest.caught, honest.runs)
-    yield f"| **Honest works, rejected** | | {honest.runs} works | {rejected} | | | 100 | {cost(honest, honest)} |"
+            yield _row(cheat, tallies[cheat.name], tallies[HONEST_STEP_WISE if cheat.is_step_wise else HONEST])
+    for kind, name in (("", HONEST), (" replayed step by step", HONEST_STEP_WISE)):
+        honest = tallies[name]
+        rejected = percent(honest.caught, honest.runs)
+        yield (
+            f"| **Honest works{kind}, rejected** | | {honest.runs} works | {rejected} | | | 100 | "
+            f"{cost(honest, honest)} |"
+        )
 
 
 def _row(cheat: Cheat, tally: Tally, honest: Tally) -> str:
@@ -193,6 +200,7 @@ def _found(cheat: Cheat, tally: Tally) -> str:
         Seen.ALWAYS: "which looks at every work",
         Seen.PREFILL: "which looks at the completions that the epoch's seed draws",
         Seen.REPLAY: "which looks at the works that the epoch's seed draws for a replay",
+        Seen.STEP: "which looks at the steps that the epoch's seed draws, of the works that it draws for a replay",
     }[cheat.seen]
     return (
         f"Caught by {checks}, {how}: `{cheat.reason}`, score {cheat.score}. In {tally.caught} of {tally.runs} runs "
@@ -222,8 +230,8 @@ def write_into(document: Path, text: str) -> None:
 
 
 def failures(tallies: Tallies) -> list[str]:
-    honest = tallies[HONEST]
-    found = [f"an honest work was rejected, {miss}" for miss in honest.misses]
+    honest = [tallies[name] for name in (HONEST, HONEST_STEP_WISE)]
+    found = [f"an honest work was rejected, {miss}" for each in honest for miss in each.misses]
     for cheat in CHEATS:
         found += [f"{cheat.name} was not caught, {miss}" for miss in tallies[cheat.name].misses]
     return found
@@ -239,9 +247,8 @@ def main() -> None:
     began = time.monotonic()
     tallies = try_all(chosen.runs, chosen.honest, chosen.jobs)
     print("\n".join([*table_lines(tallies), "", *verifier_lines(chosen.runs)]))
-    print(
-        f"\n{len(CHEATS)} cheats × {chosen.runs} runs, {chosen.honest} honest works, {time.monotonic() - began:.0f} s"
-    )
+    took_s = time.monotonic() - began
+    print(f"\n{len(CHEATS)} cheats × {chosen.runs} runs, {chosen.honest} honest works of each kind, {took_s:.0f} s")
     if chosen.write:
         write_into(DOCUMENT, report(tallies, chosen.runs))
     for failure in failures(tallies):

@@ -3,6 +3,7 @@
 A few runs each; `make cheats` does it fifty times and writes the table in `docs/cheats.md`.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from tests.cheats.catalogue import CHEATS
 from tests.cheats.cheat import Cheat
 from tests.cheats.limits import LIMITS
-from tests.cheats.scene import Scene, make_scene
+from tests.cheats.scene import Scene, make_scene, make_step_wise_scene
 from verifier.verdict import SCORE_FULL, Verdict
 
 RUNS = 2
@@ -27,14 +28,16 @@ def verdict_on(scene: Scene, cheat: Cheat, run: int, folder: Path) -> Verdict:
 
 
 @pytest.mark.parametrize("cheat", CHEATS, ids=lambda cheat: cheat.name)
-def test_each_cheat_is_caught_by_its_check(scene: Scene, cheat: Cheat, tmp_path: Path) -> None:
+def test_each_cheat_is_caught_by_its_check(cheat: Cheat, tmp_path: Path) -> None:
     for run in range(RUNS):
-        verdict = verdict_on(scene, cheat, run, tmp_path)
+        verdict = verdict_on(cheat.scene(), cheat, run, tmp_path)
         assert (verdict.score, verdict.reason) == (cheat.score, cheat.reason), verdict.findings[-1]
         assert verdict.findings[-1].check in cheat.checks
 
 
-def test_no_honest_work_is_rejected(scene: Scene, tmp_path: Path) -> None:
+@pytest.mark.parametrize("make", [make_scene, make_step_wise_scene], ids=["whole", "step by step"])
+def test_no_honest_work_is_rejected(make: Callable[[], Scene], tmp_path: Path) -> None:
+    scene = make()
     for run in range(10):
         root = scene.write(scene.honest(run), tmp_path / str(run))
         verdict = scene.judge(tmp_path / str(run), root, run).verdict

@@ -17,7 +17,8 @@ from trainer.deviations import AlteredUpdate
 
 UPDATE_CHEATS = Catalogue()
 fraud, refused = UPDATE_CHEATS.fraud, UPDATE_CHEATS.refused
-DIRECTION, LENGTH, NORM = "replay direction", "replay length", "update norm"
+DIRECTION, LENGTH, LARGEST, NORM = "replay direction", "replay length", "replay largest", "update norm"
+FEW = 8
 
 
 def with_update(scene: Scene, run: int, change: Callable[[PseudoGradient], PseudoGradient]) -> Draft:
@@ -145,6 +146,21 @@ def poison(scene: Scene, run: int) -> Draft:
 def poisoned(scene: Scene, run: int, update: PseudoGradient, share: float) -> PseudoGradient:
     mixed = plus(update, noise_like(scene, run, update, share))
     return scaled(mixed, l2_norm(update.values()) / l2_norm(mixed.values()))
+
+
+@fraud("poison in a few elements", Reason.REPLAY_MISMATCH, LARGEST, DIRECTION, seen=Seen.REPLAY)
+def few_elements(scene: Scene, run: int) -> Draft:
+    """Moves eight elements half as far again as the furthest was moved: next to nothing beside all others."""
+
+    def poison(update: PseudoGradient) -> PseudoGradient:
+        name = max(update, key=lambda each: update[each].size)
+        places = scene.generator(run, "few elements").choice(update[name].size, FEW, replace=False)
+        furthest = max(float(np.abs(value).max()) for value in update.values())
+        poisoned = update[name].copy()
+        poisoned.reshape(-1)[places] = np.float32(-1.5 * furthest) * np.sign(poisoned.reshape(-1)[places])
+        return {**update, name: poisoned}
+
+    return with_update(scene, run, poison)
 
 
 @fraud(

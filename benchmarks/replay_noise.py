@@ -1,0 +1,159 @@
+"""How far replays of honest trainings lie off on other machines, by each measure: `python -m benchmarks.replay_noise`.
+
+Works of a small sorting task are trained by a machine in float32 and replayed by others: other attention kernels,
+batches, padding, threads and libraries (`offchain/calibration/conditions.py`), smaller micro-batches, and weights
+disturbed by 2e-7 of themselves, which stands for machines that we do not have. Whole and step by step, with all weights
+trained and with adapters, under three codecs. Prints the largest of each measure beside its default threshold.
+"""
+
+import argparse
+import contextlib
+from collections import defaultdict
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from itertools import pairwise
+from typing import Any
+
+import torch
+
+from offchain.calibration.conditions import FLOAT32, Condition, computing, offered, under
+from offchain.environments import make_environment
+from offchain.outer.codecs import codec_named
+from offchain.policy import initial_policy
+from offchain.policy.causal import CausalPolicy
+from offchain.protocol.spec import CheckSpec, EnvironmentSpec, RecipeSpec, RolloutSpec, SamplerSpec, TaskSpec
+from offchain.protocol.types import Seed
+from offchain.recipe import inner
+from offchain.recipe.inner import InnerResult, repeat_inner_step, run_inner_steps
+from offchain.recipe.states import Arrays, InnerState
+from offchain.rollouts.trajectory import Rollouts
+from trainer.prover import prove
+from trainer.rollout import roll_out
+from verifier.checks import replay
+from verifier.verdict import Finding
+
+SPEC = TaskSpec(
+    title="sort four digits",
+    environment=EnvironmentSpec(name="sorting", args={"digits": 4, "partial": True}),
+    sampler=SamplerSpec(max_new_tokens=6),
+    rollout=RolloutSpec(groups=8, group_size=4),
+    recipe=RecipeSpec(inner_steps=4, groups_per_step=4, lr=3e-4),
+)
+START: dict[str, Any] = {"kind": "tiny", "layers": 2, "width": 64, "heads": 4, "context": 16}
+ADAPTER: dict[str, Any] = {"rank": 4, "alpha": 8, "targets": ["blocks.*"]}
+CODECS = ("fp32", "int8", "topk20")
+OPEN = CheckSpec(min_replay_cosine=0.0, max_replay_norm_error=1e9, max_replay_topk_error=1e9)  # stops nothing
+DISTURBED = 2e-7
+SMALL_BATCHES = 64  # tokens in one forward and backward pass
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """Who replays. `policy` and `state` are what it makes of the numbers that it is given."""
+
+    name: str
+    condition: Condition = Condition()  # noqa: RUF009 - frozen
+    micro_batch: int = inner.MICRO_BATCH_TOKENS
+    is_disturbed: bool = False
+
+    @contextlib.contextmanager
+    def at_work(self, policy: CausalPolicy) -> Generator[CausalPolicy]:
+        before, inner.MICRO_BATCH_TOKENS = inner.MICRO_BATCH_TOKENS, self.micro_batch
+        try:
+            with computing(self.condition.flags(), policy.backbone.module()), self._disturbed(policy):
+                yield under(policy, self.condition)
+        finally:
+            inner.MICRO_BATCH_TOKENS = before
+
+    @contextlib.contextmanager
+    def _disturbed(self, policy: CausalPolicy) -> Generator[None]:
+        """All weights, those that are not trained too."""
+        if not self.is_disturbed:
+            yield
+            return
+        parameters = list(policy.backbone.module().parameters())
+        kept = [parameter.detach().clone() for parameter in parameters]
+        random = torch.Generator().manual_seed(1)
+        try:
+            with torch.no_grad():
+                for parameter in parameters:
+                    parameter.mul_(1 + DISTURBED * torch.randn(parameter.shape, generator=random))
+            yield
+        finally:
+            with torch.no_grad():
+                for parameter, value in zip(parameters, kept, strict=True):
+                    parameter.copy_(value)
+
+
+def machines(policy: CausalPolicy) -> list[Machine]:
+    return [
+        *(Machine(str(each), each) for each in FLOAT32 if offered(each, policy)),
+        Machine("small micro-batches", micro_batch=SMALL_BATCHES),
+        Machine("disturbed weights", is_disturbed=True),
+    ]
+
+
+def measured(policy: CausalPolicy, rollouts: Rollouts, seed: Seed, machine: Machine) -> Iterator[tuple[str, Finding]]:
+    """Each measure of a work that a plain machine has trained and `machine` replays, with what it was taken of."""
+    states: list[InnerState] = []
+    claimed = run_inner_steps(policy, rollouts, SPEC, seed, on_state=lambda number, state: states.append(state))
+    if not states:
+        return
+    with machine.at_work(policy) as other:
+        again: InnerResult = run_inner_steps(other, rollouts, SPEC, seed)
+    for name in CODECS:
+        codec = codec_named(name)
+        received = replay.through_codec(claimed.pseudo_gradient, codec)
+        for finding in replay.compare(received, again.pseudo_gradient, codec, OPEN):
+            yield f"whole, {name}", finding
+    weights = {name: value.detach().numpy().copy() for name, value in policy.trainable().items()}
+    for number, (before, after) in enumerate(pairwise([None, *states])):
+        start: Arrays = weights if before is None else before.parameters
+        with machine.at_work(policy) as other:
+            ours = repeat_inner_step(other, rollouts, SPEC, seed, number, before)
+        for finding in replay.check_step(number, start, _known(after), ours, OPEN):
+            yield "step by step", finding
+
+
+def _known(state: InnerState | None) -> InnerState:
+    assert state is not None
+    return state
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--works", type=int, default=20, help="for each policy and machine")
+    works: int = parser.parse_args().works
+    torch.set_num_threads(1)
+    environment = make_environment(SPEC.environment)
+    defaults = CheckSpec()
+    thresholds = {
+        replay.NAME_DIRECTION: 1 - defaults.min_replay_cosine,
+        replay.NAME_LENGTH: defaults.max_replay_norm_error,
+        replay.NAME_CHOICE: defaults.max_replay_norm_error,
+        replay.NAME_LARGEST: defaults.max_replay_topk_error,
+        replay.NAME_FIRST: defaults.max_replay_moment_error,
+        replay.NAME_SECOND: defaults.max_replay_moment_error,
+    }
+    print("| trained | replay | measure | largest | by | default threshold |\n|---|---|---|---|---|---|")
+    for trained, adapter in (("all weights", None), ("adapters", ADAPTER)):
+        start = START | {"warmup": {"steps": 60, "batch": 64}, "adapter": adapter}
+        policy = initial_policy(start, Seed(bytes(32)), environment)
+        worst: dict[tuple[str, str], tuple[float, str]] = defaultdict(lambda: (0.0, "-"))
+        for number in range(works):
+            seed = Seed(sha256(b"replay noise %d" % number).digest())
+            batches = roll_out(policy, environment, SPEC, seed)
+            rollouts = Rollouts(
+                SPEC.rollout.group_size, tuple(r for batch in batches for r in prove(batch, SPEC.toploc))
+            )
+            for machine in machines(policy):
+                for what, finding in measured(policy, rollouts, seed, machine):
+                    key = (what, finding.check)
+                    worst[key] = max(worst[key], (finding.measured, machine.name))
+        for (what, check), (largest, by) in sorted(worst.items()):
+            print(f"| {trained} | {what} | {check} | {largest:.2g} | {by} | {thresholds[check]:g} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
