@@ -1,8 +1,8 @@
 """OpenDiLoCo end to end: four trainers that exchange every H steps beside one, at equal samples: `make bench-diloco`.
 
-    python -m benchmarks.diloco rehearse        in one process: several seeds, minutes
-    python -m benchmarks.diloco run             real networks of processes; one trainer dies, one joins
-    python -m benchmarks.diloco report          print and write what both have left in runs/diloco
+    python -m benchmarks.diloco rehearse             in one process: several seeds, minutes
+    python -m benchmarks.diloco run [--only four]    real networks of processes; one trainer dies, one joins
+    python -m benchmarks.diloco report               print and write what both have left in runs/diloco
 
 `run` and `rehearse` report too. The exit code is 1 when four trainers stay more than 5 % below one.
 """
@@ -14,10 +14,11 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import torch
 from pydantic import TypeAdapter
+from pydantic_core import to_json
 
 from benchmarks.diloco_network import Outcome, run_network
 from benchmarks.diloco_plan import Plan
@@ -33,6 +34,7 @@ from benchmarks.diloco_report import (
 from benchmarks.outer import PAGE, write_between_marks
 from offchain.cli.localnet import empty_folder
 
+T = TypeVar("T")
 RUNS = Path(__file__).parents[1] / "runs" / "diloco"
 PROMPTS = 4_096
 GROUP_SIZE = 8  # the demo's
@@ -53,17 +55,20 @@ PATIENT = replace(ONE_PLAIN, label="one trainer, 4 times as many steps, no outer
 FOUR = Plan("four trainers, one dies, one joins", trainers=4, epochs=EPOCHS, momentum="0.6", dies_in=EPOCHS // 2)
 FOUR_IN_PEACE = replace(FOUR, label="four trainers", dies_in=None)
 REHEARSED = (ONE, ONE_PLAIN, PATIENT, FOUR_IN_PEACE, FOUR)
+NETWORKS = {"one": ONE, "four": FOUR}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["rehearse", "run", "report"])
-    what = str(parser.parse_args().what)
+    parser.add_argument("--only", choices=list(NETWORKS), help="one of the networks")
+    options = parser.parse_args()
     RUNS.mkdir(parents=True, exist_ok=True)
-    if what == "rehearse":
-        _save("rehearsals", [*_rehearsals()])
-    elif what == "run":
-        _save("outcomes", [_run(name, plan) for name, plan in (("one", ONE), ("four", FOUR))])
+    if options.what == "rehearse":
+        _save("rehearsals", _rehearsals())
+    elif options.what == "run":
+        for name in [options.only] if options.only else NETWORKS:
+            _save(f"network-{name}", _run(name, NETWORKS[name]))
     return _report()
 
 
@@ -85,13 +90,13 @@ def _rehearsals() -> list[tuple[Plan, list[Point]]]:
 def _report() -> int:
     samples = FOUR.samples(GROUP_SIZE)
     holds = True
-    if outcomes := _load("outcomes", list[Outcome]):
+    if outcomes := [found for name in NETWORKS if (found := _load(f"network-{name}", Outcome)) is not None]:
         lines, holds = rewards_table(outcomes, samples, PROMPTS)
         four = outcomes[-1]
         lines += ["", *members_table(four), "", *traffic_table(four), "", *totals_table(four)]
         draw(PAGE.with_name("diloco.svg"), outcomes)
         _tell("bench-diloco", lines)
-    if rehearsals := _load("rehearsals", list[tuple[Plan, list[Point]]]):
+    if (rehearsals := _load("rehearsals", list[tuple[Plan, list[Point]]])) is not None:
         _tell("bench-diloco-rehearsal", rehearsal_table(rehearsals, samples))
     return 0 if holds else 1
 
@@ -101,11 +106,12 @@ def _tell(name: str, lines: Sequence[str]) -> None:
     write_between_marks(PAGE, name, lines)
 
 
-def _save(name: str, value: list[Any]) -> None:
-    (RUNS / f"{name}.json").write_bytes(TypeAdapter(list[Any]).dump_json(value, indent=1))
+def _save(name: str, value: object) -> None:
+    (RUNS / f"{name}.json").write_bytes(to_json(value, indent=1))
 
 
-def _load(name: str, kind: Any) -> Any:
+def _load(name: str, kind: type[T]) -> T | None:
+    """What an earlier run has left; None: it was not made."""
     path = RUNS / f"{name}.json"
     return TypeAdapter(kind).validate_json(path.read_bytes()) if path.exists() else None
 

@@ -5,7 +5,7 @@ In the middle one trainer is killed (SIGKILL) and another joins. Nobody interven
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -27,7 +27,7 @@ from offchain.environments import make_environment
 from offchain.protocol.errors import Stop
 from offchain.protocol.spec import TaskSpec
 from offchain.protocol.types import SCORE_FULL, Role, TaskId
-from offchain.shardcast.client import RelayClient
+from offchain.shardcast.engine import Engine
 
 TOKEN = 10**18
 LOOK_SECONDS = 0.5
@@ -36,7 +36,7 @@ CLAIM_SECONDS = 120.0
 TERMS: dict[str, Any] = {
     "sampling": "0.25",  # a quarter of the works is replayed
     "fraud_slash": "5",
-    "max_staleness": 1,
+    "max_staleness": 0,  # an outer step waits for the one before, as DiLoCo's do
     "max_epochs": 1_000,
 }
 WORK_PRICE = 0.64  # tokens, whatever its size: so that the slash outweighs the gain alike in all runs
@@ -138,8 +138,8 @@ class _Course:
         name = f"{party.name}-{arguments[0]}-{arguments[1]}"
         return self._children.run_assay(name, *arguments, "--keystore", party.name, env=self._env(party))
 
-    def _env(self, party: Party) -> dict[str, str]:
-        return {**self._network.env, "ASSAY_STATE_DIR": str(self._folder / "state" / party.name)}
+    def _env(self, party: Party) -> Mapping[str, str]:
+        return self._network.env_of(party.name)
 
     def _status_file(self, party: Party) -> Path:
         return self._folder / "status" / f"{party.name}.jsonl"
@@ -209,8 +209,8 @@ class _Course:
         return balance_of(holder) - before
 
     def _outcome(self, ledger: TaskLedger, task: TaskFile, trainers: Sequence[_Trainer], prompts: int) -> Outcome:
-        deployment, spec = self._network.chain.deployment, task.spec
-        with RelayClient(deployment.relays, self._folder / "cache", chain_id=deployment.chain_id) as engine:
+        spec = task.spec
+        with self._network.observer() as engine:
             curve = RewardCurve(engine, spec, make_environment(spec.environment), prompts)
             curve.update(ledger)
             members = tuple(self._member(ledger, spec, each, engine) for each in trainers)
@@ -231,7 +231,7 @@ class _Course:
             seconds=time.monotonic() - self._began,
         )
 
-    def _member(self, ledger: TaskLedger, spec: TaskSpec, trainer: _Trainer, engine: RelayClient) -> Member:
+    def _member(self, ledger: TaskLedger, spec: TaskSpec, trainer: _Trainer, engine: Engine) -> Member:
         refs = works_of(ledger, trainer.party.address)
         scores = [ledger.epochs[ref.epoch].score_of(ref.work.index) or 0 for ref in refs]
         return Member(

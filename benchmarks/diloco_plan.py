@@ -31,7 +31,7 @@ class Plan:
     momentum: str = "0.3"
     dies_in: int | None = None
     seed: int = 7
-    commit_window: int = 45  # seconds; what a death costs the others, once
+    commit_window: int = 90  # seconds from the seal before; what a death costs the others, once
 
     def samples(self, group_size: int) -> int:
         """Completions at which runs are compared: all of the plan if nobody dies. A run ends with at least these."""
