@@ -19,7 +19,8 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -97,11 +98,13 @@ class SyncGroup:
         self._limits = limits or SyncLimits()
         self._load = load
         self._taken_over = False
+        self._peers = 0
         exchange, join = timedelta(seconds=self._limits.exchange_s), timedelta(seconds=self._limits.join_s)
         self._state = state
         self._store, store_port = _store_on(place.host)
         self._transport = SafetensorsTransport(place.host, self._limits.exchange_s, self._max_state_bytes)
         self._gloo = GlooOnHost(place.host, exchange)
+        self._server: Any = None
         try:
             self._server = _manager_server(place, self._store, store_port, exchange)
             self._manager = torchft.Manager(
@@ -125,6 +128,8 @@ class SyncGroup:
             )
         except (RuntimeError, TimeoutError) as error:
             self._transport.shutdown()
+            if self._server is not None:
+                self._server.shutdown()
             raise Unavailable(f"no lighthouse at {place.lighthouse}: {error}") from error
         self._manager.load_state_dict({"step": step, "batches_committed": 0})
 
@@ -176,35 +181,49 @@ class SyncGroup:
         trains another model.
         """
         begun = time.monotonic()
-        attempts = 0
+        attempts, peers_before = 0, self._peers
         while (started := time.monotonic()) < begun + self._limits.patience_s or attempts < MIN_ATTEMPTS:
             keep_on()
             attempts += 1
-            try:
-                if (found := self._divide(share, is_whole)) is not None:
-                    return Added(found[0], found[1], attempts, started - begun)
-            except (RuntimeError, TimeoutError, OSError) as error:  # lighthouse away, no quorum in time
-                log.warning("exchange failed", extra={"step": self.step, "why": str(error).splitlines()[0][:200]})
-                time.sleep(RETRY_S)
+            turn = self._gather()
+            waited_s = time.monotonic() - started
+            if turn is not None and (total := self._sum(turn, share(turn), is_whole)) is not None:
+                lost_s = started - begun + (waited_s if turn.peers < peers_before else 0.0)
+                return Added(total, turn.peers, attempts, lost_s)
             self._gloo.abort()  # whoever still waits for us learns of it at once
         raise Unavailable(f"no exchange of step {self.step} succeeded in {attempts} attempts")
 
-    def _divide(
-        self, share: Callable[[Turn], Float32], is_whole: Callable[[Float32], bool]
-    ) -> tuple[Float32, int] | None:
-        self._manager.start_quorum()
-        rank, peers = self._manager.participating_rank(), self._manager.num_participants()
-        if rank is None or self._manager.errored() is not None:  # the state of a peer did not arrive
+    def _gather(self) -> Turn | None:
+        """Who takes part in an attempt; None: no quorum, or the state of a peer that is ahead did not arrive."""
+        with self._tolerating():
+            self._manager.start_quorum()
+            rank = self._manager.participating_rank()
+            if rank is not None and self._manager.errored() is None:
+                return Turn(self.step, rank, self._manager.num_participants())
             self._manager.should_commit()
-            return None
-        sent = torch.from_numpy(share(Turn(self.step, rank, peers)))
-        self._manager.allreduce(sent, reduce_op=ReduceOp.SUM).wait()
-        if self._manager.errored() is None and not is_whole(sent.numpy()):
-            self._manager.report_error(RuntimeError("a share is missing"))
-        if not self._manager.should_commit():
-            log.warning("step is done again", extra={"step": self.step, "peers": peers})
-            return None
-        return sent.numpy(), peers
+        return None
+
+    def _sum(self, turn: Turn, mine: Float32, is_whole: Callable[[Float32], bool]) -> Float32 | None:
+        """None: somebody was lost, and the step does not count."""
+        with self._tolerating():
+            sent = torch.from_numpy(mine)
+            self._manager.allreduce(sent, reduce_op=ReduceOp.SUM).wait()
+            if self._manager.errored() is None and not is_whole(sent.numpy()):
+                self._manager.report_error(RuntimeError("a share is missing"))
+            if self._manager.should_commit():
+                self._peers = turn.peers
+                return sent.numpy()
+            log.warning("step is done again", extra={"step": turn.step, "peers": turn.peers})
+        return None
+
+    @contextmanager
+    def _tolerating(self) -> Generator[None]:
+        """What torchft raises when the lighthouse is away, or no quorum comes in time, ends an attempt, no more."""
+        try:
+            yield
+        except (RuntimeError, TimeoutError, OSError) as error:
+            log.warning("exchange failed", extra={"step": self.step, "why": str(error).splitlines()[0][:200]})
+            time.sleep(RETRY_S)
 
     def _attempt(self, update: Mapping[str, Float32], weight: float) -> tuple[Tensors, int] | None:
         self._manager.start_quorum()

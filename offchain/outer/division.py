@@ -21,7 +21,10 @@ class Turn:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Added:
-    """The sum [D] of all shares of a step. `lost_s`: seconds that went into attempts that did not count."""
+    """The sum [D] of all shares of a step.
+
+    `lost_s`: seconds that went into attempts that did not count, and into waiting for peers that turned out to be gone.
+    """
 
     total: Float32
     peers: int

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from offchain.chain.anvil import free_port
 from offchain.chain.connection import Chain
 from offchain.chain.deployment import Deployment
 from offchain.chain.event_store import EventStore
@@ -21,6 +22,7 @@ from offchain.protocol.spec import EnvironmentSpec, RecipeSpec, RolloutSpec, Sam
 from offchain.protocol.types import Role, TaskId
 from tests.integration import stage
 from tests.integration.stage import UNIT, open_task
+from trainer.group.secret import make_secret
 
 pytestmark = pytest.mark.chain
 
@@ -73,6 +75,19 @@ class Bonded:
     def works(self) -> list[CommittedWork]:
         ledger = TaskFollower(self.chain, EventStore(None, self.chain.deployment), self.task_id).refresh()
         return [work for record in ledger.epochs.values() for work in record.works]
+
+    def start_assistant(self, leader: str, secret: Path) -> "subprocess.Popen[bytes]":
+        program = "from offchain.cli import main; main(prog_name='assay')"
+        options = ["--leader", leader, "--group-secret", str(secret), "--state-dir", str(self.folder / "assistant")]
+        with (self.folder / "assistant.log").open("ab") as log:
+            command = [sys.executable, "-c", program, "trainer", "assist", *options]
+            return subprocess.Popen(command, stdout=log, stderr=log)
+
+    def shared_steps(self, after: int = 0) -> int:
+        """Inner steps that two members took, among the lines after the first `after`."""
+        lines = (self.folder / "status.jsonl").read_text().splitlines()[after:]
+        said = [json.loads(line) for line in lines]
+        return sum(line["message"] == "inner step" and line["members"] == 2 for line in said)
 
 
 @pytest.fixture
@@ -134,3 +149,31 @@ def test_ctrl_c_in_the_middle_of_a_work_ends_cleanly_and_commits_nothing(bonded:
     assert process.wait(30) == 0, (bonded.folder / "log").read_text()[-2_000:]
     assert bonded.messages()[-1] == "trainer stopped"
     assert bonded.works() == []
+
+
+@pytest.mark.slow
+def test_assistant_waits_for_its_leader_and_helps_its_next_life(bonded: Bonded) -> None:
+    pytest.importorskip("torchft")
+    secret = bonded.folder / "group.secret"
+    make_secret(secret)
+    place = f"127.0.0.1:{free_port()}"
+    bonded.arguments += ["--group", place, "--group-secret", str(secret)]
+    assistant, process = bonded.start_assistant(f"http://{place}", secret), bonded.start()
+    try:
+        bonded.wait_for("inner step", process)
+        process.kill()
+        process.wait()
+        said = len(bonded.messages())
+
+        process = bonded.start()
+        bonded.wait_for("waiting", process, after=said)
+        assert bonded.shared_steps(after=said) > 0, bonded.messages()
+        assert len(bonded.works()) == 1
+        for each in (process, assistant):
+            each.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0, (bonded.folder / "log").read_text()[-2_000:]
+        assert assistant.wait(30) == 0, (bonded.folder / "assistant.log").read_text()[-2_000:]
+    finally:
+        for each in (process, assistant):
+            each.kill()
+            each.wait()

@@ -101,7 +101,7 @@ class Assistant:
         place = SyncPlace(stack.lighthouse, self._host or self._leader.own_host(), secrets.randbelow(SEATS))
         self._said = None
         with borrowed(policy):
-            training = Training(Learner(policy, spec), plan_of(rollouts, spec, offer.seed))
+            training = Training(bytes.fromhex(offer.work), Learner(policy, spec), plan_of(rollouts, spec, offer.seed))
             group = SyncGroup(place, training.state, training.load, limits=limits_of(offer.exchange_ms / 1_000))
             try:
                 self._leader.ready(offer.work)

@@ -130,7 +130,7 @@ class Leader:
 
         with borrowed(policy) as before:
             learner = Learner(policy, spec)
-            training = Training(learner, plan_of(rollouts, spec, seed), took_step)
+            training = Training(self._work(), learner, plan_of(rollouts, spec, seed), took_step)
             tally = self._train(training, rollouts_file)
             pseudo_gradient = difference(before, learner.parameters)
         self._status("inner steps shared", **asdict(tally))
@@ -152,6 +152,9 @@ class Leader:
         while not training.is_done:
             self._take_step(training, alone, tally)
         return tally
+
+    def _work(self) -> bytes:
+        return bytes.fromhex(self._offer.work) if self._offer is not None else bytes(16)
 
     @contextmanager
     def _group(self, training: Training, rollouts_file: Path) -> Generator[SyncGroup]:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from offchain.outer.codecs import Float32
 
-COUNTERS = 3  # tokens, loss, leaders
+COUNTERS = 4  # tokens, loss, leaders, marks
 
 
 def share_of(costs_B: Sequence[int], rank: int, peers: int) -> range:
@@ -32,17 +32,22 @@ def share_of(costs_B: Sequence[int], rank: int, peers: int) -> range:
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """What goes with a gradient: tokens of the samples behind it, their loss, and how many leaders had a part in it."""
+    """What goes with a gradient: tokens of the samples behind it, their loss, and how many leaders had a part in it.
+
+    `marks`: the sum of the members' marks, each that of the work it is at.
+    """
 
     tokens: int
     loss: float
     leaders: int
+    marks: int
 
 
 def pack(gradients: Mapping[str, Tensor], counted: Counted) -> Float32:
-    """[D + 3]: the gradients in order of name, then the counters. Sums add up by element."""
+    """[D + 4]: the gradients in order of name, then the counters. Sums add up by element."""
+    counters = np.array([counted.tokens, counted.loss, counted.leaders, counted.marks], np.float32)
     parts = [gradients[name].detach().to("cpu", torch.float32).reshape(-1).numpy() for name in sorted(gradients)]
-    return np.concatenate([*parts, np.array([counted.tokens, counted.loss, counted.leaders], np.float32)])
+    return np.concatenate([*parts, counters])
 
 
 def unpack(total: Float32, like: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], Counted]:
@@ -59,8 +64,13 @@ def unpack(total: Float32, like: Mapping[str, Tensor]) -> tuple[dict[str, Tensor
 
 def counted_in(total: Float32) -> Counted:
     """The counters alone; -1 where a member sent no number."""
-    tokens, loss, leaders = (float(value) for value in total[-COUNTERS:])
-    return Counted(_whole(tokens), loss, _whole(leaders))
+    tokens, loss, leaders, marks = (float(value) for value in total[-COUNTERS:])
+    return Counted(_whole(tokens), loss, _whole(leaders), _whole(marks))
+
+
+def mark_of(work: bytes) -> int:
+    """A number that other works hardly share, small enough for float32 to add up those of 256 members exactly."""
+    return int.from_bytes(work[:2], "big")
 
 
 def _whole(value: float) -> int:

@@ -16,7 +16,7 @@ from offchain.outer.codecs import Float32
 from offchain.outer.division import Added, Adder, Turn
 from offchain.protocol.errors import Malformed
 from offchain.recipe.inner import in_float32
-from trainer.group.shares import Counted, counted_in, pack, share_of, unpack
+from trainer.group.shares import Counted, counted_in, mark_of, pack, share_of, unpack
 from trainer.group.training import Training, cost, tokens_of
 
 
@@ -34,7 +34,7 @@ def take_step(
     `note` is told how the sum came about, before the step is taken. Raises MalformedUpdate: the gradient is not finite.
     Malformed: a member is at another work. Unavailable: no exchange succeeded. And what `keep_on` raises.
     """
-    peers = 1
+    peers, mark = 1, mark_of(training.work)
 
     def share(turn: Turn) -> Float32:
         nonlocal peers
@@ -44,11 +44,11 @@ def take_step(
         batch = training.batch()
         mine = [batch[position] for position in share_of([cost(sample) for sample in batch], turn.rank, turn.peers)]
         gradients, loss = training.gradient(mine, tokens_of(batch))
-        return pack(gradients, Counted(tokens_of(mine), loss, int(is_leader)))
+        return pack(gradients, Counted(tokens_of(mine), loss, int(is_leader), mark))
 
     def is_whole(total: Float32) -> bool:
         counted = counted_in(total)
-        if counted.leaders != 1 or counted.tokens != tokens_of(training.batch()):
+        if (counted.leaders, counted.tokens, counted.marks) != (1, tokens_of(training.batch()), peers * mark):
             return False
         return peers == 1 or bool(np.isfinite(total).all())  # of several, one may have gone mad: the leader tries alone
 

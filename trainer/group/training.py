@@ -15,16 +15,19 @@ from offchain.recipe.trace import StepTrace
 Arrays = Mapping[str, npt.NDArray[Any]]
 OnStepTaken = Callable[[int, StepTrace, Learner], None]
 PARAMETER, FIRST, SECOND = "parameter/", "first/", "second/"
+WORK = "work"  # [16] bytes: which work this is
 PROGRESS = "progress"  # [3], float64: inner steps taken; loss and gradient norm of the last
 
 
 class Training:
     """The step that a work's training stands at; `state` and `load` carry it from one member to another.
 
-    `on_step` is called after each step with its number, also after one that another member's state brought.
+    `work` (16 bytes) tells works apart. `on_step` is called after each step with its number, also after one that
+    another member's state brought.
     """
 
-    def __init__(self, learner: Learner, plan: Plan, on_step: OnStepTaken | None = None) -> None:
+    def __init__(self, work: bytes, learner: Learner, plan: Plan, on_step: OnStepTaken | None = None) -> None:
+        self.work = work
         self._learner = learner
         self._plan = plan
         self._on_step = on_step
@@ -61,14 +64,17 @@ class Training:
         arrays: dict[str, npt.NDArray[Any]] = {
             prefix + name: array for prefix, part in parts for name, array in part.items()
         }
+        arrays[WORK] = np.frombuffer(self.work, np.uint8)
         arrays[PROGRESS] = np.array([self.step, *self._last], np.float64)
         return arrays
 
     def load(self, state: Arrays) -> None:
         """Go on from another member's state, which has our names, shapes and types.
 
-        Raises Malformed: it is of a step that there is not, or that we have left behind.
+        Raises Malformed: it is of another work, of a step that there is not, or that we have left behind.
         """
+        if state[WORK].tobytes() != self.work:
+            raise Malformed("a member of the group is at another work")
         step, loss, norm = (float(value) for value in state[PROGRESS])
         if not (step.is_integer() and self.step <= step <= len(self._plan.order)):
             raise Malformed(f"a member of the group is at inner step {step:g}, we are at {self.step}")

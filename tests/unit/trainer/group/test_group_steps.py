@@ -21,10 +21,11 @@ from offchain.recipe.trace import StepTrace
 from offchain.rollouts.trajectory import Rollouts
 from trainer.group.shares import counted_in
 from trainer.group.steps import take_step
-from trainer.group.training import PROGRESS, Training
+from trainer.group.training import PROGRESS, WORK, Training
 from trainer.prover import prove
 from trainer.rollout import roll_out
 
+WORK_ID = bytes(range(16))
 SEED = Seed(bytes(range(32)))
 SPEC = TaskSpec(
     title="sort three digits",
@@ -91,7 +92,9 @@ class Seat:
 def together(rollouts: Rollouts, room: Room) -> tuple[list[Training], list[Added]]:
     """All members to the end, each in a thread with a policy of its own; and what the leader (rank 0) noted."""
     noted: list[Added] = []
-    trainings = [Training(Learner(new_policy(), SPEC), plan_of(rollouts, SPEC, SEED)) for _ in range(room.peers)]
+    trainings = [
+        Training(WORK_ID, Learner(new_policy(), SPEC), plan_of(rollouts, SPEC, SEED)) for _ in range(room.peers)
+    ]
 
     def work(rank: int) -> None:
         seat = room.seat(rank, trainings[rank])
@@ -147,7 +150,7 @@ def test_lost_share_is_noticed_and_its_step_done_again_by_all(rollouts: Rollouts
 def test_leader_alone_makes_the_same_bits_as_without_a_group(rollouts: Rollouts) -> None:
     traces: list[StepTrace] = []
     training = Training(
-        Learner(new_policy(), SPEC), plan_of(rollouts, SPEC, SEED), lambda _, trace, __: traces.append(trace)
+        WORK_ID, Learner(new_policy(), SPEC), plan_of(rollouts, SPEC, SEED), lambda _, trace, __: traces.append(trace)
     )
     while not training.is_done:
         take_step(training, Alone(lambda: training.step), is_leader=True, keep_on=lambda: None)
@@ -158,7 +161,7 @@ def test_leader_alone_makes_the_same_bits_as_without_a_group(rollouts: Rollouts)
 
 
 def one_step(rollouts: Rollouts) -> Training:
-    training = Training(Learner(new_policy(), SPEC), plan_of(rollouts, SPEC, SEED))
+    training = Training(WORK_ID, Learner(new_policy(), SPEC), plan_of(rollouts, SPEC, SEED))
     take_step(training, Alone(lambda: training.step), is_leader=True, keep_on=lambda: None)
     return training
 
@@ -167,7 +170,10 @@ def test_joiner_takes_parameters_moments_and_step_over_and_goes_on_alike(rollout
     ahead = one_step(rollouts)
     seen: list[tuple[int, StepTrace]] = []
     joiner = Training(
-        Learner(new_policy(), SPEC), plan_of(rollouts, SPEC, SEED), lambda step, trace, _: seen.append((step, trace))
+        WORK_ID,
+        Learner(new_policy(), SPEC),
+        plan_of(rollouts, SPEC, SEED),
+        lambda step, trace, _: seen.append((step, trace)),
     )
     assert {name: (a.shape, a.dtype) for name, a in joiner.state().items()} == {
         name: (a.shape, a.dtype) for name, a in ahead.state().items()
@@ -187,6 +193,24 @@ def test_state_of_a_step_that_there_is_not_or_that_is_behind_is_refused(rollouts
     with pytest.raises(Malformed, match="a member of the group is at inner step"):
         training.load(state)
     assert training.step == 1
+
+
+def test_state_of_another_work_is_refused(rollouts: Rollouts) -> None:
+    training = one_step(rollouts)
+    with pytest.raises(Malformed, match="at another work"):
+        training.load(training.state() | {WORK: np.zeros(16, np.uint8)})
+
+
+def test_sum_with_a_member_that_is_at_another_work_does_not_count(rollouts: Rollouts) -> None:
+    training = Training(WORK_ID, Learner(new_policy(), SPEC), plan_of(rollouts, SPEC, SEED))
+
+    def with_a_stray_mark(total: Float32) -> Float32:
+        total[-1] += 7
+        return total
+
+    adder = Sum(with_a_stray_mark, 1)
+    take_step(training, adder, is_leader=True, keep_on=lambda: None)
+    assert adder.verdict is False
 
 
 def test_group_at_another_step_is_refused(rollouts: Rollouts) -> None:
@@ -217,21 +241,22 @@ def _without_a_number(total: Float32) -> Float32:
 
 def test_gradient_that_is_no_number_is_no_whole_sum_of_several_but_ends_a_training_alone(rollouts: Rollouts) -> None:
     for peers, verdict in ((2, False), (1, True)):
-        training = Training(Learner(new_policy(), SPEC), plan_of(rollouts, SPEC, SEED))
+        training = Training(WORK_ID, Learner(new_policy(), SPEC), plan_of(rollouts, SPEC, SEED))
         # half of the samples are ours with two members: the counters are made whole, so that only the number counts
-        adder = Sum(lambda total: _whole(_without_a_number(total), training), peers)  # noqa: B023
+        adder = Sum(lambda total: _whole(_without_a_number(total), training, peers), peers)  # noqa: B023
         with pytest.raises(MalformedUpdate):
             take_step(training, adder, is_leader=True, keep_on=lambda: None)
         assert adder.verdict is verdict
 
 
-def _whole(total: Float32, training: Training) -> Float32:
-    total[-3] = sum(len(sample.completion.completion_ids) for sample in training.batch())
+def _whole(total: Float32, training: Training, peers: int) -> Float32:
+    total[-4] = sum(len(sample.completion.completion_ids) for sample in training.batch())
+    total[-1] *= peers
     return total
 
 
 def test_step_without_the_leader_does_not_count(rollouts: Rollouts) -> None:
-    training = Training(Learner(new_policy(), SPEC), plan_of(rollouts, SPEC, SEED))
+    training = Training(WORK_ID, Learner(new_policy(), SPEC), plan_of(rollouts, SPEC, SEED))
     adder = Sum(lambda total: total, 1)
     take_step(training, adder, is_leader=False, keep_on=lambda: None)
     assert adder.verdict is False

@@ -41,7 +41,7 @@ def test_any_division_of_a_batch_adds_up_to_the_same(samples: list[tuple[int, fl
     def contribution(positions: range, leaders: int) -> np.ndarray:
         gradients = {name: sum((each[i][name] for i in positions), torch.zeros_like(p)) for name, p in like.items()}
         tokens = sum(samples[i][0] for i in positions)
-        return pack(gradients, Counted(tokens, math.fsum(samples[i][1] for i in positions), leaders))
+        return pack(gradients, Counted(tokens, math.fsum(samples[i][1] for i in positions), leaders, 60_000))
 
     costs = [tokens for tokens, _ in samples]
     total = sum(contribution(share_of(costs, rank, peers), int(rank == 0)) for rank in range(peers))
@@ -51,17 +51,18 @@ def test_any_division_of_a_batch_adds_up_to_the_same(samples: list[tuple[int, fl
     for name, expected in whole.items():
         assert torch.allclose(found[name], expected, rtol=1e-5, atol=1e-5)
     assert (found_counted.tokens, found_counted.leaders) == (counted.tokens, 1) == (sum(costs), 1)
+    assert found_counted.marks == 60_000 * peers
     assert abs(found_counted.loss - counted.loss) < 1e-3
 
 
 def test_missing_share_shows_in_the_tokens() -> None:
-    whole = [pack({"a": torch.ones(2)}, Counted(tokens, 0.5, int(tokens == 3))) for tokens in (3, 4, 5)]
-    assert counted_in(sum(whole[:2], np.zeros(5, np.float32))).tokens == 7 != 12
+    whole = [pack({"a": torch.ones(2)}, Counted(tokens, 0.5, int(tokens == 3), 9)) for tokens in (3, 4, 5)]
+    assert counted_in(sum(whole[:2], np.zeros(6, np.float32))).tokens == 7 != 12
 
 
 def test_number_that_is_none_is_no_count() -> None:
     for value in (math.nan, math.inf, 1e30):
-        assert counted_in(np.array([0, value, 0, value], np.float32)) == Counted(-1, 0.0, -1)
+        assert counted_in(np.array([0, value, 0, value, value], np.float32)) == Counted(-1, 0.0, -1, -1)
 
 
 def test_more_members_than_samples_leave_some_without_any() -> None:
