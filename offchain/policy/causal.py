@@ -84,16 +84,6 @@ class _Sampled:
     later_BTH: Bf16Bits  # of the tokens that were fed back: all but the last
 
 
-@dataclass(frozen=True, slots=True)
-class _Odds:
-    """What distributions say about tokens drawn from them: float64 [M] each."""
-
-    logprobs_M: torch.Tensor
-    below_M: torch.Tensor
-    upto_M: torch.Tensor
-    eos_M: torch.Tensor
-
-
 class CausalPolicy:
     """`Policy` over any backbone."""
 
@@ -228,39 +218,35 @@ class CausalPolicy:
         ids_BT, real_BT = pad_right(completions), within([len(ids) for ids in completions])
         session = self.backbone.session(ids_UP.shape[1] + ids_BT.shape[1] - 1)
         prompt_UPH = session.start(ids_UP, real_UP)
-        parts = [self._odds(prompt_UPH[:, -1], batch.owners_B, ids_BT[:, 0], temperature)]
-        later_BTH = np.zeros((len(completions), 0, prompt_UPH.shape[-1]), np.uint16)
+        odds_BT4 = torch.zeros(*ids_BT.shape, 4, dtype=torch.float64)
+        odds_BT4[:, 0] = self._odds(prompt_UPH[:, -1], batch.owners_B, ids_BT[:, 0], temperature)
+        later_BTH = prompt_UPH.new_zeros(len(completions), 0, prompt_UPH.shape[-1])
         if ids_BT.shape[1] > 1:
             session.branch(batch.owners_B)
-            hidden_BTH = session.extend(ids_BT[:, :-1])
-            later_BTH = bf16_bits(hidden_BTH)
-            hidden_MH, ids_M = hidden_BTH[real_BT[:, 1:]], ids_BT[:, 1:][real_BT[:, 1:]]
-            parts.append(self._odds(hidden_MH, torch.arange(len(ids_M)), ids_M, temperature))
-        table = np.zeros((4, *ids_BT.shape))
-        first = np.zeros(ids_BT.shape, np.bool_)
-        first[:, 0] = True
-        for part, places_BT in zip(parts, (first, real_BT.numpy() & ~first), strict=False):
-            for line, values_M in zip(table, (part.logprobs_M, part.below_M, part.upto_M, part.eos_M), strict=True):
-                line[places_BT] = values_M.numpy()
-        prompt_bits_UPH = bf16_bits(prompt_UPH)
+            later_BTH = session.extend(ids_BT[:, :-1])
+            hidden_MH, ids_M = later_BTH[real_BT[:, 1:]], ids_BT[:, 1:][real_BT[:, 1:]]
+            odds_BT4[:, 1:][real_BT[:, 1:]] = self._odds(hidden_MH, torch.arange(len(ids_M)), ids_M, temperature)
+        prompt_bits_UPH, later_bits_BTH = bf16_bits(prompt_UPH), bf16_bits(later_BTH)
+        odds_4BT = odds_BT4.permute(2, 0, 1).contiguous().numpy()
         for row, (owner, ids) in enumerate(zip(batch.owners_B.tolist(), completions, strict=True)):
-            count = len(ids)
-            hidden_NH = _joined_hidden(batch, owner, prompt_bits_UPH, later_BTH[row, : count - 1])
-            logprobs_T, below_T, upto_T, eos_T = table[:, row, :count]
+            logprobs_T, below_T, upto_T, eos_T = odds_4BT[:, row, : len(ids)]
+            hidden_NH = _joined_hidden(batch, owner, prompt_bits_UPH, later_bits_BTH[row, : len(ids) - 1])
             yield Prefill(logprobs_T, below_T, upto_T, eos_T, hidden_NH)
 
-    def _odds(self, hidden_RH: torch.Tensor, rows_M: torch.Tensor, ids_M: torch.Tensor, temperature: float) -> _Odds:
-        """Of tokens drawn after the hidden states of `rows_M`, which ascend."""
+    def _odds(
+        self, hidden_RH: torch.Tensor, rows_M: torch.Tensor, ids_M: torch.Tensor, temperature: float
+    ) -> torch.Tensor:
+        """What `Prefill` says of tokens that follow the hidden states of `rows_M`, which ascend: float64, [M, 4]."""
         step = max(1, LOGITS_AT_ONCE // self.vocabulary)
-        found: list[tuple[torch.Tensor, ...]] = []
+        found: list[torch.Tensor] = []
         for start in range(0, len(hidden_RH), step):
             drawn = distributions(self.backbone.logits(hidden_RH[start : start + step]), temperature)
             first, last = torch.searchsorted(rows_M, torch.tensor([start, start + step])).tolist()
             rows, ids = rows_M[first:last] - start, ids_M[first:last]
             interval = drawn.interval(rows, ids)
             eos = drawn.logprobs(rows, torch.full_like(ids, self.eos_id)).exp()
-            found.append((drawn.logprobs(rows, ids), interval.below_M, interval.upto_M, eos))
-        return _Odds(*(torch.cat(each) for each in zip(*found, strict=True)))
+            found.append(torch.stack([drawn.logprobs(rows, ids), interval.below_M, interval.upto_M, eos], dim=1))
+        return torch.cat(found)
 
     def _until_eos(self, ids: list[int]) -> tuple[int, ...]:
         return tuple(ids[: ids.index(self.eos_id) + 1]) if self.eos_id in ids else tuple(ids)
@@ -283,8 +269,8 @@ class CausalPolicy:
                 raise Malformed("a prompt and a completion need at least one token each")
             if len(prompt) + len(ids) > self.context_tokens:
                 raise Malformed(f"{len(prompt)} + {len(ids)} tokens exceed the context of {self.context_tokens}")
-            self._check_ids(prompt)
-            self._check_ids(ids)
+        if prompts:
+            self._check_ids([*map(min, prompts), *map(min, completions), *map(max, prompts), *map(max, completions)])
 
     def _check_ids(self, ids: Sequence[int]) -> None:
         if ids and not (min(ids) >= 0 and max(ids) < self.vocabulary):

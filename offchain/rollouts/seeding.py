@@ -8,6 +8,7 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+from numpy.random.bit_generator import ISeedSequence
 
 from offchain.protocol.encoding import derive
 from offchain.protocol.spec import TaskSpec
@@ -56,5 +57,17 @@ def permutation(seed: Seed, items: Sequence[int]) -> list[int]:
 
 def raw_stream(seed: Seed, count: int) -> npt.NDArray[np.uint64]:
     """The first `count` words of the Philox stream that `seed` keys."""
-    key = np.frombuffer(seed[:16], dtype="<u8").astype(np.uint64)
-    return np.random.Philox(key=key).random_raw(count)
+    key = _Key(seed)
+    return np.random.Philox(key).random_raw(count)  # pyright: ignore[reportArgumentType]  # stubs lack ISeedSequence
+
+
+class _Key(ISeedSequence):
+    """The key as it is, handed in where generators take seeds: as `key` it would cost fresh entropy, which is slow."""
+
+    def __init__(self, seed: Seed) -> None:
+        self._words = np.frombuffer(seed[:16], dtype="<u8").astype(np.uint64)
+
+    def generate_state(self, n_words: int, dtype: npt.DTypeLike = np.uint64) -> npt.NDArray[np.uint64]:
+        if n_words != len(self._words) or np.dtype(dtype) != np.uint64:
+            raise ValueError("this key is for Philox4x64")
+        return self._words

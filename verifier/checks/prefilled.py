@@ -36,10 +36,24 @@ class Prefilled:
 
     @property
     def interval_errors_T(self) -> npt.NDArray[np.float64]:
-        """How far each uniform lies outside of the interval of the token that it is said to have drawn; 0 inside."""
-        below = self.prefill.cdf_below_T - self.uniforms_T
-        above = self.uniforms_T - self.prefill.cdf_upto_T
-        return np.maximum(np.maximum(below, above), 0.0)
+        """See `interval_errors`."""
+        return interval_errors([self])
+
+    @property
+    def ends_inside(self) -> bool:
+        """Whether the last uniform lies within its token's interval."""
+        return bool(self.prefill.cdf_below_T[-1] <= self.uniforms_T[-1] <= self.prefill.cdf_upto_T[-1])
+
+
+def interval_errors(checked: Sequence[Prefilled]) -> npt.NDArray[np.float64]:
+    """How far each uniform lies outside of the interval of the token that it is said to have drawn; 0 inside.
+
+    Of all tokens of all completions, one after the other; there must be one at least.
+    """
+    uniforms_M = np.concatenate([item.uniforms_T for item in checked])
+    below_M = np.concatenate([item.prefill.cdf_below_T for item in checked]) - uniforms_M
+    above_M = uniforms_M - np.concatenate([item.prefill.cdf_upto_T for item in checked])
+    return np.maximum(np.maximum(below_M, above_M), 0.0)
 
 
 def prefill_rollouts(

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from offchain.protocol.encoding import Json
 from offchain.protocol.errors import Reason
 from offchain.protocol.spec import CheckSpec
-from verifier.checks.prefilled import Prefilled
+from verifier.checks.prefilled import Prefilled, interval_errors
 from verifier.verdict import Finding, measure
 
 NAME_LOGPROBS = "sampling logprobs"
@@ -30,12 +30,15 @@ Floats = npt.NDArray[np.float64]
 def check_logprobs(checked: Sequence[Prefilled], limits: CheckSpec) -> Finding:
     """The largest mean |claimed - recomputed logprob| of a completion."""
     worst, evidence = 0.0, None
-    for item in checked:
-        errors_T = np.abs(item.row.logprobs_T.astype(np.float64) - item.prefill.logprobs_T)
-        error = float(errors_T.mean())
-        if not error <= worst:
-            worst = error
-            evidence = {"group": item.group, "member": item.member, "largest_at_token": int(errors_T.argmax())}
+    if checked:
+        claimed = np.concatenate([item.row.logprobs_T for item in checked])
+        errors = np.abs(claimed - np.concatenate([item.prefill.logprobs_T for item in checked]))
+        starts, lengths = _rows(checked)
+        means = np.add.reduceat(errors, starts) / lengths
+        position = int(means.argmax())  # not a number counts as the most
+        worst, item = float(means[position]), checked[position]
+        largest = int(errors[starts[position] :][: lengths[position]].argmax())
+        evidence = {"group": item.group, "member": item.member, "largest_at_token": largest}
     detail = f"claimed logprobs differ from recomputed ones by at most {worst:.3g} on average over a completion"
     return measure(NAME_LOGPROBS, Reason.SAMPLING_MISMATCH, worst, limits.max_logprob_error, detail, evidence=evidence)
 
@@ -50,10 +53,9 @@ def check_tokens(checked: Sequence[Prefilled], limits: CheckSpec) -> Finding:
     """
     if not checked:
         return measure(NAME_TOKENS, Reason.SAMPLING_MISMATCH, 0.0, _threshold(limits), "no completion was drawn")
-    errors = [np.nan_to_num(item.interval_errors_T, nan=np.inf) for item in checked]  # NaN: no interval at all
-    lengths = np.array([len(errors_T) for errors_T in errors])
-    every = np.concatenate(errors)
-    sums = np.array([errors_T.sum() for errors_T in errors])
+    every = np.nan_to_num(interval_errors(checked), nan=np.inf)  # NaN: no interval at all
+    starts, lengths = _rows(checked)
+    sums = np.add.reduceat(every, starts)
     sets = (
         (every, np.ones(len(every))),
         (sums, lengths),
@@ -71,7 +73,12 @@ def check_tokens(checked: Sequence[Prefilled], limits: CheckSpec) -> Finding:
         f"{every.max():.3g} at most; honest noise does the like to a {LEVELS[level]} with probability 1e-{doubt:.3g}"
     )
     return measure(
-        NAME_TOKENS, Reason.SAMPLING_MISMATCH, doubt, _threshold(limits), detail, evidence=_evidence(checked, errors)
+        NAME_TOKENS,
+        Reason.SAMPLING_MISMATCH,
+        doubt,
+        _threshold(limits),
+        detail,
+        evidence=_evidence(checked, int(every.argmax())),
     )
 
 
@@ -99,10 +106,17 @@ def _threshold(limits: CheckSpec) -> float:
     return -math.log10(limits.false_positive_rate)
 
 
-def _evidence(checked: Sequence[Prefilled], errors: Sequence[Floats]) -> dict[str, Json]:
-    """The token that is furthest out."""
-    position = int(np.argmax([errors_T.max() for errors_T in errors]))
-    item, at = checked[position], int(errors[position].argmax())
+def _rows(checked: Sequence[Prefilled]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Where among all tokens each completion starts, and how many it has: one at least."""
+    lengths = np.array([len(item.row.completion_ids) for item in checked], np.int64)
+    return np.cumsum(lengths) - lengths, lengths
+
+
+def _evidence(checked: Sequence[Prefilled], place: int) -> dict[str, Json]:
+    """The token at this place among all, the one that is furthest out."""
+    starts, _ = _rows(checked)
+    position = int(np.searchsorted(starts, place, side="right")) - 1
+    item, at = checked[position], place - int(starts[position])
     return {
         "group": item.group,
         "member": item.member,

@@ -46,7 +46,7 @@ def check_plausible(checked: Sequence[Prefilled], min_eos_probability: float) ->
     worst, where = 0.0, None
     for item in checked:
         probability = float(item.prefill.eos_probability_T[-1])
-        if item.row.finish != "eos" or item.interval_errors_T[-1] == 0.0:
+        if item.row.finish != "eos" or item.ends_inside:
             continue
         ratio = min_eos_probability / max(probability, 1e-300)
         if ratio > worst:
