@@ -85,9 +85,10 @@ class Children:
 
     def check(self, allowed_to_end: frozenset[str] = frozenset()) -> None:
         """Raises Stop: a child has ended that should still run."""
-        for child in self._children.values():
+        for child in list(self._children.values()):
             code = child.process.poll()
-            if code is not None and child.name not in allowed_to_end:
+            was_killed = self._children.get(child.name) is not child  # a moment ago, by another thread
+            if code is not None and not was_killed and child.name not in allowed_to_end:
                 raise Stop(f"{child.name} ended with exit code {code}; its log {child.log} ends:\n{child.tail()}")
 
     def stop(self, name: str, seconds: float = STOP_SECONDS) -> int | None:
@@ -107,7 +108,9 @@ class Children:
 
         Nobody misses it from then on. Raises Stop: it had ended by itself.
         """
-        child = self._children.pop(name)
+        child = self._children.pop(name, None)
+        if child is None:
+            raise Stop(f"{name} is not running any more")
         if child.process.poll() is not None:
             raise Stop(f"{name} had ended with exit code {child.process.returncode}; its log: {child.log}")
         _signal(child.process, signal.SIGKILL)
@@ -115,7 +118,7 @@ class Children:
 
     def stop_all(self) -> None:
         """End every child, the newest first, all asked before any is waited for."""
-        for child in self._children.values():
+        for child in list(self._children.values()):
             _signal(child.process, signal.SIGTERM)
         for name in reversed(list(self._children)):
             self.stop(name)

@@ -17,7 +17,11 @@ from tests.unit.engines.conftest import credentials
 __all__ = ["credentials"]  # a fixture
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
-SMALLER = (("groups = 64", "groups = 16"), ("inner_steps = 16", "inner_steps = 4"), ("step = 16", "step = 8"))
+SMALLER = (
+    ("groups = 64", "groups = 16"),
+    ("inner_steps = 16", "inner_steps = 4"),
+    ("step = 16", "step = 8"),
+)
 
 
 @pytest.fixture
@@ -29,7 +33,18 @@ def plan(tmp_path: Path) -> DemoPlan:
         text = text.replace(whole, part)
     task = tmp_path / "task.toml"
     task.write_text(text)
-    return DemoPlan(task, tmp_path / "net", rise=-1, min_rise=-1, train_seconds=100, settle_seconds=60, prompts=16)
+    return DemoPlan(
+        task,
+        tmp_path / "net",
+        rise=-1,
+        min_rise=-1,
+        train_seconds=120,
+        settle_seconds=60,
+        prompts=16,
+        verifiers=2,
+        honest=2,
+        versions_before_death=2,
+    )
 
 
 def play(plan: DemoPlan, engine: EngineName) -> DemoOutcome:
@@ -43,7 +58,7 @@ def assert_everybody_did_their_part(outcome: DemoOutcome, out: Path) -> None:
     assert len(outcome.policy_roots) > 2
     assert all(len(signed) == outcome.verifiers for signed in outcome.derived_roots)
     honest = [each for each in outcome.trainers if each.honest]
-    assert len(honest) == 3 and all(each.accepted == each.works > 0 for each in honest)
+    assert len(honest) == 2 and all(each.accepted == each.works > 0 for each in honest)
     assert not (out / "relay-1").exists(), "a relay was used"
 
 

@@ -12,7 +12,7 @@ from offchain.cli.options import command, pass_invocation
 from offchain.cli.output import table
 
 if TYPE_CHECKING:
-    from offchain.cli.demo.outcome import Aftermath, DemoOutcome, Traffic
+    from offchain.cli.demo.outcome import Aftermath, DemoOutcome, GroupWork, Traffic
     from offchain.cli.demo.run import DemoPlan
     from offchain.shardcast.engines.choose import EngineName
 
@@ -66,24 +66,43 @@ def _plan(out: Path, engine: "EngineName", real: bool) -> "DemoPlan":
             tasks / "real.toml", out, rise=0.35, train_seconds=6 * 3600, settle_seconds=7200, prompts=32, engine=engine
         )
     return DemoPlan(
-        tasks / "sorting.toml", out, rise=0.4, train_seconds=150, settle_seconds=60, prompts=256, engine=engine
+        tasks / "sorting.toml",
+        out,
+        rise=0.4,
+        train_seconds=150,
+        settle_seconds=60,
+        prompts=256,
+        engine=engine,
+        is_assisted=True,
     )
 
 
 def _lines(out: Path, outcome: "DemoOutcome") -> list[str]:
-    rewards, failures = outcome.rewards, outcome.failures()
-    kept = [
+    if failures := outcome.failures():
+        verdict = [f"✗ {failure}" for failure in failures]
+    else:
+        verdict = [f"✓ {promise}" for promise in _kept(outcome)]
+    return [*_sent(outcome.traffic), "", *verdict, f"summary, picture and logs: {out}"]
+
+
+def _kept(outcome: "DemoOutcome") -> list[str]:
+    """What a run without failures has shown."""
+    rewards = outcome.rewards
+    return [
         f"the policy learned: mean held-out reward {rewards[0]:.3f} → {rewards[-1]:.3f}",
         "both cheats were slashed and earned nothing; no honest trainer was slashed",
         "every honest trainer had all its works accepted and claimed exactly what the contracts owe it",
         "all verifiers derived the same policies",
-        *(_survived(each) for each in outcome.aftermath),
+        *(_survived(each, outcome.group) for each in outcome.aftermath),
     ]
-    verdict = [f"✗ {failure}" for failure in failures] or [f"✓ {promise}" for promise in kept]
-    return [*_sent(outcome.traffic), "", *verdict, f"summary, picture and logs: {out}"]
 
 
-def _survived(death: "Aftermath") -> str:
+def _survived(death: "Aftermath", group: "GroupWork | None") -> str:
+    if group is not None and death.name == group.assistant:
+        return (
+            f"{group.leader} shared {group.shared} of its {group.inner_steps} inner steps with an assistant, which was "
+            f"killed amid a work's at {death.at_s:.0f} s; all {death.works} works committed since were accepted"
+        )
     return (
         f"{death.name} was killed at {death.at_s:.0f} s; since then {death.policies} policy versions were published, "
         f"and all {death.works} works that honest trainers committed were accepted"

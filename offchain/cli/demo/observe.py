@@ -10,7 +10,7 @@ from offchain.chain.connection import Chain
 from offchain.chain.contracts import WorkRef
 from offchain.chain.ledger import EpochRecord, TaskLedger
 from offchain.cli.demo.outcome import GasUse, Traffic, TrainerOutcome
-from offchain.cli.demo.view import CarrierState, Snapshot, TrainerRow, VerifierRow
+from offchain.cli.demo.view import ProcessState, Snapshot, TrainerRow, VerifierRow
 from offchain.cli.localnet import Party
 from offchain.environments.interface import Environment
 from offchain.policy.bundle import load_policy
@@ -82,8 +82,9 @@ def snapshot(
     cast: Cast,
     rewards: Sequence[float],
     sent: Mapping[str, Traffic],
-    carriers: Sequence[CarrierState],
+    carriers: Sequence[ProcessState],
     carrier_note: str,
+    assistants: Sequence[ProcessState],
     *,
     stage: str,
     elapsed_s: float,
@@ -107,6 +108,7 @@ def snapshot(
         verifiers=tuple(_verifier_row(chain, ledger, each) for each in cast.verifiers),
         carriers=tuple(carriers),
         carrier_note=carrier_note,
+        assistants=tuple(assistants),
         news=tuple(_news(ledger, cast)),
     )
 

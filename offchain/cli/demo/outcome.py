@@ -79,6 +79,16 @@ class Aftermath:
 
 
 @dataclass(frozen=True, slots=True)
+class GroupWork:
+    """Inner steps of a trainer with an assistant, and how many of them the two took together."""
+
+    leader: str
+    assistant: str
+    inner_steps: int
+    shared: int
+
+
+@dataclass(frozen=True, slots=True)
 class DemoOutcome:
     """`derived_roots` holds, for each published version, the roots that the verifiers signed, by verifier name."""
 
@@ -93,12 +103,15 @@ class DemoOutcome:
     gas: dict[str, GasUse]
     traffic: tuple[Traffic, ...]
     aftermath: tuple[Aftermath, ...]
+    group: GroupWork | None  # None: no trainer has an assistant
     min_rise: float = MIN_RISE
 
     def failures(self) -> list[str]:
         """The promises that this run broke, in words; none means success."""
         broken = [*_broken_by_trainers(self.trainers), *_broken_by_deaths(self.aftermath)]
         broken += _broken_by_traffic(self.trainers, self.traffic)
+        if self.group is not None and not self.group.shared:
+            broken.append(f"{self.group.leader} shared none of its inner steps with {self.group.assistant}")
         rise = self.rewards[-1] - self.rewards[0]
         if rise < self.min_rise:
             broken.append(f"the mean held-out reward rose by {rise:.3f}, less than {self.min_rise}")
@@ -122,6 +135,7 @@ class DemoOutcome:
             "policy_roots": [*self.policy_roots],
             "traffic": [each.summary() for each in self.traffic],  # pyright: ignore[reportReturnType]
             "killed": [asdict(each) for each in self.aftermath],
+            "group": None if self.group is None else asdict(self.group),
             "gas": {name: asdict(use) for name, use in sorted(self.gas.items())},
             "failures": [*self.failures()],
         }

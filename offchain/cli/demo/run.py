@@ -16,6 +16,7 @@ from offchain.chain.follow import TaskFollower
 from offchain.chain.ledger import TaskLedger
 from offchain.cli.demo import observe
 from offchain.cli.demo.accidents import Accidents, Victim
+from offchain.cli.demo.group import Group, make_group
 from offchain.cli.demo.observe import Cast, RewardCurve
 from offchain.cli.demo.outcome import MIN_RISE, DemoOutcome
 from offchain.cli.demo.picture import draw_rewards
@@ -35,14 +36,13 @@ TOKEN = 10**18
 LOOK_SECONDS = 0.5
 LINE_SECONDS = 5.0
 DEVIATIONS = ("other-model", "altered-update")
-VERSIONS_BEFORE_DEATH = 3  # policy versions 0, 1, 2: by then works and policies are under way everywhere
 
 
 @dataclass(frozen=True, slots=True)
 class DemoPlan:
     """What to run. Training ends when `rise` is reached and all was seen, or after `train_seconds`.
 
-    All: both cheats were slashed, the relay that is killed was not missed.
+    All: both cheats were slashed, what was killed was not missed. `is_assisted`: one trainer has an assistant.
     """
 
     task_file: Path
@@ -54,6 +54,10 @@ class DemoPlan:
     threads: int = 1
     engine: EngineName = "relay"
     min_rise: float = MIN_RISE  # less is a failure
+    is_assisted: bool = False
+    verifiers: int = 3
+    honest: int = 3
+    versions_before_death: int = 3  # of the policy, version 0 included; by then works are under way everywhere
 
 
 class Demo:
@@ -73,14 +77,15 @@ class Demo:
             self._network.start_chain()
             self._network.start_carrier(self._plan.engine)
             cast = self._fund()
-            accidents = Accidents(self._children, self._victims(cast))
             show("opening the task: policy version 0 learns from a few examples")
             task_id = self._open_task(cast)
+            group = self._make_group(cast, task_id)
+            accidents = Accidents(self._children, self._victims(cast, group), self.elapsed_s, self._height)
             store = EventStore(self._plan.out / "events.sqlite", self._network.chain.deployment)
             follower = TaskFollower(self._network.chain, store, task_id)
             with self._network.observer() as engine:
-                seen = self._observation(engine, follower.refresh(), cast, accidents)
-                self._start_workers(cast, task_id)
+                seen = self._observation(engine, follower.refresh(), cast, accidents, group)
+                self._start_workers(cast, task_id, group)
                 watch = _Watch(self, seen, follower, show)
                 watch.until("training", lambda ledger: self._is_shown(ledger, seen), self._plan.train_seconds)
                 self._network.send(cast.initiator, self._network.chain.registry.close_task(task_id))
@@ -97,19 +102,41 @@ class Demo:
 
     def _fund(self) -> Cast:
         network = self._network
+
+        def several(role: str, count: int) -> tuple[Party, ...]:
+            return tuple(network.party(f"{role}-{n}", 1_000 * TOKEN) for n in range(1, count + 1))
+
         cast = Cast(
             initiator=network.party("initiator", 10_000 * TOKEN),
-            verifiers=tuple(network.party(f"verifier-{n}", 1_000 * TOKEN) for n in (1, 2, 3)),
-            honest=tuple(network.party(f"trainer-{n}", 1_000 * TOKEN) for n in (1, 2, 3)),
-            cheats=tuple(network.party(f"cheat-{n}", 1_000 * TOKEN) for n in (1, 2)),
+            verifiers=several("verifier", self._plan.verifiers),
+            honest=several("trainer", self._plan.honest),
+            cheats=several("cheat", len(DEVIATIONS)),
         )
         return cast
 
-    def _victims(self, cast: Cast) -> list[Victim]:
-        """The second of those that carry bundles or boards: some have theirs there, and others read there."""
+    def _make_group(self, cast: Cast, task_id: TaskId) -> Group | None:
+        leader = cast.honest[-1]
+        folder = Path(self._network.env_of(leader.name)["ASSAY_STATE_DIR"])
+        return make_group(leader, folder, task_id) if self._plan.is_assisted else None
+
+    def _victims(self, cast: Cast, group: Group | None) -> list[Victim]:
+        """The second of the servers, where some have their bundles and others read; the assistant."""
         servers = self._network.carrier.servers
         honest = frozenset(each.address for each in cast.honest)
-        return [Victim(servers[1], VERSIONS_BEFORE_DEATH, honest)] if len(servers) > 1 else []
+        versions = self._plan.versions_before_death
+        victims = list[Victim]()
+        if len(servers) > 1:
+            victims.append(Victim(servers[1], honest, lambda ledger: len(ledger.policies) >= versions))
+        if group is not None:
+            victims.append(
+                Victim(
+                    group.assistant,
+                    frozenset({group.leader.address}),
+                    lambda ledger: len(ledger.policies) >= versions - 1,  # before the server dies
+                    group.is_amid_steps,
+                )
+            )
+        return victims
 
     def _open_task(self, cast: Cast) -> TaskId:
         done = self._assay(cast.initiator, "task", "open", str(self._plan.task_file), "--json")
@@ -125,13 +152,15 @@ class Demo:
             name, *arguments, "--keystore", party.name, env=self._network.env_of(party.name)
         )
 
-    def _observation(self, engine: Engine, ledger: TaskLedger, cast: Cast, accidents: Accidents) -> "_Seen":
+    def _observation(
+        self, engine: Engine, ledger: TaskLedger, cast: Cast, accidents: Accidents, group: Group | None
+    ) -> "_Seen":
         directory = engine.fetch(ledger.task.spec_hash, BundleKind.TASK, BundleLimits(2**20))
         spec: TaskSpec = parse_spec((directory / "spec.json").read_bytes())
         curve = RewardCurve(engine, spec, make_environment(spec.environment), self._plan.prompts)
-        return _Seen(cast, curve, TrafficMeter(engine, spec, cast.honest), accidents)
+        return _Seen(cast, curve, TrafficMeter(engine, spec, cast.honest), accidents, group)
 
-    def _start_workers(self, cast: Cast, task_id: TaskId) -> None:
+    def _start_workers(self, cast: Cast, task_id: TaskId, group: Group | None) -> None:
         params = self._network.chain.registry.params_of(task_id)
         for party in cast.verifiers:
             self._network.bond(party, Role.VERIFIER, params.verifier_bond)
@@ -141,7 +170,10 @@ class Demo:
         for party in cast.verifiers:
             self._work(party, "verifier", task_id)
         for party in cast.honest:
-            self._work(party, "trainer", task_id)
+            is_leader = group is not None and party is group.leader
+            self._work(party, "trainer", task_id, *(group.leaders_options if group and is_leader else ()))
+        if group is not None:
+            group.start_assistant(self._children, self._network.env_of(group.assistant))
         for party, deviation in zip(cast.cheats, DEVIATIONS, strict=True):
             self._work(party, "trainer", task_id, "--deviation", deviation)
 
@@ -168,6 +200,9 @@ class Demo:
     def elapsed_s(self) -> float:
         return time.monotonic() - self._began
 
+    def _height(self) -> int:
+        return self._network.chain.web3.eth.block_number
+
     def look(self, ledger: TaskLedger, seen: "_Seen", stage: str) -> Snapshot:
         carrier = self._network.carrier
         return observe.snapshot(
@@ -178,6 +213,7 @@ class Demo:
             seen.traffic.sent,
             [seen.accidents.state_of(server) for server in carrier.servers],
             carrier.note,
+            [] if seen.group is None else [seen.accidents.state_of(seen.group.assistant)],
             stage=stage,
             elapsed_s=self.elapsed_s(),
         )
@@ -185,7 +221,7 @@ class Demo:
     def strike(self, ledger: TaskLedger, seen: "_Seen") -> None:
         """Let what is to go wrong by now go wrong."""
         if not ledger.task.is_closed:
-            seen.accidents.strike(ledger, self._network.chain.web3.eth.block_number, self.elapsed_s())
+            seen.accidents.strike(ledger)
 
     def check_children(self, cast: Cast, *, is_closing: bool) -> None:
         """A slashed cheat has nothing left to do, and once the task is closed so has every trainer."""
@@ -229,6 +265,7 @@ class Demo:
             gas=observe.gas_by_function(self._network.chain),
             traffic=tuple(seen.traffic.sent[name] for name in sorted(seen.traffic.sent)),
             aftermath=seen.accidents.aftermath(ledger),
+            group=seen.group.work() if seen.group is not None else None,
             min_rise=self._plan.min_rise,
         )
         (self._plan.out / "summary.json").write_text(json.dumps(outcome.summary(), indent=2) + "\n")
@@ -245,6 +282,7 @@ class _Seen:
     curve: RewardCurve
     traffic: TrafficMeter
     accidents: Accidents
+    group: Group | None
 
     def update(self, ledger: TaskLedger) -> None:
         """Raises Unavailable: what was published a moment ago cannot be had yet."""

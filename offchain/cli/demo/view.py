@@ -21,8 +21,8 @@ SCREEN_COLUMNS = 110
 
 
 @dataclass(frozen=True, slots=True)
-class CarrierState:
-    """A relay or board; `killed_at_s`: None while it runs."""
+class ProcessState:
+    """What may be killed: a relay, a board, an assistant; `killed_at_s`: None while it runs."""
 
     name: str
     killed_at_s: float | None
@@ -65,8 +65,9 @@ class Snapshot:
     rewards: tuple[float, ...]
     trainers: tuple[TrainerRow, ...]
     verifiers: tuple[VerifierRow, ...]
-    carriers: tuple[CarrierState, ...]
+    carriers: tuple[ProcessState, ...]
     carrier_note: str
+    assistants: tuple[ProcessState, ...]
     news: tuple[str, ...]
 
 
@@ -82,7 +83,8 @@ def render(snapshot: Snapshot) -> RenderableType:
         Panel(_chart(snapshot.rewards), title="mean reward on held-out prompts, by policy version", title_align="left"),
         _trainers(snapshot.trainers),
         _verifiers(snapshot.verifiers),
-        _carriers(snapshot.carriers, snapshot.carrier_note),
+        _processes(snapshot.carriers, snapshot.carrier_note),
+        *(_processes((each,), "shares the inner steps of its trainer") for each in snapshot.assistants),
         Panel("\n".join(snapshot.news[-6:]) or "…", title="news", title_align="left"),
     )
 
@@ -151,9 +153,9 @@ def _verifiers(rows: Sequence[VerifierRow]) -> Table:
     return table
 
 
-def _carriers(carriers: Sequence[CarrierState], note: str) -> Text:
+def _processes(processes: Sequence[ProcessState], note: str) -> Text:
     parts: list[str | tuple[str, str]] = []
-    for each in carriers:
+    for each in processes:
         if each.killed_at_s is None:
             parts.append((f"● {each.name}   ", "green"))
         else:

@@ -1,7 +1,10 @@
 """What is killed in a demo: once, when its time has come, and what the others did since is counted from the chain."""
 
 import sys
+import threading
+import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +18,7 @@ from offchain.protocol.types import Address, Epoch, PolicyVersion, Root, TaskId,
 SLEEPER = [sys.executable, "-c", "import time; time.sleep(60)"]
 HONEST, CHEAT = Address("0x" + "11" * 20), Address("0x" + "22" * 20)
 STRUCK_AT = 50  # block
-VICTIM = Victim("relay-2", 2, frozenset({HONEST}))
+VICTIM = Victim("relay-2", frozenset({HONEST}), lambda ledger: len(ledger.policies) >= 2)
 
 
 def ledger(policies: int, epochs: Sequence[bytes | None] = (), *, first_block: int = 40) -> TaskLedger:
@@ -42,22 +45,26 @@ def children(tmp_path: Path) -> Iterator[Children]:
         yield started
 
 
+def accidents_of(children: Children, *victims: Victim) -> Accidents:
+    return Accidents(children, victims, lambda: 10.04, lambda: STRUCK_AT)
+
+
 def test_a_victim_dies_once_when_its_time_has_come(children: Children) -> None:
-    accidents = Accidents(children, [VICTIM])
+    accidents = accidents_of(children, VICTIM)
     victim = children["relay-2"].process
-    accidents.strike(ledger(1), STRUCK_AT, 9.0)
+    accidents.strike(ledger(1))
     assert victim.poll() is None
     assert accidents.state_of("relay-2").killed_at_s is None
     for _ in range(2):
-        accidents.strike(ledger(2), STRUCK_AT, 10.0)
+        accidents.strike(ledger(2))
     assert victim.poll() == -9
     assert children["relay-1"].process.poll() is None
-    assert accidents.state_of("relay-2").killed_at_s == 10.0
+    assert accidents.state_of("relay-2").killed_at_s == 10.04
 
 
 def test_works_and_policies_since_then_are_counted_and_those_before_are_not(children: Children) -> None:
-    accidents = Accidents(children, [VICTIM])
-    accidents.strike(ledger(2), STRUCK_AT, 10.04)
+    accidents = accidents_of(children, VICTIM)
+    accidents.strike(ledger(2))
     seen = ledger(3, [bytes([100, 255]), bytes([0, 255]), bytes([100, 255]), bytes([0, 255]), None])
     assert accidents.aftermath(seen) == (Aftermath("relay-2", 10.0, -9, policies=1, works=3, accepted=1),)
     assert accidents.are_survived(seen)
@@ -65,7 +72,27 @@ def test_works_and_policies_since_then_are_counted_and_those_before_are_not(chil
 
 
 def test_what_never_happened_is_told(children: Children) -> None:
-    accidents = Accidents(children, [VICTIM])
+    accidents = accidents_of(children, VICTIM)
     assert accidents.aftermath(ledger(1)) == (Aftermath("relay-2", None, None, 0, 0, 0),)
     assert not accidents.are_survived(ledger(1))
-    assert Accidents(children, []).are_survived(ledger(1))
+    assert accidents_of(children).are_survived(ledger(1))
+
+
+def test_a_short_moment_is_waited_for_beside_everything_else(children: Children) -> None:
+    moment = threading.Event()
+    victim = replace(VICTIM, moment=moment.is_set)
+    accidents = accidents_of(children, victim)
+    process = children["relay-2"].process
+    accidents.strike(ledger(2))
+    time.sleep(0.05)
+    assert process.poll() is None
+    assert accidents.aftermath(ledger(2)) == (Aftermath("relay-2", None, None, 0, 0, 0),)
+    moment.set()
+    assert process.wait(10) == -9
+    until = time.monotonic() + 10
+    while accidents.state_of("relay-2").killed_at_s is None:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    [told] = accidents.aftermath(ledger(2))
+    assert told.exit_code == -9
+    children.check()

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from offchain.cli.demo.outcome import Aftermath, DemoOutcome, GasUse, Traffic, TrainerOutcome
+from offchain.cli.demo.outcome import Aftermath, DemoOutcome, GasUse, GroupWork, Traffic, TrainerOutcome
 from offchain.cli.demo.picture import draw_rewards
 
 HONEST = TrainerOutcome("trainer-1", True, works=3, accepted=3, owed_wei=30, claimed_wei=30, slashed_wei=0)
 CHEAT = TrainerOutcome("cheater-1", False, works=1, accepted=0, owed_wei=0, claimed_wei=0, slashed_wei=100)
 SENT = Traffic("trainer-1", parameters=1_000, works=3, inner_steps=48, update_bytes=1_524, work_bytes=9_000)
+GROUP = GroupWork("trainer-1", "assistant", inner_steps=48, shared=20)
 DEATH = Aftermath("relay-2", at_s=61.0, exit_code=-9, policies=2, works=6, accepted=6)
 KEPT = DemoOutcome(
     wall_seconds=100.04,
@@ -24,6 +25,7 @@ KEPT = DemoOutcome(
     gas={"commitWork": GasUse(count=3, mean=60_000)},
     traffic=(SENT,),
     aftermath=(DEATH,),
+    group=GROUP,
 )
 
 
@@ -69,6 +71,9 @@ def test_a_run_that_keeps_every_promise_has_no_failures() -> None:
         ),
         pytest.param(
             replace(KEPT, aftermath=(replace(DEATH, accepted=5),)), "5 of 6 works", id="a work was lost with the relay"
+        ),
+        pytest.param(
+            replace(KEPT, group=replace(GROUP, shared=0)), "shared none of its inner steps", id="no help from anybody"
         ),
         pytest.param(replace(KEPT, traffic=()), "but 0 could be fetched", id="works that nobody finds"),
         pytest.param(
