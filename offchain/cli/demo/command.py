@@ -37,9 +37,10 @@ def demo(invocation: Invocation, out: Path, engine: "EngineName", real: bool) ->
 
     Starts a chain, the contracts, three relays that mirror each other, three verifiers, three honest trainers and two
     cheats as separate processes. One cheat rolls out with another model, the other submits an altered update. In
-    mid-run a relay is killed. Ends by itself. Exit code 0 means: the policy learned, both cheats were slashed and
-    earned nothing, no honest trainer was slashed, each had all its works accepted and claimed exactly what the
-    contracts owe it, all verifiers derived the same policies, and nobody missed the relay.
+    mid-run a relay is killed, and the assistant that shares a trainer's inner steps. Ends by itself. Exit code 0 means:
+    the policy learned, both cheats were slashed and earned nothing, no honest trainer was slashed, each had all its
+    works accepted and claimed exactly what the contracts owe it, all verifiers derived the same policies, and nobody
+    missed the dead.
     """
     from rich.console import Console
 
