@@ -4,7 +4,7 @@ The bundles stay in a folder named by the task bundle's root, so that an upload 
 """
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 SPEC_NAME = "spec.json"
 PROMPTS_TRIED = 16
+STATES_PERCENT = 75  # of a work, at most: the rest is for rollouts and the update
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,7 @@ def build_bundles(task: TaskFile, folder: Path) -> Bundles:
     task_manifest = build_bundle(work / "task", BundleKind.TASK, {"title": task.spec.title})
     policy = initial_policy(task.policy, task.seed, environment)
     require_fit(policy, environment, task.spec)
+    require_room_for_states({name: tuple(value.shape) for name, value in policy.trainable().items()}, task.spec)
     save_policy(policy, work / "policy")
     policy_manifest = build_bundle(work / "policy", BundleKind.POLICY, {"version": 0})
     if policy_manifest.size_bytes > task.spec.limits.policy_bytes:
@@ -87,6 +89,22 @@ def require_fit(policy: "Policy", environment: "Environment", spec: "TaskSpec") 
                 f"a prompt of {tokens} tokens and task.sampler.max_new_tokens = {spec.sampler.max_new_tokens} exceed "
                 f"the policy's context of {policy.context_tokens}: lower it, or take a policy with a longer context"
             )
+
+
+def require_room_for_states(shapes: Mapping[str, tuple[int, ...]], spec: "TaskSpec") -> None:
+    """Raises Stop: a work whose training is replayed step by step would exceed what a work may hold."""
+    from offchain.recipe.states import states_bytes
+
+    if spec.checks.replay != "steps":
+        return
+    room = spec.limits.work_bytes * STATES_PERCENT // 100
+    if (needed := states_bytes(shapes, spec.recipe.inner_steps)) > room:
+        raise Stop(
+            f"the states of {spec.recipe.inner_steps} inner steps take {needed} bytes of a work, and "
+            f"{STATES_PERCENT} % of task.limits.work_bytes are {room}: raise it, "
+            "train less (policy.adapter), take fewer inner steps, or "
+            'set task.checks.replay = "whole"'
+        )
 
 
 def opening_call(chain: "Chain", bundles: Bundles, params: TaskParams, budget_wei: int) -> "Call":
