@@ -1,4 +1,6 @@
-"""Fuzz targets: numbers. Rollouts, updates in every codec, weights of policies, TOPLOC proofs, gossip messages."""
+"""Fuzz targets: numbers. Rollouts, updates in every codec, weights of policies, states of training, TOPLOC proofs,
+gossip messages.
+"""
 
 import hashlib
 import json
@@ -21,6 +23,7 @@ from offchain.protocol.errors import Rejected
 from offchain.protocol.manifest import BundleKind
 from offchain.protocol.spec import EnvironmentSpec, RolloutSpec, SamplerSpec, TaskSpec, ToplocSpec
 from offchain.protocol.types import Address, Epoch, Root, TaskId
+from offchain.recipe.states import InnerState, read_state, state_name, write_state
 from offchain.rollouts.table import RolloutLimits, parse_rollouts, rollouts_bytes
 from offchain.rollouts.trajectory import Completion, Rollouts
 from offchain.shardcast.store import build_bundle
@@ -108,6 +111,25 @@ def weights(folder: Path) -> Target:
     return Target("weights", st.one_of(damaged(samples), _headers(samples)), read, samples)
 
 
+def state(folder: Path) -> Target:
+    """The state after an inner step, whose manifest is true. What is read is finite, of the right shapes."""
+    random, path = np.random.default_rng(9), folder / state_name(0)
+    parts = [{name: np.asarray(random.random(shape), np.float32) for name, shape in SHAPES.items()} for _ in range(3)]
+    write_state(folder, 0, InnerState(*parts))
+    samples = [path.read_bytes()]
+
+    def read(data: bytes) -> None:
+        path.write_bytes(data)
+        (folder / "last").unlink(missing_ok=True)
+        found = read_state(folder, build_bundle(folder, BundleKind.WORK, {}), 0, SHAPES)
+        for part in (found.parameters, found.first, found.second):
+            assert {name: each.shape for name, each in part.items()} == SHAPES
+            assert all(np.isfinite(each).all() for each in part.values())
+        assert all((each >= 0).all() for each in found.second.values())
+
+    return Target("state", st.one_of(damaged(samples), _headers(samples)), read, samples, cost=3)
+
+
 def proofs(_: Path) -> Target:
     """Proofs of one sequence: too few, too many, of any length, with any coefficients."""
     hidden_NH = np.random.default_rng(7).standard_normal((PROMPT + 11, 16)).astype(np.float32)
@@ -165,4 +187,11 @@ def _signed(data: bytes) -> Head:
 
 
 UPDATES: dict[str, Callable[[Path], Target]] = {f"update {name}": partial(update, name) for name in CODECS}
-BINARIES: Makers = {"rollouts": rollouts, **UPDATES, "weights": weights, "proofs": proofs, "gossip": gossip}
+BINARIES: Makers = {
+    "rollouts": rollouts,
+    **UPDATES,
+    "weights": weights,
+    "state": state,
+    "proofs": proofs,
+    "gossip": gossip,
+}

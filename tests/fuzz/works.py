@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,8 @@ from offchain.policy import initial_policy, load_policy, save_policy
 from offchain.policy.weights import POLICY_NAME, WEIGHTS_NAME
 from offchain.protocol.errors import Malformed, Unavailable
 from offchain.protocol.manifest import MANIFEST_NAME, BundleKind, BundleLimits
+from offchain.protocol.spec import CheckSpec, TaskSpec
 from offchain.protocol.types import SCORE_FULL, Root, Seed
-from offchain.recipe.trace import TRACE_NAME
 from offchain.rollouts.table import ROLLOUTS_NAME
 from offchain.shardcast.store import build_bundle, open_bundle
 from tests.fuzz.mutate import HOSTILE_JSON, canonical, damaged, documents
@@ -26,19 +27,26 @@ from tests.unit.verifier.honest import SPEC, HonestTrainer, LocalBench
 from verifier.judge import judge
 
 START: dict[str, Any] = {"kind": "tiny", "layers": 1, "width": 8, "heads": 2, "context": 16}
+ADAPTER: dict[str, Any] = {"rank": 2, "alpha": 4, "targets": ["blocks.*"]}
+ADAPTED = START | {"adapter": ADAPTER}
+STEP_WISE = SPEC.model_copy(update={"checks": CheckSpec(replay="steps")})
 MEMORY_BYTES = 192 * 2**20
-UPDATE_NAME = "update/0000.safetensors"
 
 
-def policy(folder: Path) -> Target:
+def policy(folder: Path, start: dict[str, Any] = START, name: str = "policy") -> Target:
     """`policy.json` and the weights, which it describes."""
     environment = make_environment(SPEC.environment)
     directory = folder / "policy"
-    save_policy(initial_policy(START, Seed(b"\x01" * 32), environment), directory)
+    save_policy(initial_policy(start, Seed(b"\x01" * 32), environment), directory)
     config, weights = (directory / POLICY_NAME).read_bytes(), (directory / WEIGHTS_NAME).read_bytes()
     sample = json.loads(config)
     large: Any = {**sample, "architecture": {**sample["architecture"], "layers": 64, "width": 4_096, "context": 32_768}}
-    regular: Any = {**sample, "trainable": ["[z-a]*[!]", "[[[[*?*?*?*"]}
+    patterns = ["[z-a]*[!]", "[[[[*?*?*?*"]
+    regular: Any = (
+        {**sample, "adapter": {**ADAPTER, "targets": patterns}}
+        if "adapter" in sample
+        else {**sample, "trainable": patterns}
+    )
 
     def read(parts: tuple[bytes, bytes]) -> None:
         (directory / POLICY_NAME).write_bytes(parts[0])
@@ -53,18 +61,18 @@ def policy(folder: Path) -> Target:
     always = [(canonical(each), weights) for each in (large, regular)]
     always += [(each, weights) for each in HOSTILE_JSON]
     return Target(
-        "policy", inputs, read, [(config, weights)], always, typed=(Malformed,), memory_bytes=MEMORY_BYTES, cost=4
+        name, inputs, read, [(config, weights)], always, typed=(Malformed,), memory_bytes=MEMORY_BYTES, cost=4
     )
 
 
-def work(folder: Path) -> Target:
+def work(folder: Path, start: dict[str, Any] = START, spec: TaskSpec = SPEC, name: str = "work") -> Target:
     """A work with one file damaged and a manifest that is true of it: the judge gives a verdict, whatever it is."""
     torch.set_num_threads(1)
-    environment = make_environment(SPEC.environment)
-    learner = initial_policy(START, Seed(b"\x01" * 32), environment)
-    trainer = HonestTrainer(SPEC, learner, Root(b"\x03" * 32), folder, environment)
+    environment = make_environment(spec.environment)
+    learner = initial_policy(start, Seed(b"\x01" * 32), environment)
+    trainer = HonestTrainer(spec, learner, Root(b"\x03" * 32), folder, environment)
     honest = trainer.write(trainer.parts())
-    samples = {each: (honest.directory / each).read_bytes() for each in (ROLLOUTS_NAME, TRACE_NAME, UPDATE_NAME)}
+    samples = {each.name: (honest.directory / each.name).read_bytes() for each in honest.manifest.files}
     fields = trainer.header().fields()
 
     def read(part: tuple[str, bytes]) -> None:
@@ -82,7 +90,7 @@ def work(folder: Path) -> Target:
 
     inputs = st.sampled_from(sorted(samples)).flatmap(lambda name: st.tuples(st.just(name), damaged([samples[name]])))
     return Target(
-        "work", inputs, read, [(ROLLOUTS_NAME, samples[ROLLOUTS_NAME])], typed=(), memory_bytes=MEMORY_BYTES, cost=10
+        name, inputs, read, [(ROLLOUTS_NAME, samples[ROLLOUTS_NAME])], typed=(), memory_bytes=MEMORY_BYTES, cost=10
     )
 
 
@@ -124,4 +132,10 @@ def directory(folder: Path) -> Target:
     return Target("directory", inputs, read, [(data, "")], always, typed=(Malformed, Unavailable), cost=3)
 
 
-WORKS: Makers = {"directory": directory, "policy": policy, "work": work}
+WORKS: Makers = {
+    "directory": directory,
+    "policy": policy,
+    "policy with adapters": partial(policy, start=ADAPTED, name="policy with adapters"),
+    "work": work,
+    "work step by step": partial(work, start=ADAPTED, spec=STEP_WISE, name="work step by step"),
+}
