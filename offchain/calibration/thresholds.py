@@ -8,8 +8,9 @@ smallest value is above the floor are told apart; the threshold is the geometric
 them, but never wider than the spec's default unless the floor is. Where no cheat is told apart it is the default, or
 the floor if that is wider.
 
-Two measures are no rounding noise: how long an update is beside its epoch's others, and how like. They change while a
-policy learns, so a default is kept unless the floor is wider.
+Three measures are no rounding noise, so a default is kept unless the floor is wider. How long an update is beside its
+epoch's others, and how like, changes while a policy learns. The error over an update's largest elements jumps where the
+sign of a single small gradient turns, which a few works need not show.
 """
 
 import math
@@ -86,6 +87,9 @@ def quantities(spec: TaskSpec) -> tuple[Quantity, ...]:
         ),
         Quantity(
             "replay_norm_error", "checks", "max_replay_norm_error", "replay: difference of norms", 1e-7, is_trained=True
+        ),
+        Quantity(
+            "replay_topk_error", "checks", "max_replay_topk_error", "replay: largest elements, error", 1e-6, room=3.0
         ),
         Quantity("update_norm_ratio", "checks", "max_update_norm_ratio", "update against the median", 1.0, room=3.0),
         Quantity("update_cosine", "checks", "max_update_cosine", "update against another's: cosine", 0.1, room=1.5),

@@ -37,7 +37,7 @@ from verifier.checks.prefilled import Prefilled, prefill_rollouts
 TRAINER = Address("0x00000000000000000000000000000000000000A1")
 TASK = TaskId(1)
 PLAIN = Condition()
-OPEN = CheckSpec(min_replay_cosine=0.0, max_replay_norm_error=1e9)  # stops nothing
+OPEN = CheckSpec(min_replay_cosine=0.0, max_replay_norm_error=1e9, max_replay_topk_error=1e9)  # stops nothing
 NOT_A_HIDDEN_STATE = np.zeros((0, 0), np.uint16)
 
 INT8, FOUR_BITS, OTHER_VERSION = "int8 weights", "4-bit weights", "another policy version"
@@ -88,13 +88,17 @@ class Measured:
 
 
 @lru_cache(maxsize=4)
+def _load(folder: str) -> CausalPolicy:
+    """Settings that differ in the spec alone share a policy, which may be large."""
+    return load_policy(Path(folder))
+
+
+@lru_cache(maxsize=8)
 def open_bench(setting: Setting) -> "CalibrationBench":
     """One per process and setting."""
     spec = parse_spec(setting.spec)
     task_seed = Seed(hashlib.sha256(b"assay calibrate %d" % setting.seed).digest())
-    return CalibrationBench(
-        load_policy(Path(setting.policy_folder)), make_environment(spec.environment), spec, task_seed
-    )
+    return CalibrationBench(_load(setting.policy_folder), make_environment(spec.environment), spec, task_seed)
 
 
 @dataclass
@@ -217,7 +221,8 @@ class CalibrationBench:
         found = {each.check: each.measured for each in replay.compare(claimed, ours.pseudo_gradient, codec, OPEN)}
         lengths = [found[name] for name in (replay.NAME_LENGTH, replay.NAME_CHOICE) if name in found]
         values = {"replay_turn": max(0.0, found[replay.NAME_DIRECTION])}
-        return values | ({"replay_norm_error": max(lengths)} if lengths else {})
+        values |= {"replay_norm_error": max(lengths)} if lengths else {}
+        return values | ({"replay_topk_error": found[replay.NAME_LARGEST]} if replay.NAME_LARGEST in found else {})
 
     def _received(self, tensors: Tensors) -> Tensors:
         return replay.through_codec(tensors, codec_named(self.spec.codec))
