@@ -36,7 +36,6 @@ CLAIM_SECONDS = 120.0
 TERMS: dict[str, Any] = {
     "sampling": "0.25",  # a quarter of the works is replayed
     "fraud_slash": "5",
-    "max_staleness": 0,  # an outer step waits for the one before, as DiLoCo's do
     "max_epochs": 1_000,
 }
 WORK_PRICE = 0.64  # tokens, whatever its size: so that the slash outweighs the gain alike in all runs
@@ -260,6 +259,7 @@ def terms_of(plan: Plan) -> dict[str, Any]:
         "unit_price": f"{WORK_PRICE / plan.groups:.6f}",
         "max_epoch_units": 8 * plan.groups,
         "commit_window": plan.commit_window,
+        "max_staleness": plan.lag,
     }
 
 

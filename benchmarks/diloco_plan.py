@@ -10,6 +10,7 @@ from typing import Any
 from offchain.cli.taskfile import TaskFile, read_task_file
 
 DEMO_TASK = Path(__file__).parents[1] / "offchain" / "cli" / "demo" / "sorting.toml"
+COMPLETIONS_CHECKED = 64  # of each work, drawn; the demo checks all
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,7 @@ class Plan:
     outer_lr: str = "0.7"
     momentum: str = "0.3"
     dies_in: int | None = None
+    lag: int = 0  # policy versions that a work may lie behind; in a rehearsal each lies as far
     seed: int = 7
     commit_window: int = 90  # seconds from the seal before; what a death costs the others, once
 
@@ -54,6 +56,7 @@ def write_task_file(plan: Plan, path: Path, terms: Mapping[str, Any] | None = No
     task["rollout"]["groups"] = plan.groups
     task["recipe"] |= {"inner_steps": plan.inner_steps, "groups_per_step": plan.groups_per_step, "lr": plan.lr}
     task["outer"] |= {"lr": plan.outer_lr, "momentum": plan.momentum}
+    task["checks"]["completions_checked"] = COMPLETIONS_CHECKED
     content["terms"] |= dict(terms or {})
     content["policy"]["seed"] = plan.seed
     path.parent.mkdir(parents=True, exist_ok=True)

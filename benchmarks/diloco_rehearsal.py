@@ -38,17 +38,17 @@ class Point:
     reward: float
 
 
-def rehearse(plan: Plan, prompts: int, every: int = 1, lag: int = 0) -> list[Point]:
-    """The reward after every `every` epochs. `lag`: policy versions that a work lies behind.
+def rehearse(plan: Plan, prompts: int, every: int = 1) -> list[Point]:
+    """The reward after every `every` epochs.
 
     From then on this process computes with one thread, as the processes of a network do.
     """
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
-        return _rehearse(plan, prompts, every, lag, Path(folder))
+        return _rehearse(plan, prompts, every, Path(folder))
 
 
-def _rehearse(plan: Plan, prompts: int, every: int, lag: int, folder: Path) -> list[Point]:
+def _rehearse(plan: Plan, prompts: int, every: int, folder: Path) -> list[Point]:
     task = write_task_file(plan, folder / "task.toml")
     spec, environment = task.spec, make_environment(task.spec.environment)
     save_policy(initial_policy(task.policy, task.seed, environment), folder / "policy-0")
@@ -58,12 +58,12 @@ def _rehearse(plan: Plan, prompts: int, every: int, lag: int, folder: Path) -> l
         if samples >= plan.samples(spec.rollout.group_size):
             break
         works = [
-            (WorkIndex(index), 1, _make_work(versions[max(0, epoch - lag)], spec, task.seed, epoch, seat, folder))
+            (WorkIndex(index), 1, _make_work(versions[max(0, epoch - plan.lag)], spec, task.seed, epoch, seat, folder))
             for index, seat in enumerate(plan.members(epoch))
         ]
         if epoch % every == 0:
             points.append(Point(samples, _reward(versions[-1], spec, prompts)))
-            print(f"{plan.label}: epoch {epoch}: {points[-1]}", file=sys.stderr, flush=True)
+            print(f"{plan.label}, seed {plan.seed}: epoch {epoch}: {points[-1]}", file=sys.stderr, flush=True)
         samples += len(works) * plan.groups * spec.rollout.group_size
         target = folder / f"policy-{epoch + 1}"
         write_next(spec, versions[-1], works, target)
