@@ -26,7 +26,7 @@ class TrainerSettings(BaseSettings):
     engines: dict[str, dict[str, Any]] = Field(default_factory=dict[str, dict[str, Any]])
     threads: int = Field(default=1, ge=1, le=256)
     poll_s: float = Field(default=0.5, gt=0, le=60)
-    group: str | None = None  # HOST:PORT where assistants find us; None: we train alone
+    group: str | None = None  # [HOST:]PORT where assistants find us; None: we train alone
     group_secret: Path | None = None  # what the group's members prove to know; None: `group.secret` in state_dir
     group_wait_s: float = Field(default=30.0, ge=1, le=3_600)  # for an assistant that hangs
     status_file: Path | None = None  # a line of JSON per step, for whoever watches; None: `status.jsonl` in state_dir

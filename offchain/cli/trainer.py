@@ -33,9 +33,9 @@ def trainer() -> None:
 @click.option(
     "--group",
     "group_place",
-    metavar="HOST:PORT",
+    metavar="[HOST:]PORT",
     envvar="ASSAY_GROUP",
-    help="Share inner steps with assistants that ask here.  [default: train alone]",
+    help="Share inner steps with assistants that ask here (HOST: 127.0.0.1).  [default: train alone]",
 )
 @click.option(
     "--group-wait",

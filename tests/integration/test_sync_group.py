@@ -3,8 +3,10 @@
 import json
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,9 @@ from offchain.chain.anvil import free_port
 
 pytest.importorskip("torchft")
 
+from offchain.outer.codecs import Float32
 from offchain.outer.collective import SyncGroup, SyncLimits, SyncPlace, start_lighthouse
+from offchain.outer.division import Turn
 from offchain.protocol.errors import Unavailable
 from tests.integration.sync_peer import TRUTH
 
@@ -129,6 +133,62 @@ def test_without_a_lighthouse_nothing_starts() -> None:
     limits = SyncLimits(exchange_s=1, join_s=1, patience_s=1)
     with pytest.raises(Unavailable, match="no lighthouse"):
         SyncGroup(SyncPlace("http://127.0.0.1:9", "127.0.0.1", 0), dict, lambda _: None, limits=limits)
+
+
+def share_of_ones(turn: Turn) -> Float32:
+    return np.ones(2, np.float32)
+
+
+def is_sum_of(peers: int) -> Callable[[Float32], bool]:
+    return lambda total: bool((total == peers).all())
+
+
+def member(site: Site, seat: int) -> SyncGroup:
+    limits = SyncLimits(exchange_s=1, join_s=2, patience_s=2)
+    return SyncGroup(SyncPlace(site.url, "127.0.0.1", seat), dict, lambda _: None, limits=limits)
+
+
+def test_peer_that_beats_and_does_nothing_is_given_up_in_time(site: Site) -> None:
+    stuck, leader, release = member(site, 1), member(site, 0), threading.Event()
+
+    def stand_still(turn: Turn) -> Float32:
+        release.wait(60)
+        return share_of_ones(turn)
+
+    def take_part() -> None:
+        with suppress(Unavailable):  # it was left behind
+            stuck.add_up(stand_still, is_sum_of(2))
+
+    thread = threading.Thread(target=take_part, daemon=True)
+    thread.start()
+    started = time.monotonic()
+    with pytest.raises(Unavailable, match="no exchange of step 0 succeeded in 3 attempts"):
+        leader.add_up(share_of_ones, is_sum_of(2))
+    assert time.monotonic() - started < 60
+    leader.close()
+    release.set()
+    thread.join(30)
+    stuck.close()
+
+
+def test_sum_that_is_not_whole_is_made_again_and_never_counts(site: Site) -> None:
+    leader = member(site, 0)
+    verdicts = iter([False, False, True])
+    added = leader.add_up(share_of_ones, lambda total: next(verdicts))
+    assert (added.attempts, added.peers, leader.step) == (3, 1, 1)
+    assert added.lost_s > 0
+    leader.close()
+
+
+def test_what_a_share_raises_ends_the_exchange(site: Site) -> None:
+    leader = member(site, 0)
+
+    def fail(turn: Turn) -> Float32:
+        raise RuntimeError("out of memory")
+
+    with pytest.raises(RuntimeError, match="out of memory"):
+        leader.add_up(fail, is_sum_of(1))
+    leader.close()
 
 
 def test_too_few_peers_are_told_in_time(site: Site) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from offchain.daemon import stopping
 from offchain.daemon.status import Status
 from offchain.daemon.stopping import Interrupted, StopFlag
-from offchain.outer.collective import SyncGroup, SyncPlace
+from offchain.outer.collective import SyncGroup, SyncLimits, SyncPlace
 from offchain.outer.division import Added
 from offchain.policy.interface import Policy
 from offchain.protocol.errors import Malformed, Unavailable
@@ -19,13 +19,14 @@ from offchain.protocol.types import Root
 from offchain.recipe.inner import Learner, borrowed, plan_of
 from offchain.rollouts.table import RolloutLimits, parse_rollouts
 from trainer.group.client import LeaderClient
-from trainer.group.leader import SEATS, limits_of
+from trainer.group.leader import SEATS
 from trainer.group.offer import Offer, Stack
 from trainer.group.steps import take_step
 from trainer.group.training import Training
 from trainer.tasks import MAX_SPEC_BYTES, SPEC_NAME, TASK_LIMITS
 
 CACHED = 4  # bundles that stay on disk: two works' task and policy
+JOIN_S = 60.0  # the others may be in the middle of a step of that length
 ROOT = re.compile(r"[0-9a-f]{64}")
 
 
@@ -102,7 +103,7 @@ class Assistant:
         self._said = None
         with borrowed(policy):
             training = Training(bytes.fromhex(offer.work), Learner(policy, spec), plan_of(rollouts, spec, offer.seed))
-            group = SyncGroup(place, training.state, training.load, limits=limits_of(offer.exchange_ms / 1_000))
+            group = SyncGroup(place, training.state, training.load, limits=_limits_of(offer.exchange_ms / 1_000))
             try:
                 self._leader.ready(offer.work)
                 self._share(offer, training, group)
@@ -149,6 +150,10 @@ class Assistant:
         if message != self._said:
             self._said = message
             self._status(message, **fields)
+
+
+def _limits_of(exchange_s: float) -> SyncLimits:
+    return SyncLimits(exchange_s=exchange_s, join_s=max(JOIN_S, exchange_s), patience_s=2 * exchange_s)
 
 
 def _read(path: Path) -> bytes:

@@ -43,7 +43,6 @@ GATHER_S = 3.0  # at most so long the leader waits for assistants that are on th
 LOOK_S = 0.05
 JOIN_S, BEAT_S = 1.0, 2.0  # of the lighthouse: how long it waits for who is late, and before it takes one for dead
 SEATS = 1_000_000
-MIN_JOIN_S = 60.0  # a step that others are in the middle of may take so long
 
 
 class Leader:
@@ -66,6 +65,7 @@ class Leader:
         self._status = status
         self._stop = stop
         self._exchange_s = exchange_s
+        self._limits = SyncLimits(exchange_s=exchange_s, join_s=exchange_s, patience_s=2 * exchange_s)
         self._board = Board()
         self._server = LeaderServer(host, port, secret, self._board)
         self._bundles: dict[Root, Path] = {}
@@ -163,7 +163,7 @@ class Leader:
         try:
             place = SyncPlace(lighthouse_url(lighthouse, self._host), self._host, secrets.randbelow(SEATS))
             self._invite(rollouts_file, place.lighthouse)
-            group = SyncGroup(place, training.state, training.load, limits=limits_of(self._exchange_s))
+            group = SyncGroup(place, training.state, training.load, limits=self._limits)
             try:
                 yield group
             finally:
@@ -213,11 +213,6 @@ class Tally:
         self.members = max(self.members, added.peers)
         self.repeated += added.attempts - 1
         self.lost_s = round(self.lost_s + added.lost_s, 2)
-
-
-def limits_of(exchange_s: float) -> SyncLimits:
-    """For all members alike: how long one that hangs holds the others up."""
-    return SyncLimits(exchange_s=exchange_s, join_s=max(MIN_JOIN_S, exchange_s), patience_s=2 * exchange_s)
 
 
 def _start_lighthouse(host: str) -> Any:

@@ -21,6 +21,7 @@ from offchain.shardcast.store import read_manifest
 from trainer.group.offer import HEX16, Offer
 from trainer.group.secret import ANSWER_MAC_HEADER, NONCE_HEADER, REQUEST_MAC_HEADER, answer_mac, request_mac
 
+LOOPBACK = "127.0.0.1"
 MAX_CONNECTIONS = 64
 IDLE_S = 10.0
 PRESENT_S = 3.0  # an assistant that has not asked for so long is not waited for
@@ -88,10 +89,11 @@ class Board:
 
 
 def parse_place(text: str) -> tuple[str, int]:
-    """Raises Stop: not HOST:PORT, or no address that others could reach."""
-    host, _, port = text.rpartition(":")
+    """A port alone is one of this machine's own. Raises Stop: not HOST:PORT, or no address that others could reach."""
+    host, colon, port = text.rpartition(":")
+    host = host if colon else LOOPBACK
     if not host or not port.isdecimal() or int(port) > 65_535:
-        raise Stop(f"{text!r} is no place for a group's leader: write HOST:PORT")
+        raise Stop(f"{text!r} is no place for a group's leader: write HOST:PORT, or PORT for {LOOPBACK}")
     if host in {"0.0.0.0", "::", "[::]", "*"}:
         raise Stop(f"{host} is no address that assistants could reach: name the one of this machine that they will use")
     return host, int(port)

@@ -282,10 +282,14 @@ def test_secret_that_is_missing_or_short_is_told(tmp_path: Path) -> None:
         read_secret(tmp_path / "short")
 
 
-@pytest.mark.parametrize("text", ["8100", "host:", "host:port", "host:99999", "0.0.0.0:1", "[::]:1"])
+@pytest.mark.parametrize("text", ["", "port", ":8100", "host:", "host:port", "host:99999", "0.0.0.0:1", "[::]:1"])
 def test_place_that_is_none_is_told(text: str) -> None:
     with pytest.raises(Stop, match=r"HOST:PORT|no address that assistants could reach"):
         parse_place(text)
+
+
+def test_port_alone_is_one_of_this_machine() -> None:
+    assert parse_place("8100") == ("127.0.0.1", 8100)
     assert parse_place("10.0.0.5:8100") == ("10.0.0.5", 8100)
 
 
