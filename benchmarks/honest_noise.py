@@ -1,7 +1,7 @@
 """Honest works that must all be accepted: `make bench-noise`, `make bench-noise-smollm2`.
 
     python -m benchmarks.honest_noise [--policy tiny|smollm2] [--works N] [--jobs N] [--seed N] [--minutes M]
-                                      [--record FILE]
+                                      [--record FILE] [--part K/N]
 
 Small works of the task in `examples/sorting.toml` or `examples/smollm2.toml`, half of them made and judged by machines
 that compute in float32 under that file's thresholds, half by machines of which one at least rolls out or prefills in
@@ -11,7 +11,8 @@ more. Prints how many were judged and rejected, and the largest that each check 
 docs/calibration.md. The exit code is 1 when one was rejected.
 
 With `--record`, each work's outcome is appended to a file of JSON lines as soon as it is known, and works that the file
-has already (of the same policy, spec and seed) are not judged again.
+has already (of the same policy, spec and seed) are not judged again. With `--part`, several machines share the works;
+their records, one after the other in one file, are a record of all.
 """
 
 import argparse
@@ -196,7 +197,8 @@ def judge_all(subject: Subject, chosen: argparse.Namespace) -> tuple[list[Judged
             for number in range(len(policies))
         ]
         honest = (job for job in plan(chosen.works, chosen.seed, policies[0]) if job.what == HONEST)
-        jobs = [replace(job, number=FIRST_WORK + job.number) for job in honest]
+        part, parts = chosen.part
+        jobs = [replace(job, number=FIRST_WORK + job.number) for job in honest if job.number % parts == part]
         del policies  # the processes load their own
         known = read_record(chosen.record)
         done = [known[key] for key in (key_of(settings, job) for job in jobs) if key in known]
@@ -271,6 +273,13 @@ def write_into_page(lines: Sequence[str], command: str) -> None:
         PAGE.write_text("\n".join([before + begin, "", *lines, "", end + after]))
 
 
+def _part(text: str) -> tuple[int, int]:
+    part, parts = map(int, text.split("/"))
+    if not 0 <= part < parts:
+        raise ValueError(text)
+    return part, parts
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--policy", choices=sorted(SUBJECTS), default="tiny")
@@ -279,6 +288,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--minutes", type=float, default=120.0, help="stop after so many, with what was judged")
     parser.add_argument("--record", type=Path, metavar="FILE", help="append outcomes, skip works that it has")
+    parser.add_argument("--part", type=_part, default=(0, 1), metavar="K/N", help="of the works, every Nth from K on")
     chosen = parser.parse_args()
     subject = SUBJECTS[chosen.policy]
     chosen.works = chosen.works or subject.works
@@ -288,7 +298,7 @@ def main() -> int:
     lines = table_lines(totals)
     print("\n".join(lines))
     print(f"\n{time.monotonic() - began:.0f} s" + ("" if is_all else ": the time was up before all works were judged"))
-    if is_all and chosen.works >= subject.works:  # a trial run leaves the page alone
+    if is_all and chosen.part[1] == 1 and chosen.works >= subject.works:  # a trial run leaves the page alone
         write_into_page(lines, subject.command)
     rejected = [miss for each in totals.values() for miss in each.rejected]
     for miss in rejected:
