@@ -26,6 +26,7 @@ from verifier.verdict import SCORE_FULL, Verdict
 DOCUMENT = Path("docs/cheats.md")
 BEGIN, END = "<!-- made by `make cheats`: begin -->", "<!-- made by `make cheats`: end -->"
 SCENES = 2  # policies on which cheats are tried, turn about
+DEFAULTS_EVERY = 5  # runs, of which one is judged under the default thresholds as well
 
 
 @dataclass
@@ -35,6 +36,7 @@ class Tally:
     runs: int = 0
     caught: int = 0
     caught_in_a_quarter: int = 0
+    runs_by_defaults: int = 0
     caught_by_defaults: int = 0
     checks: Counter[str] = field(default_factory=Counter[str])
     misses: list[str] = field(default_factory=list[str])
@@ -45,6 +47,7 @@ class Tally:
         self.runs += other.runs
         self.caught += other.caught
         self.caught_in_a_quarter += other.caught_in_a_quarter
+        self.runs_by_defaults += other.runs_by_defaults
         self.caught_by_defaults += other.caught_by_defaults
         self.checks += other.checks
         self.misses += other.misses
@@ -80,13 +83,14 @@ def _try_cheat(scene: Scene, cheat: Cheat, run: int, folder: Path, tally: Tally)
     verdict = scene.judge(folder / "own", root, run).verdict
     tally.judging_s += time.process_time() - began
     drawn = scene.judge(folder / "own", root, run, quarter=True, others=others).verdict
-    lenient = with_defaults(scene)
-    by_defaults = (
-        verdict if cheat.seen is Seen.ALWAYS else lenient.judge(folder / "own", root, run).verdict
-    )  # checks that look at every work have the same thresholds in both
     tally.runs += 1
     tally.caught_in_a_quarter += _is_caught(cheat, drawn)
-    tally.caught_by_defaults += _is_caught(cheat, by_defaults)
+    if run % DEFAULTS_EVERY == 0:
+        by_defaults = (
+            verdict if cheat.seen is Seen.ALWAYS else with_defaults(scene).judge(folder / "own", root, run).verdict
+        )  # checks that look at every work have the same thresholds in both
+        tally.runs_by_defaults += 1
+        tally.caught_by_defaults += _is_caught(cheat, by_defaults)
     if _is_caught(cheat, verdict):
         tally.caught += 1
         tally.checks[verdict.findings[-1].check] += 1
@@ -169,8 +173,9 @@ def table_lines(tallies: Tallies) -> Iterable[str]:
 
 def _row(cheat: Cheat, tally: Tally, honest: Tally) -> str:
     checks = ", ".join(name for name, _ in tally.checks.most_common()) or "nothing"
-    rates = (tally.caught, tally.caught_in_a_quarter, tally.caught_by_defaults)
-    shown = " | ".join(percent(rate, tally.runs) for rate in rates)
+    rates = [(tally.caught, tally.runs), (tally.caught_in_a_quarter, tally.runs)]
+    rates += [(tally.caught_by_defaults, max(1, tally.runs_by_defaults))]
+    shown = " | ".join(percent(*rate) for rate in rates)
     score = cheat.score if tally.caught else SCORE_FULL
     return f"| {cheat.name} | {checks} | {cheat.seen} | {shown} | {score} | {cost(tally, honest)} |"
 
