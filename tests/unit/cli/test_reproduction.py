@@ -6,7 +6,7 @@ completions prefilled; the evidence is the bundle that a real attester writes.
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,11 @@ from offchain.environments import make_environment
 from offchain.policy import load_policy, save_policy
 from offchain.protocol.encoding import canonical_json
 from offchain.protocol.manifest import MANIFEST_NAME, BundleKind
+from offchain.protocol.spec import TaskSpec
 from offchain.protocol.types import Address, PolicyVersion, TaskId
 from offchain.shardcast.store import build_bundle, read_manifest
 from tests.cheats.catalogue import CHEATS
-from tests.cheats.scene import COLLEAGUE, POLICY_ROOT, SPEC, Draft, Scene, make_scene
+from tests.cheats.scene import COLLEAGUE, POLICY_ROOT, Draft, Scene, make_scene, make_step_wise_scene
 from tests.unit.cli.conftest import Assay
 from tests.unit.verifier.chronicle import PARAMS, Chronicle, contracts
 from tests.unit.verifier.fakes import Sent, Shelf, Silent
@@ -33,7 +34,7 @@ from verifier.inbox import Bench, Inbox
 from verifier.recorder import Recorder
 from verifier.transactions import Transactions
 
-QUARTER = SPEC.model_copy(update={"checks": SPEC.checks.model_copy(update={"completions_checked": 16})})
+PREFILLED = 16  # completions, a quarter of them
 KEY = Account.from_key(b"\x01" * 32)
 JUDGE = Address(KEY.address)
 HONEST = ("honest", "honest, of a colleague")
@@ -45,6 +46,7 @@ CAUGHT = (
     "forged rewards",
     "somebody else's rollouts",
 )
+CAUGHT_BY_STEPS = ("poisoned first moments", "a state missing", "gradients of noise", "one step against the gradient")
 
 
 @dataclass(frozen=True)
@@ -64,25 +66,34 @@ class Attestation:
         return [str(each) for each in (own, *files, "--evidence", self.evidence, "--others", common / "others")]
 
 
-def drafts(scene: Scene) -> dict[str, Draft]:
+def drafts(scene: Scene, caught: Sequence[str]) -> dict[str, Draft]:
     known = {cheat.name: cheat.make for cheat in CHEATS}
     made: dict[str, Callable[[], Draft]] = {
         HONEST[0]: lambda: scene.honest(0),
         HONEST[1]: lambda: scene.honest(0, COLLEAGUE),
-        **{name: (lambda make=known[name]: make(scene, 0)) for name in CAUGHT},
+        **{name: (lambda make=known[name]: make(scene, 0)) for name in caught},
     }
     return {name: make() for name, make in made.items()}
 
 
 @pytest.fixture(scope="module")
 def attested(tmp_path_factory: pytest.TempPathFactory) -> Attestation:
-    folder = tmp_path_factory.mktemp("epoch")
-    scene, shelf = make_scene(), Shelf()
+    return attest(tmp_path_factory.mktemp("epoch"), make_scene(), CAUGHT)
+
+
+@pytest.fixture(scope="module")
+def step_wise(tmp_path_factory: pytest.TempPathFactory) -> Attestation:
+    return attest(tmp_path_factory.mktemp("step-wise"), make_step_wise_scene(), CAUGHT_BY_STEPS)
+
+
+def attest(folder: Path, scene: Scene, caught: Sequence[str]) -> Attestation:
+    checks = scene.spec.checks.model_copy(update={"completions_checked": PREFILLED})
+    spec, shelf = scene.spec.model_copy(update={"checks": checks}), Shelf()
     save_policy(scene.policy, folder / "policy")
     policy = build_bundle(folder / "policy", BundleKind.POLICY, {"version": 0})
     shelf.add(Bundle(folder / "policy", policy))
     chronicle = Chronicle(policy.root, replace(PARAMS, sampling_bps=5_000))
-    made = drafts(scene)
+    made = drafts(scene, caught)
     for index, draft in enumerate(made.values()):
         header = draft.header
         if header.policy_root == POLICY_ROOT:
@@ -90,24 +101,24 @@ def attested(tmp_path_factory: pytest.TempPathFactory) -> Attestation:
         directory = folder / "others" / f"0-{index}"
         root = scene.write(replace(draft, header=header), directory)
         shelf.bundles[root] = directory
-        chronicle.work(draft.header.trainer, root, units=SPEC.rollout.groups)
+        chronicle.work(draft.header.trainer, root, units=spec.rollout.groups)
     chronicle.verifier(JUDGE)
     chronicle.seal()
-    evidence = judge_all(chronicle, shelf, folder)
-    (folder / "spec.json").write_bytes(QUARTER.to_bytes())
+    evidence = judge_all(chronicle, shelf, folder, spec)
+    (folder / "spec.json").write_bytes(spec.to_bytes())
     for committed in chronicle.record().works:
-        case = case_of(chronicle.ledger, QUARTER, chronicle.record(), committed)
+        case = case_of(chronicle.ledger, spec, chronicle.record(), committed)
         (folder / f"case-{committed.work.index}.json").write_bytes(canonical_json(case.json()))
     return Attestation(folder, evidence, tuple(made))
 
 
-def judge_all(chronicle: Chronicle, shelf: Shelf, folder: Path) -> Path:
+def judge_all(chronicle: Chronicle, shelf: Shelf, folder: Path, spec: TaskSpec) -> Path:
     """As the verifier's worker does; the evidence that it would publish."""
     engine = open_database(f"sqlite:///{folder / 'verifier.db'}")
     migrate(engine)
-    sessions, inbox, record = session_factory(engine), Inbox(shelf, QUARTER), chronicle.record()
-    Recorder(sessions, QUARTER).record(chronicle.ledger, {})
-    docket = Docket(QUARTER, inbox, Bench(inbox, make_environment(QUARTER.environment), load_policy))
+    sessions, inbox, record = session_factory(engine), Inbox(shelf, spec), chronicle.record()
+    Recorder(sessions, spec).record(chronicle.ledger, {})
+    docket = Docket(spec, inbox, Bench(inbox, make_environment(spec.environment), load_policy))
     while docket.judge_next(chronicle.ledger, record):
         pass
     judged = docket.judgements(chronicle.ledger, record, give_up=False)
@@ -123,6 +134,23 @@ def judge_all(chronicle: Chronicle, shelf: Shelf, folder: Path) -> Path:
 
 @pytest.mark.parametrize("index", range(len(HONEST) + len(CAUGHT)), ids=(*HONEST, *CAUGHT))
 def test_the_verdict_is_the_attested_one_to_the_byte(attested: Attestation, assay: Assay, index: int) -> None:
+    assert_repeated(attested, assay, index)
+
+
+@pytest.mark.parametrize("index", range(len(HONEST) + len(CAUGHT_BY_STEPS)), ids=(*HONEST, *CAUGHT_BY_STEPS))
+def test_so_it_is_where_training_is_replayed_step_by_step(step_wise: Attestation, assay: Assay, index: int) -> None:
+    assert_repeated(step_wise, assay, index)
+
+
+def test_that_epoch_tries_what_it_is_there_for_too(step_wise: Attestation) -> None:
+    """Steps of an honest work were taken again, and steps of cheats, and one of these was found by it."""
+    findings = [step_wise.document(index)["verdict"]["findings"] for index in range(len(step_wise.names))]
+    replayed = [any("step" in each["evidence"] for each in found) for found in findings]
+    assert replayed[0] and not replayed[1]
+    assert {found[-1]["check"] for found in findings} >= {"replay direction", "training steps", "bytes"}
+
+
+def assert_repeated(attested: Attestation, assay: Assay, index: int) -> None:
     result = assay("verify", *attested.arguments(index), "--as-drawn", "--json")
     told, document = json.loads(result.stdout), attested.document(index)
     assert canonical_json(told["verdict"]) == canonical_json(document["verdict"])
