@@ -50,7 +50,8 @@ SPEC = TaskSpec(
     recipe=RecipeSpec(inner_steps=STEPS, groups_per_step=6, lr=1e-3),
     codec="fp32",
 )
-WAIT_S = 90.0
+WAIT_S = 120.0
+HANG_S = 6.0
 
 
 class Helper:
@@ -101,7 +102,7 @@ class Site:
         self.policy_root = shelf.put(self.policy_folder, build_bundle(self.policy_folder, BundleKind.POLICY, {}))
         self.spec_root = bundle(folder / "task", shelf, BundleKind.TASK, {"spec.json": SPEC.to_bytes()})
         stop = QuickStop(after=10**9)
-        self.leader = Leader("127.0.0.1", 0, make_secret(self.secret), shelf, self.notes, stop, exchange_s=3)
+        self.leader = Leader("127.0.0.1", 0, make_secret(self.secret), shelf, self.notes, stop, exchange_s=HANG_S)
         policies = Policies(shelf, load_policy)
         self._workshop = Workshop(SPEC, self.spec_root, policies, environment, self.notes, stop, group=self.leader)
         self.assignment = Assignment(
@@ -196,10 +197,12 @@ def test_one_assistant_is_killed_one_joins_one_hangs_and_the_work_passes_a_repla
     )
     members = site.members()
     assert len(members) == STEPS  # every step once
-    assert (members[5], members[11], members[17], members[-1]) == (3, 2, 3, 2), members
+    most = [max(members[first : first + 6]) for first in (0, 6, 12)]
+    assert most == [3, 2, 3] and members[-1] == 2, members
     far = require_good(site, manifest)
     print(json.dumps(far), json.dumps(site.notes.of("inner steps shared")))
     assert far["1 - cosine"] < 1e-5 and far["norm"] < 1e-3  # what a replay allows is 1e-2 and 2e-2
+    assert site.notes.of("inner steps shared")["members"] == 3
     site.helpers[2].until("work done")
 
 
@@ -218,5 +221,6 @@ def test_leader_goes_on_alone_when_all_assistants_die_and_they_leave_when_asked(
     assert second.process.wait(30) == 0
     assert second.messages()[-1] == "assistant stopped"
     members = site.members()
-    assert len(members) == STEPS and members[4] == 3 and members[8] == 2 and members[-1] == 1
+    assert len(members) == STEPS
+    assert (max(members[:5]), max(members[5:9]), max(members[10:])) == (3, 2, 1), members
     require_good(site, manifest)
