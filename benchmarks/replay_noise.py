@@ -1,9 +1,12 @@
-"""How far replays of honest trainings lie off on other machines, by each measure: `python -m benchmarks.replay_noise`.
+"""How far replays of honest trainings lie off on other machines, by each measure.
+
+    python -m benchmarks.replay_noise [--works N] [--smollm2]
 
 Works of a small sorting task are trained by a machine in float32 and replayed by others: other attention kernels,
 batches, padding, threads and libraries (`offchain/calibration/conditions.py`), smaller micro-batches, and weights
 disturbed by 2e-7 of themselves, which stands for machines that we do not have. Whole and step by step, with all weights
-trained and with adapters, under three codecs. Prints the largest of each measure beside its default threshold.
+trained and with adapters, under three codecs; or small works of `examples/syllogism-lora.toml`. Prints the largest of
+each measure beside its default threshold.
 """
 
 import argparse
@@ -13,12 +16,14 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from offchain.calibration.conditions import FLOAT32, Condition, computing, offered, under
-from offchain.environments import make_environment
+from offchain.cli.taskfile import read_task_file
+from offchain.environments import Environment, make_environment
 from offchain.outer.codecs import codec_named
 from offchain.policy import initial_policy
 from offchain.policy.causal import CausalPolicy
@@ -94,14 +99,16 @@ def machines(policy: CausalPolicy) -> list[Machine]:
     ]
 
 
-def measured(policy: CausalPolicy, rollouts: Rollouts, seed: Seed, machine: Machine) -> Iterator[tuple[str, Finding]]:
+def measured(
+    policy: CausalPolicy, spec: TaskSpec, rollouts: Rollouts, seed: Seed, machine: Machine
+) -> Iterator[tuple[str, Finding]]:
     """Each measure of a work that a plain machine has trained and `machine` replays, with what it was taken of."""
     states: list[InnerState] = []
-    claimed = run_inner_steps(policy, rollouts, SPEC, seed, on_state=lambda number, state: states.append(state))
+    claimed = run_inner_steps(policy, rollouts, spec, seed, on_state=lambda number, state: states.append(state))
     if not states:
         return
     with machine.at_work(policy) as other:
-        again: InnerResult = run_inner_steps(other, rollouts, SPEC, seed)
+        again: InnerResult = run_inner_steps(other, rollouts, spec, seed)
     for name in CODECS:
         codec = codec_named(name)
         received = replay.through_codec(claimed.pseudo_gradient, codec)
@@ -111,7 +118,7 @@ def measured(policy: CausalPolicy, rollouts: Rollouts, seed: Seed, machine: Mach
     for number, (before, after) in enumerate(pairwise([None, *states])):
         start: Arrays = weights if before is None else before.parameters
         with machine.at_work(policy) as other:
-            ours = repeat_inner_step(other, rollouts, SPEC, seed, number, before)
+            ours = repeat_inner_step(other, rollouts, spec, seed, number, before)
         for finding in replay.check_step(number, start, _known(after), ours, OPEN):
             yield "step by step", finding
 
@@ -121,12 +128,42 @@ def _known(state: InnerState | None) -> InnerState:
     return state
 
 
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What is trained, and on which task."""
+
+    name: str
+    policy: CausalPolicy
+    spec: TaskSpec
+    environment: Environment
+
+    def roll_out(self, seed: Seed) -> Rollouts:
+        batches = roll_out(self.policy, self.environment, self.spec, seed)
+        rows = tuple(row for batch in batches for row in prove(batch, self.spec.toploc))
+        return Rollouts(self.spec.rollout.group_size, rows)
+
+
+def sorting() -> Iterator[Subject]:
+    environment = make_environment(SPEC.environment)
+    for name, adapter in (("all weights", None), ("adapters", ADAPTER)):
+        start = START | {"warmup": {"steps": 60, "batch": 64}, "adapter": adapter}
+        yield Subject(name, initial_policy(start, Seed(bytes(32)), environment), SPEC, environment)
+
+
+def smollm2() -> Iterator[Subject]:
+    task = read_task_file(Path(__file__).parents[1] / "examples" / "syllogism-lora.toml")
+    recipe = task.spec.recipe.model_copy(update={"inner_steps": 3, "groups_per_step": 1})
+    spec = task.spec.model_copy(update={"rollout": RolloutSpec(groups=4, group_size=4), "recipe": recipe})
+    environment = make_environment(spec.environment)
+    yield Subject("SmolLM2's adapters", initial_policy(task.policy, task.seed, environment), spec, environment)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--works", type=int, default=20, help="for each policy and machine")
-    works: int = parser.parse_args().works
+    parser.add_argument("--works", type=int, default=10, help="for each policy and machine")
+    parser.add_argument("--smollm2", action="store_true", help="adapters of a real model: minutes a work")
+    chosen = parser.parse_args()
     torch.set_num_threads(1)
-    environment = make_environment(SPEC.environment)
     defaults = CheckSpec()
     thresholds = {
         replay.NAME_DIRECTION: 1 - defaults.min_replay_cosine,
@@ -136,23 +173,18 @@ def main() -> None:
         replay.NAME_FIRST: defaults.max_replay_moment_error,
         replay.NAME_SECOND: defaults.max_replay_moment_error,
     }
-    print("| trained | replay | measure | largest | by | default threshold |\n|---|---|---|---|---|---|")
-    for trained, adapter in (("all weights", None), ("adapters", ADAPTER)):
-        start = START | {"warmup": {"steps": 60, "batch": 64}, "adapter": adapter}
-        policy = initial_policy(start, Seed(bytes(32)), environment)
+    print("| trained | replay | measure | largest | by | default threshold |\n|---|---|---|---|---|---|", flush=True)
+    for subject in smollm2() if chosen.smollm2 else sorting():
         worst: dict[tuple[str, str], tuple[float, str]] = defaultdict(lambda: (0.0, "-"))
-        for number in range(works):
+        for number in range(chosen.works):
             seed = Seed(sha256(b"replay noise %d" % number).digest())
-            batches = roll_out(policy, environment, SPEC, seed)
-            rollouts = Rollouts(
-                SPEC.rollout.group_size, tuple(r for batch in batches for r in prove(batch, SPEC.toploc))
-            )
-            for machine in machines(policy):
-                for what, finding in measured(policy, rollouts, seed, machine):
+            rollouts = subject.roll_out(seed)
+            for machine in machines(subject.policy):
+                for what, finding in measured(subject.policy, subject.spec, rollouts, seed, machine):
                     key = (what, finding.check)
                     worst[key] = max(worst[key], (finding.measured, machine.name))
         for (what, check), (largest, by) in sorted(worst.items()):
-            print(f"| {trained} | {what} | {check} | {largest:.2g} | {by} | {thresholds[check]:g} |", flush=True)
+            print(f"| {subject.name} | {what} | {check} | {largest:.2g} | {by} | {thresholds[check]:.2g} |", flush=True)
 
 
 if __name__ == "__main__":

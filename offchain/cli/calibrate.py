@@ -276,7 +276,10 @@ def _lines(found: "Sequence[Calibration]") -> Iterator[str]:
         yield f"# {each.regime.name}"
         yield from each.toml().splitlines()
         yield ""
-    yield "Not calibrated: min_eos_probability, reward_tolerance, false_positive_rate, topk, chunk_tokens."
+    yield (
+        "Not calibrated: min_eos_probability, reward_tolerance, false_positive_rate, topk, chunk_tokens, "
+        "max_replay_topk_error, max_replay_moment_error."
+    )
 
 
 HEAD = ("measure", "honest max", "floor", "nearest cheat told apart", "its min", "margin", "suggested", "default")
