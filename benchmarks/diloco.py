@@ -59,7 +59,7 @@ LATE = replace(FOUR_IN_PEACE, label="four trainers, one version behind", lag=1)
 LATE_CALM = replace(LATE, label=f"{LATE.label}, momentum 0.3", momentum="0.3")
 REHEARSED = [
     *(replace(plan, seed=seed) for seed in SEEDS for plan in (ONE, FOUR)),
-    *(FOUR_IN_PEACE, ONE_PLAIN, PATIENT, LATE, LATE_CALM),
+    *(LATE, LATE_CALM, FOUR_IN_PEACE, ONE_PLAIN, PATIENT),
 ]
 NETWORKS = {"one": ONE, "four": FOUR}
 

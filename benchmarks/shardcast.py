@@ -17,6 +17,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -94,12 +95,11 @@ def run_raw_server(path: str, port: str) -> None:
         while True:
             connection, _ = server.accept()
             with connection:
-                offset, size = 0, os.fstat(file.fileno()).st_size
-                try:
-                    while offset < size:
-                        offset += os.sendfile(connection.fileno(), file.fileno(), offset, size - offset)
-                except OSError:
+                if not connection.recv(1):
                     continue  # a look whether the port is open
+                offset, size = 0, os.fstat(file.fileno()).st_size
+                while offset < size:
+                    offset += os.sendfile(connection.fileno(), file.fileno(), offset, size - offset)
 
 
 def run_raw_client(port: str, target: str) -> None:
@@ -109,12 +109,46 @@ def run_raw_client(port: str, target: str) -> None:
     buffer, digest = memoryview(bytearray(MIB)), hashlib.sha256()
     with ExitStack() as stack:
         connection = stack.enter_context(socket.create_connection(("127.0.0.1", int(port))))
+        connection.send(b"!")
         file = stack.enter_context(Path(target).open("wb", buffering=0)) if target else None
         while count := connection.recv_into(buffer):
             digest.update(buffer[:count])
             if file is not None:
                 file.write(buffer[:count])
     _report(time.perf_counter() - started_at)
+
+
+def run_raw_relay(origin: str, port: str, target: str) -> None:
+    """Copies from a raw server into a file and hashes; sends each shard of it on as soon as it is there, one by one."""
+    landed = threading.Semaphore(0)
+    is_whole = threading.Event()
+
+    def copy(file: int) -> None:
+        buffer, digest, filled = memoryview(bytearray(SHARD_BYTES)), hashlib.sha256(), 0
+        with socket.create_connection(("127.0.0.1", int(origin))) as upstream:
+            upstream.send(b"!")
+            while count := upstream.recv_into(buffer[filled : filled + MIB]):
+                digest.update(buffer[filled : filled + count])
+                filled += count
+                if filled == SHARD_BYTES:
+                    os.write(file, buffer)
+                    landed.release()
+                    digest, filled = hashlib.sha256(), 0
+        is_whole.set()
+        landed.release()
+
+    with socket.create_server(("127.0.0.1", int(port))) as server:
+        while True:
+            connection, _ = server.accept()
+            with connection, Path(target).open("w+b", buffering=0) as file:
+                if not connection.recv(1):
+                    continue  # a look whether the port is open
+                threading.Thread(target=copy, args=(file.fileno(),), daemon=True).start()
+                offset = 0
+                while landed.acquire() and not (is_whole.is_set() and offset == os.fstat(file.fileno()).st_size):
+                    until = offset + SHARD_BYTES
+                    while offset < until:
+                        offset += os.sendfile(connection.fileno(), file.fileno(), offset, until - offset)
 
 
 def run_obstore_client(target: str, manifest_path: str, *servers: str) -> None:
@@ -342,6 +376,15 @@ def raw(stage: Stage, ground: Ground, *, keep: bool) -> Measured:
     return stage.time(stage.child("raw-client", port, stage.place("file") if keep else ""))
 
 
+def raw_relayed(stage: Stage, ground: Ground) -> Measured:
+    """The least that a relay can do which forwards nothing unchecked: two raw hops, joined shard by shard."""
+    origin, port = free_port(), free_port()
+    stage.child("raw-server", ground.policy / "weights.safetensors", origin)
+    stage.child("raw-relay", origin, port, stage.place("copy"))
+    _wait_for_port(origin), _wait_for_port(port)
+    return stage.time(stage.child("raw-client", port, stage.place("file")))
+
+
 def direct(stage: Stage, ground: Ground) -> Measured:
     origin = stage.relay("origin", directory=ground.shelf)
     return stage.time(stage.child("client", stage.place("cache"), ground.root, origin))
@@ -543,6 +586,7 @@ ROLES: dict[str, Callable[..., None]] = {
     "publisher": run_publisher,
     "raw-server": run_raw_server,
     "raw-client": run_raw_client,
+    "raw-relay": run_raw_relay,
     "obstore-client": run_obstore_client,
 }
 

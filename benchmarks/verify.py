@@ -1,6 +1,6 @@
 """What verifying a work costs beside producing it: `make bench-verify`.
 
-    python -m benchmarks.verify [--rounds N] [--case NAME]
+    python -m benchmarks.verify [--case NAME]
 
 Processor time of one thread. Each round makes a whole work with the trainer's code (rollouts, proofs, training, bundle)
 and judges it with the verifier's, from the bundle's hashes to the replay; every completion is checked. Shares are those
@@ -14,10 +14,11 @@ import hashlib
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import numpy as np
 import torch
@@ -51,6 +52,7 @@ ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "verification-cost.md"
 BEGIN, END = "<!-- made by `make bench-verify`: begin -->", "<!-- made by `make bench-verify`: end -->"
 MAX_CHECKS, MAX_TOTAL = 0.15, 0.30  # shares of what producing costs
+WHOLE_RATE = 0.1  # at which works are replayed that have to be replayed whole
 TRAINER = Address("0x00000000000000000000000000000000000000A1")
 TASK, VERSION = TaskId(1), PolicyVersion(1)
 SPEC_ROOT, POLICY_ROOT = (Root(hashlib.sha256(word).digest()) for word in (b"spec", b"policy"))
@@ -78,9 +80,11 @@ class Costed:
 
     name: str
     title: str
-    file: TaskFile
     spec: TaskSpec
+    policy: Mapping[str, Any]
+    seed: Seed
     rate: float
+    rounds: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,16 +144,45 @@ def cases() -> list[Costed]:
         "rollout": RolloutSpec(groups=4, group_size=8),
         "recipe": smollm.spec.recipe.model_copy(update={"inner_steps": 8, "groups_per_step": 2}),
     }
+    answers = "`examples/smollm2.toml` with letter counting, 4 × 8 answers of 32 tokens, 8 steps of 2 groups"
+    long = smollm.spec.model_copy(update=longer)
     return [
-        Costed("sorting", "`examples/sorting.toml` as it is", sorting, sorting.spec, 0.1),
-        Costed(
-            "smollm2",
-            "`examples/smollm2.toml`, but letter counting, 4 × 8 answers of 32 tokens, 8 inner steps of 2 groups",
-            smollm,
-            smollm.spec.model_copy(update=longer),
-            0.1,
+        _costed("sorting", "`examples/sorting.toml`", sorting, sorting.spec, rounds=7),
+        _adapted(
+            _costed("sorting-adapter", "the same through adapters of rank 8", sorting, sorting.spec, rounds=7),
+            ("blocks.*",),
+        ),
+        _costed("smollm2", "`examples/smollm2.toml`", smollm, smollm.spec, rounds=2),
+        _costed("smollm2-long", f"{answers}; half of the answers are drawn", smollm, _half_checked(long), rounds=2),
+        _adapted(
+            _costed(
+                "smollm2-adapter", "the same through adapters of rank 8, all answers checked", smollm, long, rounds=2
+            ),
+            ("model.layers.*.self_attn.q_proj", "model.layers.*.self_attn.v_proj"),
         ),
     ]
+
+
+def _costed(name: str, title: str, file: TaskFile, spec: TaskSpec, rounds: int) -> Costed:
+    return Costed(name, title, spec, file.policy, file.seed, WHOLE_RATE, rounds)
+
+
+def _half_checked(spec: TaskSpec) -> TaskSpec:
+    half = spec.rollout.groups * spec.rollout.group_size // 2
+    return spec.model_copy(update={"checks": spec.checks.model_copy(update={"completions_checked": half})})
+
+
+def _adapted(case: Costed, targets: tuple[str, ...]) -> Costed:
+    """Every work is replayed, one step of it."""
+    policy = {name: value for name, value in case.policy.items() if name != "trainable"}
+    checks = case.spec.checks.model_copy(update={"replay": "steps", "steps_replayed": 1})
+    return replace(
+        case,
+        title=f"{case.title}; replayed by steps",
+        spec=case.spec.model_copy(update={"checks": checks}),
+        policy={**policy, "adapter": {"rank": 8, "alpha": 16, "targets": targets}},
+        rate=1.0,
+    )
 
 
 def warm_up_spec(spec: TaskSpec) -> TaskSpec:
@@ -162,7 +195,7 @@ def produce(
     case: Costed, spec: TaskSpec, policy: CausalPolicy, environment: Environment, folder: Path, number: int
 ) -> tuple[Manifest, Rollouts, dict[str, float]]:
     """A trainer's work, as `trainer.workshop` makes it, and its costs by stage."""
-    seed = trainer_seed(case.file.seed, TASK, Epoch(number), TRAINER)
+    seed = trainer_seed(case.seed, TASK, Epoch(number), TRAINER)
     clock = Clock()
     unproved = [row for batch in roll_out(policy, environment, spec, seed) for row in batch]
     clock.mark("generation and rewards")
@@ -194,7 +227,7 @@ def verify(
         work=Work(TRAINER, WorkIndex(0), spec.rollout.groups, VERSION, manifest.root),
         spec=spec,
         spec_root=SPEC_ROOT,
-        trainer_seed=trainer_seed(case.file.seed, TASK, epoch, TRAINER),
+        trainer_seed=trainer_seed(case.seed, TASK, epoch, TRAINER),
         epoch_seed=EPOCH_SEED,
         policy_root=POLICY_ROOT,
         newest_version=VERSION,
@@ -217,11 +250,11 @@ def verify(
     return clock.stages
 
 
-def measure(case: Costed, rounds: int) -> list[Round]:
+def measure(case: Costed) -> list[Round]:
     environment = make_environment(case.spec.environment)
-    policy = initial_policy(case.file.policy, case.file.seed, environment)
+    policy = initial_policy(case.policy, case.seed, environment)
     measured: list[Round] = []
-    for number in range(rounds + 1):
+    for number in range(case.rounds + 1):
         spec = case.spec if number else warm_up_spec(case.spec)
         with tempfile.TemporaryDirectory(prefix="verification-cost-") as name:
             manifest, rollouts, produced = produce(case, spec, policy, environment, Path(name), number)
@@ -229,7 +262,7 @@ def measure(case: Costed, rounds: int) -> list[Round]:
         if number:
             size = f"{len(rollouts.completions)} completions, {rollouts.tokens:,} tokens"
             measured.append(Round(produced, verified, size))
-            print(f"{case.name}: round {number} of {rounds}", file=sys.stderr, flush=True)
+            print(f"{case.name}: round {number} of {case.rounds}", file=sys.stderr, flush=True)
     return measured
 
 
@@ -290,11 +323,10 @@ def split_lines(case: Costed, rounds: Sequence[Round]) -> list[str]:
 def main() -> int:
     known = cases()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--case", choices=[case.name for case in known], help="only this one, and leave the page alone")
     chosen = parser.parse_args()
     torch.set_num_threads(1)
-    found = [(case, measure(case, chosen.rounds)) for case in known if chosen.case in (None, case.name)]
+    found = [(case, measure(case)) for case in known if chosen.case in (None, case.name)]
     lines = summary_lines(found)
     lines += ["", "| task | producing | verifying, shares of producing |", "|---|---|---|"]
     lines += [line for case, rounds in found for line in split_lines(case, rounds)]

@@ -116,6 +116,17 @@ class TensorFile:
             raise MalformedUpdate(f"{self._path.name} ends within tensor {name!r}")
         return piece
 
+    def read_all(self) -> dict[str, Array]:
+        """All tensors, flat, in one go: for files that are small, or needed whole."""
+        data = np.fromfile(self._path, np.uint8)
+        found: dict[str, Array] = {}
+        for name, spec in self._specs.items():
+            piece = data[self._offsets[name] :][: spec.size_bytes]
+            if piece.size != spec.size_bytes:
+                raise MalformedUpdate(f"{self._path.name} ends within tensor {name!r}")
+            found[name] = piece.view(DTYPES[spec.dtype])
+        return found
+
 
 def read_tensors(path: Path, specs: Mapping[str, TensorSpec]) -> Iterator[tuple[str, Array]]:
     """Each tensor in order of name, one in memory at a time. Raises MalformedUpdate, as TensorFile does."""

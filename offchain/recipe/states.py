@@ -76,11 +76,11 @@ def read_state(directory: Path, manifest: Manifest, step: int, shapes: Shapes) -
         raise MalformedUpdate(str(error)) from error
     if entry.size_bytes > (most := max_file_bytes(specs)):
         raise MalformedUpdate(f"file {name!r} has {entry.size_bytes} bytes, at most {most} are right")
-    file = TensorFile(directory / name, specs)
+    tensors = TensorFile(directory / name, specs).read_all()
 
     def read(suffix: str) -> dict[str, Float32]:
         try:
-            return {each: bounded(file.read(each + suffix).reshape(shapes[each])) for each in sorted(shapes)}
+            return {each: bounded(tensors[each + suffix].reshape(shapes[each])) for each in sorted(shapes)}
         except MalformedUpdate as error:
             raise MalformedUpdate(f"{name}: {error}") from error
 

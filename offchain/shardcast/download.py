@@ -19,6 +19,7 @@ Take = Callable[[bytes, memoryview], None]
 
 DRAGS_S = 1.0  # an answer that takes longer, and thrice as long as another relay would, is asked for twice
 AGAIN_S = 0.05
+COMING = ""  # no fault
 TICK_S = 0.1
 
 
@@ -28,6 +29,8 @@ class _Shard:
     size: int
     calls: dict[RemoteRelay, Call] = field(default_factory=dict[RemoteRelay, Call])
     faults: dict[RemoteRelay, str] = field(default_factory=dict[RemoteRelay, str])
+    expected_by: dict[RemoteRelay, int] = field(default_factory=dict[RemoteRelay, int])
+    """How often a relay has said that it is on its way there."""
     not_before: float = 0.0
     taken_from: RemoteRelay | None = None
 
@@ -125,7 +128,7 @@ class _Download:
                     relay.shun()
                 fault = f"{relay} does not answer: {abandoned}"
             except Coming:
-                fault = ""
+                fault = COMING
             except Lied as lie:
                 relay.drop(str(lie))
                 fault = str(lie)
@@ -157,8 +160,10 @@ class _Download:
             self._last_progress = time.monotonic()
             self._under_way.remove(shard)
         elif not shard.is_taken:
-            if fault == "":
-                shard.not_before = time.monotonic() + AGAIN_S
+            if fault == COMING:
+                shard.expected_by[relay] = shard.expected_by.get(relay, 0) + 1
+                if all(other in shard.expected_by for other in self._candidates(shard)):
+                    shard.not_before = time.monotonic() + AGAIN_S
             elif fault is not None:
                 shard.faults[relay] = fault
             if not shard.calls:
@@ -220,5 +225,6 @@ class _Download:
         return None
 
     def _candidates(self, shard: _Shard) -> list[RemoteRelay]:
+        """Who may be asked, the likely fastest first; those that had to wait for it themselves come last."""
         able = [relay for relay in self._relays() if relay not in shard.faults and relay not in shard.calls]
-        return sorted(able, key=lambda relay: relay.rank())
+        return sorted(able, key=lambda relay: (shard.expected_by.get(relay, 0), relay.rank()))

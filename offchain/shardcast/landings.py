@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import suppress
+from functools import partial
 
 from starlette.concurrency import run_in_threadpool
 
@@ -24,15 +25,17 @@ class Landings:
 
         self._shelf.on_landed = landed
 
-    async def wait_for(self, digest: bytes, seconds: float) -> bool:
-        """Whether a shard that an unfinished bundle lists lands within the time."""
+    async def wait_for(self, digest: bytes, seconds: float, *, from_an_uploader: bool) -> bool:
+        """Whether a shard that an unfinished bundle lists (one being uploaded, if so) lands within the time."""
         future = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(digest, []).append(future)  # first listen, then look: it may land in between
         try:
-            is_on_its_way = self._shelf.is_on_its_way_unless_busy(digest)  # hopping to a thread and back takes longer
-            if is_on_its_way is None:
-                is_on_its_way = await run_in_threadpool(self._shelf.is_on_its_way, digest)
-            if not is_on_its_way:
+            # Hopping to a thread and back takes longer than asking here.
+            is_coming = self._shelf.is_on_its_way_unless_busy(digest, from_an_uploader=from_an_uploader)
+            if is_coming is None:
+                ask = partial(self._shelf.is_on_its_way, digest, from_an_uploader=from_an_uploader)
+                is_coming = await run_in_threadpool(ask)
+            if not is_coming:
                 return False
             if self._shelf.shard_file(digest).exists():
                 return True

@@ -9,7 +9,10 @@ WAIT_HEADER = "X-Assay-Wait"
 COMING_HEADER = "X-Assay-Coming"
 """With 503: the shard is on its way here."""
 HOPS_HEADER = "X-Assay-Hops"
-"""Through how many mirrors a request has come, so that two that mirror each other do not ask for ever."""
+"""Through how many mirrors a request has come; 0, or none: it is a client's."""
+TRAIL_HEADER = "X-Assay-Trail"
+"""Which mirrors a request for a manifest has come through, each by a random name: one that finds its own is asked in
+a circle, and has nothing to add."""
 
 Hex32 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 

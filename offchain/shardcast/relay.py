@@ -36,6 +36,7 @@ from offchain.shardcast.landings import Landings
 from offchain.shardcast.messages import (
     COMING_HEADER,
     HOPS_HEADER,
+    TRAIL_HEADER,
     Board,
     Health,
     Listed,
@@ -224,7 +225,7 @@ def _serve_manifests(app: FastAPI, shelf: Shelf, gate: Gate, settings: RelaySett
         path = shelf.manifest_path(_root(root), unfinished=unfinished)
         if path is None and mirror is not None and request.method == "GET":
             with suppress(Unavailable, Rejected):  # the answer to our client is the same: not here
-                mirror.find(_root(root), _hops(request))
+                mirror.find(_root(root), _hops(request), request.headers.get(TRAIL_HEADER, ""))
             path = shelf.manifest_path(_root(root), unfinished=unfinished)
         return _file_response(path, root, "application/json", request)
 

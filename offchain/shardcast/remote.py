@@ -13,7 +13,7 @@ from offchain.protocol.errors import Stop, Unavailable
 from offchain.protocol.manifest import MAX_MANIFEST_BYTES, SHARD_BYTES, Manifest, commits_to
 from offchain.protocol.types import Address, Epoch, Root, TaskId
 from offchain.shardcast.engine import PolicySignature
-from offchain.shardcast.messages import COMING_HEADER, HOPS_HEADER, WAIT_HEADER, Board, Listed, Missing
+from offchain.shardcast.messages import COMING_HEADER, HOPS_HEADER, TRAIL_HEADER, WAIT_HEADER, Board, Listed, Missing
 from offchain.shardcast.wire import Call, Lines
 
 log = logging.getLogger(__name__)
@@ -116,18 +116,19 @@ class RemoteRelay:
 
     # ----------------------------------------------------------------------------------------------- requests
 
-    def get(self, path: str, max_bytes: int) -> bytes:
+    def get(self, path: str, max_bytes: int, headers: Mapping[str, str] | None = None) -> bytes:
         """A body of at most `max_bytes`. Raises Unavailable: no answer, or not here; Lied: it is longer."""
         started_at = time.monotonic()
-        status, data = self._request("GET", path, max_bytes)
+        status, data = self._request("GET", path, max_bytes, headers=headers)
         if status != 200:
             raise Unavailable(f"{self} answers {status}{_detail(data)}")
         self._learn_speed(len(data), time.monotonic() - started_at)
         return data
 
-    def get_manifest(self, root: Root) -> bytes:
+    def get_manifest(self, root: Root, trail: str = "") -> bytes:
         """Of a bundle that need not be whole yet. Raises Unavailable; Lied: it is not what the root stands for."""
-        data = self.get(f"/v1/manifests/{root.hex()}?unfinished=true", MAX_MANIFEST_BYTES)
+        headers = {TRAIL_HEADER: trail} if trail else None
+        data = self.get(f"/v1/manifests/{root.hex()}?unfinished=true", MAX_MANIFEST_BYTES, headers)
         if not commits_to(root, data):
             raise Lied(f"{self} sent another manifest")
         return data

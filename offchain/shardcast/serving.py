@@ -1,6 +1,7 @@
 """How a relay serves files: whole shards on the shortest way there is, everything else as Starlette does it."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from fastapi.responses import FileResponse
@@ -8,7 +9,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from offchain.protocol.manifest import HEX32
 from offchain.shardcast.landings import Landings
-from offchain.shardcast.messages import WAIT_HEADER
+from offchain.shardcast.messages import HOPS_HEADER, WAIT_HEADER
 from offchain.shardcast.patience import PATHSEND
 from offchain.shardcast.shelf import Shelf
 
@@ -38,16 +39,21 @@ class WholeShards:
         if digest is not None:
             file = self._shelf.shard_file(digest)
             size = _size(file)
-            if size is None and await self._landings.wait_for(digest, self._wait_s(scope)):
+            if size is None and await self._lands_in_time(digest, dict(scope["headers"])):
                 size = _size(file)
             if size is not None:
                 await _answer(file, size, send)
                 return
         await self._app(scope, receive, send)
 
-    def _wait_s(self, scope: Scope) -> float:
+    async def _lands_in_time(self, digest: bytes, headers: Mapping[bytes, bytes]) -> bool:
+        """A mirror is not kept waiting for what this relay copies itself: the two might wait for each other."""
+        is_for_a_mirror = headers.get(HOPS_HEADER.lower().encode(), b"0") != b"0"
+        return await self._landings.wait_for(digest, self._wait_s(headers), from_an_uploader=is_for_a_mirror)
+
+    def _wait_s(self, headers: Mapping[bytes, bytes]) -> float:
         try:
-            wanted_s = float(dict(scope["headers"]).get(WAIT_HEADER.lower().encode(), b"0"))
+            wanted_s = float(headers.get(WAIT_HEADER.lower().encode(), b"0"))
         except ValueError:
             return 0.0
         return min(wanted_s, self._most_wait_s) if wanted_s > 0 else 0.0

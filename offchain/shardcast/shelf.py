@@ -43,6 +43,8 @@ CREATE TABLE IF NOT EXISTS signatures (
     signature BLOB NOT NULL, PRIMARY KEY (task_id, epoch, operator, policy_root)
 ) WITHOUT ROWID;
 """
+MIRROR = Address("0x0000000000000000000000000000000000000000")
+"""Pays for what is copied from other relays."""
 MAX_ROOTS_PER_OPERATOR = 4  # an operator that found its own mistake may sign anew, not without end
 BUNDLE_OVERHEAD_BYTES = 4_096  # so that empty bundles are not free
 MOST_LISTED = 256
@@ -175,22 +177,23 @@ class Shelf:
         """Where a shard lies if it is here, without asking the index."""
         return self._shard_file(digest)
 
-    def is_on_its_way(self, digest: bytes) -> bool:
-        """Whether an unfinished bundle waits for this shard."""
-        query = "SELECT 1 FROM pieces JOIN bundles USING (root) WHERE sha256 = ? AND NOT complete LIMIT 1"
+    def is_on_its_way(self, digest: bytes, *, from_an_uploader: bool = False) -> bool:
+        """Whether an unfinished bundle waits for this shard; only one that is being uploaded here, if so asked."""
+        query = """SELECT 1 FROM pieces JOIN bundles USING (root)
+            WHERE sha256 = ? AND NOT complete AND payer != ? LIMIT 1"""
         with self._lock:
-            return self._index.execute(query, (digest,)).fetchone() is not None
+            return self._index.execute(query, (digest, MIRROR if from_an_uploader else "")).fetchone() is not None
 
     def receive(self, digest: bytes, size: int) -> "IncomingShard":
         """A place for a shard on its way in."""
         return IncomingShard(self, digest, size, self._directory / "incoming")
 
-    def is_on_its_way_unless_busy(self, digest: bytes) -> bool | None:
+    def is_on_its_way_unless_busy(self, digest: bytes, *, from_an_uploader: bool) -> bool | None:
         """As `is_on_its_way`, but None at once if that would have to wait for another thread."""
         if not self._lock.acquire(blocking=False):
             return None
         try:
-            return self.is_on_its_way(digest)
+            return self.is_on_its_way(digest, from_an_uploader=from_an_uploader)
         finally:
             self._lock.release()
 

@@ -16,7 +16,7 @@ from tests.unit.engines.conftest import credentials
 
 __all__ = ["credentials"]  # a fixture
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(420)]
 SMALLER = (
     ("groups = 64", "groups = 16"),
     ("inner_steps = 16", "inner_steps = 4"),
@@ -38,8 +38,8 @@ def plan(tmp_path: Path) -> DemoPlan:
         tmp_path / "net",
         rise=-1,
         min_rise=-1,
-        train_seconds=120,
-        settle_seconds=60,
+        train_seconds=200,
+        settle_seconds=90,
         prompts=16,
         verifiers=2,
         honest=2,

@@ -27,6 +27,7 @@ ROUNDING = 1e-5
 BITS_OF_PARAMETER = 4 * 2.0**-23
 CLIPPING = 1e-3  # of a gradient's norm
 UNDERFLOW = 1e-30  # of squares: the moments of smaller gradients vanish, and weigh nothing against AdamW's epsilon
+ELEMENTS_TOGETHER = 2**16
 CLIP_EPSILON = 1e-6  # torch's, in what a gradient's norm is divided by
 
 Tensors = Mapping[str, npt.NDArray[np.float32]]
@@ -85,17 +86,20 @@ def excess_of_step(
     """
     worst, where = 0.0, ""
     gradient_square = moments_square = 0.0
-    for name in sorted(after.parameters):
+    for names in _together(after.parameters):
         moves = [
-            [np.asarray(part[name], np.float64) for part in (state.parameters, state.first, state.second)]
+            [_joined(part, names, after.parameters) for part in (state.parameters, state.first, state.second)]
             for state in (before, after)
         ]
         gradient = (moves[1][1] - ADAM_BETAS[0] * moves[0][1]) / (1 - ADAM_BETAS[0])
         gradient_square += float(np.square(gradient).sum())
         moments_square += float(np.square(moves[0][1]).sum() + np.square(moves[1][1]).sum())
-        for found in (_excess_of_second(gradient, *moves), _excess_of_move(number, recipe, *moves)):
-            if found > worst:
-                worst, where = found, name
+        excess = np.maximum(_excess_of_second(gradient, *moves), _excess_of_move(number, recipe, *moves))
+        place = int(excess.argmax())  # not a number counts as the most
+        found = math.inf if math.isnan(excess[place]) else float(excess[place])
+        if found > worst:
+            ends = np.cumsum([after.parameters[name].size for name in names])
+            worst, where = found, names[int(np.searchsorted(ends, place, side="right"))]
     norm = step.gradient_norm
     expected = norm * min(1.0, recipe.max_grad_norm / (norm + CLIP_EPSILON))
     slack = CLIPPING * expected + ROUNDING * math.sqrt(moments_square) / (1 - ADAM_BETAS[0]) + UNDERFLOW
@@ -103,24 +107,38 @@ def excess_of_step(
     return (excess, "gradient norm") if excess > worst else (worst, where)
 
 
-def _excess_of_second(gradient: Float64, before: Sequence[Float64], after: Sequence[Float64]) -> float:
+def _excess_of_second(gradient: Float64, before: Sequence[Float64], after: Sequence[Float64]) -> Float64:
     """v' = b2 v + (1 - b2) g^2, where g follows from the first moments: m' = b1 m + (1 - b1) g."""
     b1, b2 = ADAM_BETAS
     square = b2 * before[2] + (1 - b2) * np.square(gradient)
     slack_of_gradient = ROUNDING * (np.abs(after[1]) + np.abs(before[1])) / (1 - b1)
     slack_of_square = (1 - b2) * slack_of_gradient * (2 * np.abs(gradient) + slack_of_gradient)
-    return _largest_ratio(after[2] - square, ROUNDING * (square + after[2]) + slack_of_square + UNDERFLOW)
+    return np.abs(after[2] - square) / (ROUNDING * (square + after[2]) + slack_of_square + UNDERFLOW)
 
 
-def _excess_of_move(number: int, recipe: RecipeSpec, before: Sequence[Float64], after: Sequence[Float64]) -> float:
+def _excess_of_move(number: int, recipe: RecipeSpec, before: Sequence[Float64], after: Sequence[Float64]) -> Float64:
     """θ' = θ (1 - lr decay) - lr m'^ / (sqrt(v'^) + epsilon), where ^ corrects for the bias of the first steps."""
     first, second = (part / (1 - beta ** (number + 1)) for part, beta in zip(after[1:], ADAM_BETAS, strict=True))
     step = recipe.lr * first / (np.sqrt(second) + ADAM_EPSILON)
     moved = before[0] * (1 - recipe.lr * recipe.weight_decay) - step
     slack = BITS_OF_PARAMETER * (np.abs(before[0]) + np.abs(after[0])) + ROUNDING * np.abs(step) + UNDERFLOW
-    return _largest_ratio(after[0] - moved, slack)
+    return np.abs(after[0] - moved) / slack
 
 
-def _largest_ratio(errors: Float64, allowed: Float64) -> float:
-    ratios = np.abs(errors) / allowed
-    return math.inf if np.isnan(ratios).any() else float(ratios.max(initial=0.0))
+def _together(tensors: Tensors) -> Iterator[list[str]]:
+    """Names in order, as many small tensors at a time as are worth a pass of their own."""
+    waiting, elements = list[str](), 0
+    for name in sorted(tensors):
+        waiting.append(name)
+        elements += tensors[name].size
+        if elements >= ELEMENTS_TOGETHER:
+            yield waiting
+            waiting, elements = [], 0
+    if waiting:
+        yield waiting
+
+
+def _joined(part: Tensors, names: Sequence[str], like: Tensors) -> Float64:
+    """These tensors of a state, one after the other; a single number stands for a tensor full of it."""
+    flat = [np.broadcast_to(part[name], like[name].shape).reshape(-1) for name in names]
+    return np.concatenate(flat, dtype=np.float64)

@@ -134,14 +134,14 @@ def put(shelf: Shelf, directory: Path, manifest: Manifest, payer: Address = PAYE
 
 
 def test_what_is_missing_comes_in_the_order_in_which_clients_ask(shelf: Shelf, make_bundle: MakeBundle) -> None:
-    directory, manifest = make_bundle(**{f"part{number:02}": 100 + number for number in range(20)})
+    directory, manifest = make_bundle(a=101, b=102, c=103, d=104, e=105, f=106, g=107, h=108)
     shelf.add_manifest(manifest, manifest.to_bytes(), PAYER, 2**30)
     digests = [entry.sha256 for entry in manifest.files]
     assert list(shelf.missing(manifest.root)) == digests
-    with shelf.receive(digests[7], 107) as shard:
-        shard.write((directory / "part07").read_bytes())
+    with shelf.receive(digests[5], 106) as shard:
+        shard.write((directory / "f").read_bytes())
         shard.land(manifest.root)
-    assert list(shelf.missing(manifest.root)) == digests[:7] + digests[8:]
+    assert list(shelf.missing(manifest.root)) == digests[:5] + digests[6:]
     assert shelf.missing(Root(bytes(32))) == {}
 
 
