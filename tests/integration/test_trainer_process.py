@@ -58,8 +58,8 @@ class Bonded:
         with (self.folder / "log").open("ab") as log:
             return subprocess.Popen([sys.executable, "-c", program, *self.arguments], stdout=log, stderr=log)
 
-    def messages(self) -> list[str]:
-        path = self.folder / "status.jsonl"
+    def messages(self, of: str = ".") -> list[str]:
+        path = self.folder / of / "status.jsonl"
         text = path.read_text() if path.exists() else ""
         lines = text[: text.rfind("\n") + 1].splitlines()  # the last one may be half written
         return [str(json.loads(line)["message"]) for line in lines]
@@ -82,6 +82,14 @@ class Bonded:
         with (self.folder / "assistant.log").open("ab") as log:
             command = [sys.executable, "-c", program, "trainer", "assist", *options]
             return subprocess.Popen(command, stdout=log, stderr=log)
+
+    def wait_for_assistant(self, message: str, process: "subprocess.Popen[bytes]") -> None:
+        """Until it is the last thing that the assistant has said."""
+        deadline = time.monotonic() + SECONDS
+        while not (said := self.messages("assistant")) or said[-1] != message:
+            assert process.poll() is None, (self.folder / "assistant.log").read_text()[-2_000:]
+            assert time.monotonic() < deadline, f"never said {message!r}: {said}"
+            time.sleep(0.02)
 
     def shared_steps(self, after: int = 0) -> int:
         """Inner steps that two members took, among the lines after the first `after`."""
@@ -164,6 +172,7 @@ def test_assistant_waits_for_its_leader_and_helps_its_next_life(bonded: Bonded) 
         process.kill()
         process.wait()
         said = len(bonded.messages())
+        bonded.wait_for_assistant("waiting for the leader", assistant)  # it has given the dead one up
 
         process = bonded.start()
         bonded.wait_for("waiting", process, after=said)
