@@ -504,6 +504,7 @@ def one_to_one(folder: Path, size: int, rounds: int) -> str:
     cases: list[Case] = [
         ("raw: sendfile, SHA-256", lambda stage, ground: raw(stage, ground, keep=False)),
         ("raw: sendfile, SHA-256, kept in a file", lambda stage, ground: raw(stage, ground, keep=True)),
+        ("raw: two such hops, shard by shard, kept", raw_relayed),
         ("origin → client", direct),
         ("origin → relay → client", mirrored),
         ("publisher → relay → client", uploaded),
@@ -511,6 +512,7 @@ def one_to_one(folder: Path, size: int, rounds: int) -> str:
     found = measure(ground, cases, rounds, page_bytes=5 * size // 2)
     bases = {
         "raw: sendfile, SHA-256, kept in a file": "raw: sendfile, SHA-256",
+        "raw: two such hops, shard by shard, kept": "raw: sendfile, SHA-256, kept in a file",
         "origin → client": "raw: sendfile, SHA-256",
         "origin → relay → client": "origin → client",
         "publisher → relay → client": "origin → client",

@@ -3,6 +3,7 @@
 y = W x + alpha / rank * B (A x). A is drawn at random, B is zero, so version 0 computes what its base does.
 Names of parameters: those of the base stay as they are, `<layer>.lora_a` [rank, in] and `<layer>.lora_b` [out, rank]
 come beside `<layer>.weight` [out, in].
+Shapes: M rows, I inputs and O outputs of a layer, R rank.
 Source: Hu et al. 2021, arXiv:2106.09685 §4.1.
 """
 
@@ -70,8 +71,12 @@ class AdaptedLinear(nn.Linear):
         self.lora_b = nn.Parameter(layer.weight.new_empty(layer.out_features, adapter.rank))
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
-        plain = functional.linear(input, self.weight, self.bias)
-        return plain + functional.linear(functional.linear(input, self.lora_a), self.lora_b) * self.scale
+        rows_MI = input.reshape(-1, self.in_features)
+        plain_MO = functional.linear(rows_MI, self.weight, self.bias)
+        low_MR = functional.linear(rows_MI, self.lora_a)
+        # one pass over the outputs, which for small ranks is most of what an adapter costs
+        adapted_MO = torch.addmm(plain_MO, low_MR, self.lora_b.t(), alpha=self.scale)
+        return adapted_MO.reshape(*input.shape[:-1], self.out_features)
 
 
 def attach(module: nn.Module, adapter: Adapter) -> dict[str, nn.Parameter]:

@@ -124,7 +124,9 @@ def gradient_of(scene: Scene, run: int, batch: int, at: InnerState) -> Gradients
         return {name: value.grad.clone() for name, value in learner.parameters.items() if value.grad is not None}
 
 
-@fraud("poison in a few elements of one step", Reason.REPLAY_MISMATCH, DIRECTION, LENGTH, LARGEST, FIRST, seen=Seen.STEP)
+@fraud(
+    "poison in a few elements of one step", Reason.REPLAY_MISMATCH, DIRECTION, LENGTH, LARGEST, FIRST, seen=Seen.STEP
+)
 def few_elements(scene: Scene, run: int) -> Draft:
     """Turns the gradient of the eight elements that move furthest, in one step of four."""
     draft, step = scene.honest(run), chosen_step(scene, run)

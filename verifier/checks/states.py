@@ -49,7 +49,7 @@ def check(
         read: the work's state after a step. Raises MalformedUpdate: it is none.
         claimed: the work's update, decoded.
     """
-    nothing = dict.fromkeys(policy, np.zeros((), np.float32))
+    nothing = {name: np.zeros_like(parameter) for name, parameter in policy.items()}
     before, most, place = InnerState(policy, nothing, nothing), 0.0, ""
     for number, step in enumerate(trace):
         after = read(number)
@@ -88,7 +88,7 @@ def excess_of_step(
     gradient_square = moments_square = 0.0
     for names in _together(after.parameters):
         moves = [
-            [_joined(part, names, after.parameters) for part in (state.parameters, state.first, state.second)]
+            [_joined(part, names) for part in (state.parameters, state.first, state.second)]
             for state in (before, after)
         ]
         gradient = (moves[1][1] - ADAM_BETAS[0] * moves[0][1]) / (1 - ADAM_BETAS[0])
@@ -138,7 +138,6 @@ def _together(tensors: Tensors) -> Iterator[list[str]]:
         yield waiting
 
 
-def _joined(part: Tensors, names: Sequence[str], like: Tensors) -> Float64:
-    """These tensors of a state, one after the other; a single number stands for a tensor full of it."""
-    flat = [np.broadcast_to(part[name], like[name].shape).reshape(-1) for name in names]
-    return np.concatenate(flat, dtype=np.float64)
+def _joined(part: Tensors, names: Sequence[str]) -> Float64:
+    """These tensors of a state, one after the other."""
+    return np.concatenate([part[name].reshape(-1) for name in names], dtype=np.float64)
