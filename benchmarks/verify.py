@@ -10,6 +10,7 @@ sampling rate 30 %.
 """
 
 import argparse
+import gc
 import hashlib
 import sys
 import tempfile
@@ -255,6 +256,8 @@ def measure(case: Costed) -> list[Round]:
     policy = initial_policy(case.policy, case.seed, environment)
     measured: list[Round] = []
     for number in range(case.rounds + 1):
+        gc.collect()
+        gc.freeze()  # as trainers and verifiers do
         spec = case.spec if number else warm_up_spec(case.spec)
         with tempfile.TemporaryDirectory(prefix="verification-cost-") as name:
             manifest, rollouts, produced = produce(case, spec, policy, environment, Path(name), number)

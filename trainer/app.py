@@ -1,5 +1,6 @@
 """Builds a trainer out of its settings. The only place that knows which implementation does the I/O."""
 
+import gc
 import importlib.util
 import logging
 import os
@@ -36,6 +37,7 @@ def run_trainer(settings: TrainerSettings, deviation: Deviation | None = None) -
     Unavailable at the very start (node down) is raised too; later it is waited for.
     """
     with stopped_by_signals() as stop, built_worker(settings, stop, deviation) as worker:
+        gc.freeze()  # what is loaded by now stays: the collector need not walk through all of torch each time
         worker.run()
 
 

@@ -1,5 +1,6 @@
 """Builds a verifier out of its settings. The only place that knows which implementation does the I/O."""
 
+import gc
 import logging
 import threading
 from collections.abc import Generator
@@ -41,6 +42,7 @@ from verifier.worker import Parts, VerifierWorker
 def run_verifier(settings: VerifierSettings) -> None:
     """Verify until SIGINT or SIGTERM asks to end. Raises Stop: the operator must act; Unavailable only at the start."""
     with stopped_by_signals() as stop, built_verifier(settings, stop) as worker:
+        gc.freeze()  # what is loaded by now stays: the collector need not walk through all of torch each time
         worker.run_forever()
 
 

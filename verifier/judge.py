@@ -178,7 +178,7 @@ class _Run:
         spec, rollouts = self._case.spec, contents.rollouts
         self.stage = toploc.NAME
         positions = self._case.completions_checked(len(rollouts.completions))
-        checked = prefill_rollouts(policy, rollouts, positions, spec.sampler, self._case.trainer_seed)
+        checked = prefill_rollouts(policy, rollouts, positions, spec, self._case.trainer_seed)
         yield toploc.check(checked, spec.toploc)
         self.stage = sampling.NAME_TOKENS
         yield sampling.check_logprobs(checked, spec.checks)

@@ -192,7 +192,7 @@ class CalibrationBench:
 
     def _prefill(self, rollouts: Rollouts, seed: Seed, condition: Condition) -> list[Prefilled]:
         everything = range(len(rollouts.completions))
-        return prefill_rollouts(under(self.policy, condition), rollouts, everything, self.spec.sampler, seed)
+        return prefill_rollouts(under(self.policy, condition), rollouts, everything, self.spec, seed)
 
     def _rollouts_measured(self, kind: str, rollouts: Rollouts, seed: Seed) -> Measured:
         prefilled = self._prefill(rollouts, seed, PLAIN)

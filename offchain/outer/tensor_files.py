@@ -7,6 +7,7 @@ may order or pad otherwise. The order is the library's present one (by type, wid
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -116,16 +117,30 @@ class TensorFile:
             raise MalformedUpdate(f"{self._path.name} ends within tensor {name!r}")
         return piece
 
-    def read_all(self) -> dict[str, Array]:
-        """All tensors, flat, in one go: for files that are small, or needed whole."""
-        data = np.fromfile(self._path, np.uint8)
-        found: dict[str, Array] = {}
-        for name, spec in self._specs.items():
-            piece = data[self._offsets[name] :][: spec.size_bytes]
-            if piece.size != spec.size_bytes:
-                raise MalformedUpdate(f"{self._path.name} ends within tensor {name!r}")
-            found[name] = piece.view(DTYPES[spec.dtype])
-        return found
+
+class Layout:
+    """Where `write_tensors` puts given tensors: what it wrote is read in one go, which pays where files are many."""
+
+    def __init__(self, specs: Mapping[str, TensorSpec]) -> None:
+        order = _file_order(specs)
+        self._specs = {name: specs[name] for name in order}
+        self._header = _header(order, specs)
+        sizes = [spec.size_bytes for spec in self._specs.values()]
+        self._offsets = list(accumulate(sizes, initial=len(self._header)))
+        self.max_bytes = max_file_bytes(specs)
+
+    def read(self, path: Path) -> dict[str, Array]:
+        """All tensors, flat. Another writer's file will do if it holds them. Raises MalformedUpdate, as TensorFile."""
+        size = self._offsets[-1]
+        if path.stat().st_size == size:
+            data = np.fromfile(path, np.uint8, size)
+            if data.size == size and data[: len(self._header)].tobytes() == self._header:
+                return {
+                    name: data[start:stop].view(DTYPES[spec.dtype])
+                    for (name, spec), (start, stop) in zip(self._specs.items(), pairwise(self._offsets), strict=True)
+                }
+        file = TensorFile(path, self._specs)
+        return {name: file.read(name) for name in self._specs}
 
 
 def read_tensors(path: Path, specs: Mapping[str, TensorSpec]) -> Iterator[tuple[str, Array]]:

@@ -1,7 +1,5 @@
 """How good a policy is: mean reward of what it samples for held-out prompts."""
 
-import numpy as np
-
 from offchain.environments.interface import Environment
 from offchain.policy.interface import Policy
 from offchain.protocol.encoding import derive
@@ -18,7 +16,7 @@ def evaluate(policy: Policy, environment: Environment, seed: Seed, count: int, s
     """
     held_out = derive(seed, "held-out")
     prompts = [environment.prompt(held_out, index) for index in range(count)]
-    uniforms_BT = np.stack([uniforms(derive(held_out, index), sampler.max_new_tokens) for index in range(count)])
+    uniforms_BT = uniforms([derive(held_out, index) for index in range(count)], sampler.max_new_tokens)
     generations = policy.generate([policy.encode(prompt.text) for prompt in prompts], uniforms_BT, sampler)
     rewards = [
         environment.reward(prompt, policy.decode(generation.token_ids))

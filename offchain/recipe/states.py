@@ -7,12 +7,13 @@ float32. Sizes follow from the policy's shapes, so a stranger's file is measured
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
 from offchain.outer.numbers import Float32, Shape, bounded
-from offchain.outer.tensor_files import TensorFile, TensorSpec, max_file_bytes, write_tensors
+from offchain.outer.tensor_files import Layout, TensorSpec, max_file_bytes, write_tensors
 from offchain.protocol.errors import MalformedManifest, MalformedUpdate
 from offchain.protocol.manifest import Manifest
 
@@ -68,15 +69,15 @@ def read_state(directory: Path, manifest: Manifest, step: int, shapes: Shapes) -
     Sizes, types and shapes are checked before numbers are read. Raises MalformedUpdate: absent, too large, other
     tensors, a number that is not finite or absurdly large, a second moment below zero.
     """
-    specs = _specs(shapes)
+    layout = _layout(tuple(sorted(shapes.items())))
     name = state_name(step)
     try:
         entry = manifest.entry(name)
     except MalformedManifest as error:
         raise MalformedUpdate(str(error)) from error
-    if entry.size_bytes > (most := max_file_bytes(specs)):
-        raise MalformedUpdate(f"file {name!r} has {entry.size_bytes} bytes, at most {most} are right")
-    tensors = TensorFile(directory / name, specs).read_all()
+    if entry.size_bytes > layout.max_bytes:
+        raise MalformedUpdate(f"file {name!r} has {entry.size_bytes} bytes, at most {layout.max_bytes} are right")
+    tensors = layout.read(directory / name)
 
     def read(suffix: str) -> dict[str, Float32]:
         try:
@@ -88,6 +89,11 @@ def read_state(directory: Path, manifest: Manifest, step: int, shapes: Shapes) -
     if any((array < 0).any() for array in state.second.values()):
         raise MalformedUpdate(f"{name}: a second moment is below zero")
     return state
+
+
+@lru_cache(maxsize=4)
+def _layout(shapes: tuple[tuple[str, Shape], ...]) -> Layout:
+    return Layout(_specs(dict(shapes)))
 
 
 def _specs(shapes: Shapes) -> dict[str, TensorSpec]:

@@ -6,12 +6,15 @@ reader cannot be made to expand anything. Equal rollouts give equal bytes with o
 
 import io
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -20,6 +23,8 @@ from offchain.protocol.spec import TaskSpec
 from offchain.rollouts.footer import footer_of, require_same_shape
 from offchain.rollouts.pages import count_values
 from offchain.rollouts.trajectory import FINISHES, Completion, Rollouts
+
+T = TypeVar("T")
 
 ROLLOUTS_NAME = "rollouts.parquet"
 MAX_PROMPT_TOKENS = 32_768
@@ -141,12 +146,11 @@ def parse_rollouts(data: bytes, limits: RolloutLimits) -> Rollouts:
         _check_layout(data, file, limits)
         table = file.read(use_threads=False)
         table.validate(full=True)
-        columns = cast(dict[str, list[Any]], table.to_pydict())
+        if table.num_rows != limits.rows:
+            _refuse(f"{table.num_rows} rows where the footer says {limits.rows}")
     except (pa.ArrowException, OSError, ValueError, UnicodeDecodeError) as error:
         raise Malformed(f"rollouts: not a readable Parquet file: {str(error)[:200]}") from error
-    rows = [_parse_row(dict(zip(columns, row, strict=True)), limits) for row in zip(*columns.values(), strict=True)]
-    _check_order(rows, limits)
-    return Rollouts(limits.group_size, tuple(rows))
+    return Rollouts(limits.group_size, tuple(_completions(table, limits)))
 
 
 @cache
@@ -178,44 +182,78 @@ def _check_layout(data: bytes, file: pq.ParquetFile, limits: RolloutLimits) -> N
             _refuse(f"column {name} has more values than its rows may hold: {values}, the task allows {most}")
 
 
-def _parse_row(row: dict[str, Any], limits: RolloutLimits) -> Completion:
-    prompt_ids, completion_ids = tuple(row["prompt_ids"]), tuple(row["completion_ids"])
-    logprobs_T = np.array(row["logprobs"], dtype=np.float32)
-    proofs = tuple(row["proofs"])
-    if not 1 <= len(prompt_ids) <= MAX_PROMPT_TOKENS:
-        _refuse(f"a prompt of {len(prompt_ids)} tokens; 1 to {MAX_PROMPT_TOKENS} are possible")
-    if not 1 <= len(completion_ids) <= limits.completion_tokens:
-        _refuse(f"a completion of {len(completion_ids)} tokens; the task allows 1 to {limits.completion_tokens}")
-    if min(prompt_ids) < 0 or min(completion_ids) < 0:
-        _refuse("a negative token id")
-    if len(logprobs_T) != len(completion_ids) or not np.isfinite(logprobs_T).all():
-        _refuse("logprobs must be one finite number per token of the completion")
-    if not math.isfinite(row["reward"]):
-        _refuse("a reward that is not a finite number")
-    if row["finish"] not in FINISHES:
-        _refuse(f"finish must be one of {', '.join(FINISHES)}")
-    chunks = 2 + (len(prompt_ids) + len(completion_ids)) // limits.chunk_tokens
-    if len(proofs) > chunks or any(len(proof) > limits.proof_bytes for proof in proofs):
-        _refuse(f"more than {chunks} proofs, or one of more than {limits.proof_bytes} bytes, on a completion")
-    return Completion(
-        group=row["group"],
-        prompt_index=row["prompt_index"],
-        prompt_ids=prompt_ids,
-        completion_ids=completion_ids,
-        logprobs_T=logprobs_T,
-        finish=row["finish"],
-        reward=row["reward"],
-        proofs=proofs,
+@dataclass(frozen=True, slots=True)
+class _Lists:
+    """A column of lists: row r has the values from offset r up to the next one."""
+
+    offsets: npt.NDArray[np.int32]
+    values: Any
+
+    @property
+    def lengths(self) -> npt.NDArray[np.int32]:
+        return np.diff(self.offsets)
+
+    def cut(self, values: Sequence[T]) -> list[Sequence[T]]:
+        return [values[start:stop] for start, stop in pairwise(self.offsets.tolist())]
+
+
+def _lists(table: Any, name: str) -> _Lists:
+    column = table.column(name).combine_chunks()
+    return _Lists(column.offsets.to_numpy(), column.values)
+
+
+def _completions(table: Any, limits: RolloutLimits) -> Iterator[Completion]:
+    """The rows. Checked column by column: row by row it costs more than most other checks of a small work."""
+    prompts, completions, logprobs, proofs = (
+        _lists(table, name) for name in ("prompt_ids", "completion_ids", "logprobs", "proofs")
     )
+    flat_logprobs, flat_proofs = logprobs.values.to_numpy().copy(), proofs.values.to_pylist()
+    plain = {name: table.column(name).to_pylist() for name in ("group", "prompt_index", "finish", "reward")}
+    _check_ids(prompts, "prompt", MAX_PROMPT_TOKENS, "1 to {} are possible")
+    _check_ids(completions, "completion", limits.completion_tokens, "the task allows 1 to {}")
+    if not np.array_equal(logprobs.lengths, completions.lengths) or not np.isfinite(flat_logprobs).all():
+        _refuse("logprobs must be one finite number per token of the completion")
+    if not all(map(math.isfinite, plain["reward"])):
+        _refuse("a reward that is not a finite number")
+    if not {*plain["finish"]} <= {*FINISHES}:
+        _refuse(f"finish must be one of {', '.join(FINISHES)}")
+    _check_proofs(proofs.lengths, flat_proofs, prompts.lengths + completions.lengths, limits)
+    ids = [[tuple(part) for part in column.cut(column.values.to_pylist())] for column in (prompts, completions)]
+    _check_order(plain["group"], plain["prompt_index"], ids[0], limits)
+    columns = (
+        plain["group"], plain["prompt_index"], *ids, logprobs.cut(flat_logprobs), plain["finish"], plain["reward"],
+        map(tuple, proofs.cut(flat_proofs)),
+    )  # fmt: skip
+    return map(Completion, *columns)
 
 
-def _check_order(rows: list[Completion], limits: RolloutLimits) -> None:
-    for position, row in enumerate(rows):
-        group = position // limits.group_size
-        if row.group != group or row.prompt_index != group:
-            _refuse(f"row {position} must belong to group and prompt {group}")
-        if row.prompt_ids != rows[group * limits.group_size].prompt_ids:
-            _refuse(f"group {group} has more than one prompt")
+def _check_ids(ids: _Lists, what: str, most: int, allowed: str) -> None:
+    for length in (ids.lengths.min(), ids.lengths.max()):
+        if not 1 <= length <= most:
+            _refuse(f"a {what} of {length} tokens; {allowed.format(most)}")
+    if ids.values.to_numpy().min() < 0:
+        _refuse("a negative token id")
+
+
+def _check_proofs(
+    counts: npt.NDArray[np.int32], proofs: Sequence[bytes], tokens: npt.NDArray[np.int32], limits: RolloutLimits
+) -> None:
+    surplus = np.flatnonzero(counts > 2 + tokens // limits.chunk_tokens)
+    if surplus.size:
+        _refuse(f"more than {2 + tokens[surplus[0]] // limits.chunk_tokens} proofs on a completion")
+    if max(map(len, proofs), default=0) > limits.proof_bytes:
+        _refuse(f"one of the proofs has more than {limits.proof_bytes} bytes")
+
+
+def _check_order(
+    groups: Sequence[int], prompt_indices: Sequence[int], prompts: Sequence[tuple[int, ...]], limits: RolloutLimits
+) -> None:
+    for position, (group, index, prompt) in enumerate(zip(groups, prompt_indices, prompts, strict=True)):
+        expected = position // limits.group_size
+        if group != expected or index != expected:
+            _refuse(f"row {position} must belong to group and prompt {expected}")
+        if prompt != prompts[expected * limits.group_size]:
+            _refuse(f"group {expected} has more than one prompt")
 
 
 def _refuse(what: str) -> NoReturn:

@@ -36,7 +36,7 @@ def largest(bits_CE: Bf16Bits, topk: int) -> tuple[Ints, Bf16Bits]:
         magnitudes_CE = np.minimum(
             bits_CE & MAGNITUDE, NAN
         )  # as integers they have the order that they have as numbers
-        positions_CK = torch.from_numpy(magnitudes_CE.view(np.int16)).topk(k).indices.numpy()
+        positions_CK = torch.from_numpy(magnitudes_CE.view(np.int16)).topk(k, sorted=False).indices.numpy()
     else:
         positions_CK = np.empty((len(bits_CE), k), np.int64)
         _walk(bits_CE, positions_CK)

@@ -15,6 +15,7 @@ import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
@@ -70,11 +71,10 @@ def check(own: Sketch, others: Sequence[Sketch], max_cosine: float) -> tuple[Fin
 
 
 def _rollouts_hash(rollouts: Rollouts) -> bytes:
-    digest = hashlib.sha256()
-    for row in rollouts.completions:
-        for ids in (row.prompt_ids, row.completion_ids):
-            digest.update(len(ids).to_bytes(4, "big") + np.array(ids, dtype=">i4").tobytes())
-    return digest.digest()
+    """Of all lengths, then all ids: many small pieces would cost more than what they hold."""
+    parts = [ids for row in rollouts.completions for ids in (row.prompt_ids, row.completion_ids)]
+    lengths = np.array([len(ids) for ids in parts], dtype=">i4")
+    return hashlib.sha256(lengths.tobytes() + np.array([*chain(*parts)], dtype=">i4").tobytes()).digest()
 
 
 def _update_sketch(update: Tensors, seed: Seed) -> npt.NDArray[np.float64]:

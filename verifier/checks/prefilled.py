@@ -1,6 +1,6 @@
 """The one batched prefill that TOPLOC, sampling and termination share.
 
-Shapes: T = tokens of one completion.
+Shapes: R = completions, T = tokens of one.
 """
 
 from collections.abc import Sequence
@@ -11,10 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from offchain.policy.interface import Prefill
-from offchain.protocol.encoding import derive
-from offchain.protocol.spec import SamplerSpec
+from offchain.protocol.spec import SamplerSpec, TaskSpec
 from offchain.protocol.types import Seed
-from offchain.rollouts.seeding import uniforms
+from offchain.rollouts.seeding import sample_uniforms
 from offchain.rollouts.trajectory import Completion, Rollouts
 
 
@@ -57,26 +56,17 @@ def interval_errors(checked: Sequence[Prefilled]) -> npt.NDArray[np.float64]:
 
 
 def prefill_rollouts(
-    policy: Prefiller, rollouts: Rollouts, positions: Sequence[int], sampler: SamplerSpec, trainer_seed: Seed
+    policy: Prefiller, rollouts: Rollouts, positions: Sequence[int], spec: TaskSpec, trainer_seed: Seed
 ) -> list[Prefilled]:
     """Prefill the completions at `positions`; the policy batches as its memory allows.
 
     Raises Malformed: a token id outside of the vocabulary, or longer than the policy's context.
     """
     rows = [rollouts.completions[position] for position in positions]
-    prefills = policy.prefill([row.prompt_ids for row in rows], [row.completion_ids for row in rows], sampler)
+    members = [divmod(position, rollouts.group_size) for position in positions]
+    prefills = policy.prefill([row.prompt_ids for row in rows], [row.completion_ids for row in rows], spec.sampler)
+    uniforms_RT = sample_uniforms(trainer_seed, members, spec)
     return [
-        Prefilled(
-            group=position // rollouts.group_size,
-            member=position % rollouts.group_size,
-            row=row,
-            prefill=prefill,
-            uniforms_T=_uniforms(trainer_seed, position, rollouts.group_size, len(row.completion_ids)),
-        )
-        for position, row, prefill in zip(positions, rows, prefills, strict=True)
+        Prefilled(group, member, row, prefill, uniforms_T[: len(row.completion_ids)])
+        for (group, member), row, prefill, uniforms_T in zip(members, rows, prefills, uniforms_RT, strict=True)
     ]
-
-
-def _uniforms(trainer_seed: Seed, position: int, group_size: int, count: int) -> npt.NDArray[np.float64]:
-    group, member = divmod(position, group_size)
-    return uniforms(derive(trainer_seed, "sample", group, member), count)

@@ -7,6 +7,7 @@ more of a gradient than AdamW does. A mismatch earns 0: it never pays, so it nee
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,7 @@ from offchain.protocol.spec import RecipeSpec
 from offchain.recipe.inner import ADAM_BETAS, ADAM_EPSILON
 from offchain.recipe.states import InnerState
 from offchain.recipe.trace import StepTrace
+from offchain.toploc.compiled import compiled
 from verifier.checks.replay import through_codec
 from verifier.verdict import Finding, failed, measure, passed
 
@@ -27,11 +29,30 @@ ROUNDING = 1e-5
 BITS_OF_PARAMETER = 4 * 2.0**-23
 CLIPPING = 1e-3  # of a gradient's norm
 UNDERFLOW = 1e-30  # of squares: the moments of smaller gradients vanish, and weigh nothing against AdamW's epsilon
-ELEMENTS_TOGETHER = 2**16
 CLIP_EPSILON = 1e-6  # torch's, in what a gradient's norm is divided by
 
-Tensors = Mapping[str, npt.NDArray[np.float32]]
+BETA_1, BETA_2 = ADAM_BETAS
+
+Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
+Tensors = Mapping[str, Float32]
+
+
+class Part(NamedTuple):
+    """One tensor of a state."""
+
+    parameter_E: Float32
+    first_E: Float32
+    second_E: Float32
+
+
+class AdamW(NamedTuple):
+    """What a step of AdamW multiplies and divides by."""
+
+    lr: float
+    kept: float  # of a parameter, after its decay
+    unbias_first: float
+    unbias_second: float
 
 
 def check(
@@ -86,58 +107,51 @@ def excess_of_step(
     """
     worst, where = 0.0, ""
     gradient_square = moments_square = 0.0
-    for names in _together(after.parameters):
-        moves = [
-            [_joined(part, names) for part in (state.parameters, state.first, state.second)]
-            for state in (before, after)
-        ]
-        gradient = (moves[1][1] - ADAM_BETAS[0] * moves[0][1]) / (1 - ADAM_BETAS[0])
-        gradient_square += float(np.square(gradient).sum())
-        moments_square += float(np.square(moves[0][1]).sum() + np.square(moves[1][1]).sum())
-        excess = np.maximum(_excess_of_second(gradient, *moves), _excess_of_move(number, recipe, *moves))
-        place = int(excess.argmax())  # not a number counts as the most
-        found = math.inf if math.isnan(excess[place]) else float(excess[place])
+    excess_2E = np.empty((2, max((part.size for part in after.parameters.values()), default=0)))
+    terms = AdamW(recipe.lr, 1 - recipe.lr * recipe.weight_decay, *(1 - beta ** (number + 1) for beta in ADAM_BETAS))
+    for name in sorted(after.parameters):
+        found, gradient, moments = _survey(_part(before, name), _part(after, name), terms, excess_2E)
+        gradient_square, moments_square = gradient_square + gradient, moments_square + moments
         if found > worst:
-            ends = np.cumsum([after.parameters[name].size for name in names])
-            worst, where = found, names[int(np.searchsorted(ends, place, side="right"))]
+            worst, where = found, name
     norm = step.gradient_norm
     expected = norm * min(1.0, recipe.max_grad_norm / (norm + CLIP_EPSILON))
-    slack = CLIPPING * expected + ROUNDING * math.sqrt(moments_square) / (1 - ADAM_BETAS[0]) + UNDERFLOW
+    slack = CLIPPING * expected + ROUNDING * math.sqrt(moments_square) / (1 - BETA_1) + UNDERFLOW
     excess = abs(math.sqrt(gradient_square) - expected) / slack
     return (excess, "gradient norm") if excess > worst else (worst, where)
 
 
-def _excess_of_second(gradient: Float64, before: Sequence[Float64], after: Sequence[Float64]) -> Float64:
-    """v' = b2 v + (1 - b2) g^2, where g follows from the first moments: m' = b1 m + (1 - b1) g."""
-    b1, b2 = ADAM_BETAS
-    square = b2 * before[2] + (1 - b2) * np.square(gradient)
-    slack_of_gradient = ROUNDING * (np.abs(after[1]) + np.abs(before[1])) / (1 - b1)
-    slack_of_square = (1 - b2) * slack_of_gradient * (2 * np.abs(gradient) + slack_of_gradient)
-    return np.abs(after[2] - square) / (ROUNDING * (square + after[2]) + slack_of_square + UNDERFLOW)
+def _part(state: InnerState, name: str) -> Part:
+    return Part(*(part[name].reshape(-1) for part in (state.parameters, state.first, state.second)))
 
 
-def _excess_of_move(number: int, recipe: RecipeSpec, before: Sequence[Float64], after: Sequence[Float64]) -> Float64:
-    """θ' = θ (1 - lr decay) - lr m'^ / (sqrt(v'^) + epsilon), where ^ corrects for the bias of the first steps."""
-    first, second = (part / (1 - beta ** (number + 1)) for part, beta in zip(after[1:], ADAM_BETAS, strict=True))
-    step = recipe.lr * first / (np.sqrt(second) + ADAM_EPSILON)
-    moved = before[0] * (1 - recipe.lr * recipe.weight_decay) - step
-    slack = BITS_OF_PARAMETER * (np.abs(before[0]) + np.abs(after[0])) + ROUNDING * np.abs(step) + UNDERFLOW
-    return np.abs(after[0] - moved) / slack
+@compiled
+def _survey(before: Part, after: Part, adamw: AdamW, excess_2E: Float64) -> tuple[float, float, float]:
+    """Of one tensor: its worst excess (infinite for not a number), and the sums of squares of gradient and moments.
 
+    The gradient g follows from the first moments: m' = b1 m + (1 - b1) g. Then v' = b2 v + (1 - b2) g^2, and
+    θ' = θ (1 - lr decay) - lr m'^ / (sqrt(v'^) + epsilon), where ^ corrects for the bias of the first steps.
+    """
+    for place in range(before.first_E.size):  # vector instructions: nothing is added up here
+        m, v = np.float64(before.first_E[place]), np.float64(before.second_E[place])
+        next_m, next_v = np.float64(after.first_E[place]), np.float64(after.second_E[place])
+        gradient = (next_m - BETA_1 * m) / (1 - BETA_1)
+        square = BETA_2 * v + (1 - BETA_2) * gradient * gradient
+        slack_of_gradient = ROUNDING * (abs(next_m) + abs(m)) / (1 - BETA_1)
+        slack_of_square = (1 - BETA_2) * slack_of_gradient * (2 * abs(gradient) + slack_of_gradient)
+        excess_2E[0, place] = abs(next_v - square) / (ROUNDING * (square + next_v) + slack_of_square + UNDERFLOW)
 
-def _together(tensors: Tensors) -> Iterator[list[str]]:
-    """Names in order, as many small tensors at a time as are worth a pass of their own."""
-    waiting, elements = list[str](), 0
-    for name in sorted(tensors):
-        waiting.append(name)
-        elements += tensors[name].size
-        if elements >= ELEMENTS_TOGETHER:
-            yield waiting
-            waiting, elements = [], 0
-    if waiting:
-        yield waiting
-
-
-def _joined(part: Tensors, names: Sequence[str]) -> Float64:
-    """These tensors of a state, one after the other."""
-    return np.concatenate([part[name].reshape(-1) for name in names], dtype=np.float64)
+        value, next_value = np.float64(before.parameter_E[place]), np.float64(after.parameter_E[place])
+        step = adamw.lr * (next_m / adamw.unbias_first) / (np.sqrt(next_v / adamw.unbias_second) + ADAM_EPSILON)
+        slack = BITS_OF_PARAMETER * (abs(value) + abs(next_value)) + ROUNDING * abs(step) + UNDERFLOW
+        excess_2E[1, place] = abs(next_value - (value * adamw.kept - step)) / slack
+    worst = gradient_square = moments_square = 0.0
+    for place in range(before.first_E.size):
+        m, next_m = np.float64(before.first_E[place]), np.float64(after.first_E[place])
+        gradient = (next_m - BETA_1 * m) / (1 - BETA_1)
+        gradient_square += gradient * gradient
+        moments_square += m * m + next_m * next_m
+        for excess in (excess_2E[0, place], excess_2E[1, place]):
+            if not excess <= worst:
+                worst = excess if excess > worst else np.inf
+    return worst, gradient_square, moments_square

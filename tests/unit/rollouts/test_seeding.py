@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from offchain.protocol.encoding import derive
 from offchain.protocol.spec import EnvironmentSpec, RolloutSpec, SamplerSpec, TaskSpec
 from offchain.protocol.types import Seed
-from offchain.rollouts.seeding import group_uniforms, permutation, raw_stream, uniforms, work_prompts
+from offchain.rollouts.seeding import group_uniforms, permutation, raw_stream, raw_streams, uniforms, work_prompts
 
 SEEDS = st.binary(min_size=32, max_size=32).map(Seed)
 SEED = Seed(bytes(range(32)))
@@ -40,12 +40,17 @@ def test_the_stream_is_philox_as_published(seed: Seed, count: int) -> None:
     assert raw_stream(seed, count).tolist() == philox(seed, count)
 
 
+@given(st.lists(SEEDS, max_size=4), st.integers(0, 9))
+def test_streams_of_many_seeds_are_those_of_each(seeds: list[Seed], count: int) -> None:
+    assert raw_streams(seeds, count).tolist() == [raw_stream(seed, count).tolist() for seed in seeds]
+
+
 @given(SEEDS, st.integers(1, 40))
 def test_uniforms_lie_in_the_half_open_unit_interval_and_a_prefix_stays_a_prefix(seed: Seed, count: int) -> None:
-    drawn = uniforms(seed, count)
+    (drawn,) = uniforms([seed], count)
     assert drawn.dtype == np.float64
     assert ((drawn >= 0) & (drawn < 1)).all()
-    assert np.array_equal(drawn, uniforms(seed, count + 7)[:count])
+    assert np.array_equal(drawn, uniforms([seed], count + 7)[0, :count])
 
 
 def test_the_largest_word_stays_below_one() -> None:
@@ -53,14 +58,14 @@ def test_the_largest_word_stays_below_one() -> None:
 
 
 def test_uniforms_are_pinned() -> None:
-    assert uniforms(SEED, 2).tolist() == [word / 2**53 for word in (w >> 11 for w in philox(SEED, 2))]
+    assert uniforms([SEED], 2).tolist() == [[word / 2**53 for word in (w >> 11 for w in philox(SEED, 2))]]
 
 
 def test_each_member_of_a_group_has_a_stream_of_its_own() -> None:
     first, second = group_uniforms(SEED, 0, SPEC), group_uniforms(SEED, 1, SPEC)
     assert first.shape == (4, 5)
     assert len({tuple(row) for row in np.concatenate([first, second]).tolist()}) == 8
-    assert np.array_equal(first[2], uniforms(derive(SEED, "sample", 0, 2), 5))
+    assert np.array_equal(first[2], uniforms([derive(SEED, "sample", 0, 2)], 5)[0])
 
 
 @given(SEEDS, st.lists(st.integers(), max_size=50))
@@ -80,4 +85,4 @@ def test_prompts_are_asked_for_by_index() -> None:
 
 @pytest.mark.parametrize("other", [Seed(bytes(32)), Seed(bytes(range(1, 33)))])
 def test_another_seed_draws_other_numbers(other: Seed) -> None:
-    assert not np.array_equal(uniforms(SEED, 8), uniforms(other, 8))
+    assert not np.array_equal(uniforms([SEED], 8), uniforms([other], 8))

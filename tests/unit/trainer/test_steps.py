@@ -71,7 +71,7 @@ def test_every_token_is_the_one_that_its_uniform_draws(policy: Policy, unproved:
     rows = [row.completion for row in unproved]
     prefills = policy.prefill([r.prompt_ids for r in rows], [r.completion_ids for r in rows], SPEC.sampler)
     for position, (row, prefill) in enumerate(zip(rows, prefills, strict=True)):
-        drawn = uniforms(derive(SEED, "sample", row.group, position % 4), 5)[: len(row.completion_ids)]
+        drawn = uniforms([derive(SEED, "sample", row.group, position % 4)], 5)[0, : len(row.completion_ids)]
         assert (prefill.cdf_below_T <= drawn + 1e-5).all()
         assert (drawn <= prefill.cdf_upto_T + 1e-5).all()
         assert np.allclose(prefill.logprobs_T, row.logprobs_T, atol=1e-4)
