@@ -92,7 +92,8 @@ def log10_chance(sums_S: Floats, tokens_S: npt.NDArray[np.integer] | Floats, lim
     share, scale = limits.cdf_noise_share, limits.cdf_noise_scale
     tiny = np.finfo(np.float64).tiny
     # 1: no more than honest noise does on average
-    ratio_S = np.where(sums_S > 0, np.minimum(tokens_S * share * scale / np.maximum(sums_S, tiny), 1.0), 1.0)
+    noise_S = tokens_S * share * scale
+    ratio_S = np.where(sums_S > 0, np.minimum(noise_S, sums_S) / np.maximum(sums_S, tiny), 1.0)
     root_S = np.sqrt(share**2 + 4 * (1 - share) * ratio_S)
     # the smaller root, written without a difference of nearly equal numbers or a division by zero where q is 1
     y_S = 2 * (1 - ratio_S) / ((2 - share) + root_S)
