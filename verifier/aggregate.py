@@ -18,12 +18,14 @@ from offchain.chain.keys import recover_policy_signer, sign_policy
 from offchain.chain.ledger import CommittedWork, EpochRecord, PolicyRecord, TaskLedger
 from offchain.daemon.status import Status
 from offchain.outer.aggregate import Aggregate, Contribution
+from offchain.outer.broadcast import take_step, terms_of, write_aggregate
 from offchain.outer.codecs import codec_named
 from offchain.outer.optimizer import MOMENTUM_NAME, OuterStep, open_momentum, write_step
 from offchain.outer.readable import Float32File
 from offchain.outer.rules import Rule
 from offchain.outer.updates import UpdateReader
 from offchain.policy.weights import WEIGHTS_NAME, carry_over
+from offchain.protocol.encoding import Json
 from offchain.protocol.errors import MalformedUpdate, Rejected, Reverted, Stop, Unavailable
 from offchain.protocol.manifest import BundleKind, Manifest
 from offchain.protocol.spec import TaskSpec
@@ -108,8 +110,12 @@ def write_next(spec: TaskSpec, base: Delivery, works: Sequence[tuple[WorkIndex, 
         ),
         Rule(outer.rule, outer.clip_norm_ratio, outer.hostile_share),
     )
-    step = OuterStep(weights, momentum, gradient, outer.lr, outer.momentum)
     carry_over(base.directory, target)
+    if (terms := terms_of(outer)) is not None:
+        write_aggregate(gradient, terms, target)
+        take_step(base.directory, base.manifest, target, None, terms, target)
+        return
+    step = OuterStep(weights, momentum, gradient, outer.lr, outer.momentum)
     write_step(step, target / WEIGHTS_NAME, target / MOMENTUM_NAME, gradient.piece)
 
 
@@ -240,7 +246,14 @@ class Aggregator:
         directory = self._directory(task_id, version)
         shutil.rmtree(directory, ignore_errors=True)
         write_next(self._spec, previous, works, directory)
-        fields = {"task": task_id, "epoch": record.epoch, "version": version, "parent": base.policy_root.hex()}
+        terms = terms_of(self._spec.outer)
+        fields: dict[str, Json] = {
+            "task": task_id,
+            "epoch": record.epoch,
+            "version": version,
+            "parent": base.policy_root.hex(),
+            **(terms.fields() if terms is not None else {}),
+        }
         manifest = build_bundle(directory, BundleKind.POLICY, fields)
         shutil.rmtree(self._directory(task_id, version - KEPT_VERSIONS), ignore_errors=True)
         return manifest

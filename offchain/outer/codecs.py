@@ -8,17 +8,17 @@ that begins at a multiple of SLICE_UNIT elements decodes by itself.
 """
 
 from collections.abc import Mapping
-from typing import Literal, Protocol, get_args
+from typing import Protocol, get_args
 
 from offchain.outer.dense import Bfloat16, Fp32
 from offchain.outer.integers import BLOCK, LEVELS, Int4, Int8
 from offchain.outer.layout import Layout
 from offchain.outer.numbers import Array, Float32, Shape
 from offchain.outer.sparse import TopK
+from offchain.protocol.spec import CodecName
 
 __all__ = ["BLOCK", "LEVELS", "Bfloat16", "Codec", "Float32", "Fp32", "Int4", "Int8", "Shape", "TopK", "codec_named"]
 
-CodecName = Literal["fp32", "bf16", "int8", "int4", "topk64", "topk20", "topk4"]
 SLICE_UNIT = 4_096  # every codec's block divides it
 
 

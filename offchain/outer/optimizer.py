@@ -17,6 +17,7 @@ from offchain.outer.tensor_files import Float32Writer, element_count, write_tens
 from offchain.protocol.errors import MalformedUpdate
 from offchain.protocol.manifest import Manifest
 
+WEIGHTS_NAME = "weights.safetensors"
 MOMENTUM_NAME = "outer/momentum.safetensors"
 
 
@@ -65,7 +66,8 @@ class OuterStep:
             if odd:
                 raise MalformedUpdate(f"weights, momentum and pseudo-gradient differ in tensor {min(odd)!r}")
         self._weights, self._momentum, self._gradient = weights, momentum, pseudo_gradient
-        self._rate, self._decay = np.float32(lr), np.float32(momentum_decay)
+        with np.errstate(over="ignore"):  # an absurd rate leaves nothing finite, which is looked for below
+            self._rate, self._decay = np.float32(lr), np.float32(momentum_decay)
 
     def piece(self, name: str, start: int, stop: int) -> tuple[Float32, Float32]:
         """The next weights and the next momentum. Raises MalformedUpdate: not finite."""

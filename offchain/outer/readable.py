@@ -66,7 +66,13 @@ def pieces(shapes: Mapping[str, Shape], size: int) -> Iterator[tuple[str, int, i
 
 def gather(tensors: Tensors, size: int) -> dict[str, Float32]:
     """All of the tensors in memory, read in pieces."""
-    flat = {name: np.empty(element_count(shape), np.float32) for name, shape in sorted(tensors.shapes.items())}
-    for name, start, stop in pieces(tensors.shapes, size):
-        flat[name][start:stop] = tensors.read(name, start, stop)
-    return {name: array.reshape(tensors.shapes[name]) for name, array in flat.items()}
+    return {name: gather_one(tensors, name, size) for name in sorted(tensors.shapes)}
+
+
+def gather_one(tensors: Tensors, name: str, size: int) -> Float32:
+    """One whole tensor, read in pieces."""
+    shape = tensors.shapes[name]
+    flat = np.empty(element_count(shape), np.float32)
+    for _, start, stop in pieces({name: shape}, size):
+        flat[start:stop] = tensors.read(name, start, stop)
+    return flat.reshape(shape)

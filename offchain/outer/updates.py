@@ -7,25 +7,31 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from offchain.outer.codecs import Codec
+from offchain.outer.exact import CHUNK
 from offchain.outer.layout import encoded_bytes, part_specs
 from offchain.outer.numbers import Array, Float32, Shape
+from offchain.outer.readable import InMemory, Tensors, gather_one
 from offchain.outer.tensor_files import TensorFile, TensorSpec, element_count, max_file_bytes, write_tensors
 from offchain.protocol.errors import MalformedManifest, MalformedUpdate
 from offchain.protocol.manifest import Manifest
 
 FOLDER = "update"
 FILE_BYTES = 64 * 2**20  # a file is closed once it holds this much
+PIECE = 64 * CHUNK  # elements that are read at a time
 
 
-def write_update(folder: Path, tensors: Mapping[str, Float32], codec: Codec) -> None:
-    """Write `<bundle>/update`'s files. Raises MalformedUpdate: NaN or infinity, so there is nothing to submit."""
+def write_update(folder: Path, tensors: Mapping[str, Float32] | Tensors, codec: Codec) -> None:
+    """Write `<bundle>/update`'s files. Raises MalformedUpdate: NaN or infinity, so there is nothing to submit.
+
+    Of tensors that are computed when they are read, those of one file (and at least one) are in memory at a time.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    shapes = {name: tuple(array.shape) for name, array in tensors.items()}
-    for number, names in enumerate(_layout(shapes, codec)):
+    update = InMemory(tensors) if isinstance(tensors, Mapping) else tensors
+    for number, names in enumerate(_layout(update.shapes, codec)):
         parts: dict[str, Array] = {}
         for name in names:
             try:
-                encoded = codec.encode(tensors[name])
+                encoded = codec.encode(gather_one(update, name, PIECE))
             except MalformedUpdate as error:
                 raise MalformedUpdate(f"tensor {name!r}: {error}") from error
             parts |= {name + suffix: part for suffix, part in encoded.items()}
@@ -35,13 +41,15 @@ def write_update(folder: Path, tensors: Mapping[str, Float32], codec: Codec) -> 
 class UpdateReader:
     """The update of a verified bundle, decoded in pieces: nothing is kept in memory. See `readable.Tensors`."""
 
-    def __init__(self, directory: Path, manifest: Manifest, shapes: Mapping[str, Shape], codec: Codec) -> None:
+    def __init__(self, directory: Path, manifest: Manifest | None, shapes: Mapping[str, Shape], codec: Codec) -> None:
         """`shapes` are the policy's trainable parameters: the update must have exactly these.
 
-        Sizes, types and shapes are checked before numbers are read. Raises MalformedUpdate.
+        Sizes, types and shapes are checked before numbers are read. Raises MalformedUpdate. Files that we have just
+        written have no manifest yet.
         """
         layout = _layout(shapes, codec)
-        _check_files(manifest, layout, shapes, codec)
+        if manifest is not None:
+            _check_files(manifest, layout, shapes, codec)
         self.shapes = dict(shapes)
         self._codec = codec
         self._files: dict[str, TensorFile] = {}

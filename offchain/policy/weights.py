@@ -10,10 +10,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file
 
 from offchain.outer import tensor_files
+from offchain.outer.optimizer import WEIGHTS_NAME
 from offchain.protocol.errors import Malformed, Unavailable
 
 POLICY_NAME = "policy.json"
-WEIGHTS_NAME = "weights.safetensors"
 FROZEN_NAME = "frozen.safetensors"
 CONFIG_NAME = "config.json"
 TOKENIZER_NAME = "tokenizer.json"

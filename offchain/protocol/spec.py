@@ -43,6 +43,9 @@ Positive = Annotated[Number, Field(gt=0)]
 Fraction = Annotated[Number, Field(ge=0, le=1)]
 
 
+CodecName = Literal["fp32", "bf16", "int8", "int4", "topk64", "topk20", "topk4"]
+
+
 class SpecPart(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -85,7 +88,9 @@ class RecipeSpec(SpecPart):
 class OuterSpec(SpecPart):
     """OpenDiLoCo's outer step: Nesterov SGD over the aggregated pseudo-gradient (arXiv:2407.07852).
 
-    `rule` makes one pseudo-gradient of those of the works; see offchain/outer/rules.py.
+    `rule` makes one pseudo-gradient of those of the works; see offchain/outer/rules.py. `broadcast` is how a new policy
+    travels: "whole" (weights and momentum), or as that one pseudo-gradient in a codec, after which the step is taken
+    from what the codec has kept, and whoever has the version before takes it too; see offchain/outer/broadcast.py.
     """
 
     rule: Literal["weighted_mean", "centered_clipping", "multi_krum", "trimmed_mean", "median"] = "weighted_mean"
@@ -93,6 +98,7 @@ class OuterSpec(SpecPart):
     momentum: Fraction = 0.6
     clip_norm_ratio: Positive = 2.0  # weighted_mean: updates are clipped to this multiple of the median norm
     hostile_share: Annotated[Number, Field(ge=0, lt=0.5)] = 0.25  # multi_krum, trimmed_mean: how many may be hostile
+    broadcast: Literal["whole"] | CodecName = "whole"
 
 
 class ToplocSpec(SpecPart):
@@ -151,7 +157,7 @@ class TaskSpec(SpecPart):
     sampler: SamplerSpec = SamplerSpec()
     rollout: RolloutSpec = RolloutSpec()
     recipe: RecipeSpec = RecipeSpec()
-    codec: Literal["fp32", "bf16", "int8", "int4", "topk64", "topk20", "topk4"] = "int8"  # offchain/outer/codecs.py
+    codec: CodecName = "int8"  # offchain/outer/codecs.py
     outer: OuterSpec = OuterSpec()
     toploc: ToplocSpec = ToplocSpec()
     checks: CheckSpec = CheckSpec()

@@ -10,31 +10,63 @@ Nothing waits for the disk. A bundle is as good as its bytes in memory until the
 
 import fcntl
 import hashlib
+import logging
 import os
 import shutil
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Protocol
 
-from offchain.protocol.errors import MalformedManifest
+from offchain.protocol.errors import MalformedManifest, Rejected
 from offchain.protocol.manifest import HEX32, MANIFEST_NAME, SHARD_BYTES, FileEntry, Manifest
 from offchain.protocol.types import Root
 from offchain.shardcast.store import pieces, read_manifest, sync_directory, write_atomically
 
+log = logging.getLogger(__name__)
+
+DOOMED = ".doomed-"  # what is called so may be removed at any time that nobody works on it
 WORTH_SHARING_BYTES = 2**20
 BUNDLES_SEARCHED = 32  # for shards that are here already, the newest first
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+@dataclass(frozen=True, slots=True)
+class Remake:
+    """Which files of a bundle can be made from its others and from another bundle."""
+
+    base: Root
+    made: frozenset[str]
+
+
+class Remaker(Protocol):
+    """Makes what need not be fetched. It is not believed: what it makes counts for its hashes."""
+
+    def plan(self, manifest: Manifest) -> Remake | None:
+        """None: all of this bundle has to be fetched. Raises Rejected: the manifest is odd."""
+        ...
+
+    def make(self, manifest: Manifest, directory: Path, base: Path, target: Path) -> None:
+        """Write the files below `target`, from the others in `directory` and a whole bundle. Raises Rejected."""
+        ...
 
 
 class Cache:
     """Bundles by root below one directory, which several processes may share."""
 
     def __init__(
-        self, directory: Path, clock: Callable[[], float] = time.time, boot: Callable[[], str | None] | None = None
+        self,
+        directory: Path,
+        clock: Callable[[], float] = time.time,
+        boot: Callable[[], str | None] | None = None,
+        remaker: Remaker | None = None,
     ) -> None:
         self._directory = directory
+        self._remaker = remaker
         self._clock = clock
         self._boot = (boot or read_boot_id)()
         for name in (".partial", ".verified"):
@@ -63,7 +95,7 @@ class Cache:
         if whole.is_dir():  # verified under another boot: what is still right of it need not be fetched
             shutil.rmtree(directory, ignore_errors=True)
             os.replace(whole, directory)
-        return PartialBundle(directory, manifest, self._bundles)
+        return PartialBundle(directory, manifest, self._bundles, self._remaking(manifest))
 
     def finish(self, partial: "PartialBundle") -> Path:
         """Make a whole bundle visible under its final name, read only."""
@@ -87,11 +119,11 @@ class Cache:
         stale = [path for path in whole[newest:] if path.stat().st_mtime < before]
         partials = [path for path in (self._directory / ".partial").iterdir() if HEX32.fullmatch(path.name)]
         stale += [path for path in partials if path.stat().st_mtime < before]
-        for leftover in self._directory.rglob(".doomed-*"):
+        for leftover in self._directory.rglob(f"{DOOMED}*"):
             shutil.rmtree(leftover, ignore_errors=True)
         for path in stale:
             with self.working_on(Root(bytes.fromhex(path.name))):
-                doomed = path.with_name(f".doomed-{path.name}-{os.getpid()}-{threading.get_ident()}")
+                doomed = path.with_name(f"{DOOMED}{path.name}-{os.getpid()}-{threading.get_ident()}")
                 os.replace(path, doomed)  # first invisible, then gone
                 shutil.rmtree(doomed)
                 if path.parent == self._directory:
@@ -103,6 +135,17 @@ class Cache:
             return (self._directory / ".verified" / root.hex()).read_text() == (self._boot or "")
         except (OSError, UnicodeDecodeError):
             return False
+
+    def _remaking(self, manifest: Manifest) -> "_Remaking | None":
+        try:
+            plan = self._remaker.plan(manifest) if self._remaker is not None else None
+        except Rejected as error:
+            log.warning("fetched whole", extra={"bundle": manifest.root.hex(), "why": str(error)})
+            return None
+        base = self.find(plan.base) if plan is not None else None
+        if self._remaker is None or plan is None or base is None:
+            return None
+        return _Remaking(plan.made, partial(self._remaker.make, manifest, base=base))
 
     def _bundles(self) -> Iterator[tuple[Path, Manifest]]:
         """The whole bundles that are here, those asked for last first. What they hold may be damaged."""
@@ -116,14 +159,27 @@ class Cache:
                 yield directory, read_manifest(directory)
 
 
+@dataclass(frozen=True, slots=True)
+class _Remaking:
+    made: frozenset[str]
+    make: Callable[..., None]
+
+
 class PartialBundle:
     """A bundle on its way: which shards are missing, and a place for each that has been verified."""
 
     def __init__(
-        self, directory: Path, manifest: Manifest, bundles: Callable[[], Iterable[tuple[Path, Manifest]]]
+        self,
+        directory: Path,
+        manifest: Manifest,
+        bundles: Callable[[], Iterable[tuple[Path, Manifest]]],
+        remaking: _Remaking | None = None,
     ) -> None:
         self.directory = directory
         self.manifest = manifest
+        self._remaking = remaking
+        self.made_bytes = 0
+        """Of shards that were made here from others, so that nobody needed to send them."""
         self._empty: dict[bytes, list[tuple[FileEntry, int]]] = {}
         self.reused_bytes = 0
         """Of shards that other bundles here had, so that nobody needs to send them."""
@@ -137,6 +193,22 @@ class PartialBundle:
     def missing(self) -> dict[bytes, int]:
         """Size in bytes of each shard that is still to be fetched, by hash, in the manifest's order."""
         return {digest: entry.shard_bytes(position) for digest, ((entry, position), *_) in self._empty.items()}
+
+    def rounds(self) -> Iterator[dict[bytes, int]]:
+        """What is to be fetched (see `missing`): first what the rest may be made from, then what could not be made.
+
+        Whoever asks for the next round has written the one before.
+        """
+        if self._remaking is not None:
+            made = self._remaking.made
+            yield {
+                digest: size
+                for digest, size in self.missing().items()
+                if not all(entry.name in made for entry, _ in self._empty[digest])
+            }
+            if self._empty:
+                self._remake(self._remaking)
+        yield self.missing()
 
     def write(self, digest: bytes, data: bytes | bytearray | memoryview) -> None:
         """Put a shard, verified by the caller, everywhere it belongs. Safe to call from several threads."""
@@ -187,6 +259,27 @@ class PartialBundle:
     def _await(self, entry: FileEntry, positions: Iterable[int]) -> None:
         for position in positions:
             self._empty.setdefault(entry.shards[position], []).append((entry, position))
+
+    def _remake(self, remaking: _Remaking) -> None:
+        folder = self.directory.with_name(f"{DOOMED}made-{self.directory.name}")
+        shutil.rmtree(folder, ignore_errors=True)
+        try:
+            remaking.make(self.directory, target=folder)
+            for entry in self.manifest.files:
+                if entry.name in remaking.made and (folder / entry.name).is_file():
+                    self._take_made(folder / entry.name)
+        except Rejected as error:
+            log.warning("not made, so fetched", extra={"bundle": self.manifest.root.hex(), "why": str(error)})
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _take_made(self, path: Path) -> None:
+        with path.open("rb") as stream:
+            for piece in pieces(stream):
+                digest = hashlib.sha256(piece).digest()
+                if digest in self._empty:
+                    self.write(digest, piece)
+                    self.made_bytes += len(piece)
 
     def _reuse(self, known: "_Known") -> None:
         """Copy the shards that other bundles hold, hashing them on the way: those bundles may be damaged."""

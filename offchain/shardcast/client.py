@@ -25,7 +25,7 @@ from offchain.protocol.manifest import (
     parse_manifest,
 )
 from offchain.protocol.types import Epoch, Root, TaskId
-from offchain.shardcast.cache import Cache
+from offchain.shardcast.cache import Cache, Remaker
 from offchain.shardcast.download import download
 from offchain.shardcast.engine import PolicySignature
 from offchain.shardcast.messages import SignatureIn
@@ -55,6 +55,7 @@ class RelayClient:
         shun_s: float = 30.0,
         upload_to: UploadTo = "every",
         mirrored_within_s: float = 2.0,
+        remaker: Remaker | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """`upload_to`: every relay, or the first one that takes it, where relays mirror each other."""
@@ -70,7 +71,7 @@ class RelayClient:
         self._stall_s = 2 * read_timeout_s
         self.upload_to: UploadTo = upload_to
         self._mirrored_within_s = mirrored_within_s
-        self._cache = Cache(cache)
+        self._cache = Cache(cache, remaker=remaker)
         self._chain_id = chain_id
         self._clock = clock
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="shardcast")
@@ -174,7 +175,8 @@ class RelayClient:
                 if manifest.kind is not kind:
                     raise MalformedManifest(f"bundle {root.hex()} is a {manifest.kind}, not a {kind}")
                 partial = self._cache.partial(manifest)
-                download(partial.missing(), self._honest, partial.write, threads=self._threads, stall_s=self._stall_s)
+                for shards in partial.rounds():
+                    download(shards, self._honest, partial.write, threads=self._threads, stall_s=self._stall_s)
                 return self._cache.finish(partial)
         except OSError as error:
             raise Stop(f"the cache cannot be written: {error}") from error

@@ -1,7 +1,7 @@
 """From a source that nobody trusts to a verified bundle in the cache: the same for every engine but relays."""
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_EXCEPTION, Executor, wait
 from pathlib import Path
 from typing import Protocol
@@ -17,7 +17,7 @@ from offchain.protocol.manifest import (
     parse_manifest,
 )
 from offchain.protocol.types import Root
-from offchain.shardcast.cache import Cache
+from offchain.shardcast.cache import Cache, PartialBundle
 
 
 class Corrupt(Unavailable):
@@ -46,16 +46,22 @@ def assemble(cache: Cache, source: Source, root: Root, kind: BundleKind, limits:
                 return found
             manifest = _read_manifest(source, root, kind, limits)
             partial = cache.partial(manifest)
-            missing = partial.missing()
-            for digest, data in source.shards(manifest, dict(missing)):
-                if len(data) != missing[digest] or hashlib.sha256(data).digest() != digest:
-                    raise Corrupt(f"shard {digest.hex()} of bundle {root.hex()} is corrupt where it is kept")
-                partial.write(digest, data)
-            if partial.missing():
-                raise Unavailable(f"bundle {root.hex()} is not complete where it is kept")
+            for missing in partial.rounds():
+                _fill(partial, source, missing)
             return cache.finish(partial)
     except OSError as error:
         raise Stop(f"the cache cannot be written: {error}") from error
+
+
+def _fill(partial: PartialBundle, source: Source, missing: Mapping[bytes, int]) -> None:
+    bundle, left = f"bundle {partial.manifest.root.hex()}", set(missing)
+    for digest, data in source.shards(partial.manifest, dict(missing)):
+        if len(data) != missing[digest] or hashlib.sha256(data).digest() != digest:
+            raise Corrupt(f"shard {digest.hex()} of {bundle} is corrupt where it is kept")
+        partial.write(digest, data)
+        left.discard(digest)
+    if left:
+        raise Unavailable(f"{bundle} is not complete where it is kept")
 
 
 def places(manifest: Manifest) -> Iterator[tuple[bytes, FileEntry, int]]:

@@ -32,7 +32,7 @@ from offchain.protocol.manifest import (
     Manifest,
 )
 from offchain.protocol.types import Address, Epoch, Root, TaskId
-from offchain.shardcast.cache import Cache
+from offchain.shardcast.cache import Cache, Remaker
 from offchain.shardcast.engine import PolicySignature
 from offchain.shardcast.engines.assembly import assemble, places, read_shard, run_all
 from offchain.shardcast.messages import SignatureOut
@@ -59,6 +59,7 @@ class BucketClient:
         threads: int = 4,
         timeout_s: float = 60.0,
         retry_s: float = 20.0,
+        remaker: Remaker | None = None,
     ) -> None:
         """`endpoint`: None for AWS. Raises Stop: an impossible setting."""
         if not bucket:
@@ -79,7 +80,7 @@ class BucketClient:
         except (BaseError, ValueError) as error:
             raise Stop(f"bucket {bucket!r} cannot be used: {error}") from error
         self._name = bucket
-        self._cache = Cache(cache)
+        self._cache = Cache(cache, remaker=remaker)
         self._threads = threads
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="bucket")
 

@@ -76,19 +76,26 @@ def open_engine(
     `account` signs what a swarm's peer says about itself; without one it only reads. Raises Stop: an unknown name, an
     impossible setting, or a package that is not installed.
     """
+    from offchain.outer.broadcast import PolicyRemaker  # policies are made from the version before where they can be
+
     tables = tables or {}
     match name:
         case "relay":
             from offchain.shardcast.client import RelayClient
 
             upload = _read(UploadSettings, tables.get("upload", {}), "upload")
-            return RelayClient(relays, cache, chain_id=chain_id, upload_to=upload.to)
+            return RelayClient(relays, cache, chain_id=chain_id, upload_to=upload.to, remaker=PolicyRemaker())
         case "s3":
             bucket = _read(BucketSettings, tables.get("s3", {}), "s3")
             with _needing("s3"):
                 from offchain.shardcast.engines.bucket import BucketClient
             return BucketClient(
-                bucket.bucket, cache, endpoint=bucket.endpoint, region=bucket.region, prefix=bucket.prefix
+                bucket.bucket,
+                cache,
+                endpoint=bucket.endpoint,
+                region=bucket.region,
+                prefix=bucket.prefix,
+                remaker=PolicyRemaker(),
             )
         case "swarm":
             swarm = _read(SwarmSettings, tables.get("swarm", {}), "swarm")

@@ -10,6 +10,9 @@ from typing import Any
 import pytest
 from eth_account.signers.local import LocalAccount
 
+from offchain.outer.broadcast import PolicyRemaker, Terms
+from offchain.outer.codecs import codec_named
+from offchain.outer.optimizer import WEIGHTS_NAME
 from offchain.protocol.errors import Malformed, MalformedManifest, Stop, Unavailable
 from offchain.protocol.manifest import MAX_MANIFEST_BYTES, BundleKind, BundleLimits, Manifest
 from offchain.protocol.types import Address, Epoch, Root, TaskId
@@ -17,6 +20,7 @@ from offchain.shardcast.engine import Engine, PolicySignature
 from offchain.shardcast.engines.bucket import MAX_SIGNATURE_BYTES, BucketClient
 from offchain.shardcast.store import open_bundle
 from tests.unit.engines.conftest import LIMITS, MakeBundle, ObjectServer
+from tests.unit.outer.steps import first_version, next_version
 
 TASK, EPOCH = TaskId(7), Epoch(2)
 SIGNED = PolicySignature(Address("0x" + "Ab" * 20), Root(b"\x05" * 32), b"\x06" * 65)
@@ -57,6 +61,21 @@ def test_bundle_comes_back_whole_and_verified(
     found = engine.fetch(manifest.root, BundleKind.WORK, LIMITS)
     assert open_bundle(found, LIMITS, manifest.root) == manifest
     assert engine.fetch(manifest.root, BundleKind.WORK, LIMITS) == found  # now from the cache
+
+
+def test_policy_is_made_from_the_version_before(
+    object_server: ObjectServer, trainer: LocalAccount, prefix: str, tmp_path: Path
+) -> None:
+    first = first_version(tmp_path / "0")
+    second = next_version(tmp_path / "1", first, Terms(codec_named("int8"), 0.7, 0.6))
+    with connect(object_server, tmp_path / "cache", prefix, remaker=PolicyRemaker()) as client:
+        for directory, manifest in (first, second):
+            client.publish(directory, manifest, trainer)
+        client.fetch(first[1].root, BundleKind.POLICY, LIMITS)
+        for digest in second[1].entry(WEIGHTS_NAME).shards:  # nobody needs them
+            object_server.delete(f"{prefix}/shards/{digest.hex()}")
+        found = client.fetch(second[1].root, BundleKind.POLICY, LIMITS)
+    assert open_bundle(found, LIMITS) == second[1]
 
 
 def test_publishing_again_writes_only_what_is_missing_or_damaged(

@@ -13,12 +13,15 @@ from eth_account.signers.local import LocalAccount
 
 from offchain.chain.keys import sign_policy
 from offchain.environments import make_environment
+from offchain.outer.broadcast import PolicyRemaker
+from offchain.outer.optimizer import MOMENTUM_NAME
 from offchain.policy import load_policy
 from offchain.policy.weights import WEIGHTS_NAME
 from offchain.protocol.errors import Malformed, Stop, Unavailable
 from offchain.protocol.manifest import BundleKind, BundleLimits
 from offchain.protocol.spec import OuterSpec, TaskSpec
 from offchain.protocol.types import Address, Epoch, Root, TaskId
+from offchain.shardcast.cache import Remake
 from offchain.shardcast.engine import PolicySignature
 from offchain.shardcast.store import open_bundle
 from tests.unit.verifier.chronicle import ATTESTATIONS, Chronicle, contracts
@@ -167,6 +170,23 @@ def test_the_task_names_the_rule(scene: Scene) -> None:
         with colleague.sessions() as session:
             roots.append(Root(session.get_one(PolicyRow, (1, 1)).own_root or b""))
     assert roots[1] == roots[2] != roots[0]
+
+
+def test_policy_that_travels_as_a_step_is_made_alike_by_verifiers_and_clients(scene: Scene, tmp_path: Path) -> None:
+    spec = SPEC.model_copy(update={"outer": OuterSpec(broadcast="int8")})
+    for number in range(2):
+        colleague = scene.colleague(number, spec)
+        assert colleague.aggregator.advance(scene.chronicle.ledger)  # derive
+        assert colleague.aggregator.advance(scene.chronicle.ledger)  # post
+    (root,) = {signed.policy_root for signed in scene.shelf.board}
+    manifest = open_bundle(scene.shelf.bundles[root], BundleLimits(2**30), root)
+    base = scene.chronicle.ledger.task.policy_root
+    remaker = PolicyRemaker()
+    assert remaker.plan(manifest) == Remake(base, frozenset((WEIGHTS_NAME, MOMENTUM_NAME)))
+    remaker.make(manifest, scene.shelf.bundles[root], scene.shelf.bundles[base], tmp_path / "made")
+    for name in (WEIGHTS_NAME, MOMENTUM_NAME):
+        assert (tmp_path / "made" / name).read_bytes() == (scene.shelf.bundles[root] / name).read_bytes()
+    load_policy(scene.shelf.bundles[root])
 
 
 def test_base_without_weights_stops_the_verifier(scene: Scene) -> None:

@@ -1,0 +1,96 @@
+"""A policy as the step that leads to it: its bundle holds the aggregate of the works' updates, in a codec.
+
+The step is taken from what the codec has kept, so whoever has the version before takes it too and gets the same bits:
+a client fetches the aggregate (a byte per parameter in int8) and not weights and momentum (eight). Nobody is believed:
+what was made counts if it has the hashes to which the manifest commits, whose root is on chain; else it is fetched.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from offchain.outer.aggregate import Aggregate, piece_size
+from offchain.outer.codecs import Codec, codec_named
+from offchain.outer.optimizer import MOMENTUM_NAME, WEIGHTS_NAME, OuterStep, open_momentum, write_step
+from offchain.outer.readable import Float32File
+from offchain.outer.updates import FOLDER, UpdateReader, write_update
+from offchain.protocol.encoding import Json
+from offchain.protocol.errors import Malformed
+from offchain.protocol.manifest import HEX32, BundleKind, Manifest
+from offchain.protocol.spec import OuterSpec
+from offchain.protocol.types import Root
+from offchain.shardcast.cache import Remake
+from offchain.shardcast.store import read_manifest
+
+FIELD = "step"  # of a policy's manifest
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a step needs besides numbers."""
+
+    codec: Codec
+    lr: float
+    momentum: float
+
+    def fields(self) -> dict[str, Json]:
+        """What a policy's manifest says about the step that it was made by."""
+        return {FIELD: {"codec": self.codec.name, "lr": repr(self.lr), "momentum": repr(self.momentum)}}
+
+
+def terms_of(outer: OuterSpec) -> Terms | None:
+    """None: policies of the task travel whole."""
+    return None if outer.broadcast == "whole" else Terms(codec_named(outer.broadcast), outer.lr, outer.momentum)
+
+
+def write_aggregate(aggregate: Aggregate, terms: Terms, target: Path) -> None:
+    """Put the aggregate into a policy's bundle that is being made. Raises MalformedUpdate: it is not finite."""
+    write_update(target / FOLDER, aggregate, terms.codec)
+
+
+def take_step(
+    base: Path, base_manifest: Manifest, source: Path, manifest: Manifest | None, terms: Terms, target: Path
+) -> None:
+    """Write weights and momentum of the policy that follows from `base` by the aggregate in the folder `source`.
+
+    `manifest` is that of the bundle in `source`; None: it is our own. Raises MalformedUpdate.
+    """
+    weights = Float32File(base / WEIGHTS_NAME)
+    momentum = open_momentum(base, base_manifest, weights.shapes)
+    gradient = UpdateReader(source, manifest, weights.shapes, terms.codec)
+    step = OuterStep(weights, momentum, gradient, terms.lr, terms.momentum)
+    write_step(step, target / WEIGHTS_NAME, target / MOMENTUM_NAME, piece_size(1))
+
+
+class PolicyRemaker:
+    """Makes a policy from the version before, where the cache has it; see `shardcast.cache.Remaker`."""
+
+    def plan(self, manifest: Manifest) -> Remake | None:
+        """Raises Malformed: the manifest says impossible things about the step."""
+        if manifest.kind is not BundleKind.POLICY or FIELD not in manifest.fields:
+            return None
+        parent = manifest.fields.get("parent")
+        if not isinstance(parent, str) or not HEX32.fullmatch(parent):
+            raise Malformed("a policy that was made by a step must name its parent")
+        return Remake(Root(bytes.fromhex(parent)), frozenset((WEIGHTS_NAME, MOMENTUM_NAME)))
+
+    def make(self, manifest: Manifest, directory: Path, base: Path, target: Path) -> None:
+        """Raises Rejected: what is in the bundle leads nowhere, or its parent is no policy."""
+        parent = read_manifest(base)
+        parent.entry(WEIGHTS_NAME)
+        take_step(base, parent, directory, manifest, _parse_terms(manifest.fields), target)
+
+
+def _parse_terms(fields: Mapping[str, Json]) -> Terms:
+    step = fields[FIELD]
+    if not isinstance(step, Mapping) or set(step) != {"codec", "lr", "momentum"}:
+        raise Malformed("a policy's step must have exactly codec, lr and momentum")
+    try:
+        outer = OuterSpec.model_validate({"broadcast": step["codec"], "lr": step["lr"], "momentum": step["momentum"]})
+    except ValidationError as error:
+        raise Malformed(f"a policy's step: {error.errors()[0]['msg']}") from error
+    if (terms := terms_of(outer)) is None:
+        raise Malformed("a policy's step must name a codec")
+    return terms

@@ -1,0 +1,41 @@
+"""Policies of which each is made from the one before by a step that its bundle tells."""
+
+from pathlib import Path
+
+import numpy as np
+
+from offchain.outer.aggregate import Aggregate, Contribution
+from offchain.outer.broadcast import Terms, take_step, write_aggregate
+from offchain.outer.numbers import Float32
+from offchain.outer.optimizer import WEIGHTS_NAME
+from offchain.outer.rules import Rule
+from offchain.outer.tensor_files import write_tensors
+from offchain.protocol.encoding import Json
+from offchain.protocol.manifest import BundleKind, Manifest
+from offchain.protocol.types import WorkIndex
+from offchain.shardcast.store import build_bundle
+
+SHAPES = {"embed": (1_031, 1_100), "head": (96, 257), "scale": ()}
+
+Version = tuple[Path, Manifest]
+
+
+def numbers(seed: int, size: float = 1.0) -> dict[str, Float32]:
+    random = np.random.default_rng(seed)
+    return {name: np.asarray(size * random.normal(size=shape), np.float32) for name, shape in SHAPES.items()}
+
+
+def first_version(folder: Path) -> Version:
+    write_tensors(folder / WEIGHTS_NAME, numbers(0))
+    (folder / "policy.json").write_bytes(b"{}")
+    return folder, build_bundle(folder, BundleKind.POLICY, {"version": 0})
+
+
+def next_version(folder: Path, base: Version, terms: Terms, seed: int = 7, **fields: Json) -> Version:
+    aggregate = Aggregate([Contribution(WorkIndex(0), 1, numbers(seed, 0.01))], Rule())
+    (folder / "update").mkdir(parents=True)
+    (folder / "policy.json").write_bytes(b"{}")
+    write_aggregate(aggregate, terms, folder)
+    take_step(*base, folder, None, terms, folder)
+    said: dict[str, Json] = {"parent": base[1].root.hex(), **terms.fields(), **fields}
+    return folder, build_bundle(folder, BundleKind.POLICY, said)
