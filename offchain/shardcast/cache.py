@@ -67,6 +67,8 @@ class Cache:
     ) -> None:
         self._directory = directory
         self._remaker = remaker
+        self.made_bytes = 0
+        """Of shards that were made here from others, so that nobody needed to send them."""
         self._clock = clock
         self._boot = (boot or read_boot_id)()
         for name in (".partial", ".verified"):
@@ -104,6 +106,7 @@ class Cache:
         final = self._directory / root.hex()
         (self._directory / ".verified" / root.hex()).write_text(self._boot or "")
         os.replace(partial.directory, final)
+        self.made_bytes += partial.made_bytes
         if self._boot is None:
             sync_directory(self._directory)
         return final
@@ -179,7 +182,6 @@ class PartialBundle:
         self.manifest = manifest
         self._remaking = remaking
         self.made_bytes = 0
-        """Of shards that were made here from others, so that nobody needed to send them."""
         self._empty: dict[bytes, list[tuple[FileEntry, int]]] = {}
         self.reused_bytes = 0
         """Of shards that other bundles here had, so that nobody needs to send them."""

@@ -12,7 +12,7 @@ from offchain.cli.options import command, pass_invocation
 from offchain.cli.output import table
 
 if TYPE_CHECKING:
-    from offchain.cli.demo.outcome import Aftermath, DemoOutcome, GroupWork, Traffic
+    from offchain.cli.demo.outcome import Aftermath, DemoOutcome, GroupWork, Spread, Traffic
     from offchain.cli.demo.run import DemoPlan
     from offchain.shardcast.engines.choose import EngineName
 
@@ -83,7 +83,7 @@ def _lines(out: Path, outcome: "DemoOutcome") -> list[str]:
         verdict = [f"✗ {failure}" for failure in failures]
     else:
         verdict = [f"✓ {promise}" for promise in _kept(outcome)]
-    return [*_sent(outcome.traffic), "", *verdict, f"summary, picture and logs: {out}"]
+    return [*_sent(outcome.traffic), "", *_spread(outcome.spread), *verdict, f"summary, picture and logs: {out}"]
 
 
 def _kept(outcome: "DemoOutcome") -> list[str]:
@@ -108,6 +108,20 @@ def _survived(death: "Aftermath", group: "GroupWork | None") -> str:
         f"{death.name} was killed at {death.at_s:.0f} s; since then {death.policies} policy versions were published, "
         f"and all {death.works} works that honest trainers committed were accepted"
     )
+
+
+def _spread(spread: "Spread") -> list[str]:
+    """What a new policy costs whoever follows the task."""
+    from offchain.cli.demo.view import kilobytes
+
+    if not spread.versions or not spread.made_bytes:
+        return []
+    whole, fetched = spread.bundle_bytes / spread.versions, spread.fetched_bytes / spread.versions
+    return [
+        f"a new policy is {kilobytes(whole)}; whoever has the version before fetched {kilobytes(fetched)} of it, the "
+        "step that leads there, and made the rest",
+        "",
+    ]
 
 
 def _sent(traffic: Sequence["Traffic"]) -> list[str]:

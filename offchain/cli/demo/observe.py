@@ -9,7 +9,7 @@ from offchain.chain.abis import entries, signature
 from offchain.chain.connection import Chain
 from offchain.chain.contracts import WorkRef
 from offchain.chain.ledger import EpochRecord, TaskLedger
-from offchain.cli.demo.outcome import GasUse, Traffic, TrainerOutcome
+from offchain.cli.demo.outcome import GasUse, Spread, Traffic, TrainerOutcome
 from offchain.cli.demo.view import ProcessState, Snapshot, TrainerRow, VerifierRow
 from offchain.cli.localnet import Party
 from offchain.environments.interface import Environment
@@ -19,6 +19,8 @@ from offchain.protocol.manifest import BundleKind, BundleLimits
 from offchain.protocol.spec import TaskSpec
 from offchain.protocol.types import SCORE_FRAUD, SCORE_FULL, Address, Epoch, Role, Root, Seed
 from offchain.shardcast.engine import Engine
+from offchain.shardcast.engines.choose import Transport
+from offchain.shardcast.store import read_manifest
 
 EVALUATION_SEED = Seed(b"assay demo: prompts that no trainer ever gets".ljust(32)[:32])
 
@@ -44,11 +46,12 @@ class Cast:
 class RewardCurve:
     """Fetches each policy version once, as anybody could, and measures it on held-out prompts."""
 
-    engine: Engine
+    engine: Transport
     spec: TaskSpec
     environment: Environment
     prompts: int
     rewards: list[float] = field(default_factory=list[float])
+    spread: Spread = field(default_factory=Spread)
 
     def update(self, ledger: TaskLedger) -> None:
         """Measure the versions that are new. Raises Unavailable: the relay does not have one yet."""
@@ -57,7 +60,16 @@ class RewardCurve:
 
     def _measure(self, root: Root) -> float:
         limits = BundleLimits(self.spec.limits.policy_bytes)
-        policy = load_policy(self.engine.fetch(root, BundleKind.POLICY, limits))
+        made_before = self.engine.cache.made_bytes
+        directory = self.engine.fetch(root, BundleKind.POLICY, limits)
+        if self.rewards:
+            self.spread = Spread(
+                self.spread.versions + 1,
+                self.spread.bundle_bytes + read_manifest(directory).size_bytes,
+                self.spread.made_bytes + self.engine.cache.made_bytes - made_before,
+                self.spec.outer.broadcast != "whole",
+            )
+        policy = load_policy(directory)
         return evaluate(policy, self.environment, EVALUATION_SEED, self.prompts, self.spec.sampler)
 
 

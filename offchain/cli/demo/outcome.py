@@ -64,6 +64,26 @@ class Traffic:
 
 
 @dataclass(frozen=True, slots=True)
+class Spread:
+    """Policy versions after the first, as somebody fetched them who had the version before: sizes of their bundles.
+
+    `made_bytes`: of these, what was made from the version before, so that nobody sent it.
+    """
+
+    versions: int = 0
+    bundle_bytes: int = 0
+    made_bytes: int = 0
+    is_by_step: bool = False  # the task says that its policies travel so
+
+    @property
+    def fetched_bytes(self) -> int:
+        return self.bundle_bytes - self.made_bytes
+
+    def summary(self) -> dict[str, Json]:
+        return {**asdict(self), "fetched_bytes": self.fetched_bytes}
+
+
+@dataclass(frozen=True, slots=True)
 class Aftermath:
     """What followed on the death of a process: policies published since, works committed since by those it served.
 
@@ -102,6 +122,7 @@ class DemoOutcome:
     verifiers: int
     gas: dict[str, GasUse]
     traffic: tuple[Traffic, ...]
+    spread: Spread
     aftermath: tuple[Aftermath, ...]
     group: GroupWork | None  # None: no trainer has an assistant
     min_rise: float = MIN_RISE
@@ -110,6 +131,8 @@ class DemoOutcome:
         """The promises that this run broke, in words; none means success."""
         broken = [*_broken_by_trainers(self.trainers), *_broken_by_deaths(self.aftermath)]
         broken += _broken_by_traffic(self.trainers, self.traffic)
+        if self.spread.is_by_step and self.engine != "swarm" and not self.spread.made_bytes:
+            broken.append("policies were fetched whole, though the task sends them as steps")
         if self.group is not None and not self.group.shared:
             broken.append(f"{self.group.leader} shared none of its inner steps with {self.group.assistant}")
         rise = self.rewards[-1] - self.rewards[0]
@@ -134,6 +157,7 @@ class DemoOutcome:
             "trainers": [asdict(trainer) for trainer in self.trainers],
             "policy_roots": [*self.policy_roots],
             "traffic": [each.summary() for each in self.traffic],  # pyright: ignore[reportReturnType]
+            "policies": self.spread.summary(),
             "killed": [asdict(each) for each in self.aftermath],
             "group": None if self.group is None else asdict(self.group),
             "gas": {name: asdict(use) for name, use in sorted(self.gas.items())},

@@ -29,8 +29,7 @@ from offchain.protocol.errors import Stop, Unavailable
 from offchain.protocol.manifest import BundleKind, BundleLimits
 from offchain.protocol.spec import TaskSpec, parse_spec
 from offchain.protocol.types import Role, TaskId
-from offchain.shardcast.engine import Engine
-from offchain.shardcast.engines.choose import EngineName
+from offchain.shardcast.engines.choose import EngineName, Transport
 
 TOKEN = 10**18
 LOOK_SECONDS = 0.5
@@ -153,7 +152,7 @@ class Demo:
         )
 
     def _observation(
-        self, engine: Engine, ledger: TaskLedger, cast: Cast, accidents: Accidents, group: Group | None
+        self, engine: Transport, ledger: TaskLedger, cast: Cast, accidents: Accidents, group: Group | None
     ) -> "_Seen":
         directory = engine.fetch(ledger.task.spec_hash, BundleKind.TASK, BundleLimits(2**20))
         spec: TaskSpec = parse_spec((directory / "spec.json").read_bytes())
@@ -250,7 +249,7 @@ class Demo:
                 claim.result()
         self._assay(cast.initiator, "task", "refund", number)
 
-    def _judge(self, ledger: TaskLedger, seen: "_Seen", engine: Engine) -> DemoOutcome:
+    def _judge(self, ledger: TaskLedger, seen: "_Seen", engine: Transport) -> DemoOutcome:
         seen.update(ledger)
         cast = seen.cast
         outcome = DemoOutcome(
@@ -264,6 +263,7 @@ class Demo:
             verifiers=len(cast.verifiers),
             gas=observe.gas_by_function(self._network.chain),
             traffic=tuple(seen.traffic.sent[name] for name in sorted(seen.traffic.sent)),
+            spread=seen.curve.spread,
             aftermath=seen.accidents.aftermath(ledger),
             group=seen.group.work() if seen.group is not None else None,
             min_rise=self._plan.min_rise,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from offchain.cli.demo.outcome import Aftermath, DemoOutcome, GasUse, GroupWork, Traffic, TrainerOutcome
+from offchain.cli.demo.outcome import Aftermath, DemoOutcome, GasUse, GroupWork, Spread, Traffic, TrainerOutcome
 from offchain.cli.demo.picture import draw_rewards
 
 HONEST = TrainerOutcome("trainer-1", True, works=3, accepted=3, owed_wei=30, claimed_wei=30, slashed_wei=0)
@@ -24,6 +24,7 @@ KEPT = DemoOutcome(
     verifiers=2,
     gas={"commitWork": GasUse(count=3, mean=60_000)},
     traffic=(SENT,),
+    spread=Spread(versions=2, bundle_bytes=18_000, made_bytes=16_000, is_by_step=True),
     aftermath=(DEATH,),
     group=GROUP,
 )
@@ -75,6 +76,7 @@ def test_a_run_that_keeps_every_promise_has_no_failures() -> None:
         pytest.param(
             replace(KEPT, group=replace(GROUP, shared=0)), "shared none of its inner steps", id="no help from anybody"
         ),
+        pytest.param(replace(KEPT, spread=Spread(2, 18_000, 0, True)), "fetched whole", id="policies sent whole"),
         pytest.param(replace(KEPT, traffic=()), "but 0 could be fetched", id="works that nobody finds"),
         pytest.param(
             replace(KEPT, traffic=(replace(SENT, update_bytes=12_000),)), "only 16 times smaller", id="not compressed"
@@ -107,7 +109,7 @@ def test_each_broken_promise_is_named(broken: DemoOutcome, says: str) -> None:
 def test_the_summary_has_the_promised_fields() -> None:
     summary = KEPT.summary()
     assert {"wall_seconds", "epochs", "reward_first", "reward_last", "trainers", "policy_roots", "gas"} <= set(summary)
-    assert {"engine", "traffic", "killed"} <= set(summary)
+    assert {"engine", "traffic", "policies", "killed"} <= set(summary)
     assert (summary["reward_first"], summary["reward_last"], summary["wall_seconds"]) == (0.2, 0.6, 100.0)
 
 
