@@ -34,13 +34,17 @@ TOKENS_PER_STEP = SEQUENCES * CONTEXT  # of one trainer
 
 @dataclass(frozen=True)
 class Run:
-    """Training through one codec. `momentum` is the outer one; `feedback` the decay of the residual, None without."""
+    """Training through one codec. `momentum` is the outer one; `feedback` the decay of the residual, None without.
+
+    `broadcast` is the codec of the aggregate, where policies travel as steps.
+    """
 
     label: str
     codec: str
     momentum: float = 0.6
     lr: float = 0.7
     feedback: float | None = None
+    broadcast: str | None = None
     over_senders: bool = False  # the mean of a coordinate is over those that sent it, as SparseLoCo has it
 
 
@@ -52,6 +56,8 @@ RUNS = (
     Run("bf16", "bf16"),
     Run("int8", "int8"),
     Run("int4", "int4"),
+    Run("int4, policies as steps in int8", "int4", broadcast="int8"),
+    Run("int4, policies as steps in int4", "int4", broadcast="int4"),
     Run("topk64", "topk64"),
     Run("topk20", "topk20", momentum=0.8),
     Run("topk20, error feedback", "topk20", momentum=0.0, lr=1.0, feedback=1.0),
@@ -97,6 +103,8 @@ def train_through_codec(run: Run, seed: int) -> Trained:
             else:
                 sent = [each.compress(round_number, update) for each, update in zip(residuals, updates, strict=True)]
             mean = _mean_over_senders(sent) if run.over_senders else _aggregated(sent, Rule(clip_norm_ratio=1e9))
+            if run.broadcast is not None:
+                mean = {name: _through(codec_named(run.broadcast), array) for name, array in mean.items()}
             state = outer_step(weights, momentum, mean, lr=run.lr, momentum_decay=run.momentum)
             weights, momentum = state.weights, state.momentum
             trainers.load(weights)
