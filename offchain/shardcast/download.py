@@ -69,7 +69,9 @@ class _Download:
         self._buffer_bytes = max(shards.values())
         self._failure: BaseException | None = None
         self._last_progress = time.monotonic()
-        self._changed = threading.Condition()
+        lock = threading.RLock()
+        self._changed = threading.Condition(lock)
+        self._ended = threading.Condition(lock)  # apart, so that not every shard wakes who waits for the last one
         self._threads: list[threading.Thread] = []
         self._idle = 0
         self._taking = 0
@@ -80,14 +82,14 @@ class _Download:
         try:
             with self._changed:
                 while self._left and self._failure is None:
-                    self._changed.wait(TICK_S)
+                    self._ended.wait(TICK_S)
                     self._watch()
         except BaseException as error:  # noqa: BLE001 — Ctrl-C: end what is under way, then raise it
             with self._changed:
                 self._fail(error)
         with self._changed:  # threads whose relay is silent end by themselves, and touch nothing any more
             while self._taking:
-                self._changed.wait()
+                self._ended.wait()
         if self._failure is not None:
             raise self._failure
 
@@ -170,6 +172,8 @@ class _Download:
                 self._under_way.remove(shard)
                 self._waiting.appendleft(shard)
         self._changed.notify_all()
+        if not self._left or self._failure is not None:
+            self._ended.notify_all()
 
     def _fail(self, error: BaseException) -> None:
         self._failure = self._failure or error
@@ -177,6 +181,7 @@ class _Download:
             for call in shard.calls.values():
                 call.abandon("the download has failed")
         self._changed.notify_all()
+        self._ended.notify_all()
 
     # ------------------------------------------------------------------------------------------- who does what
 

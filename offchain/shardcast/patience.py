@@ -2,15 +2,18 @@
 
 import asyncio
 import os
-from typing import Any, BinaryIO
+from contextlib import suppress
+from io import FileIO
+from typing import Any
 
-import h11
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 PATHSEND = "http.response.pathsend"
 SLICE_BYTES = 2**20  # what a client must take within the time that it may be idle
 QUICK_S = 1.0
+MAX_INCOMPLETE_BYTES = 2**14  # of a head, or between two pieces of a body, that are held until they are whole
+MAX_PIPELINED = 16
 
 
 class Patience:
@@ -62,18 +65,20 @@ class Patience:
             # else: uvicorn notices that the response is not whole and closes the connection
 
 
-class PunctualProtocol(H11Protocol):
+class PunctualProtocol(HttpToolsProtocol):
     """uvicorn's HTTP/1.1, which closes connections of the slow and has the kernel send files.
 
-    uvicorn itself waits for ever for a first request, and for the rest of a head that has begun. It knows no
-    `http.response.pathsend` (ASGI's extension for files) either, which here goes by sendfile: bytes that do not pass
-    through this process cost it neither time nor memory.
+    uvicorn itself waits for ever for a first request, and for the rest of a head that has begun; it takes heads of any
+    length and queues any number of requests that come before their turn. It knows no `http.response.pathsend` (ASGI's
+    extension for files) either, which here goes by sendfile: bytes that do not pass through this process cost it
+    neither time nor memory.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._inner: Any = self.app
         self.app = self._with_pathsend
+        self._incomplete_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._deadline: asyncio.TimerHandle | None = None
@@ -81,8 +86,21 @@ class PunctualProtocol(H11Protocol):
         self._watch()
 
     def data_received(self, data: bytes) -> None:
+        self._incomplete_bytes += len(data)
         super().data_received(data)
+        if self._incomplete_bytes > MAX_INCOMPLETE_BYTES and not self.transport.is_closing():
+            self.send_400_response("Head or trailer too long.")
         self._watch()
+
+    def on_headers_complete(self) -> None:
+        if len(self.pipeline) >= MAX_PIPELINED:
+            raise ConnectionAbortedError("too many requests before their turn")  # the parser stops: 400
+        self._incomplete_bytes = 0
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._incomplete_bytes = 0
+        super().on_body(body)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._deadline is not None:
@@ -90,36 +108,50 @@ class PunctualProtocol(H11Protocol):
         super().connection_lost(exc)
 
     async def _with_pathsend(self, scope: Any, receive: Any, send: Any) -> None:
+        cycle: RequestResponseCycle = send.__self__  # `self.cycle` is the last one that has come in
+
         async def send_or_pathsend(message: Any) -> None:
             if message["type"] != PATHSEND:
                 await send(message)
                 return
             try:
-                with open(message["path"], "rb") as file:
-                    await self._send_file(file)
-            # it has left, or takes too long; the last two: asyncio's and h11's words for closing
-            except (OSError, RuntimeError, h11.LocalProtocolError):
-                self.cycle.disconnected = True  # which uvicorn would take for an error of ours
+                with open(message["path"], "rb", buffering=0) as file:
+                    await self._send_file(file, cycle.expected_content_length)
+            except (OSError, RuntimeError):  # it has left, or takes too long; RuntimeError: asyncio's word for closing
+                cycle.disconnected = True  # which uvicorn would take for an error of ours
                 self.transport.abort()
             else:
+                cycle.expected_content_length = 0
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
 
         extensions = {**scope.get("extensions", {}), PATHSEND: {}}
         await self._inner({**scope, "extensions": extensions}, receive, send_or_pathsend)
 
-    async def _send_file(self, file: BinaryIO) -> None:
+    async def _send_file(self, file: FileIO, size: int) -> None:
         """Raises OSError (TimeoutError is one), RuntimeError: the client has left, or takes the bytes too slowly."""
-        size = os.fstat(file.fileno()).st_size
-        # h11 counts the bytes and passes on what stands for them: https://h11.readthedocs.io/en/latest/api.html#sendfile
-        self.conn.send_with_data_passthrough(h11.Data(data=_Length(size)))  # pyright: ignore[reportArgumentType]
+        if os.fstat(file.fileno()).st_size != size:
+            raise OSError("the file has another size than was announced")
         os.posix_fadvise(file.fileno(), 0, size, os.POSIX_FADV_WILLNEED)
-        start, slice_bytes, patience_s = 0, SLICE_BYTES, float(self.timeout_keep_alive)
+        start, slice_bytes, patience_s = self._send_at_once(file, size), SLICE_BYTES, float(self.timeout_keep_alive)
         while start < size:
             begun_at = self.loop.time()
             async with asyncio.timeout(patience_s):
-                start += await self.loop.sendfile(self.transport, file, start, min(slice_bytes, size - start))
+                sent = await self.loop.sendfile(self.transport, file, start, min(slice_bytes, size - start))
+            if not sent:
+                raise OSError("the file has shrunk")
+            start += sent
             if self.loop.time() - begun_at < QUICK_S:  # the same pace for more at once: each call costs something
                 slice_bytes, patience_s = 4 * SLICE_BYTES, 4.0 * self.timeout_keep_alive
+
+    def _send_at_once(self, file: FileIO, size: int) -> int:
+        """Hand the kernel what it takes without waiting: asyncio goes through its loop twice for each slice."""
+        if self.transport.get_write_buffer_size() or self.transport.get_extra_info("sslcontext") is not None:
+            return 0  # what goes before it, or what would encrypt it, is not the kernel's
+        sent, socket = 0, self.transport.get_extra_info("socket").fileno()
+        with suppress(BlockingIOError):
+            while sent < size and (count := os.sendfile(socket, file.fileno(), sent, size - sent)):
+                sent += count
+        return sent
 
     def _watch(self) -> None:
         """One deadline for a whole head, however slowly it comes; none while a request is being served."""
@@ -138,13 +170,3 @@ class PunctualProtocol(H11Protocol):
     def _is_waiting(self) -> bool:
         cycle: Any = self.cycle
         return cycle is None or cycle.response_complete
-
-
-class _Length:
-    """Stands for bytes that somebody else sends."""
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-
-    def __len__(self) -> int:
-        return self._size

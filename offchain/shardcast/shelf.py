@@ -394,7 +394,8 @@ class Shelf:
         return self._directory / "manifests" / f"{root.hex()}.json"
 
     def _shard_file(self, digest: bytes) -> Path:
-        return self._directory / "shards" / digest.hex()[:2] / digest.hex()
+        name = digest.hex()
+        return self._directory.joinpath("shards", name[:2], name)  # at once: it is done for every shard that is served
 
 
 class IncomingShard:

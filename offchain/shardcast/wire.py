@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from offchain.protocol.errors import Unavailable
 
-SLICE_BYTES = 2**19  # what is hashed at once: small enough to be in the processor's cache still
+SLICE_BYTES = 2**20  # what is hashed at once: small enough to be in the processor's cache still, few turns of the lock
 MAX_DETAIL_BYTES = 2_048
 MAX_IDLE = 16
 

@@ -328,6 +328,50 @@ def test_connection_without_a_whole_request_is_closed(start_relay: StartRelay, s
             pass
 
 
+HEALTH = b"GET /v1/health HTTP/1.1\r\nHost: relay\r\n"
+CHUNKED = b"PUT /v1/manifests/" + b"0" * 64 + b" HTTP/1.1\r\nHost: relay\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("begin", "piece"),
+    [
+        pytest.param(HEALTH + b"A: ", b"a" * 1_024, id="a header without end"),
+        pytest.param(HEALTH, b"A: b\r\n" * 128, id="headers without end"),
+        pytest.param(b"GET /", b"a" * 1_024, id="an address without end"),
+        pytest.param(CHUNKED + b"1;a=", b"a" * 1_024, id="an extension without end"),
+        pytest.param(CHUNKED + b"0\r\n", b"A: b\r\n" * 128, id="trailers without end"),
+    ],
+)
+def test_what_has_no_end_is_cut_off(start_relay: StartRelay, begin: bytes, piece: bytes) -> None:
+    relay = start_relay("strict")
+    with socket.create_connection(("127.0.0.1", int(relay.url.rsplit(":", 1)[1])), timeout=5) as stranger:
+        stranger.sendall(begin)
+        with pytest.raises(ConnectionError):
+            for _ in range(16_384):
+                stranger.sendall(piece)
+
+
+def test_requests_before_their_turn_are_answered_in_order_and_not_queued_without_end(
+    start_relay: StartRelay, make_client: MakeClient, bundle: tuple[Path, Manifest], trainer: LocalAccount
+) -> None:
+    relay = start_relay("patient")
+    make_client(relay).publish(*bundle, trainer)
+    entry = bundle[1].files[0]
+    shard = f"GET /v1/shards/{entry.shards[0].hex()} HTTP/1.1\r\nHost: relay\r\n\r\n".encode()
+    last = HEALTH + b"Connection: close\r\n\r\n"
+    address = ("127.0.0.1", int(relay.url.rsplit(":", 1)[1]))
+    with socket.create_connection(address, timeout=5) as stranger:
+        stranger.sendall(4 * shard + last)
+        answer = b"".join(iter(lambda: stranger.recv(2**20), b""))
+    content = (bundle[0] / entry.name).read_bytes()[: entry.shard_bytes(0)]
+    assert answer.count(content) == 4 and answer.count(b"HTTP/1.1 200") == 5 and answer.endswith(b"}")
+
+    with socket.create_connection(address, timeout=5) as flood:
+        flood.sendall(500 * (HEALTH + b"\r\n"))
+        answer = b"".join(iter(lambda: flood.recv(2**20), b""))
+    assert answer.count(b"HTTP/1.1 200") < 100 and b"HTTP/1.1 400" in answer
+
+
 def test_upload_that_breaks_off_leaves_nothing(uploader: Uploader) -> None:
     open_upload(uploader, 1_000, b"{").close()
     time.sleep(0.2)
