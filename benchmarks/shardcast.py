@@ -605,11 +605,11 @@ def main() -> None:
     most = max(4 * options.mib, (4 + options.clients) * options.spread_mib) * MIB
     with tempfile.TemporaryDirectory(dir=options.folder or _place(most), prefix="bench-shardcast-") as folder:
         print(one_to_one(Path(folder), options.mib * MIB, options.rounds), flush=True)
-        rounds = max(1, options.rounds // 2)
         if options.wire_mbit:
+            rounds = max(1, options.rounds // 2)  # links have one speed
             print("\n" + on_a_wire(Path(folder), options.mib * MIB, rounds, options.wire_mbit), flush=True)
         if options.spread_mib:
-            print("\n" + many_to_many(Path(folder), options.spread_mib * MIB, rounds, options.clients))
+            print("\n" + many_to_many(Path(folder), options.spread_mib * MIB, options.rounds, options.clients))
 
 
 if __name__ == "__main__":
