@@ -50,14 +50,15 @@ class Run:
 
 CODEC_STEPS, INNER_STEPS = 1_280, 32
 DDP = "data-parallel"
+STEPS = "policies as steps"
 PROMISES = ((240, 0.07), (1_000, 0.13))  # at least so many times fewer bytes, at most so much more loss
 RUNS = (
     Run("DiLoCo, fp32", "fp32"),
     Run("bf16", "bf16"),
     Run("int8", "int8"),
     Run("int4", "int4"),
-    Run("int4, policies as steps in int8", "int4", broadcast="int8"),
-    Run("int4, policies as steps in int4", "int4", broadcast="int4"),
+    Run(f"int4, {STEPS} in int8", "int4", broadcast="int8"),
+    Run(f"int4, {STEPS} in int4", "int4", broadcast="int4"),
     Run("topk64", "topk64"),
     Run("topk20", "topk20", momentum=0.8),
     Run("topk20, error feedback", "topk20", momentum=0.0, lr=1.0, feedback=1.0),
@@ -161,7 +162,7 @@ def draw_codecs(path: Path, results: Sequence[Trained]) -> None:
     base = next(each for each in results if each.label == DDP)
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.subplots()
-    for each in results:
+    for each in (each for each in results if STEPS not in each.label):  # they would lie on top of int4
         factor, rise = base.round_bytes / each.round_bytes, 100 * (each.loss / base.loss - 1)
         with_feedback = "feedback" in each.label
         axes.plot(factor, rise, "s" if with_feedback else "o", color="#b3362b" if with_feedback else "#1f6f5c")

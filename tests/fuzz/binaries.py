@@ -4,6 +4,7 @@ gossip messages.
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -15,20 +16,25 @@ from hypothesis import strategies as st
 
 from offchain.gossip.node import Message, Seat
 from offchain.gossip.wire import HEAD, Head, Wire, gossip_context
+from offchain.outer.aggregate import Aggregate, Contribution
+from offchain.outer.broadcast import PolicyRemaker, Terms, write_aggregate
 from offchain.outer.codecs import codec_named
 from offchain.outer.numbers import to_bfloat16
+from offchain.outer.optimizer import WEIGHTS_NAME
+from offchain.outer.rules import Rule
 from offchain.outer.updates import FOLDER, read_update, write_update
 from offchain.policy.weights import read_tensors, write_tensors
+from offchain.protocol.encoding import parse_canonical_json
 from offchain.protocol.errors import Rejected
 from offchain.protocol.manifest import BundleKind
 from offchain.protocol.spec import EnvironmentSpec, RolloutSpec, SamplerSpec, TaskSpec, ToplocSpec
-from offchain.protocol.types import Address, Epoch, Root, TaskId
+from offchain.protocol.types import Address, Epoch, Root, TaskId, WorkIndex
 from offchain.recipe.states import InnerState, read_state, state_name, write_state
 from offchain.rollouts.table import RolloutLimits, parse_rollouts, rollouts_bytes
 from offchain.rollouts.trajectory import Completion, Rollouts
 from offchain.shardcast.store import build_bundle
 from offchain.toploc import build_proofs, check_proofs
-from tests.fuzz.mutate import altered, canonical, damaged
+from tests.fuzz.mutate import altered, canonical, damaged, documents
 from tests.fuzz.target import Makers, Target
 
 CODECS = ("fp32", "bf16", "int8", "int4", "topk64", "topk20", "topk4")
@@ -111,6 +117,34 @@ def weights(folder: Path) -> Target:
     return Target("weights", st.one_of(damaged(samples), _headers(samples)), read, samples)
 
 
+def step(folder: Path) -> Target:
+    """A policy that says by which step it was made: header and aggregate of a bundle whose manifest is true."""
+    random, terms, remaker = np.random.default_rng(11), Terms(codec_named("int8"), 0.7, 0.6), PolicyRemaker()
+    numbers = {name: np.asarray(random.standard_normal(shape), np.float32) for name, shape in SHAPES.items()}
+    base, following, made = folder / "base", folder / "following", folder / "made"
+    write_tensors(base / WEIGHTS_NAME, numbers)
+    root = build_bundle(base, BundleKind.POLICY, {"version": 0}).root
+    write_aggregate(Aggregate([Contribution(WorkIndex(0), 1, numbers)], Rule()), terms, following)
+    path = following / FOLDER / "0000.safetensors"
+    fields = {"parent": root.hex(), "version": 1, **terms.fields()}
+    samples = [path.read_bytes()]
+
+    def read(value: tuple[bytes, bytes]) -> None:
+        header = parse_canonical_json(value[0])
+        if not isinstance(header, dict):
+            return
+        path.write_bytes(value[1])
+        manifest = build_bundle(following, BundleKind.POLICY, header)
+        shutil.rmtree(made, ignore_errors=True)
+        if remaker.plan(manifest) is not None:
+            remaker.make(manifest, following, base, made)
+            assert all(np.isfinite(each).all() for each in read_tensors(made / WEIGHTS_NAME, SHAPES).values())
+
+    valid = [(canonical(fields), sample) for sample in samples]
+    inputs = st.tuples(documents([fields]), st.one_of(st.just(samples[0]), damaged(samples), _headers(samples)))
+    return Target("step", inputs, read, valid, cost=3)
+
+
 def state(folder: Path) -> Target:
     """The state after an inner step, whose manifest is true. What is read is finite, of the right shapes."""
     random, path = np.random.default_rng(9), folder / state_name(0)
@@ -191,6 +225,7 @@ BINARIES: Makers = {
     "rollouts": rollouts,
     **UPDATES,
     "weights": weights,
+    "step": step,
     "state": state,
     "proofs": proofs,
     "gossip": gossip,
