@@ -270,7 +270,7 @@ class PartialBundle:
             for entry in self.manifest.files:
                 if entry.name in remaking.made and (folder / entry.name).is_file():
                     self._take_made(folder / entry.name)
-        except Rejected as error:
+        except (Rejected, FileNotFoundError) as error:  # the latter: somebody tidied up meanwhile
             log.warning("not made, so fetched", extra={"bundle": self.manifest.root.hex(), "why": str(error)})
         finally:
             shutil.rmtree(folder, ignore_errors=True)
