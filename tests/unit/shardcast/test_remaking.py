@@ -1,7 +1,6 @@
 """Policies that a client makes from the version before: what it fetches, and whom it does not believe."""
 
 import shutil
-import time
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,6 @@ from offchain.outer.broadcast import PolicyRemaker, Terms
 from offchain.outer.codecs import codec_named
 from offchain.outer.optimizer import MOMENTUM_NAME, WEIGHTS_NAME
 from offchain.protocol.manifest import BundleKind, Manifest
-from offchain.shardcast.cache import Cache
 from offchain.shardcast.client import RelayClient
 from offchain.shardcast.store import build_bundle, open_bundle
 from tests.unit.outer.steps import Version, first_version, next_version
@@ -122,20 +120,24 @@ def test_odd_parents_are_no_reason_to_fail(
 
 
 class Interrupted(PolicyRemaker):
-    """In whose middle another process tidies the cache that they share."""
-
-    def __init__(self, cache: Path) -> None:
-        self._cache = cache
+    """In whose middle another process tidies away what it starts from."""
 
     def make(self, manifest: Manifest, directory: Path, base: Path, target: Path) -> None:
-        Cache(self._cache, clock=lambda: time.time() + 3_600).prune(max_age_s=60, newest=0, keep=[manifest.root])
+        shutil.rmtree(base)
         super().make(manifest, directory, base, target)
 
 
+class InterruptedLater(PolicyRemaker):
+    def make(self, manifest: Manifest, directory: Path, base: Path, target: Path) -> None:
+        (base / WEIGHTS_NAME).unlink()
+        super().make(manifest, directory, base, target)
+
+
+@pytest.mark.parametrize("remaker", [Interrupted(), InterruptedLater()])
 def test_version_before_that_is_tidied_away_meanwhile_is_no_reason_to_fail(
-    relay: RunningRelay, make_client: MakeClient, versions: list[Version], tmp_path: Path
+    remaker: PolicyRemaker, relay: RunningRelay, make_client: MakeClient, versions: list[Version]
 ) -> None:
-    client = make_client(relay, cache="shared", remaker=Interrupted(tmp_path / "shared"))
+    client = make_client(relay, remaker=remaker)
     fetch(client, versions[1][1])
     assert fetched(client, relay, versions[2]) == shards_of(versions[2], *ALL)
 
