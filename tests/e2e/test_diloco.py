@@ -22,8 +22,7 @@ def test_network_outlives_a_killed_trainer_and_pays_the_one_that_joins(tmp_path:
     assert outcome.died_in == 1
     assert len(outcome.points) - 1 >= outcome.version_then + 2  # policies go on being published
     assert outcome.points[-1].samples >= SMALLEST.samples(group_size=8)
-    assert dead.works in (1, 2)  # whoever kills looks from time to time: the second may just have been committed
-    assert (dead.paid, dead.last_epoch) == (dead.works, dead.works - 1)  # what it had committed before is paid
+    assert (dead.works, dead.paid, dead.last_epoch) == (1, 1, 0)  # what it had committed before is paid
     assert survivor.paid == survivor.works >= 3
     assert joiner.paid == joiner.works >= 1
     assert joiner.first_epoch is not None and joiner.first_epoch >= 1
