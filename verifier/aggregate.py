@@ -18,7 +18,7 @@ from offchain.chain.keys import recover_policy_signer, sign_policy
 from offchain.chain.ledger import CommittedWork, EpochRecord, PolicyRecord, TaskLedger
 from offchain.daemon.status import Status
 from offchain.outer.aggregate import Aggregate, Contribution
-from offchain.outer.broadcast import take_step, terms_of, write_aggregate
+from offchain.outer.broadcast import terms_of, write_aggregate
 from offchain.outer.codecs import codec_named
 from offchain.outer.optimizer import MOMENTUM_NAME, OuterStep, open_momentum, write_step
 from offchain.outer.readable import Float32File
@@ -103,7 +103,7 @@ def write_next(spec: TaskSpec, base: Delivery, works: Sequence[tuple[WorkIndex, 
     weights = _open_weights(base)
     momentum = open_momentum(base.directory, base.manifest, weights.shapes)
     codec, outer = codec_named(spec.codec), spec.outer
-    gradient = Aggregate(
+    aggregate = Aggregate(
         (
             Contribution(index, weight, UpdateReader(work.directory, work.manifest, weights.shapes, codec))
             for index, weight, work in works
@@ -111,12 +111,10 @@ def write_next(spec: TaskSpec, base: Delivery, works: Sequence[tuple[WorkIndex, 
         Rule(outer.rule, outer.clip_norm_ratio, outer.hostile_share),
     )
     carry_over(base.directory, target)
-    if (terms := terms_of(outer)) is not None:
-        write_aggregate(gradient, terms, target)
-        take_step(base.directory, base.manifest, target, None, terms, target)
-        return
+    terms = terms_of(outer)
+    gradient = aggregate if terms is None else write_aggregate(aggregate, terms, target)
     step = OuterStep(weights, momentum, gradient, outer.lr, outer.momentum)
-    write_step(step, target / WEIGHTS_NAME, target / MOMENTUM_NAME, gradient.piece)
+    write_step(step, target / WEIGHTS_NAME, target / MOMENTUM_NAME, aggregate.piece)
 
 
 def _open_weights(base: Delivery) -> Float32File:

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from offchain.outer.aggregate import Aggregate, piece_size
 from offchain.outer.codecs import Codec, codec_named
 from offchain.outer.optimizer import MOMENTUM_NAME, WEIGHTS_NAME, OuterStep, open_momentum, write_step
-from offchain.outer.readable import Float32File
+from offchain.outer.readable import Float32File, Tensors
 from offchain.outer.updates import FOLDER, UpdateReader, write_update
 from offchain.protocol.encoding import Json
 from offchain.protocol.errors import Malformed
@@ -45,23 +45,13 @@ def terms_of(outer: OuterSpec) -> Terms | None:
     return None if outer.broadcast == "whole" else Terms(codec_named(outer.broadcast), outer.lr, outer.momentum)
 
 
-def write_aggregate(aggregate: Aggregate, terms: Terms, target: Path) -> None:
-    """Put the aggregate into a policy's bundle that is being made. Raises MalformedUpdate: it is not finite."""
-    write_update(target / FOLDER, aggregate, terms.codec)
+def write_aggregate(aggregate: Aggregate, terms: Terms, target: Path) -> Tensors:
+    """Put the aggregate into a policy's bundle that is being made; returns what the codec has kept of it.
 
-
-def take_step(
-    base: Path, base_manifest: Manifest, source: Path, manifest: Manifest | None, terms: Terms, target: Path
-) -> None:
-    """Write weights and momentum of the policy that follows from `base` by the aggregate in the folder `source`.
-
-    `manifest` is that of the bundle in `source`; None: it is our own. Raises MalformedUpdate.
+    Raises MalformedUpdate: it is not finite.
     """
-    weights = Float32File(base / WEIGHTS_NAME)
-    momentum = open_momentum(base, base_manifest, weights.shapes)
-    gradient = UpdateReader(source, manifest, weights.shapes, terms.codec)
-    step = OuterStep(weights, momentum, gradient, terms.lr, terms.momentum)
-    write_step(step, target / WEIGHTS_NAME, target / MOMENTUM_NAME, piece_size(1))
+    write_update(target / FOLDER, aggregate, terms.codec)
+    return UpdateReader(target, None, aggregate.shapes, terms.codec)
 
 
 class PolicyRemaker:
@@ -80,7 +70,11 @@ class PolicyRemaker:
         """Raises Rejected: what is in the bundle leads nowhere, or its parent is no policy."""
         parent = read_manifest(base)
         parent.entry(WEIGHTS_NAME)
-        take_step(base, parent, directory, manifest, _parse_terms(manifest.fields), target)
+        terms, weights = _parse_terms(manifest.fields), Float32File(base / WEIGHTS_NAME)
+        momentum = open_momentum(base, parent, weights.shapes)
+        gradient = UpdateReader(directory, manifest, weights.shapes, terms.codec)
+        step = OuterStep(weights, momentum, gradient, terms.lr, terms.momentum)
+        write_step(step, target / WEIGHTS_NAME, target / MOMENTUM_NAME, piece_size(1))
 
 
 def _parse_terms(fields: Mapping[str, Json]) -> Terms:

@@ -5,9 +5,10 @@ from pathlib import Path
 import numpy as np
 
 from offchain.outer.aggregate import Aggregate, Contribution
-from offchain.outer.broadcast import Terms, take_step, write_aggregate
+from offchain.outer.broadcast import Terms, write_aggregate
 from offchain.outer.numbers import Float32
-from offchain.outer.optimizer import WEIGHTS_NAME
+from offchain.outer.optimizer import MOMENTUM_NAME, WEIGHTS_NAME, OuterStep, open_momentum, write_step
+from offchain.outer.readable import Float32File
 from offchain.outer.rules import Rule
 from offchain.outer.tensor_files import write_tensors
 from offchain.protocol.encoding import Json
@@ -35,7 +36,8 @@ def next_version(folder: Path, base: Version, terms: Terms, seed: int = 7, **fie
     aggregate = Aggregate([Contribution(WorkIndex(0), 1, numbers(seed, 0.01))], Rule())
     (folder / "update").mkdir(parents=True)
     (folder / "policy.json").write_bytes(b"{}")
-    write_aggregate(aggregate, terms, folder)
-    take_step(*base, folder, None, terms, folder)
+    kept, weights = write_aggregate(aggregate, terms, folder), Float32File(base[0] / WEIGHTS_NAME)
+    step = OuterStep(weights, open_momentum(*base, weights.shapes), kept, terms.lr, terms.momentum)
+    write_step(step, folder / WEIGHTS_NAME, folder / MOMENTUM_NAME, aggregate.piece)
     said: dict[str, Json] = {"parent": base[1].root.hex(), **terms.fields(), **fields}
     return folder, build_bundle(folder, BundleKind.POLICY, said)
