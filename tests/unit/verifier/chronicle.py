@@ -13,6 +13,7 @@ from offchain.chain.contracts import (
 from offchain.chain.events import (
     AttestationCommitted,
     AttestationRevealed,
+    Challenged,
     EpochFinal,
     EpochOpened,
     EpochSealed,
@@ -142,6 +143,18 @@ class Chronicle:
 
     def settle(self, scores: bytes, epoch: int = 0, challenge_by: int = 2_000) -> None:
         self._tell(EpochSettled, epoch=Epoch(epoch), scores=scores, challenge_by=challenge_by)
+
+    def challenge(self, index: int, standing: int, score: int, epoch: int = 0, commit_by: int = 3_000) -> None:
+        self._tell(
+            Challenged,
+            epoch=Epoch(epoch),
+            index=WorkIndex(index),
+            challenger=ATTESTATIONS,
+            standing=standing,
+            score=score,
+            bond=1,
+            commit_by=commit_by,
+        )
 
     def publish(self, root: Root, epoch: int = 0) -> None:
         version = PolicyVersion(len(self.ledger.policies))
