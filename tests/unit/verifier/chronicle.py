@@ -22,6 +22,7 @@ from offchain.chain.events import (
     Event,
     FraudSlashed,
     PolicyPublished,
+    ReportShown,
     TaskOpened,
     TrainerEnlisted,
     VerifierEnlisted,
@@ -54,6 +55,7 @@ PARAMS = TaskParams(
     challenge_window=100,
     appeal_window=100,
 )
+UNBONDING_S = 10_000
 ATTESTATIONS = Address("0x00000000000000000000000000000000000000AA")
 
 
@@ -65,6 +67,7 @@ def contracts() -> Contracts:
         TaskRegistryContract(web3, ATTESTATIONS),
         ChallengesContract(web3, ATTESTATIONS),
         PayoutsContract(web3, ATTESTATIONS),
+        UNBONDING_S,
     )
 
 
@@ -155,6 +158,9 @@ class Chronicle:
             bond=1,
             commit_by=commit_by,
         )
+
+    def show(self, report: bytes, epoch: int = 0) -> None:
+        self._tell(ReportShown, epoch=Epoch(epoch), report_hash=report_hash(report))
 
     def publish(self, root: Root, epoch: int = 0) -> None:
         version = PolicyVersion(len(self.ledger.policies))
