@@ -52,6 +52,20 @@ contract Attestations is IAttestations, EIP712 {
         uint16 reports; // distinct reports behind the outcome; known once settled
     }
 
+    /// What a verifier has done in an epoch. `Absent` is for good: it was slashed for having shown nobody a report.
+    enum Stance {
+        None,
+        Committed,
+        Revealed,
+        Absent
+    }
+
+    /// Verifiers choose the hash themselves: what it means is told by the stance alone, never by its value.
+    struct Attestation {
+        bytes32 hash; // of what it committed to, from its reveal on its report's
+        Stance stance;
+    }
+
     /// The first slot is fixed at the seal.
     struct Epoch {
         uint128 weight;
@@ -67,7 +81,7 @@ contract Attestations is IAttestations, EIP712 {
         uint16 openChallenges;
         bytes24 firstScores; // of the works below _FIRST
         mapping(uint256 word => bytes32) furtherScores; // 32 works a word
-        mapping(address verifier => bytes32) attestations; // 0, a commitment's hash, a report's hash, or _ABSENT
+        mapping(address verifier => Attestation) attestations;
         mapping(bytes32 reportHash => Tally) tallies;
     }
 
@@ -79,7 +93,6 @@ contract Attestations is IAttestations, EIP712 {
     }
 
     uint256 private constant _FIRST = 24;
-    bytes32 private constant _ABSENT = bytes32(uint256(1));
     bytes32 private constant _POLICY_TYPEHASH = keccak256("Policy(uint256 taskId,uint64 epoch,bytes32 policyRoot)");
 
     IStaking public immutable STAKING;
@@ -195,10 +208,9 @@ contract Attestations is IAttestations, EIP712 {
         require(commitment != bytes32(0), EmptyCommitment());
         address verifier = STAKING.operatorOf(msg.sender);
         require(_memberAt(taskId, epochId, epoch.sealedBlock, verifier).weight > 0, NotBonded(verifier, 0, 1));
-        require(epoch.attestations[verifier] == bytes32(0), AlreadyAttested(taskId, epochId, verifier));
+        require(epoch.attestations[verifier].stance == Stance.None, AlreadyAttested(taskId, epochId, verifier));
 
-        // Hashed once more, so that nothing that was only committed can pass for the hash of a revealed report.
-        epoch.attestations[verifier] = keccak256(abi.encode(commitment));
+        epoch.attestations[verifier] = Attestation(commitment, Stance.Committed);
         if (votes.uncommitted == 1) {
             uint40 window = votes.revealBy - votes.attestBy;
             votes.attestBy = uint40(block.timestamp);
@@ -225,7 +237,7 @@ contract Attestations is IAttestations, EIP712 {
         // The present enlistment is the one by which it committed: after another seal it takes UNBONDING_PERIOD to make
         // a new one, longer than any windows.
         uint128 weight = _enlistments[taskId][verifier].weight;
-        epoch.attestations[verifier] = reportHash;
+        epoch.attestations[verifier] = Attestation(reportHash, Stance.Revealed);
         epoch.tallies[reportHash].weight += weight;
         int128 before = votes.surplus;
         votes.surplus = before + int128(weight); // no more than the epoch's weight, which fitted in an int128
@@ -330,18 +342,18 @@ contract Attestations is IAttestations, EIP712 {
         EpochPhase phase = epoch.outcome;
         require(phase != EpochPhase.Committing, WrongPhase(taskId, epochId, phaseOf(taskId, epochId)));
         _memberAt(taskId, epochId, epoch.sealedBlock, verifier);
-        require(epoch.attestations[verifier] != _ABSENT, AlreadySlashed(taskId, epochId, verifier));
+        Attestation storage attestation = epoch.attestations[verifier];
+        require(attestation.stance != Stance.Absent, AlreadySlashed(taskId, epochId, verifier));
         TaskParams memory params = REGISTRY.paramsOf(taskId);
-        bytes32 reportHash = _reportOf(epoch, verifier);
-        if (reportHash != bytes32(0)) {
-            Tally storage tally = epoch.tallies[reportHash];
+        if (attestation.stance == Stance.Revealed) {
+            Tally storage tally = epoch.tallies[attestation.hash];
             require(!tally.isCounted && !tally.isShown, WasPresent(taskId, epochId, verifier));
             // Whoever was left out of `settle` has until then to show its report. An epoch without a quorum may be void in
             // the block of the last reveal: as long as `settle` would wait for reports, they can be shown.
             bool isOver = block.timestamp >= epoch.votes.revealBy + params.revealWindow;
             require(isOver && phase != EpochPhase.Challengeable, WrongPhase(taskId, epochId, phase));
         }
-        epoch.attestations[verifier] = _ABSENT;
+        attestation.stance = Stance.Absent;
         (uint128 taken,) = _slash(taskId, epochId, verifier, params.absenceSlash, 0);
         emit AbsenceSlashed(taskId, epochId, verifier, taken);
     }
@@ -435,9 +447,10 @@ contract Attestations is IAttestations, EIP712 {
         (works, enlistedWeight) = (epoch.works, epoch.weight);
         (Enlistment storage enlistment, bool isMember) = _lookUp(taskId, epochId, epoch.sealedBlock, verifier);
         if (isMember) weight = enlistment.weight;
-        reportHash = _reportOf(epoch, verifier);
-        bool isSettled = epoch.outcome == EpochPhase.Challengeable || epoch.outcome == EpochPhase.Final;
-        if (reportHash != bytes32(0) && isSettled) {
+        Attestation storage attestation = epoch.attestations[verifier];
+        if (attestation.stance != Stance.Revealed) return (reportHash, weight, differences, works, enlistedWeight);
+        reportHash = attestation.hash;
+        if (epoch.outcome == EpochPhase.Challengeable || epoch.outcome == EpochPhase.Final) {
             Tally storage tally = epoch.tallies[reportHash];
             if (!tally.isCounted) reportHash = bytes32(0);
             differences = works - tally.agreements;
@@ -591,12 +604,10 @@ contract Attestations is IAttestations, EIP712 {
         private
         view
     {
-        bytes32 stored = epoch.attestations[verifier];
-        bytes32 revealed = keccak256(abi.encode(commitment));
-        if (stored == revealed) return;
-        require(stored != bytes32(0), NotCommitted(taskId, epochId, verifier));
-        require(epoch.tallies[stored].weight == 0, AlreadyAttested(taskId, epochId, verifier));
-        revert CommitmentMismatch(stored, revealed);
+        Attestation storage attestation = epoch.attestations[verifier];
+        require(attestation.stance != Stance.None, NotCommitted(taskId, epochId, verifier));
+        require(attestation.stance == Stance.Committed, AlreadyAttested(taskId, epochId, verifier));
+        require(attestation.hash == commitment, CommitmentMismatch(attestation.hash, commitment));
     }
 
     /// The hashes of reports, the weight behind each, and all of it.
@@ -677,12 +688,6 @@ contract Attestations is IAttestations, EIP712 {
         if (block.timestamp < votes.attestBy && votes.uncommitted > 0) return EpochPhase.AttestCommit;
         if (block.timestamp < votes.revealBy && votes.unrevealed > 0) return EpochPhase.AttestReveal;
         return votes.surplus >= 0 ? EpochPhase.Attested : EpochPhase.Missed;
-    }
-
-    /// The hash of the report that a verifier revealed; 0 if it did not.
-    function _reportOf(Epoch storage epoch, address verifier) private view returns (bytes32 reportHash) {
-        reportHash = epoch.attestations[verifier];
-        if (epoch.tallies[reportHash].weight == 0) reportHash = bytes32(0);
     }
 
     function _furtherScore(Epoch storage epoch, uint256 index) private view returns (bytes1) {

@@ -265,9 +265,7 @@ contract AttestationsTest is Network {
         vm.prank(secondVerifier);
         vm.expectRevert(
             abi.encodeWithSelector(
-                IAttestations.CommitmentMismatch.selector,
-                keccak256(abi.encode(commitment)),
-                keccak256(abi.encode(_commitment(taskId, 0, secondVerifier, GOOD)))
+                IAttestations.CommitmentMismatch.selector, commitment, _commitment(taskId, 0, secondVerifier, GOOD)
             )
         );
         attestations.revealAttestation(taskId, 0, keccak256(GOOD), SALT, EVIDENCE);
@@ -282,6 +280,50 @@ contract AttestationsTest is Network {
         vm.prank(verifier);
         vm.expectRevert(abi.encodeWithSelector(IAttestations.AlreadyAttested.selector, taskId, 0, verifier));
         attestations.revealAttestation(taskId, 0, keccak256(GOOD), SALT, EVIDENCE);
+    }
+
+    /// Each report of a chain is the very commitment to the next: its hash must not pass for a commitment.
+    function test_RevealAttestation_AChainOfCraftedReports_Reverts() public {
+        uint256 taskId = _sealedTask();
+        bytes32 last = keccak256(hex"ff6464");
+        bytes32 inner = keccak256(abi.encode(taskId, uint64(0), verifier, last, SALT));
+        bytes32 crafted = keccak256(abi.encode(inner));
+        bytes32 outer = keccak256(abi.encode(taskId, uint64(0), verifier, crafted, SALT));
+        vm.prank(verifier);
+        attestations.commitAttestation(taskId, 0, outer);
+        _commitReport(taskId, 0, secondVerifier, GOOD);
+        _commitReport(taskId, 0, thirdVerifier, GOOD);
+        vm.prank(verifier);
+        attestations.revealAttestation(taskId, 0, crafted, SALT, EVIDENCE);
+        vm.prank(verifier);
+        vm.expectRevert(abi.encodeWithSelector(IAttestations.AlreadyAttested.selector, taskId, 0, verifier));
+        attestations.revealAttestation(taskId, 0, last, SALT, EVIDENCE);
+        _assertPhase(taskId, 0, EpochPhase.AttestReveal); // the others may still reveal
+        (,,, uint128 revealedWeight,) = attestations.tallyOf(taskId, 0);
+        vm.assertEq(revealedWeight, 100 * UNIT, "its weight counts once");
+    }
+
+    /// One verifier reveals once, whatever it reveals first: its own commitment, another's hash, nothing, a mark.
+    function testFuzz_RevealAttestation_ASecondTime_Reverts(bytes32 first, bytes32 second, uint8 kind) public {
+        uint256 taskId = _sealedTask();
+        bytes32 next = keccak256(abi.encode(taskId, uint64(0), verifier, second, SALT));
+        if (kind % 6 == 0) first = next;
+        else if (kind % 6 == 1) first = keccak256(abi.encode(next));
+        else if (kind % 6 == 2) first = bytes32(uint256(kind % 5));
+        else if (kind % 6 == 3) second = first;
+        vm.prank(verifier);
+        attestations.commitAttestation(taskId, 0, keccak256(abi.encode(taskId, uint64(0), verifier, first, SALT)));
+        _commitReport(taskId, 0, secondVerifier, GOOD);
+        _commitReport(taskId, 0, thirdVerifier, GOOD);
+        vm.prank(verifier);
+        attestations.revealAttestation(taskId, 0, first, SALT, EVIDENCE);
+        vm.prank(verifier);
+        vm.expectRevert(abi.encodeWithSelector(IAttestations.AlreadyAttested.selector, taskId, 0, verifier));
+        attestations.revealAttestation(taskId, 0, second, SALT, EVIDENCE);
+        (,, uint16 revealed, uint128 revealedWeight,) = attestations.tallyOf(taskId, 0);
+        vm.assertTrue(revealed == 1 && revealedWeight == 100 * UNIT, "once");
+        (bytes32 reportHash,,,,) = attestations.attestationOf(taskId, 0, verifier);
+        vm.assertEq(reportHash, first, "the first");
     }
 
     /// Whoever commits to the plain hash of a report that others will reveal has revealed nothing.
@@ -586,6 +628,25 @@ contract AttestationsTest is Network {
         vm.assertFalse(attestations.isEnlisted(taskId, secondVerifier), "its bond no longer suffices");
         vm.expectRevert(abi.encodeWithSelector(IAttestations.AlreadySlashed.selector, taskId, 0, secondVerifier));
         attestations.slashAbsence(taskId, 0, secondVerifier);
+    }
+
+    /// Zero and one have been marks, of a verifier without a report and of one already slashed.
+    function testFuzz_SlashAbsence_OfOneWhoRevealedAHashThatNobodyHasBytesOf(uint256 kind, bytes32 any) public {
+        bytes32 hash = kind % 3 == 2 ? any : bytes32(kind % 3);
+        uint256 taskId = _sealedTask();
+        vm.prank(verifier);
+        attestations.commitAttestation(taskId, 0, keccak256(abi.encode(taskId, uint64(0), verifier, hash, SALT)));
+        _wait(100);
+        vm.prank(verifier);
+        attestations.revealAttestation(taskId, 0, hash, SALT, EVIDENCE);
+        attestations.voidEpoch(taskId, 0);
+        vm.expectRevert(_wrongPhase(taskId, EpochPhase.Void));
+        attestations.slashAbsence(taskId, 0, verifier); // it has time to show its report, as everybody has
+        _wait(100);
+        attestations.slashAbsence(taskId, 0, verifier);
+        vm.assertEq(_bonded(verifier, Role.Verifier), 95 * UNIT, "slashed");
+        vm.expectRevert(abi.encodeWithSelector(IAttestations.AlreadySlashed.selector, taskId, 0, verifier));
+        attestations.slashAbsence(taskId, 0, verifier);
     }
 
     function test_SlashAbsence_OfOneWithBondToSpare_StaysEnlisted() public {

@@ -155,7 +155,7 @@ contract GasTest is Metered {
         vm.snapshotValue("attest: commit", committing);
         vm.snapshotValue("attest: reveal", revealing);
         vm.snapshotValue("attest: reveal, the first of a report", firstReveal);
-        _assertGas("attest: commit and reveal", committing + revealing, 120_000);
+        _assertGas("attest: commit and reveal", committing + revealing, 150_000);
     }
 
     function test_Gas_Settle() public {

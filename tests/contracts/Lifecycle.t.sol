@@ -403,8 +403,8 @@ contract LifecycleTest is Network {
         vm.expectRevert(_wrongPhase(taskId, EpochPhase.AttestReveal));
         attestations.commitAttestation(taskId, 0, keccak256("late"));
         _reveal(taskId, 0, verifier, GOOD);
-        bytes32 committed = keccak256(abi.encode(_commitment(taskId, 0, secondVerifier, hex"000000")));
-        bytes32 copied = keccak256(abi.encode(_commitment(taskId, 0, secondVerifier, GOOD)));
+        bytes32 committed = _commitment(taskId, 0, secondVerifier, hex"000000");
+        bytes32 copied = _commitment(taskId, 0, secondVerifier, GOOD);
         vm.prank(secondVerifier);
         vm.expectRevert(abi.encodeWithSelector(IAttestations.CommitmentMismatch.selector, committed, copied));
         attestations.revealAttestation(taskId, 0, keccak256(GOOD), SALT, EVIDENCE);

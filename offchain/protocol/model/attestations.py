@@ -3,13 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from eth_utils.crypto import keccak
-
 from offchain.protocol.encoding import report_hash
 from offchain.protocol.model.clock import Clock, minus, require
 from offchain.protocol.model.commitments import attestation_commitment_of
 from offchain.protocol.model.enlistments import Enlistments
-from offchain.protocol.model.judged import ABSENT, Enlistment, Epoch
+from offchain.protocol.model.judged import Attestation, Enlistment, Epoch, Stance
 from offchain.protocol.model.registry import Registry
 from offchain.protocol.model.running import seal_seed
 from offchain.protocol.model.scores import FOUND_FRAUD, decide, score_at
@@ -60,7 +58,7 @@ class Attestations(Enlistments):
         verifier = self._staking.operator_of(caller)
         require(self.member(task_id, epoch_id, verifier).weight > 0, "NotBonded")
         require(verifier not in epoch.attestations, "AlreadyAttested")
-        epoch.attestations[verifier] = keccak(commitment)
+        epoch.attestations[verifier] = Attestation(Stance.COMMITTED, commitment)
         if epoch.uncommitted == 1:
             window = epoch.reveal_by - epoch.attest_by
             epoch.attest_by, epoch.reveal_by = self._clock.now, self._clock.now + window
@@ -73,12 +71,13 @@ class Attestations(Enlistments):
         epoch = self._voting(task_id, epoch_id, EpochPhase.ATTEST_REVEAL)
         verifier = self._staking.operator_of(caller)
         stored = epoch.attestations.get(verifier)
-        if stored != keccak(attestation_commitment_of(task_id, epoch_id, verifier, hashed, salt)):
-            require(stored is not None, "NotCommitted")
-            require(epoch.report_of(verifier) is None, "AlreadyAttested")
-            require(False, "CommitmentMismatch")
+        require(stored is not None, "NotCommitted")
+        assert stored is not None
+        require(stored.stance is Stance.COMMITTED, "AlreadyAttested")
+        commitment = attestation_commitment_of(task_id, epoch_id, verifier, hashed, salt)
+        require(stored.hash == commitment, "CommitmentMismatch")
         weight = self.rolls[task_id].enlistments[verifier].weight
-        epoch.attestations[verifier] = hashed
+        epoch.attestations[verifier] = Attestation(Stance.REVEALED, hashed)
         epoch.tallies[hashed].weight += weight
         epoch.revealed += weight
         epoch.unrevealed -= 1
@@ -160,7 +159,8 @@ class Attestations(Enlistments):
         require(epoch is not None and epoch.outcome != EpochPhase.COMMITTING, "WrongPhase")
         assert epoch is not None
         member = self.member(task_id, epoch_id, verifier)
-        require(epoch.attestations.get(verifier) != ABSENT, "AlreadySlashed")
+        absent = Attestation(Stance.ABSENT)
+        require(epoch.attestations.get(verifier) != absent, "AlreadySlashed")
         params = self._registry.tasks[task_id].params
         hashed = epoch.report_of(verifier)
         if hashed is not None:
@@ -168,7 +168,7 @@ class Attestations(Enlistments):
             require(not tally.is_counted and not tally.is_shown, "WasPresent")
             is_over = self._clock.now >= epoch.reveal_by + params.reveal_window
             require(is_over and epoch.outcome != EpochPhase.CHALLENGEABLE, "WrongPhase")
-        epoch.attestations[verifier] = ABSENT
+        epoch.attestations[verifier] = absent
         self.take(task_id, member, verifier, params.absence_slash, 0)
 
     def slash_verifier(

@@ -2,12 +2,28 @@
 
 from collections import defaultdict
 from dataclasses import dataclass, field
+from enum import Enum, auto
 
 from offchain.protocol.model.scores import FOUND_FRAUD, quorum_weight
 from offchain.protocol.types import SCORE_FRAUD, SCORE_UNPAID, Address, EpochPhase
 
 FOREVER = 2**40 - 1
-ABSENT = (1).to_bytes(32, "big")  # the attestation of a verifier that was slashed for its absence
+
+
+class Stance(Enum):
+    """What a verifier has done in an epoch; without an attestation, nothing. ABSENT: it was slashed for that."""
+
+    COMMITTED = auto()
+    REVEALED = auto()
+    ABSENT = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Attestation:
+    """`hash` is what it committed to, from its reveal on its report's."""
+
+    stance: Stance
+    hash: bytes = b""
 
 
 @dataclass(slots=True)
@@ -68,7 +84,7 @@ class Epoch:
     challenge_by: int = 0
     open_challenges: int = 0
     scores: list[int] = field(default_factory=list[int])
-    attestations: dict[Address, bytes] = field(default_factory=dict[Address, bytes])
+    attestations: dict[Address, Attestation] = field(default_factory=dict[Address, Attestation])
     tallies: dict[bytes, Tally] = field(default_factory=lambda: defaultdict(Tally))
 
     @property
@@ -89,7 +105,7 @@ class Epoch:
     def report_of(self, verifier: Address) -> bytes | None:
         """The hash of the report that a verifier revealed."""
         attestation = self.attestations.get(verifier)
-        return attestation if attestation in self.tallies and self.tallies[attestation].weight else None
+        return attestation.hash if attestation is not None and attestation.stance is Stance.REVEALED else None
 
     def voting_phase(self, now: int) -> EpochPhase:
         """Where it stands as long as it is neither settled nor void."""
