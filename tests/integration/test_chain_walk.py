@@ -122,7 +122,7 @@ def test_a_task_is_opened_worked_judged_paid_and_a_cheat_slashed(walk: Walk, anv
     walk.enlist()
     walk.commit_works()
     ledger = walk.ledger()
-    assert ledger.trainers == {honest.address, cheat.address}
+    assert ledger.trainers.keys() == {honest.address, cheat.address}
     assert ledger.verifiers == {verifier.address: PARAMS.verifier_bond for verifier in walk.verifiers}
     record = ledger.epochs[FIRST]
     assert ledger.open_epoch is record
