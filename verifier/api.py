@@ -14,6 +14,7 @@ from offchain.protocol.encoding import parse_canonical_json
 from verifier.database import Sessions
 from verifier.metrics import DatabaseCollector
 from verifier.models import AttestationRow, EpochRow, EvidenceRow, PolicyRow, TaskRow, WorkRow
+from verifier.showing import is_shown, shown_epochs, without_verdict
 from verifier.web.pages import pages
 
 T = TypeVar("T")
@@ -45,7 +46,7 @@ class TaskDetailOut(TaskOut):
 
 
 class EpochOut(BaseModel):
-    """`scores` are what the quorum settled on, one per work; `report` is this verifier's own."""
+    """`scores` are what the quorum settled on, one per work; `report` is this verifier's own, None until revealed."""
 
     task_id: int
     epoch: int
@@ -60,7 +61,10 @@ class EpochOut(BaseModel):
 
 
 class WorkOut(BaseModel):
-    """`score` is this verifier's own (0 unpaid, 1-100 percent, 255 fraud), `settled_score` the quorum's."""
+    """`score` is this verifier's own (0 unpaid, 1-100 percent, 255 fraud), `settled_score` the quorum's.
+
+    All that this verifier found is None until its attestation is revealed.
+    """
 
     task_id: int
     epoch: int
@@ -155,13 +159,15 @@ def read_epochs(task_id: TaskNumber, session: Read, limit: Limit = 100, offset: 
     """Epochs, the newest first."""
     _found(session.get(TaskRow, task_id), f"task {task_id}")
     query = select(EpochRow).where(EpochRow.task_id == task_id).order_by(EpochRow.epoch.desc())
-    return [_epoch(session, row) for row in session.scalars(query.limit(limit).offset(offset))]
+    shown = shown_epochs(session, task_id)
+    return [_epoch(session, row, row.epoch in shown) for row in session.scalars(query.limit(limit).offset(offset))]
 
 
 @router.get("/tasks/{task_id}/epochs/{epoch}", tags=["tasks"])
 def read_epoch(task_id: TaskNumber, epoch: EpochNumber, session: Read) -> EpochOut:
     """One epoch: its phase, settled scores and this verifier's report."""
-    return _epoch(session, _found(session.get(EpochRow, (task_id, epoch)), f"epoch {task_id}/{epoch}"))
+    row = _found(session.get(EpochRow, (task_id, epoch)), f"epoch {task_id}/{epoch}")
+    return _epoch(session, row, is_shown(session, task_id, epoch))
 
 
 @router.get("/tasks/{task_id}/epochs/{epoch}/works", tags=["works"])
@@ -169,13 +175,16 @@ def read_works(task_id: TaskNumber, epoch: EpochNumber, session: Read) -> list[W
     """All works of an epoch, by index."""
     _found(session.get(EpochRow, (task_id, epoch)), f"epoch {task_id}/{epoch}")
     query = select(WorkRow).where(WorkRow.task_id == task_id, WorkRow.epoch == epoch).order_by(WorkRow.index)
-    return [WorkOut(**_work(row)) for row in session.scalars(query)]
+    shown = is_shown(session, task_id, epoch)
+    return [WorkOut(**_work(row if shown else without_verdict(row))) for row in session.scalars(query)]
 
 
 @router.get("/tasks/{task_id}/epochs/{epoch}/works/{index}", tags=["works"])
 def read_work(task_id: TaskNumber, epoch: EpochNumber, index: Index, session: Read) -> WorkDetailOut:
     """One work with the evidence for its score."""
     row = _found(session.get(WorkRow, (task_id, epoch, index)), f"work {task_id}/{epoch}/{index}")
+    if not is_shown(session, task_id, epoch):
+        return WorkDetailOut(**_work(without_verdict(row)), evidence=None)
     evidence = session.get(EvidenceRow, (task_id, epoch, index))
     return WorkDetailOut(**_work(row), evidence=_parsed(evidence.document) if evidence else None)
 
@@ -218,7 +227,7 @@ def _task(session: Session, row: TaskRow) -> dict[str, Any]:
     }
 
 
-def _epoch(session: Session, row: EpochRow) -> EpochOut:
+def _epoch(session: Session, row: EpochRow, shown: bool) -> EpochOut:
     attestation = session.get(AttestationRow, (row.task_id, row.epoch))
     works = select(func.count()).where(WorkRow.task_id == row.task_id, WorkRow.epoch == row.epoch)
     return EpochOut(
@@ -228,8 +237,8 @@ def _epoch(session: Session, row: EpochRow) -> EpochOut:
         seed=_hex(row.seed),
         works=session.scalar(works) or 0,
         scores=None if row.scores is None else list(row.scores),
-        report=list(attestation.report) if attestation else None,
-        evidence_root=_hex(attestation.evidence_root) if attestation else None,
+        report=list(attestation.report) if attestation and shown else None,
+        evidence_root=_hex(attestation.evidence_root) if attestation and shown else None,
         committed=bool(attestation and attestation.committed),
         revealed=bool(attestation and attestation.revealed),
     )

@@ -106,7 +106,13 @@ def built_verifier(settings: VerifierSettings, stop: StopFlag | None = None) -> 
                 turns,
                 status,
             )
-            contracts = Contracts(chain.attestations, chain.registry, chain.challenges, chain.payouts)
+            contracts = Contracts(
+                chain.attestations,
+                chain.registry,
+                chain.challenges,
+                chain.payouts,
+                chain.staking.unbonding_period_s(),
+            )
             docket = Docket(spec, inbox, bench)
             appeals = Appeals(task_id, verifier, chain.challenges, transactions, docket, sessions, status)
             housekeeper = Housekeeper(verifier, contracts, transactions, attester, inbox, turns, status)

@@ -63,21 +63,17 @@ class Case:
         some_completions = checks.completions_checked < rollout.groups * rollout.group_size
         return self.sampling_bps < BPS or some_completions or some_steps
 
+    @property
+    def draws_everything(self) -> bool:
+        """Whether the epoch's seed has drawn all that there is to check of this work."""
+        checks, rollout = self.spec.checks, self.spec.rollout
+        all_steps = checks.replay == "whole" or checks.steps_replayed >= self.spec.recipe.inner_steps
+        all_completions = checks.completions_checked >= rollout.groups * rollout.group_size
+        return self.epoch_seed is None or (self.is_replayed and all_completions and all_steps)
+
     def everything_checked(self) -> "Case":
         """The same case without luck: every completion prefilled, all of the training replayed."""
         return replace(self, epoch_seed=None)
-
-    def as_appealed(self) -> "Case":
-        """What an appeal looks at: everything, but of a work whose training was replayed by steps no others than then.
-
-        A verifier that has paid for a replayed work has no excuse on chain when an appeal overturns that. Nobody could
-        afford to, if a step might be brought up against it that the seed had not drawn.
-        """
-        if self.spec.checks.replay == "whole" or not self.is_replayed:
-            return self.everything_checked()
-        completions = self.spec.rollout.groups * self.spec.rollout.group_size
-        checks = self.spec.checks.model_copy(update={"completions_checked": completions})
-        return replace(self, spec=self.spec.model_copy(update={"checks": checks}))
 
     def _drawn(self, what: str, wanted: int, count: int) -> list[int]:
         if self.epoch_seed is None or wanted >= count:

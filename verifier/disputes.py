@@ -4,6 +4,7 @@ The same rules as in contracts/Challenges.sol, so that nothing is sent that the 
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from offchain.chain.ledger import ChallengeRecord, EpochRecord
 from offchain.protocol.encoding import must_replay
@@ -15,7 +16,16 @@ from offchain.protocol.types import (
     Address,
     ChallengePhase,
     TaskParams,
+    WorkIndex,
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Vote:
+    """A verifier's word in an appeal. `beyond`: what decides is something that the epoch's seed had not drawn."""
+
+    score: int
+    beyond: bool = False
 
 
 def suspects(record: EpochRecord, challenge: ChallengeRecord, params: TaskParams) -> Iterator[Address]:
@@ -37,9 +47,15 @@ def is_against_verifiers(record: EpochRecord, challenge: ChallengeRecord, params
 
 def is_excused(record: EpochRecord, challenge: ChallengeRecord, verifier: Address, params: TaskParams) -> bool:
     """Whether a verifier had no reason to know better when it attested, and has corrected itself in the appeal."""
-    if challenge.votes.get(verifier) != challenge.score or challenge.standing == SCORE_FRAUD or record.seed is None:
+    corrected = challenge.votes.get(verifier) == challenge.score
+    return corrected and has_excuse(record, challenge.index, challenge.standing, params)
+
+
+def has_excuse(record: EpochRecord, index: WorkIndex, standing: int, params: TaskParams) -> bool:
+    """Whether those behind a score may correct themselves in an appeal and pay nothing."""
+    if standing == SCORE_FRAUD or record.seed is None:
         return False
-    return challenge.standing == SCORE_UNPAID or not must_replay(record.seed, challenge.index, params.sampling_bps)
+    return standing == SCORE_UNPAID or not must_replay(record.seed, index, params.sampling_bps)
 
 
 def absentees(record: EpochRecord, challenge: ChallengeRecord, params: TaskParams) -> Iterator[Address]:

@@ -21,7 +21,7 @@ from verifier.checks.duplicates import Sketch
 from verifier.inbox import Inbox
 from verifier.judge import (
     Bench,
-    compare_with,
+    compare_again,
     compare_with_peers,
     judge,
     malformed,
@@ -113,18 +113,29 @@ class Docket:
         verdicts = compare_with_peers([each.verdict for each in judged], self._spec.checks.max_update_norm_ratio)
         return [replace(each, verdict=verdict) for each, verdict in zip(judged, verdicts, strict=True)]
 
+    def judge_as_drawn(
+        self, ledger: TaskLedger, record: EpochRecord, index: WorkIndex, norms: Mapping[WorkIndex, float]
+    ) -> Verdict:
+        """Judge one work of a sealed epoch again, just as for the attestation. Raises Unavailable, Stop.
+
+        Args:
+            norms: of the updates that were compared when the epoch was attested, see `compare_again`.
+        """
+        case = case_of(ledger, self._spec, record, ledger.work(record.epoch, index))
+        return self._judge_again(case, record, ledger, norms)
+
     def judge_in_full(
         self, ledger: TaskLedger, record: EpochRecord, index: WorkIndex, norms: Mapping[WorkIndex, float]
     ) -> Verdict:
-        """Judge one work of a sealed epoch again, as in an appeal (`Case.as_appealed`). Raises Unavailable, Stop.
+        """The same, but as if the epoch's seed had drawn everything. Raises Unavailable, Stop."""
+        case = case_of(ledger, self._spec, record, ledger.work(record.epoch, index)).everything_checked()
+        return self._judge_again(case, record, ledger, norms)
 
-        Args:
-            norms: of the epoch's acceptable updates, as judged when it was attested.
-        """
-        case = case_of(ledger, self._spec, record, ledger.work(record.epoch, index)).as_appealed()
+    def _judge_again(
+        self, case: Case, record: EpochRecord, ledger: TaskLedger, norms: Mapping[WorkIndex, float]
+    ) -> Verdict:
         verdict = self._judge(case, ledger, record).verdict
-        peers = {**norms, **({} if verdict.update_norm is None else {index: verdict.update_norm})}
-        return compare_with(verdict, list(peers.values()), self._spec.checks.max_update_norm_ratio)
+        return compare_again(verdict, case.work.index, norms, self._spec.checks.max_update_norm_ratio)
 
     def forget(self, ledger: TaskLedger, record: EpochRecord) -> None:
         """Let go of an epoch whose judgements are written down."""

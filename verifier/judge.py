@@ -4,7 +4,7 @@ The same function serves the attesting verifier and `assay verify`: it reads loc
 relay, no database and no clock.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,7 @@ from offchain.outer.updates import read_update
 from offchain.policy.interface import Policy
 from offchain.protocol.errors import MalformedUpdate, Reason, Rejected
 from offchain.protocol.manifest import Manifest
-from offchain.protocol.types import Root, Seed
+from offchain.protocol.types import Root, Seed, WorkIndex
 from offchain.recipe.inner import repeat_inner_step, run_inner_steps
 from offchain.recipe.states import read_state
 from verifier.case import Case
@@ -223,6 +223,16 @@ def compare_with_peers(verdicts: Sequence[Verdict], max_ratio: float) -> list[Ve
     """The last check, over a whole epoch: each acceptable work's update against the median of them all."""
     norms = [each.update_norm for each in verdicts if each.reason is None and each.update_norm is not None]
     return [compare_with(verdict, norms, max_ratio) for verdict in verdicts]
+
+
+def compare_again(verdict: Verdict, index: WorkIndex, norms: Mapping[WorkIndex, float], max_ratio: float) -> Verdict:
+    """The last check of a work that is judged again, against the very updates that its first judgement knew.
+
+    Args:
+        norms: of all updates that were acceptable before this check, whether or not they passed it.
+    """
+    own = {} if verdict.update_norm is None else {index: verdict.update_norm}
+    return compare_with(verdict, list({**norms, **own}.values()), max_ratio)
 
 
 def compare_with(verdict: Verdict, norms: Sequence[float], max_ratio: float) -> Verdict:

@@ -5,14 +5,15 @@ from collections.abc import Iterator
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
-from sqlalchemy import func, select
+from sqlalchemy import and_, func, select
 
 from verifier.database import Sessions
 from verifier.models import EpochRow, PolicyRow, TransactionRow, WorkRow
+from verifier.showing import IS_SHOWN
 
 
 class DatabaseCollector(Collector):
-    """Counts rows by what matters to an operator."""
+    """Counts rows by what matters to an operator; works once their verdicts may be shown."""
 
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
@@ -31,12 +32,13 @@ class DatabaseCollector(Collector):
         )
         sent = CounterMetricFamily("assay_transactions", "Transactions", labels=["task", "name", "outcome"])
         with self._sessions() as session:
-            by_reason = select(WorkRow.task_id, WorkRow.reason, func.count()).where(WorkRow.score.is_not(None))
+            of_epoch = and_(EpochRow.task_id == WorkRow.task_id, EpochRow.epoch == WorkRow.epoch)
+            by_reason = select(WorkRow.task_id, WorkRow.reason, func.count()).join(EpochRow, of_epoch)
+            by_reason = by_reason.where(WorkRow.score.is_not(None), IS_SHOWN)
             for task, reason, count in session.execute(by_reason.group_by(WorkRow.task_id, WorkRow.reason)):
                 works.add_metric([str(task), reason or "accepted"], count)
-            for task, total in session.execute(
-                select(WorkRow.task_id, func.sum(WorkRow.judged_s)).group_by(WorkRow.task_id)
-            ):
+            spent = select(WorkRow.task_id, func.sum(WorkRow.judged_s)).join(EpochRow, of_epoch).where(IS_SHOWN)
+            for task, total in session.execute(spent.group_by(WorkRow.task_id)):
                 seconds.add_metric([str(task)], total or 0.0)
             for task, phase, count in session.execute(
                 select(EpochRow.task_id, EpochRow.phase, func.count()).group_by(EpochRow.task_id, EpochRow.phase)

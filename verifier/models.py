@@ -104,6 +104,7 @@ class AppealRow(Base):
     seed: Mapped[bytes] = mapped_column(LargeBinary(32))  # the epoch's: another one after a reorganisation
     score: Mapped[int]
     salt: Mapped[bytes] = mapped_column(LargeBinary(32))
+    beyond: Mapped[bool] = mapped_column(default=False)  # something decides that the seed had not drawn
     written_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), default_factory=now_utc)
 
 

@@ -35,12 +35,13 @@ FEE_BATCH = 50  # epochs whose fees are claimed in one transaction
 
 @dataclass(frozen=True, slots=True)
 class Contracts:
-    """Encoders of calls."""
+    """Encoders of calls, and the contracts' UNBONDING_PERIOD in seconds."""
 
     attestations: AttestationsContract
     registry: TaskRegistryContract
     challenges: ChallengesContract
     payouts: PayoutsContract
+    unbonding_period_s: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ def due_calls(
         record, phase = ledger.epochs[epoch], phases.get(epoch)
         if phase is EpochPhase.CHALLENGEABLE and _is_unchallenged(record, now):
             yield Due(("finalise", epoch), epoch, partial(contracts.attestations.finalise, ledger.task_id, epoch))
-        elif phase is EpochPhase.MISSED:
+        elif phase is EpochPhase.MISSED or (phase is EpochPhase.ATTESTED and is_stale(ledger, record, now, contracts)):
             yield Due(("void", epoch), epoch, partial(contracts.attestations.void_epoch, ledger.task_id, epoch))
         if record.is_final:
             yield from _due_slashes(ledger, record, contracts)
@@ -75,6 +76,16 @@ def due_calls(
         for challenge in record.challenges.values():
             yield from _due_appeal_absences(ledger, record, challenge, verifier, contracts)
     yield from _due_departures(ledger, contracts)
+
+
+def is_stale(ledger: TaskLedger, record: EpochRecord, now: int, contracts: Contracts) -> bool:
+    """Whether an attested epoch that nobody could settle may be void: an UNBONDING_PERIOD after its reveals ended.
+
+    They may have ended early, which no event tells; by then they have in any case.
+    """
+    if record.attest_by is None:
+        return False
+    return now >= record.attest_by + ledger.task.params.reveal_window + contracts.unbonding_period_s
 
 
 def _is_unchallenged(record: EpochRecord, now: int) -> bool:
@@ -109,15 +120,25 @@ def _due_appeal_absences(
 
 
 def _due_departures(ledger: TaskLedger, contracts: Contracts) -> Iterator[Due]:
-    """Trainers without a work in the last sealed epoch, when the open epoch waits for them alone."""
+    """Trainers that have left, when the open epoch waits for nobody else.
+
+    As long as it waits for others, one that is slow or was crowded out holds nobody up, and may still come.
+    """
     record = ledger.open_epoch
-    if record is None or not record.works or record.epoch == 0:
+    if record is None or not record.works:
         return
-    before = ledger.epochs[Epoch(record.epoch - 1)]
-    for trainer in sorted(ledger.trainers):
-        if before.work_of(trainer) is None and record.work_of(trainer) is None:
+    waited_for = sorted(trainer for trainer in ledger.trainers if record.work_of(trainer) is None)
+    if all(_has_left(ledger, trainer, record.epoch) for trainer in waited_for):
+        for trainer in waited_for:
             call = partial(contracts.registry.delist, ledger.task_id, trainer)
             yield Due(("delist", record.epoch, trainer), record.epoch, call)
+
+
+def _has_left(ledger: TaskLedger, trainer: Address, open_epoch: Epoch) -> bool:
+    """Whether anybody may delist it: enlisted before the last sealed epoch opened, and without a work in it."""
+    if open_epoch <= ledger.trainers[trainer] + 1:
+        return False
+    return ledger.epochs[Epoch(open_epoch - 1)].work_of(trainer) is None
 
 
 def fees_due(ledger: TaskLedger, verifier: Address) -> list[Epoch]:
@@ -217,18 +238,27 @@ class Housekeeper:
         return acted
 
     def show_report(self, ledger: TaskLedger, record: EpochRecord) -> bool:
-        """Show our report when an epoch was settled without it: else we would pay as if we had hidden it."""
+        """Show our report where it made no outcome: else we would pay as if we had hidden it."""
         if self._verifier not in record.reveals or record.epoch in self._counted:
             return False
         own = self._attester.written(record)
         if own is None or report_hash(own.report) in record.shown_reports:
             return False
-        state = self._contracts.attestations.attestation_of(ledger.task_id, record.epoch, self._verifier)
-        if state.report_hash is not None:
-            self._counted.add(record.epoch)
-            return False
+        if record.is_settled:
+            state = self._contracts.attestations.attestation_of(ledger.task_id, record.epoch, self._verifier)
+            if state.report_hash is not None:
+                self._counted.add(record.epoch)
+                return False
         call = partial(self._contracts.attestations.show_report, ledger.task_id, record.epoch, own.report)
         return self._send(Due(("show", record.epoch), record.epoch, call), ledger, own=True)
+
+    def shows_report(self, ledger: TaskLedger, record: EpochRecord, phase: EpochPhase | None, now: int) -> bool:
+        """Whether a report has to be shown that made no outcome, as far as the epoch's phase says."""
+        if ledger.task.params.absence_slash == 0:
+            return False
+        if phase is EpochPhase.ATTESTED:
+            return is_stale(ledger, record, now, self._contracts)
+        return record.is_void or phase in (EpochPhase.MISSED, EpochPhase.CHALLENGEABLE)
 
     def tidy(self, ledger: TaskLedger, phases: Mapping[Epoch, EpochPhase], now: int) -> bool:
         """Send all that is due and our turn; whether anything was sent."""

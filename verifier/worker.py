@@ -202,12 +202,13 @@ class VerifierWorker:
     def _dispute(self, ledger: TaskLedger, phases: Mapping[Epoch, EpochPhase]) -> bool:
         """Vote where a score is challenged, decide, have the losing side pay."""
         acted = False
-        housekeeper = self._parts.housekeeper
+        housekeeper, now = self._parts.housekeeper, self._parts.chain.now()
         for epoch, record in ledger.epochs.items():
-            if phases.get(epoch) is EpochPhase.CHALLENGEABLE:
-                if record.open_challenges:
-                    acted = self._parts.appeals.advance(ledger, record, self._parts.chain.now()) or acted
-                    acted = housekeeper.decide(ledger, record) or acted
+            phase = phases.get(epoch)
+            if phase is EpochPhase.CHALLENGEABLE and record.open_challenges:
+                acted = self._parts.appeals.advance(ledger, record, now) or acted
+                acted = housekeeper.decide(ledger, record) or acted
+            if housekeeper.shows_report(ledger, record, phase, now):
                 acted = housekeeper.show_report(ledger, record) or acted
             if record.challenges:
                 acted = housekeeper.punish(ledger, record) or acted

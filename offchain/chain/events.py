@@ -2,10 +2,14 @@
 
 Each event is a dataclass named as in Solidity, with its parameters in snake_case plus where it happened. A log counts
 only when it comes from the address of the contract that declares the event.
+
+Anybody may put anything into a string on chain: strings are read as text that is safe to print and to store, however
+little of what was written that leaves (`readable`). Nothing follows from them.
 """
 
+import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from functools import cache
 from typing import Any, ClassVar
@@ -31,7 +35,10 @@ from offchain.protocol.types import (
     WorkIndex,
 )
 
+log = logging.getLogger(__name__)
+
 Position = tuple[int, int]  # block number, log index
+MAX_TEXT_BYTES = 2_048  # of a string in an event; what is beyond is cut off
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -373,16 +380,39 @@ class Log:
     tx_hash: bytes
 
 
-def decode_log(log: Log, deployment: Deployment) -> Event | None:
+def decode_log(entry: Log, deployment: Deployment) -> Event | None:
     """The event of a log; None when it is none of ours (another address, or an event that Assay does not follow).
 
     Raises Malformed: our contract's log does not decode, so that the package's ABIs are not those of the deployment.
     """
-    contract = _contract_at(log.address, deployment)
-    if contract is None or not log.topics:
+    contract = _contract_at(entry.address, deployment)
+    if contract is None or not entry.topics:
         return None
-    form = _forms().get((contract, log.topics[0]))
-    return None if form is None else form.decode(log)
+    form = _forms().get((contract, entry.topics[0]))
+    return None if form is None else form.decode(entry)
+
+
+def decode_logs(logs: Iterable[Log], deployment: Deployment) -> list[Event]:
+    """The events of logs that are ours. One that does not decode is left out with a warning: no log stops a reader."""
+    events: list[Event] = []
+    for entry in logs:
+        try:
+            event = decode_log(entry, deployment)
+        except Malformed as error:
+            log.warning("a log is left out", extra={"why": str(error), "tx": entry.tx_hash.hex()})
+            continue
+        if event is not None:
+            events.append(event)
+    return events
+
+
+def readable(data: bytes) -> str:
+    """A string of the chain as text: what is no UTF-8 or not printable becomes U+FFFD, what is too long is cut off.
+
+    Never fails: a task, or a policy that a quorum has signed, is as good as any other whatever its URI says.
+    """
+    text = data[:MAX_TEXT_BYTES].decode(errors="replace")
+    return "".join(char if char.isprintable() else "\ufffd" for char in text)
 
 
 def event_addresses(deployment: Deployment) -> list[Address]:
@@ -414,18 +444,19 @@ class _Form:
     indexed: tuple[AbiEntry, ...]
     plain: tuple[AbiEntry, ...]
 
-    def decode(self, log: Log) -> Event:
+    def decode(self, entry: Log) -> Event:
         try:
             topics = [
                 decode([canonical_type(part)], topic)[0]
-                for part, topic in zip(self.indexed, log.topics[1:], strict=True)
+                for part, topic in zip(self.indexed, entry.topics[1:], strict=True)
             ]
-            data = decode([canonical_type(part) for part in self.plain], log.data)
+            data = decode([_read_as(part) for part in self.plain], entry.data)
             parts = zip((*self.indexed, *self.plain), (*topics, *data), strict=True)
             values = {python_name(str(part["name"])): _typed(part, value) for part, value in parts}
-        except (DecodingError, ValueError) as error:
-            raise Malformed(f"{self.kind.__name__} at {log.block_number}/{log.log_index} does not decode") from error
-        return self.kind(block_number=log.block_number, log_index=log.log_index, tx_hash=log.tx_hash, **values)
+        except (DecodingError, ValueError, OverflowError) as error:  # the last: an offset or a length beyond all memory
+            where = f"{entry.block_number}/{entry.log_index}"
+            raise Malformed(f"{self.kind.__name__} at {where} does not decode") from error
+        return self.kind(block_number=entry.block_number, log_index=entry.log_index, tx_hash=entry.tx_hash, **values)
 
 
 @cache
@@ -446,7 +477,14 @@ def python_name(solidity: str) -> str:
     return name + "_" if name == "from" else name
 
 
+def _read_as(part: AbiEntry) -> str:
+    """The type to decode data as: a string lies there as bytes do, and need not be text."""
+    return "bytes" if part["type"] == "string" else canonical_type(part)
+
+
 def _typed(part: AbiEntry, value: Any) -> Any:
+    if part["type"] == "string":
+        return readable(value)
     if part["type"] == "address":
         return to_checksum_address(value)
     if part["internalType"] == "enum Role":

@@ -15,7 +15,7 @@ from web3.types import BlockIdentifier, FilterParams, LogReceipt
 from offchain.chain.connection import Chain
 from offchain.chain.deployment import Deployment
 from offchain.chain.event_store import Checkpoint, EventStore
-from offchain.chain.events import Log, decode_log, event_addresses
+from offchain.chain.events import Log, decode_logs, event_addresses
 from offchain.chain.ledger import TaskLedger
 from offchain.chain.rpc import asking_node
 from offchain.protocol.errors import Stop, Unavailable
@@ -143,8 +143,7 @@ class Follower:
         logs = self._source.logs(first, until, self._addresses)
         if before is None or self._source.block_hash(until) != before:
             raise Unavailable(f"the chain changed while blocks {first}..{until} were read; trying again")
-        events = [event for each in logs if (event := decode_log(each, self._deployment)) is not None]
-        self._store.append(events, Checkpoint(until, before))
+        self._store.append(decode_logs(logs, self._deployment), Checkpoint(until, before))
 
     def _take_back(self, head: Checkpoint) -> Checkpoint | None:
         """Forget what the chain no longer holds; the newest checkpoint that it still does, None: start anew."""

@@ -212,7 +212,7 @@ class TaskLedger:
         self.position: Position | None = None
         self.epochs: dict[Epoch, EpochRecord] = {}
         self.policies: list[PolicyRecord] = []
-        self.trainers: set[Address] = set()
+        self.trainers: dict[Address, Epoch] = {}  # operator -> the open epoch when it enlisted
         self.verifiers: dict[Address, int] = {}  # operator -> weight in wei
         self._task: TaskRecord | None = None
         self._enlisted_at: dict[Address, int] = {}  # verifier -> block
@@ -318,11 +318,11 @@ class TaskLedger:
 
     @_fold.register
     def _(self, event: TrainerEnlisted) -> None:
-        self.trainers.add(event.trainer)
+        self.trainers[event.trainer] = Epoch(sum(record.is_sealed for record in self.epochs.values()))
 
     @_fold.register
     def _(self, event: TrainerDelisted) -> None:
-        self.trainers.discard(event.trainer)
+        self.trainers.pop(event.trainer, None)
 
     @_fold.register
     def _(self, event: TrainerBondReleased) -> None:

@@ -17,7 +17,7 @@ from web3.types import TxParams, TxReceipt, Wei
 
 from offchain.chain.connection import Chain
 from offchain.chain.contracts import Call
-from offchain.chain.events import Event, decode_log
+from offchain.chain.events import Event, decode_logs
 from offchain.chain.follow import to_log
 from offchain.chain.reverts import reverted
 from offchain.chain.rpc import asking_node
@@ -292,13 +292,12 @@ class Sender:
         self._unresolved.pop(attempts.call, None)
         if receipt["status"] == 0:
             raise self._why_reverted(attempts.call, receipt)
-        logs = (decode_log(to_log(each), self._chain.deployment) for each in receipt["logs"])
         return Receipt(
             tx_hash=bytes(receipt["transactionHash"]),
             block_number=receipt["blockNumber"],
             gas_used=receipt["gasUsed"],
             fee_wei=receipt["gasUsed"] * receipt["effectiveGasPrice"],
-            events=tuple(event for event in logs if event is not None),
+            events=tuple(decode_logs((to_log(each) for each in receipt["logs"]), self._chain.deployment)),
         )
 
     def _why_reverted(self, call: Call, receipt: TxReceipt) -> Reverted:

@@ -68,17 +68,11 @@ def judge_again(
     if not evidence:
         notes = [*notes, "no evidence here: the update's size was not compared with that of the epoch's others"]
     in_full = None
-    if verdict.reason is None and not as_drawn and not _is_full(case):
-        in_full = _judge(case.as_appealed(), bench, work_dir, manifest, [])
+    if verdict.reason is None and not as_drawn and not case.draws_everything:
+        in_full = _judge(case.everything_checked(), bench, work_dir, manifest, [])
         if evidence:
             in_full = compare_with(in_full, _norms(evidence[0]), ratio)
     return Again(verdict, in_full, comparisons, tuple(notes))
-
-
-def _is_full(case: "Case") -> bool:
-    """Whether the seed has drawn all that an appeal would look at."""
-    completions = case.spec.rollout.groups * case.spec.rollout.group_size
-    return case.is_replayed and len(case.completions_checked(completions)) == completions
 
 
 def _judge(

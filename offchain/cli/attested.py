@@ -4,7 +4,7 @@ Evidence is content-addressed: its root is what `revealAttestation` put on chain
 another report than the one revealed, or with a document that contradicts its own report says nothing.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,24 +53,15 @@ class Attested:
 
     def norms(self) -> list[float]:
         """Lengths of the updates that the epoch's last check compared, in order of index."""
-        return [norm for index in range(len(self.report)) for norm in self._norm(WorkIndex(index))]
+        from verifier.checks.update import compared_norm
 
-    def _norm(self, index: WorkIndex) -> Iterator[float]:
-        from verifier.checks.update import NAME_PEERS
-
-        verdict = self.document(index)["verdict"]
-        assert isinstance(verdict, Mapping)
-        norm, findings = verdict.get("update_norm"), verdict.get("findings")
-        if not isinstance(norm, str) or not isinstance(findings, list):
-            return
-        failed = [
-            each.get("check") for each in findings if isinstance(each, Mapping) and each.get("reason") is not None
-        ]
-        if all(check == NAME_PEERS for check in failed):
-            try:
-                yield float(norm)
-            except ValueError as error:
-                raise Malformed(f"the evidence has no length of work {index}'s update") from error
+        norms: list[float] = []
+        for index in range(len(self.report)):
+            verdict = self.document(WorkIndex(index))["verdict"]
+            assert isinstance(verdict, Mapping)
+            if (norm := compared_norm(verdict)) is not None:
+                norms.append(norm)
+        return norms
 
     def _read(self, name: str) -> bytes:
         return read_listed(self.directory, self.manifest, name, MAX_DOCUMENT_BYTES)

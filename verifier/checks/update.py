@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from offchain.outer.exact import l2_norm
-from offchain.protocol.errors import Reason
+from offchain.protocol.encoding import Json
+from offchain.protocol.errors import Malformed, Reason
 from offchain.protocol.spec import RecipeSpec, TaskSpec
 from offchain.protocol.types import Seed
 from offchain.recipe.advantage import informative_groups
@@ -74,6 +75,23 @@ def check_trace(update: Tensors, trace: Sequence[StepTrace], rollouts: Rollouts,
     if not order and (moved := norm(update)) > 0:
         return failed(NAME_TRACE, Reason.BAD_UPDATE, moved, 0, "no group teaches anything, yet the update is not zero")
     return passed(NAME_TRACE, 0, 0, f"{len(trace)} inner steps on the groups that the seed dictates")
+
+
+def compared_norm(verdict: Mapping[str, Json]) -> float | None:
+    """The norm by which a verdict, as in evidence, took part in `check_peers`; None: the work had failed before.
+
+    Raises Malformed: the verdict has a norm that is no number.
+    """
+    norm, findings = verdict.get("update_norm"), verdict.get("findings")
+    if not isinstance(norm, str) or not isinstance(findings, list):
+        return None
+    failing = [each.get("check") for each in findings if isinstance(each, Mapping) and each.get("reason") is not None]
+    if any(check != NAME_PEERS for check in failing):
+        return None
+    try:
+        return float(norm)
+    except ValueError as error:
+        raise Malformed("the evidence has a length of an update that is no number") from error
 
 
 def check_peers(length: float, others: Sequence[float], max_ratio: float) -> Finding:

@@ -14,6 +14,7 @@ from offchain.protocol.encoding import parse_canonical_json
 from offchain.protocol.types import SCORE_FRAUD
 from verifier.database import Sessions
 from verifier.models import AttestationRow, EpochRow, EvidenceRow, PolicyRow, TaskRow, WorkRow
+from verifier.showing import is_shown, shown_epochs, without_verdict
 
 MAX_ID = 2**63 - 1
 SHOWN = 200
@@ -31,7 +32,7 @@ pages = APIRouter(include_in_schema=False)
 def score_words(score: int | None) -> str:
     """A score as people read it."""
     if score is None:
-        return "not judged"
+        return "no score yet"
     if score == SCORE_FRAUD:
         return "fraud"
     return "unpaid" if score == 0 else f"{score} %"
@@ -85,9 +86,10 @@ def show_task(task_id: TaskNumber, session: Read, templates: Templates) -> HTMLR
         select(EpochRow).where(EpochRow.task_id == task_id).order_by(EpochRow.epoch.desc()).limit(SHOWN)
     ).all()
     works: dict[int, list[WorkRow]] = {row.epoch: [] for row in epochs}
-    shown = select(WorkRow).where(WorkRow.task_id == task_id, WorkRow.epoch.in_(works)).order_by(WorkRow.index)
-    for work in session.scalars(shown):
-        works[work.epoch].append(work)
+    shown = shown_epochs(session, task_id)
+    query = select(WorkRow).where(WorkRow.task_id == task_id, WorkRow.epoch.in_(works)).order_by(WorkRow.index)
+    for work in session.scalars(query):
+        works[work.epoch].append(work if work.epoch in shown else without_verdict(work))
     policies = session.scalars(
         select(PolicyRow).where(PolicyRow.task_id == task_id).order_by(PolicyRow.version.desc()).limit(SHOWN)
     ).all()
@@ -104,7 +106,9 @@ def show_epoch(task_id: TaskNumber, epoch: EpochNumber, session: Read, templates
         select(WorkRow).where(WorkRow.task_id == task_id, WorkRow.epoch == epoch).order_by(WorkRow.index)
     ).all()
     attestation = session.get(AttestationRow, (task_id, epoch))
-    return _page(templates, "epoch.html", epoch=row, works=works, attestation=attestation)
+    shown = is_shown(session, task_id, epoch)
+    works = works if shown else [without_verdict(work) for work in works]
+    return _page(templates, "epoch.html", epoch=row, works=works, attestation=attestation, shown=shown)
 
 
 @pages.get("/explorer/tasks/{task_id}/epochs/{epoch}/works/{index}", response_class=HTMLResponse)
@@ -115,6 +119,8 @@ def show_work(
     work = session.get(WorkRow, (task_id, epoch, index))
     if work is None:
         raise HTTPException(404, f"this verifier knows no work {task_id}/{epoch}/{index}")
+    if not is_shown(session, task_id, epoch):
+        return _page(templates, "work.html", work=without_verdict(work), document=None)
     evidence = session.get(EvidenceRow, (task_id, epoch, index))
     document: Any = parse_canonical_json(evidence.document.encode()) if evidence else None
     return _page(templates, "work.html", work=work, document=document)

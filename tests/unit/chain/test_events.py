@@ -17,11 +17,14 @@ from offchain.chain.events import (
     EVENT_TYPES,
     Event,
     Log,
+    PolicyPublished,
     TaskOpened,
     WorkCommitted,
     decode_log,
+    decode_logs,
     field_names,
     python_name,
+    readable,
 )
 from offchain.protocol.errors import Malformed, Stop
 from offchain.protocol.types import Address, TaskParams
@@ -107,8 +110,10 @@ def test_an_event_survives_log_and_store(kind: type[Event], data: st.DataObject)
         found = getattr(event, python_name(name))
         if isinstance(found, TaskParams):
             assert found == TaskParams(*value)
+        elif isinstance(value, bytes) or not isinstance(found, str):
+            assert found == value
         else:
-            assert found.lower() == value if name in ADDRESSES and isinstance(found, str) else found == value
+            assert found.lower() == value if name in ADDRESSES else found == readable(value.encode())
     store = EventStore(None, DEPLOYMENT)
     store.append([event], Checkpoint(7, b"h" * 32))
     assert list(store.events()) == [event]
@@ -131,6 +136,52 @@ def test_a_log_that_does_not_decode_says_so() -> None:
     for broken in (replace(log, data=log.data[:-1]), replace(log, topics=log.topics[:-1])):
         with pytest.raises(Malformed, match="WorkCommitted at 7/3"):
             decode_log(broken, DEPLOYMENT)
+
+
+@pytest.mark.parametrize("kind", EVENT_TYPES, ids=lambda kind: kind.__name__)
+@settings(max_examples=30, deadline=None)
+@given(data=st.data())
+def test_any_log_of_a_known_event_is_read_or_left_out(kind: type[Event], data: st.DataObject) -> None:
+    """Short, long, or of words as large as they come: nothing but Malformed, and so nothing that stops a reader."""
+    word = st.sampled_from((bytes(32), b"\xff" * 32, bytes(31) + b"\x20", bytes(24) + b"\x7f" + bytes(7)))
+    words = st.lists(st.one_of(word, st.binary(min_size=32, max_size=32)), max_size=25).map(b"".join)
+    topics = st.lists(st.one_of(word, st.binary(max_size=40)), max_size=4)
+    topic = keccak(text=signature(abi_of(kind)))
+    place = AT[kind.CONTRACT]
+    junk = st.one_of(words, st.binary(max_size=100))
+    log = Log(place, (topic, *data.draw(topics)), data.draw(junk), 7, b"h" * 32, 2, b"t" * 32)
+    good = replace(committed(), log_index=3)
+    assert [each.position for each in decode_logs([log, good], DEPLOYMENT)][-1] == (7, 3)
+
+
+def test_a_log_that_is_left_out_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    log = committed()
+    (event,) = decode_logs([replace(log, data=log.data[:-1]), replace(log, log_index=4)], DEPLOYMENT)
+    assert event.position == (7, 4)
+    (record,) = caplog.records
+    assert record.levelname == "WARNING" and record.getMessage() == "a log is left out"
+    assert vars(record)["why"] == "WorkCommitted at 7/3 does not decode"
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        (b"assay:0x73", "assay:0x73"),
+        ("schön, 漢字".encode(), "schön, 漢字"),
+        (b"\xff\xfe", "\ufffd\ufffd"),
+        (b"a\x1b[2J\x00\r\nb", "a\ufffd[2J\ufffd\ufffd\ufffdb"),  # clears a terminal; NUL stops PostgreSQL
+        ("\u202egpj.exe".encode(), "\ufffdgpj.exe"),  # right to left
+        (b"\xed\xa0\x80", "\ufffd\ufffd\ufffd"),  # half a surrogate pair
+        (b"x" * 100_000, "x" * 2_048),
+    ],
+)
+def test_what_a_policy_calls_itself_is_text_that_may_be_printed(written: bytes, read: str) -> None:
+    """And never keeps it from being read: whoever publishes what a quorum has signed chooses the URI alone."""
+    values = {"taskId": 1, "epoch": 0, "version": 1, "policyRoot": b"p" * 32, "uri": ""}
+    log = log_of(PolicyPublished, values)
+    data = encode(["bytes32", "bytes"], [values["policyRoot"], written])
+    event = decode_log(replace(log, data=data), DEPLOYMENT)
+    assert isinstance(event, PolicyPublished) and event.uri == read
 
 
 def committed() -> Log:

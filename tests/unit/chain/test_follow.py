@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from eth_abi.abi import encode
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from offchain.chain.deployment import Deployment
 from offchain.chain.event_store import Checkpoint, EventStore
-from offchain.chain.events import Log, TaskFunded
+from offchain.chain.events import Log, TaskFunded, TaskOpened
 from offchain.chain.follow import Follower
 from offchain.protocol.errors import Unavailable
 from offchain.protocol.types import Address
@@ -34,6 +34,8 @@ DEPLOYMENT = Deployment.model_validate(
     }
 )
 FUNDED = keccak(text="TaskFunded(uint256,address,uint256)")
+PARAMS = "(" + ",".join(["uint128"] * 8 + ["uint32"] + ["uint16"] * 5 + ["uint32"] * 5) + ")"
+OPENED = keccak(text=f"TaskOpened(uint256,address,{PARAMS},bytes32,string,bytes32,bytes32)")
 
 
 @dataclass
@@ -77,6 +79,22 @@ class FakeChain:
         self.asked += 1
         if self.is_down:
             raise Unavailable("the node is down")
+
+
+@dataclass
+class HostileChain(FakeChain):
+    """As FakeChain, but block START holds a stranger's task with a URI that is no UTF-8, and a log cut short."""
+
+    def logs(self, first: int, last: int, addresses: Sequence[Address]) -> list[Log]:
+        found = super().logs(first, last, addresses)
+        if not first <= START <= last:
+            return found
+        # Solidity's `string` is encoded as `bytes` are: nobody on chain looks at what is in it.
+        types = [PARAMS, "bytes32", "bytes", "bytes32", "bytes32"]
+        data = encode(types, [(1,) * 19, b"\1" * 32, b"\xff\xfe", b"\2" * 32, b"\3" * 32])
+        topics = (OPENED, encode(["uint256"], [666]), encode(["address"], ["0x" + "66" * 20]))
+        opened = Log(DEPLOYMENT.registry, topics, data, START, self._hash(START), 98, b"t" * 32)
+        return [*found, opened, replace(opened, data=data[:-1], log_index=99)]
 
 
 def stored(store: EventStore) -> list[int]:
@@ -164,6 +182,15 @@ def test_a_chain_started_anew_is_read_from_its_start(chain: FakeChain, store: Ev
     chain.blocks = [(0,)] * START + [(7,)]
     follower.catch_up()
     assert stored(store) == [7]
+
+
+def test_no_stranger_stops_a_follower(store: EventStore) -> None:
+    chain = HostileChain()
+    chain.blocks += [(1,), (2,), (3,)]
+    Follower(chain, store, DEPLOYMENT).catch_up()
+    assert stored(store) == [1, 2, 3] and store.cursor() == chain.head()
+    (opened,) = (event for event in store.events() if isinstance(event, TaskOpened))
+    assert opened.task_id == 666 and opened.spec_uri == "\ufffd\ufffd"
 
 
 def test_unconfirmed_blocks_wait(chain: FakeChain, store: EventStore) -> None:

@@ -123,7 +123,7 @@ def test_a_whole_epoch_is_recorded() -> None:
     )
     assert ledger.task.params == PARAMS and ledger.task.opened_at_block == 10
     assert (ledger.task.funded_wei, ledger.task.refunded_wei, ledger.task.is_closed) == (500, 400, True)
-    assert ledger.trainers == {TRAINER} and ledger.verifiers == {VERIFIER: 100}
+    assert ledger.trainers == {TRAINER: 0} and ledger.verifiers == {VERIFIER: 100}
     first = ledger.epochs[Epoch(0)]
     assert (first.commit_by, first.attest_by, first.challenge_by) == (150, 200, 400)
     assert first.is_sealed and first.is_attested and first.is_settled and first.is_final and first.is_over

@@ -13,6 +13,7 @@ from offchain.chain.contracts import (
 from offchain.chain.events import (
     AttestationCommitted,
     AttestationRevealed,
+    Challenged,
     EpochFinal,
     EpochOpened,
     EpochSealed,
@@ -21,6 +22,7 @@ from offchain.chain.events import (
     Event,
     FraudSlashed,
     PolicyPublished,
+    ReportShown,
     TaskOpened,
     TrainerEnlisted,
     VerifierEnlisted,
@@ -53,6 +55,7 @@ PARAMS = TaskParams(
     challenge_window=100,
     appeal_window=100,
 )
+UNBONDING_S = 10_000
 ATTESTATIONS = Address("0x00000000000000000000000000000000000000AA")
 
 
@@ -64,6 +67,7 @@ def contracts() -> Contracts:
         TaskRegistryContract(web3, ATTESTATIONS),
         ChallengesContract(web3, ATTESTATIONS),
         PayoutsContract(web3, ATTESTATIONS),
+        UNBONDING_S,
     )
 
 
@@ -142,6 +146,21 @@ class Chronicle:
 
     def settle(self, scores: bytes, epoch: int = 0, challenge_by: int = 2_000) -> None:
         self._tell(EpochSettled, epoch=Epoch(epoch), scores=scores, challenge_by=challenge_by)
+
+    def challenge(self, index: int, standing: int, score: int, epoch: int = 0, commit_by: int = 3_000) -> None:
+        self._tell(
+            Challenged,
+            epoch=Epoch(epoch),
+            index=WorkIndex(index),
+            challenger=ATTESTATIONS,
+            standing=standing,
+            score=score,
+            bond=1,
+            commit_by=commit_by,
+        )
+
+    def show(self, report: bytes, epoch: int = 0) -> None:
+        self._tell(ReportShown, epoch=Epoch(epoch), report_hash=report_hash(report))
 
     def publish(self, root: Root, epoch: int = 0) -> None:
         version = PolicyVersion(len(self.ledger.policies))

@@ -14,7 +14,7 @@ from tests.unit.verifier.honest import SPEC, TRAINER, plain_case
 from verifier.api import create_api
 from verifier.database import Sessions, migrate, open_database, session_factory
 from verifier.docket import Judged
-from verifier.models import AttestationRow, EvidenceRow, PolicyRow, TransactionRow, WorkRow
+from verifier.models import AttestationRow, EpochRow, EvidenceRow, PolicyRow, TransactionRow, WorkRow
 from verifier.recorder import Recorder
 from verifier.verdict import conclude, failed, passed
 
@@ -89,6 +89,57 @@ def test_works_with_score_reason_and_evidence(client: TestClient) -> None:
     finding = detail["evidence"]["verdict"]["findings"][-1]
     assert (finding["measured"], finding["threshold"], finding["evidence"]) == ("90.0", "38.0", {"group": 3})
     assert detail["evidence"]["case"]["work"]["trainer"] == TRAINER
+
+
+WORDS = ("proof_mismatch", "proof mismatch", "does not match", "0.5", "38.0", "64", f"{ROOT.hex()}</code>.")
+VERDICTS = ("score", "reason", "mean_reward", "update_norm", "judged_s")
+
+
+@pytest.mark.parametrize("phase", [EpochPhase.COMMITTING, EpochPhase.ATTEST_COMMIT, EpochPhase.ATTEST_REVEAL])
+def test_nothing_of_a_verdict_is_told_before_the_report_is_revealed(
+    client: TestClient, sessions: Sessions, phase: EpochPhase
+) -> None:
+    """Who could read it would commit to the same report without a look at the works."""
+    unsettled(sessions, phase)
+    epoch = client.get("/tasks/1/epochs/0").json()
+    assert epoch == client.get("/tasks/1/epochs").json()[1]
+    assert (epoch["works"], epoch["committed"], epoch["revealed"]) == (2, True, False)
+    assert epoch["report"] is epoch["evidence_root"] is None
+    for work in (*client.get("/tasks/1/epochs/0/works").json(), client.get("/tasks/1/epochs/0/works/1").json()):
+        assert work["trainer"] == TRAINER and not any(work[name] is not None for name in VERDICTS)
+        assert work.get("evidence") is None
+    pages = "/explorer/tasks/1/epochs/0", "/explorer/tasks/1/epochs/0/works/1"
+    for page in (*(client.get(path).text for path in pages), client.get("/metrics").text):
+        assert not any(word in page for word in WORDS)
+    assert client.get("/explorer/tasks/1").text.count("no score yet") == 2
+    shown = client.get("/metrics").text
+    assert "assay_works_judged_total{" not in shown and "assay_judging_seconds_total{" not in shown
+
+
+def test_verdicts_are_told_once_revealed_or_too_late_for_anybody(client: TestClient, sessions: Sessions) -> None:
+    def told() -> bool:
+        return bool(client.get("/tasks/1/epochs/0").json()["report"]) and bool(
+            client.get("/tasks/1/epochs/0/works/1").json()["evidence"]
+        )
+
+    for phase in EpochPhase:
+        unsettled(sessions, phase)
+        assert told() == (phase not in (EpochPhase.COMMITTING, EpochPhase.ATTEST_COMMIT, EpochPhase.ATTEST_REVEAL))
+    unsettled(sessions, EpochPhase.ATTEST_REVEAL, revealed=True)
+    assert told()
+    unsettled(sessions, EpochPhase.ATTEST_COMMIT, revealed=True, seed=b"\x09" * 32)  # the chain took the reveal back
+    assert not told()
+
+
+def unsettled(sessions: Sessions, phase: EpochPhase, *, revealed: bool = False, seed: bytes | None = None) -> None:
+    """Epoch 0 before it was settled."""
+    with sessions() as session, session.begin():
+        epoch = session.get_one(EpochRow, (1, 0))
+        attestation = session.get_one(AttestationRow, (1, 0))
+        epoch.phase, epoch.scores, attestation.revealed = phase.name, None, revealed
+        attestation.seed = epoch.seed if seed is None and epoch.seed is not None else seed or bytes(32)
+        for work in session.query(WorkRow).filter_by(task_id=1, epoch=0):
+            work.settled_score = None
 
 
 def test_policies_beside_what_we_derived(client: TestClient) -> None:

@@ -97,14 +97,14 @@ def test_what_a_step_wise_judgement_looks_at_depends_on_the_seed_unless_it_is_ev
     assert not step_wise(case, steps).depends_on_seed
 
 
-def test_appeal_of_a_work_whose_steps_were_replayed_looks_at_no_others(case: Case) -> None:
-    """Whoever judged it as it was drawn must not pay for a step that was not."""
+def test_a_seed_draws_everything_only_where_all_is_drawn(case: Case) -> None:
     few = step_wise(case, 1)
     few = replace(
         few, spec=few.spec.model_copy(update={"checks": few.spec.checks.model_copy(update={"completions_checked": 2})})
     )
-    appealed = few.as_appealed()
-    assert appealed.is_replayed and appealed.steps_replayed(4) == few.steps_replayed(4) != list(range(4))
-    assert few.completions_checked(16) != appealed.completions_checked(16) == list(range(16))
-    for excused in (replace(few, sampling_bps=0), case):
-        assert excused.as_appealed() == excused.everything_checked()
+    assert few.completions_checked(16) != list(range(16)) and few.steps_replayed(4) != list(range(4))
+    for partly in (few, replace(case, sampling_bps=0), step_wise(case, 1)):
+        assert not partly.draws_everything and partly.everything_checked().draws_everything
+        in_full = partly.everything_checked()
+        assert (in_full.completions_checked(16), in_full.steps_replayed(4)) == (list(range(16)), list(range(4)))
+    assert case.draws_everything and step_wise(case, case.spec.recipe.inner_steps).draws_everything

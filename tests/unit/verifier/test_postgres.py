@@ -169,10 +169,11 @@ def test_epoch_is_recorded_judged_attested_and_shown(
     )
     row = attester.write(chronicle.record(), judged)
     attester.commit(chronicle.record())
-    with sessions() as session:
+    with sessions() as session, session.begin():
         kept = session.get_one(AttestationRow, (1, 0))
         assert (kept.report, kept.salt, kept.committed) == (report_bytes([judged[0].verdict]), row.salt, True)
         assert kept.written_at.tzinfo is not None
+        kept.revealed = True
     work = TestClient(create_api(sessions)).get("/tasks/1/epochs/0/works/0").json()
     assert (work["score"], work["trainer"]) == (100, TRAINER)
 

@@ -11,7 +11,7 @@ from offchain.protocol.errors import Malformed, Stop, Unavailable
 from offchain.protocol.manifest import BundleKind
 from offchain.protocol.types import Address, Epoch, EpochPhase, Root, TaskId
 from offchain.shardcast.store import build_bundle
-from tests.unit.verifier.chronicle import PARAMS, Chronicle, contracts
+from tests.unit.verifier.chronicle import PARAMS, UNBONDING_S, Chronicle, contracts
 from tests.unit.verifier.fakes import Sent, Shelf, Silent
 from tests.unit.verifier.honest import SPEC, Bundle
 from verifier.attester import Attester
@@ -85,11 +85,42 @@ def test_final_frauds_are_slashed_until_the_chain_shows_it() -> None:
 
 
 def test_trainer_that_has_left_is_no_longer_waited_for() -> None:
-    chronicle = chronicle_of_two_works()
-    chronicle.trainer(TRAINERS[2])  # enlisted, and without a work in the epoch that was sealed
+    chronicle = Chronicle(ROOT)
+    chronicle.verifier(*VERIFIERS)
+    chronicle.trainer(*TRAINERS)
+    for epoch in range(2):  # the third was crowded out of both, or slow
+        chronicle.work(TRAINERS[0], Root(bytes([1, epoch]) * 16), epoch=epoch)
+        chronicle.work(TRAINERS[1], Root(bytes([2, epoch]) * 16), epoch=epoch)
+        assert due(chronicle) == []  # it was not there before the last epoch opened, the contract says
+        chronicle.seal(epoch)
     assert due(chronicle) == []
-    chronicle.work(TRAINERS[0], Root(b"\x03" * 32), epoch=1)
+    chronicle.work(TRAINERS[0], Root(b"\x03" * 32), epoch=2)
+    assert due(chronicle) == []  # the second is still at work: it is not the third that the epoch waits for
+    chronicle.work(TRAINERS[1], Root(b"\x04" * 32), epoch=2)
     assert due(chronicle) == ["delist"]
+
+
+def test_nobody_is_delisted_while_a_newcomer_is_waited_for() -> None:
+    chronicle = Chronicle(ROOT)
+    chronicle.verifier(*VERIFIERS)
+    chronicle.trainer(*TRAINERS[:2])
+    for epoch in range(2):
+        chronicle.work(TRAINERS[0], Root(bytes([1, epoch]) * 16), epoch=epoch)
+        chronicle.seal(epoch)
+    chronicle.trainer(TRAINERS[2])
+    chronicle.work(TRAINERS[0], Root(b"\x03" * 32), epoch=2)
+    assert due(chronicle) == []
+    chronicle.work(TRAINERS[2], Root(b"\x04" * 32), epoch=2)
+    assert due(chronicle) == ["delist"]
+
+
+def test_epoch_that_nobody_can_settle_is_voided_an_unbonding_period_after_its_reveals() -> None:
+    chronicle = chronicle_of_two_works()
+    for verifier in VERIFIERS:
+        chronicle.reveal(verifier, b"nobody has these bytes", ROOT)
+    over = 1_000 + PARAMS.reveal_window + UNBONDING_S
+    assert due(chronicle, EpochPhase.ATTESTED, now=over - 1) == []
+    assert due(chronicle, EpochPhase.ATTESTED, now=over) == ["voidEpoch"]
 
 
 def test_fees_are_due_for_final_epochs_in_which_we_revealed() -> None:

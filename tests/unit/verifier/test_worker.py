@@ -13,7 +13,7 @@ from offchain.environments import make_environment
 from offchain.policy import load_policy
 from offchain.protocol.errors import Stop
 from offchain.protocol.types import Address, Epoch, EpochPhase, Root, TaskId
-from tests.unit.verifier.chronicle import ATTESTATIONS, Chronicle, contracts
+from tests.unit.verifier.chronicle import ATTESTATIONS, PARAMS, UNBONDING_S, Chronicle, contracts
 from tests.unit.verifier.fakes import Sent, Shelf, Silent
 from tests.unit.verifier.honest import SPEC, SPEC_ROOT, TRAINER, Bundle, HonestTrainer
 from verifier.aggregate import Aggregator, Signer
@@ -50,13 +50,14 @@ class Scene:
     sent: Sent = field(default_factory=Sent)
     status: Silent = field(default_factory=Silent)
     phase: EpochPhase = EpochPhase.ATTEST_COMMIT
+    clock_s: int = 0
     in_use: set[Root] = field(default_factory=set[Root])
 
     def refresh(self) -> TaskLedger:
         return self.chronicle.ledger
 
     def now(self) -> int:
-        return 0
+        return self.clock_s
 
     def phase_of(self, epoch: Epoch) -> EpochPhase:
         return self.phase
@@ -207,3 +208,36 @@ def test_each_look_tidies_the_cache(scene: Scene) -> None:
     scene.chronicle.verifier(VERIFIER)
     scene.worker().run_once()
     assert scene.in_use == {SPEC_ROOT, scene.chronicle.ledger.newest_policy().policy_root}
+
+
+@pytest.mark.parametrize("ends", [EpochPhase.MISSED, EpochPhase.ATTESTED])
+def test_own_report_is_shown_where_the_epoch_is_void(scene: Scene, trainer: HonestTrainer, ends: EpochPhase) -> None:
+    """Else anybody could have us slashed as absent, though we revealed."""
+    worker = scene.worker()
+    scene.chronicle.verifier(VERIFIER, ATTESTATIONS)
+    scene.chronicle.work(TRAINER, scene.shelf.add(trainer.write(trainer.parts())))
+    while worker.run_once():
+        pass
+    scene.chronicle.seal()
+    worker.run_once()
+    scene.chronicle.commit(VERIFIER, commitment_in(scene))
+    scene.phase = EpochPhase.ATTEST_REVEAL
+    worker.run_once()
+    scene.chronicle.reveal(VERIFIER, bytes([100]), Root(b"\x01" * 32))
+    if ends is EpochPhase.ATTESTED:
+        scene.chronicle.reveal(ATTESTATIONS, b"hidden", Root(b"\x09" * 32))
+        scene.clock_s = 1_000 + PARAMS.reveal_window + UNBONDING_S
+    scene.phase = ends
+    worker.run_once()
+    functions = scene.functions()
+    assert functions.index("showReport") < functions.index("voidEpoch")
+    scene.chronicle.show(bytes([100]))
+    scene.chronicle.void()
+    worker.run_once()
+    assert scene.functions().count("showReport") == 1
+
+
+def commitment_in(scene: Scene) -> bytes:
+    (commitment,) = (call.arguments["commitment"] for call in scene.sent.calls if call.function == "commitAttestation")
+    assert isinstance(commitment, bytes)
+    return commitment
