@@ -14,6 +14,7 @@ import {ITaskRegistry, TaskParams} from "./interfaces/ITaskRegistry.sol";
 import {IVerifiers} from "./interfaces/IVerifiers.sol";
 import {Ballot} from "./libraries/Ballot.sol";
 import {Economics} from "./libraries/Economics.sol";
+import {Randomness} from "./libraries/Randomness.sol";
 import {Scores} from "./libraries/Scores.sol";
 import {Tokens} from "./libraries/Tokens.sol";
 import {Works} from "./libraries/Works.sol";
@@ -68,6 +69,7 @@ contract Appeals is IAppeals {
         uint16 seats;
         uint16 paidSeats; // that earn their fee
         uint32 poolSize; // when the first challenge was revealed
+        uint40 seedBlock; // 0: not summoned
         uint40 takenBy; // the block in which that was committed to
         uint32 funder; // 1 + the challenge that pays for the judging
         uint128 finderCap; // what may still be added to `reward` by slashes of verifiers
@@ -167,38 +169,29 @@ contract Appeals is IAppeals {
     //////////////////////////////////////////////////////////////*/
 
     /// @inheritdoc IAppeals
-    function drawPanel(uint256 taskId, uint64 epoch, Work calldata work) external {
-        uint16 index = work.index;
+    function summonPanel(uint256 taskId, uint64 epoch, uint16 index) external {
         Dispute storage dispute = _disputeIn(taskId, epoch, index, DisputePhase.Revealed);
         uint256 from = _revealBy(taskId, _dockets[taskId][epoch]);
         require(block.timestamp >= from, TooEarly(from));
+        uint256 former = dispute.seedBlock;
+        require(former == 0 || Randomness.isForgotten(former), AlreadySummoned(taskId, epoch, index, former));
+        uint256 seedBlock = block.number + COMMITMENTS.SEAL_DELAY();
+        dispute.seedBlock = uint40(seedBlock);
+        emit PanelSummoned(taskId, epoch, index, seedBlock);
+    }
+
+    /// @inheritdoc IAppeals
+    function drawPanel(uint256 taskId, uint64 epoch, Work calldata work, bytes calldata header) external {
+        uint16 index = work.index;
+        Dispute storage dispute = _disputeIn(taskId, epoch, index, DisputePhase.Revealed);
+        require(dispute.seedBlock != 0, NotSummoned(taskId, epoch, index));
         bytes32 hash = Works.hash(work);
         bytes32 stored = COMMITMENTS.workHash(taskId, epoch, index);
-        bool isKnown = stored == hash || stored == Works.plantHash(hash);
-        require(isKnown, UnknownWork(taskId, epoch, index));
-
-        TaskParams memory params = REGISTRY.paramsOf(taskId);
-        bytes32 seed = keccak256(abi.encode(block.prevrandao, taskId, epoch, index));
-        dispute.seed = seed;
-        address[] memory jurors = PANELS.draw(
-            PanelRequest({
-                class: params.panelClass,
-                seed: seed,
-                size: dispute.poolSize,
-                takenBy: dispute.takenBy,
-                taskId: taskId,
-                epoch: epoch,
-                index: index,
-                trainer: work.trainer
-            })
-        );
-        uint16 voters;
-        for (uint256 i; i < jurors.length; ++i) {
-            if (dispute.jurors[jurors[i]].seats++ == 0) ++voters;
-        }
-        dispute.seats = uint16(jurors.length);
-        dispute.box.open(voters, params.appealWindow, params.appealWindow);
-        emit PanelDrawn(taskId, epoch, index, seed, jurors, dispute.box.commitBy);
+        require(stored == hash || stored == Works.plantHash(hash), UnknownWork(taskId, epoch, index));
+        bytes32 randomness = Randomness.at(dispute.seedBlock, header, ATTESTATIONS.HEADER_WAIT());
+        dispute.seed = keccak256(abi.encode(randomness, taskId, epoch, index));
+        address[] memory jurors = _seat(dispute, taskId, epoch, index, work.trainer);
+        emit PanelDrawn(taskId, epoch, index, dispute.seed, jurors, dispute.box.commitBy);
     }
 
     /// @inheritdoc IAppeals
@@ -390,6 +383,31 @@ contract Appeals is IAppeals {
         dispute.isChallenger[challenge.challenger] = true;
         uint32 first = dispute.first[challenge.score];
         if (first == 0 || id + 1 < first) dispute.first[challenge.score] = id + 1;
+    }
+
+    /// Draws the jurors of a panel and opens its ballot.
+    function _seat(Dispute storage dispute, uint256 taskId, uint64 epoch, uint16 index, address trainer)
+        private
+        returns (address[] memory jurors)
+    {
+        TaskParams memory params = REGISTRY.paramsOf(taskId);
+        PanelRequest memory request = PanelRequest({
+            class: params.panelClass,
+            seed: dispute.seed,
+            size: dispute.poolSize,
+            takenBy: dispute.takenBy,
+            taskId: taskId,
+            epoch: epoch,
+            index: index,
+            trainer: trainer
+        });
+        jurors = PANELS.draw(request);
+        uint16 voters;
+        for (uint256 i; i < jurors.length; ++i) {
+            if (dispute.jurors[jurors[i]].seats++ == 0) ++voters;
+        }
+        dispute.seats = uint16(jurors.length); // PANEL_SEATS at most
+        dispute.box.open(voters, params.appealWindow, params.appealWindow);
     }
 
     /// What the votes say: which score, whether verifiers are to blame for the old one, how many seats earn their fee.

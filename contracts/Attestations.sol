@@ -12,6 +12,7 @@ import {ITaskRegistry, TaskParams} from "./interfaces/ITaskRegistry.sol";
 import {IVerifiers} from "./interfaces/IVerifiers.sol";
 import {Ballot} from "./libraries/Ballot.sol";
 import {Economics} from "./libraries/Economics.sol";
+import {Randomness} from "./libraries/Randomness.sol";
 import {Scores} from "./libraries/Scores.sol";
 
 /// @title Judgement of sealed epochs by the weight of their verifiers.
@@ -52,15 +53,18 @@ contract Attestations is IAttestations {
     ICommitments public immutable COMMITMENTS;
     IVerifiers public immutable VERIFIERS;
     address public immutable APPEALS;
+    /// @inheritdoc IAttestations
+    uint8 public immutable HEADER_WAIT;
 
     mapping(uint256 taskId => mapping(uint64 epoch => Epoch)) private _epochs;
 
-    constructor(Deployment memory deployment) {
+    constructor(Deployment memory deployment, uint8 headerWait) {
         STAKING = deployment.staking;
         REGISTRY = deployment.registry;
         COMMITMENTS = deployment.commitments;
         VERIFIERS = deployment.verifiers;
         APPEALS = address(deployment.appeals);
+        HEADER_WAIT = headerWait;
     }
 
     /*//////////////////////////////////////////////////////////////
@@ -68,32 +72,13 @@ contract Attestations is IAttestations {
     //////////////////////////////////////////////////////////////*/
 
     /// @inheritdoc IAttestations
-    function sealEpoch(uint256 taskId) external returns (uint64 epochId) {
-        uint16 works;
-        uint128 cost;
-        uint40 sealBy;
-        bytes32 runningHash;
-        // Commitments and Verifiers are of this deployment and call nobody outside of it.
-        // slither-disable-next-line reentrancy-benign
-        (epochId, works, cost, sealBy, runningHash) = COMMITMENTS.seal(taskId);
-        (uint128 weight, uint16 verifiers) = VERIFIERS.seal(taskId);
-        TaskParams memory params = REGISTRY.paramsOf(taskId);
-        Epoch storage epoch = _epochs[taskId][epochId];
-        bytes32 seed = keccak256(abi.encode(block.prevrandao, runningHash, taskId, epochId));
-        (epoch.works, epoch.quorumBps, epoch.cost, epoch.weight, epoch.seed) =
-            (works, params.quorumBps, cost, weight, seed);
+    function sealEpochWith(uint256 taskId, bytes calldata header) external returns (uint64) {
+        return _seal(taskId, header);
+    }
 
-        // Who would corrupt a quorum has to put up more than can be had by it.
-        uint256 needed = uint256(cost) + params.verifierFee + uint256(works) * params.fraudSlash;
-        uint256 quorum = _quorumOf(epoch);
-        if (quorum < needed) {
-            require(block.timestamp >= sealBy, ElectorateTooSmall(quorum, needed, sealBy));
-            emit EpochSealed(taskId, epochId, seed, works, verifiers, weight, 0);
-            _void(taskId, epochId, epoch);
-            return epochId;
-        }
-        epoch.box.open(verifiers, params.attestWindow, params.revealWindow);
-        emit EpochSealed(taskId, epochId, seed, works, verifiers, weight, epoch.box.commitBy);
+    /// @inheritdoc IAttestations
+    function sealEpoch(uint256 taskId) external returns (uint64) {
+        return _seal(taskId, msg.data[:0]);
     }
 
     /// @inheritdoc IAttestations
@@ -303,6 +288,39 @@ contract Attestations is IAttestations {
     /*//////////////////////////////////////////////////////////////
                                 INTERNALS
     //////////////////////////////////////////////////////////////*/
+
+    function _seal(uint256 taskId, bytes calldata header) private returns (uint64 epochId) {
+        uint16 works;
+        uint128 cost;
+        uint40 sealBy;
+        bytes32 seed;
+        {
+            bytes32 runningHash;
+            uint256 seedBlock;
+            // Commitments and Verifiers are of this deployment and call nobody outside of it.
+            // slither-disable-next-line reentrancy-benign
+            (epochId, works, cost, sealBy, runningHash, seedBlock) = COMMITMENTS.seal(taskId);
+            bytes32 randomness = Randomness.at(seedBlock, header, HEADER_WAIT);
+            seed = keccak256(abi.encode(randomness, runningHash, taskId, epochId));
+        }
+        (uint128 weight, uint16 verifiers) = VERIFIERS.seal(taskId);
+        TaskParams memory params = REGISTRY.paramsOf(taskId);
+        Epoch storage epoch = _epochs[taskId][epochId];
+        (epoch.works, epoch.quorumBps, epoch.cost, epoch.weight, epoch.seed) =
+            (works, params.quorumBps, cost, weight, seed);
+
+        // Who would corrupt a quorum has to put up more than can be had by it.
+        uint256 needed = uint256(cost) + params.verifierFee + uint256(works) * params.fraudSlash;
+        uint256 quorum = _quorumOf(epoch);
+        if (quorum < needed) {
+            require(block.timestamp >= sealBy, ElectorateTooSmall(quorum, needed, sealBy));
+            emit EpochSealed(taskId, epochId, seed, works, verifiers, weight, 0);
+            _void(taskId, epochId, epoch);
+            return epochId;
+        }
+        epoch.box.open(verifiers, params.attestWindow, params.revealWindow);
+        emit EpochSealed(taskId, epochId, seed, works, verifiers, weight, epoch.box.commitBy);
+    }
 
     function _void(uint256 taskId, uint64 epochId, Epoch storage epoch) private {
         epoch.outcome = EpochPhase.Void;

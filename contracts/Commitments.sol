@@ -8,6 +8,7 @@ import {ICommitments, Work} from "./interfaces/ICommitments.sol";
 import {IStaking, Role} from "./interfaces/IStaking.sol";
 import {ITaskRegistry, TaskParams, WorkKind} from "./interfaces/ITaskRegistry.sol";
 import {Economics} from "./libraries/Economics.sol";
+import {Randomness} from "./libraries/Randomness.sol";
 import {Terms} from "./libraries/Terms.sol";
 import {Works} from "./libraries/Works.sol";
 
@@ -133,6 +134,7 @@ contract Commitments is ICommitments {
     function closeEpoch(uint256 taskId) external {
         OpenEpoch memory open = _open[taskId];
         bool isOver = open.isOpen && open.closedBlock == 0 && open.works > 0 && block.timestamp >= open.commitBy;
+        isOver = isOver || open.closedBlock != 0 && Randomness.isForgotten(open.closedBlock + SEAL_DELAY);
         require(isOver, EpochNotReady(taskId, open.epoch));
         _close(taskId, open);
         _open[taskId] = open;
@@ -173,12 +175,20 @@ contract Commitments is ICommitments {
     /// @inheritdoc ICommitments
     function seal(uint256 taskId)
         external
-        returns (uint64 epoch, uint16 works, uint128 cost, uint40 sealBy, bytes32 runningHash)
+        returns (
+            uint64 epoch,
+            uint16 works,
+            uint128 cost,
+            uint40 sealBy,
+            bytes32 runningHash,
+            uint256 seedBlock
+        )
     {
         require(msg.sender == ATTESTATIONS, NotAuthorised(msg.sender));
         OpenEpoch storage open = _open[taskId];
         (epoch, works, cost, runningHash) = (open.epoch, open.works, open.cost, open.runningHash);
         require(_isSealable(open), EpochNotReady(taskId, epoch));
+        seedBlock = open.closedBlock + SEAL_DELAY;
         TaskParams memory params = REGISTRY.paramsOf(taskId);
         // From the end of the commit window, which is bounded however late the epoch was closed: by then the bonds of those
         // who left while it was open still answer.
@@ -411,7 +421,7 @@ contract Commitments is ICommitments {
 
     function _isSealable(OpenEpoch storage open) private view returns (bool) {
         uint40 closedBlock = open.closedBlock;
-        return closedBlock != 0 && block.number >= closedBlock + SEAL_DELAY;
+        return closedBlock != 0 && block.number > closedBlock + SEAL_DELAY;
     }
 
     function _checkOpen(OpenEpoch memory open, uint256 taskId, uint64 epoch) private pure {

@@ -6,7 +6,7 @@ import {Work} from "./ICommitments.sol";
 /// Where the dispute about one work stands. The last three are for good.
 enum DisputePhase {
     None,
-    Revealed, // waits for the end of all reveals, then for `drawPanel`
+    Revealed, // waits for the end of all reveals, then for `summonPanel` and `drawPanel`
     AppealCommit,
     AppealReveal,
     Decidable, // votes are in, or time is over: waits for `decide`
@@ -49,6 +49,9 @@ interface IAppeals {
         uint8 score
     );
     event ChallengeExpired(uint256 indexed taskId, uint64 indexed epoch, uint32 indexed id, uint128 burnt);
+    /// Told again when the chain has forgotten the seed's block before anybody drew.
+    /// @param seedBlock of which the panel's seed comes; it can be drawn after
+    event PanelSummoned(uint256 indexed taskId, uint64 indexed epoch, uint16 indexed index, uint256 seedBlock);
     /// @param jurors one for each seat
     event PanelDrawn(
         uint256 indexed taskId,
@@ -106,6 +109,8 @@ interface IAppeals {
     error UnknownWork(uint256 taskId, uint64 epoch, uint16 index);
     error WrongChallenge(uint256 taskId, uint64 epoch, uint32 id, ChallengeState state);
     error WrongDispute(uint256 taskId, uint64 epoch, uint16 index, DisputePhase phase);
+    error AlreadySummoned(uint256 taskId, uint64 epoch, uint16 index, uint256 seedBlock);
+    error NotSummoned(uint256 taskId, uint64 epoch, uint16 index);
     error TooEarly(uint256 from);
     error TooLate(uint256 by);
     error NotAJuror(uint256 taskId, uint64 epoch, uint16 index, address juror);
@@ -147,12 +152,20 @@ interface IAppeals {
                                 DISPUTES
     //////////////////////////////////////////////////////////////*/
 
-    /// @notice Draws the panel of a dispute, once all reveals are over; anybody may, and the first call fixes
-    ///         seed = keccak256(abi.encode(block.prevrandao, taskId, epoch, index)).
+    /// @notice Fixes the block of which the seed of a dispute's panel comes, once all reveals are over; anybody may, again
+    ///         when the chain has forgotten it.
+    /// @param taskId which task
+    /// @param epoch of the work
+    /// @param index of the work
+    function summonPanel(uint256 taskId, uint64 epoch, uint16 index) external;
+
+    /// @notice Draws the panel of a dispute after `PanelSummoned.seedBlock`; anybody may.
+    ///         seed = keccak256(abi.encode(randomness, taskId, epoch, index)): as in IAttestations.sealEpochWith.
     /// @param taskId which task
     /// @param epoch of the work
     /// @param work that is disputed, as it was committed
-    function drawPanel(uint256 taskId, uint64 epoch, Work calldata work) external;
+    /// @param header of the seed's block; empty where nobody can show it, after HEADER_WAIT blocks
+    function drawPanel(uint256 taskId, uint64 epoch, Work calldata work, bytes calldata header) external;
 
     /// @notice Commits a juror of the panel to its vote.
     /// @param taskId which task

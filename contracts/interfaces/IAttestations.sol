@@ -84,10 +84,17 @@ interface IAttestations {
                                  EPOCHS
     //////////////////////////////////////////////////////////////*/
 
-    /// @notice Seals the task's closed epoch; anybody may. The first call from `EpochClosed.sealFrom` on fixes
-    ///         seed = keccak256(abi.encode(block.prevrandao, runningHash, taskId, epoch)). An epoch whose quorum does not
-    ///         outweigh what is at stake waits for verifiers for one attest window beyond its commit window, and is void
-    ///         then.
+    /// @notice Seals the task's closed epoch; anybody may. seed = keccak256(abi.encode(randomness, runningHash, taskId,
+    ///         epoch)), where the randomness is the prevrandao of block `EpochClosed.seedBlock`: who calls, and when,
+    ///         changes nothing. An epoch whose quorum does not outweigh what is at stake waits for verifiers for one attest
+    ///         window beyond its commit window, and is void then.
+    /// @param taskId which task
+    /// @param header RLP of that block's header; reverts with WrongHeader
+    /// @return epoch that was sealed
+    function sealEpochWith(uint256 taskId, bytes calldata header) external returns (uint64 epoch);
+
+    /// @notice As `sealEpochWith`, for chains whose headers nobody can show: the randomness is the hash of that block.
+    ///         Reverts with HeaderAwaited for `HEADER_WAIT` blocks.
     /// @param taskId which task
     /// @return epoch that was sealed
     function sealEpoch(uint256 taskId) external returns (uint64 epoch);
@@ -224,6 +231,9 @@ interface IAttestations {
         external
         view
         returns (bytes31 reportHash, uint128 weight, uint16 agreements);
+
+    /// @notice Blocks for which a header is waited for before a block's hash serves.
+    function HEADER_WAIT() external view returns (uint8);
 
     /// @notice Counts of an epoch.
     /// @param taskId which task

@@ -36,8 +36,9 @@ interface ICommitments {
         uint32 policyVersion,
         bytes32 manifestRoot
     );
-    /// @param sealFrom first block in which it can be sealed
-    event EpochClosed(uint256 indexed taskId, uint64 indexed epoch, uint16 works, uint256 sealFrom);
+    /// Told again when the chain has forgotten the seed's block before anybody sealed.
+    /// @param seedBlock of which the seed comes; it can be sealed after
+    event EpochClosed(uint256 indexed taskId, uint64 indexed epoch, uint16 works, uint256 seedBlock);
     /// The last epoch of a closed task ended without a work.
     event EpochAbandoned(uint256 indexed taskId, uint64 indexed epoch);
 
@@ -102,7 +103,8 @@ interface ICommitments {
                                  EPOCHS
     //////////////////////////////////////////////////////////////*/
 
-    /// @notice Closes an epoch whose window is over; anybody may. Others close by themselves.
+    /// @notice Closes an epoch whose window is over; anybody may. Others close by themselves. One whose seed's block the
+    ///         chain has forgotten gets another.
     /// @param taskId which task
     function closeEpoch(uint256 taskId) external;
 
@@ -122,17 +124,25 @@ interface ICommitments {
     /// @param taskId which task
     function extendEpoch(uint256 taskId) external;
 
-    /// @notice Ends the open epoch and opens the next; only Attestations. Reverts with EpochNotReady before
-    ///         `SEAL_DELAY` blocks have passed since it closed.
+    /// @notice Ends the open epoch and opens the next; only Attestations. Reverts with EpochNotReady unless the seed's
+    ///         block, `SEAL_DELAY` blocks after it closed, is over.
     /// @param taskId which task
     /// @return epoch that ended
     /// @return works in it
     /// @return cost the most that they can earn
     /// @return sealBy last second at which verifiers may still be waited for
     /// @return runningHash over all works of the task so far
+    /// @return seedBlock of which the seed comes
     function seal(uint256 taskId)
         external
-        returns (uint64 epoch, uint16 works, uint128 cost, uint40 sealBy, bytes32 runningHash);
+        returns (
+            uint64 epoch,
+            uint16 works,
+            uint128 cost,
+            uint40 sealBy,
+            bytes32 runningHash,
+            uint256 seedBlock
+        );
 
     /// @notice Ends works of one trainer that can no longer change and unlocks their collateral; only Payouts.
     /// @param taskId which task
@@ -227,6 +237,6 @@ interface ICommitments {
     /// @return whether it is closed for long enough
     function isSealable(uint256 taskId) external view returns (bool);
 
-    /// @notice Blocks between the closing of an epoch and its seal.
+    /// @notice Blocks from the closing of an epoch to the one of which its seed comes.
     function SEAL_DELAY() external view returns (uint8);
 }

@@ -69,7 +69,7 @@ abstract contract Network {
         registry = new TaskRegistry(all);
         commitments = new Commitments(all, 1);
         verifiers = new Verifiers(all);
-        attestations = new Attestations(all);
+        attestations = new Attestations(all, 0);
         policies = new Policies(all);
         panels = new Panels(all, SEAT_BOND);
         appeals = new Appeals(all);
@@ -219,7 +219,7 @@ abstract contract Network {
         uint64 epoch = _openEpoch(taskId);
         vm.prank(operator);
         commitments.commitWork(taskId, epoch, WorkKind.Full, root, 10, 0, false);
-        vm.roll(vm.getBlockNumber() + 1); // no epoch is sealed in the block in which it closes
+        vm.roll(vm.getBlockNumber() + 2); // the seed comes from the block after the one in which an epoch closes
     }
 
     /// All three trainers commit, in order: indices 0, 1, 2.
@@ -371,7 +371,9 @@ abstract contract Network {
 
     function _draw(uint256 taskId, uint64 epoch, address operator, uint16 index) internal {
         _wait(100);
-        appeals.drawPanel(taskId, epoch, _work(operator, index));
+        appeals.summonPanel(taskId, epoch, index);
+        vm.roll(vm.getBlockNumber() + 2);
+        appeals.drawPanel(taskId, epoch, _work(operator, index), "");
     }
 
     function _commitVote(uint256 taskId, uint64 epoch, uint16 index, address juror, uint8 score, bool beyond) internal {
