@@ -432,7 +432,10 @@ contract Appeals is IAppeals {
         }
         // A fraud needs a panel that cannot be captured by a few.
         score = voted == Scores.FRAUD && !isFull ? 0 : voted;
-        if (score == dispute.standing) return (DisputePhase.Upheld, score, false, paidSeats);
+        if (score == dispute.standing) {
+            // What a small panel calls fraud was not upheld: it only cannot be more than a 0.
+            return (score == voted ? DisputePhase.Upheld : DisputePhase.Undecided, score, false, paidSeats);
+        }
         isAgainst = isFull && Economics.reachesQuorum(blaming, PANEL_QUORUM_BPS, seats);
         outcome = DisputePhase.Overturned;
     }

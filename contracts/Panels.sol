@@ -47,7 +47,7 @@ contract Panels is IPanels {
     function takeSeats(bytes32 class, uint16 count) external {
         require(count > 0, NoSeats());
         require(count <= _MAX_AT_ONCE, TooManySeats(count, _MAX_AT_ONCE));
-        address juror = STAKING.lock(Role.Verifier, msg.sender, count * SEAT_BOND);
+        address juror = STAKING.operatorOf(msg.sender);
         Pool storage pool = _pools[class];
         Seat memory seat = Seat(juror, uint40(block.number));
         uint32[] memory taken = new uint32[](count);
@@ -63,6 +63,7 @@ contract Panels is IPanels {
             }
         }
         emit SeatsTaken(class, juror, taken);
+        STAKING.lock(Role.Verifier, juror, count * SEAT_BOND);
     }
 
     /// @inheritdoc IPanels

@@ -126,10 +126,8 @@ contract Staking is IStaking, EIP712 {
     //////////////////////////////////////////////////////////////*/
 
     /// @inheritdoc IStaking
-    function lock(Role role, address key, uint128 amount) external returns (address operator) {
+    function lock(Role role, address operator, uint128 amount) external {
         _requireKeeper(role);
-        operator = operatorOf(key);
-        if (amount == 0) return operator;
         Bond storage held = _bonds[operator][role];
         uint128 free = _free(held);
         require(amount <= free, InsufficientBond(operator, free, amount));

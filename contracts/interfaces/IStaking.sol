@@ -86,10 +86,9 @@ interface IStaking {
     /// @notice Locks free bond, because it answers for something now. Only Commitments (trainers), Verifiers and Panels
     ///         (verifiers).
     /// @param role which bond
-    /// @param key the operator, or its worker key
-    /// @param amount may be 0: then only the operator is looked up
-    /// @return operator that `key` acts for
-    function lock(Role role, address key, uint128 amount) external returns (address operator);
+    /// @param operator whose; not looked up again, so that what is locked is what can be slashed
+    /// @param amount reverts with InsufficientBond where that much is not free
+    function lock(Role role, address operator, uint128 amount) external;
 
     /// @notice Ends a lock. Only who may lock.
     /// @param role which bond
