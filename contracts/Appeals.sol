@@ -63,7 +63,8 @@ contract Appeals is IAppeals {
     struct Dispute {
         DisputePhase outcome; // None until decided
         uint8 standing;
-        uint8 score; // the panel's
+        uint8 score; // what holds
+        uint8 voted; // what the panel said: a small one's fraud holds as a 0
         bool isAgainstVerifiers;
         uint16 challenges;
         uint16 seats;
@@ -217,9 +218,9 @@ contract Appeals is IAppeals {
     /// @inheritdoc IAppeals
     function decide(uint256 taskId, uint64 epoch, uint16 index) external {
         Dispute storage dispute = _disputeIn(taskId, epoch, index, DisputePhase.Decidable);
-        (DisputePhase outcome, uint8 score, bool isAgainst, uint16 paidSeats) = _outcome(dispute);
-        (dispute.outcome, dispute.score, dispute.isAgainstVerifiers, dispute.paidSeats) =
-            (outcome, score, isAgainst, paidSeats);
+        (DisputePhase outcome, uint8 score, uint8 voted, bool isAgainst, uint16 paidSeats) = _outcome(dispute);
+        (dispute.outcome, dispute.score, dispute.voted) = (outcome, score, voted);
+        (dispute.isAgainstVerifiers, dispute.paidSeats) = (isAgainst, paidSeats);
         emit DisputeDecided(taskId, epoch, index, score, outcome, isAgainst);
         if (outcome == DisputePhase.Overturned) {
             ATTESTATIONS.correctScore(taskId, epoch, index, score, dispute.first[score] != 0);
@@ -414,15 +415,15 @@ contract Appeals is IAppeals {
     function _outcome(Dispute storage dispute)
         private
         view
-        returns (DisputePhase outcome, uint8 score, bool isAgainst, uint16 paidSeats)
+        returns (DisputePhase outcome, uint8 score, uint8 voted, bool isAgainst, uint16 paidSeats)
     {
         uint256 seats = dispute.seats;
         (uint8[] memory scores, uint256[] memory weights, uint256 cast) = _votes(dispute);
         score = dispute.standing;
         // Half of the seats at least, so that a few who are quick or many who are bribed to stay away decide nothing.
-        if (cast == 0 || cast * 2 < seats) return (DisputePhase.Undecided, score, false, uint16(cast));
-        uint8 voted = Scores.decide(scores, weights, PANEL_QUORUM_BPS, seats);
-        if (voted == Scores.UNAVAILABLE) return (DisputePhase.Undecided, score, false, uint16(cast));
+        if (cast == 0 || cast * 2 < seats) return (DisputePhase.Undecided, score, score, false, uint16(cast));
+        voted = Scores.decide(scores, weights, PANEL_QUORUM_BPS, seats);
+        if (voted == Scores.UNAVAILABLE) return (DisputePhase.Undecided, score, voted, false, uint16(cast));
         bool isFull = seats == PANELS.PANEL_SEATS();
         uint256 blaming;
         for (uint256 i; i < scores.length; ++i) {
@@ -434,7 +435,8 @@ contract Appeals is IAppeals {
         score = voted == Scores.FRAUD && !isFull ? 0 : voted;
         if (score == dispute.standing) {
             // What a small panel calls fraud was not upheld: it only cannot be more than a 0.
-            return (score == voted ? DisputePhase.Upheld : DisputePhase.Undecided, score, false, paidSeats);
+            if (score != voted) return (DisputePhase.Undecided, score, voted, false, uint16(cast));
+            return (DisputePhase.Upheld, score, voted, false, paidSeats);
         }
         isAgainst = isFull && Economics.reachesQuorum(blaming, PANEL_QUORUM_BPS, seats);
         outcome = DisputePhase.Overturned;
@@ -478,10 +480,7 @@ contract Appeals is IAppeals {
 
     /// Whether a vote earns its fee: it was with the outcome, or there was none.
     function _isWithOutcome(Dispute storage dispute, uint8 vote) private view returns (bool) {
-        if (dispute.outcome == DisputePhase.Undecided) return true;
-        // A small panel's fraud became a 0: who voted for either was with it.
-        bool isSmall = dispute.seats != PANELS.PANEL_SEATS();
-        return vote == dispute.score || isSmall && dispute.score == 0 && vote == Scores.FRAUD;
+        return dispute.outcome == DisputePhase.Undecided || vote == dispute.voted;
     }
 
     function _revealBy(uint256 taskId, Docket storage docket) private view returns (uint256) {
