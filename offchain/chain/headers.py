@@ -1,7 +1,6 @@
 """Headers of blocks in the form that their hashes are made of: what proves a block's prevrandao to a contract."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import rlp
 from eth_utils.crypto import keccak
@@ -10,8 +9,8 @@ from web3.types import RPCEndpoint
 
 from offchain.chain.rpc import asking_node
 
-# In the order of their place in a header. Later forks have added to the end: a block has those of its time.
-_FIELDS = (
+# In the order of the header; what later forks added may be missing.
+_FIRST = (
     "parentHash",
     "sha3Uncles",
     "miner",
@@ -27,14 +26,8 @@ _FIELDS = (
     "extraData",
     "mixHash",
     "nonce",
-    "baseFeePerGas",
-    "withdrawalsRoot",
-    "blobGasUsed",
-    "excessBlobGas",
-    "parentBeaconBlockRoot",
-    "requestsHash",
 )
-_NAMES = {"proofOfAuthorityData": "extraData"}  # as some middleware calls it
+_LATER = ("baseFeePerGas", "withdrawalsRoot", "blobGasUsed", "excessBlobGas", "parentBeaconBlockRoot", "requestsHash")
 
 
 def header_of(web3: Web3, number: int) -> bytes | None:
@@ -50,11 +43,11 @@ def header_of(web3: Web3, number: int) -> bytes | None:
 
 
 def encode_header(block: Mapping[str, object]) -> bytes | None:
-    """The RLP of a header of which a node told the fields, as hexadecimal text; None where they do not hash to its hash."""
+    """The RLP of a header from the fields that a node told; None where they do not hash to the block's hash."""
     fields = [block.get(name) for name in _FIRST]
     fields += [block[name] for name in _LATER if block.get(name) is not None]
     try:
-        header = rlp.encode([_bytes(field) for field in fields])
+        header = bytes(rlp.encode([_bytes(field) for field in fields]))
     except (TypeError, ValueError):
         return None
     return header if block.get("hash") == "0x" + keccak(header).hex() else None
