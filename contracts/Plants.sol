@@ -97,6 +97,17 @@ contract Plants is IPlants {
     }
 
     /// @inheritdoc IPlants
+    function openDecoy(uint256 taskId, bytes32 salt) external {
+        // No work has this trainer and this root.
+        bytes32 commitment = keccak256(abi.encode(taskId, address(0), bytes32(0), salt));
+        Plant storage plant = _plants[taskId][commitment];
+        require(plant.state == PlantState.Committed, WrongPlant(taskId, commitment, plant.state));
+        plant.state = PlantState.Opened;
+        emit DecoyOpened(taskId, commitment);
+        TOKEN.safeTransfer(plant.planter, plant.deposit);
+    }
+
+    /// @inheritdoc IPlants
     function forfeitPlant(uint256 taskId, bytes32 commitment) external {
         Plant storage plant = _plants[taskId][commitment];
         require(plant.state == PlantState.Committed, WrongPlant(taskId, commitment, plant.state));
@@ -115,10 +126,11 @@ contract Plants is IPlants {
         (bytes31 reportHash,,) = ATTESTATIONS.attestationOf(taskId, epoch, verifier);
         bytes31 given = bytes31(keccak256(report));
         require(given == reportHash, WrongReport(given, reportHash));
-        require(Scores.isPaid(Scores.scoreAt(report, index)), DidNotPay(taskId, epoch, index, verifier));
-        // Where an appeal blames who paid it, that is the slash.
-        (,,,,,, bool isBlamed) = APPEALS.disputeOf(taskId, epoch, index);
-        bool isSlashed = isBlamed || _isSlashed[taskId][epoch][index][verifier];
+        uint8 score = Scores.scoreAt(report, index);
+        require(Scores.isPaid(score), DidNotPay(taskId, epoch, index, verifier));
+        // Where an appeal blames who gave this score, that is the slash. It blames nobody for another one.
+        (uint8 standing,,,,,, bool isBlamed) = APPEALS.disputeOf(taskId, epoch, index);
+        bool isSlashed = isBlamed && score == standing || _isSlashed[taskId][epoch][index][verifier];
         require(!isSlashed, AlreadySlashed(taskId, epoch, index, verifier));
         _isSlashed[taskId][epoch][index][verifier] = true;
         (uint128 taken, uint128 toPlanter) = _slash(taskId, epoch, index, verifier);

@@ -20,6 +20,7 @@ enum PlantState {
 interface IPlants {
     event PlantCommitted(uint256 indexed taskId, bytes32 indexed commitment, address planter, uint128 deposit);
     event PlantOpened(uint256 indexed taskId, uint64 indexed epoch, uint16 indexed index, bytes32 commitment);
+    event DecoyOpened(uint256 indexed taskId, bytes32 indexed commitment);
     event PlantForfeited(uint256 indexed taskId, bytes32 indexed commitment, uint128 burnt);
     event PaidPlantSlashed(
         uint256 indexed taskId,
@@ -46,7 +47,7 @@ interface IPlants {
     /// @notice Commits to a work's being fraud, from any address, before its epoch closes. Takes `depositOf(taskId)` from
     ///         the caller.
     /// @param taskId which task
-    /// @param commitment keccak256(abi.encode(taskId, trainer, manifestRoot, salt))
+    /// @param commitment keccak256(abi.encode(taskId, trainer, manifestRoot, salt)); of a decoy: see `openDecoy`
     function commitPlant(uint256 taskId, bytes32 commitment) external;
 
     /// @notice Opens a plant, once its epoch is settled or void: gives the deposit back to who paid it.
@@ -55,6 +56,12 @@ interface IPlants {
     /// @param work as it was committed, not yet claimed or slashed
     /// @param salt of the commitment
     function openPlant(uint256 taskId, uint64 epoch, Work calldata work, bytes32 salt) external;
+
+    /// @notice Gives back the deposit of a commitment to no work: a decoy, without which the number of commitments would tell
+    ///         how many plants an epoch has, and in which epochs nobody needs to check. Anybody who knows the salt may.
+    /// @param taskId which task
+    /// @param salt of the commitment keccak256(abi.encode(taskId, address(0), bytes32(0), salt))
+    function openDecoy(uint256 taskId, bytes32 salt) external;
 
     /// @notice Burns the deposit of a plant that was not opened for two UNBONDING_PERIODs; anybody may.
     /// @param taskId which task
