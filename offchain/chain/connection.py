@@ -5,13 +5,19 @@ from dataclasses import dataclass
 from web3 import Web3
 
 from offchain.chain.contracts import (
+    AppealsContract,
     AttestationsContract,
-    ChallengesContract,
+    CommitmentsContract,
+    PanelsContract,
     PayoutsContract,
+    PlantsContract,
+    PoliciesContract,
     StakingContract,
     TaskRegistryContract,
     TokenContract,
+    VerifiersContract,
 )
+from offchain.chain.creations import CONTRACTS
 from offchain.chain.deployment import Deployment
 from offchain.chain.rpc import asking_node, connect_http, public_url
 from offchain.protocol.errors import Stop
@@ -27,9 +33,14 @@ class Chain:
     token: TokenContract
     staking: StakingContract
     registry: TaskRegistryContract
+    commitments: CommitmentsContract
+    verifiers: VerifiersContract
     attestations: AttestationsContract
-    challenges: ChallengesContract
+    policies: PoliciesContract
+    panels: PanelsContract
+    appeals: AppealsContract
     payouts: PayoutsContract
+    plants: PlantsContract
 
     @classmethod
     def connect(cls, deployment: Deployment, rpc_url: str | None = None) -> "Chain":
@@ -44,9 +55,14 @@ class Chain:
             token=TokenContract(web3, deployment.token),
             staking=StakingContract(web3, deployment.staking),
             registry=TaskRegistryContract(web3, deployment.registry),
+            commitments=CommitmentsContract(web3, deployment.commitments),
+            verifiers=VerifiersContract(web3, deployment.verifiers),
             attestations=AttestationsContract(web3, deployment.attestations),
-            challenges=ChallengesContract(web3, deployment.challenges),
+            policies=PoliciesContract(web3, deployment.policies),
+            panels=PanelsContract(web3, deployment.panels),
+            appeals=AppealsContract(web3, deployment.appeals),
             payouts=PayoutsContract(web3, deployment.payouts),
+            plants=PlantsContract(web3, deployment.plants),
         )
         with asking_node(f"connecting to {public_url(url)}"):
             found = web3.eth.chain_id
@@ -55,9 +71,8 @@ class Chain:
                 f"{public_url(url)} serves chain {found}, but {deployment.network!r} was deployed on chain "
                 f"{deployment.chain_id}: use a node of that chain, or choose another network"
             )
-        judges = (chain.attestations, chain.challenges, chain.payouts)
-        for contract in (chain.token, chain.staking, chain.registry, *judges):
-            chain.require_code(contract.name, contract.address)
+        for field, name in CONTRACTS.items():
+            chain.require_code(name, deployment.addresses[field])
         return chain
 
     def require_code(self, name: str, address: Address) -> None:

@@ -17,9 +17,14 @@ from offchain.chain.rpc import asking_node
 from offchain.protocol.errors import Unavailable
 from offchain.protocol.types import (
     Address,
-    ChallengePhase,
+    ChallengeId,
+    ChallengeState,
+    DisputePhase,
     Epoch,
     EpochPhase,
+    PanelClass,
+    PlantState,
+    PolicyState,
     PolicyVersion,
     Role,
     Root,
@@ -28,6 +33,7 @@ from offchain.protocol.types import (
     TaskParams,
     Work,
     WorkIndex,
+    WorkKind,
 )
 
 NO_ADDRESS = Address("0x" + "00" * 20)
@@ -48,8 +54,8 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
-class ActiveBond:
-    """The operator that a key acts for, and its bond that counts in this block."""
+class FreeBond:
+    """The operator that a key acts for, and what of its bond can be locked in the block that is being made."""
 
     operator: Address
     amount_wei: int
@@ -60,82 +66,168 @@ class Bond:
     """Money of one operator in one role; `withdrawable_at` is a Unix time, 0 when nothing is unbonding."""
 
     bonded_wei: int
+    locked_wei: int  # part of what is bonded: it answers for something
     unbonding_wei: int
     withdrawable_at: int
-    enlistments: int
+
+    @property
+    def free_wei(self) -> int:
+        """What can be unbonded; it can be locked too, unless it was bonded in this very block."""
+        return self.bonded_wei - self.locked_wei
 
 
 @dataclass(frozen=True, slots=True)
-class TaskState:
-    """`ITaskRegistry.stateOf`."""
+class TaskOrigin:
+    """`ITaskRegistry.originOf`: what never changes about a task beside its terms."""
 
     initiator: Address
+    policy_root: Root
+    terms_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class TaskMoney:
+    """`ITaskRegistry.moneyOf`."""
+
     budget_wei: int
     reserved_wei: int
-    open_epoch: Epoch
-    enlisted_trainers: int
-    is_open: bool
     is_closed: bool
 
 
 @dataclass(frozen=True, slots=True)
+class OpenEpoch:
+    """`ICommitments.openEpochOf`: `epoch` is open, or opens next; a closed one takes no further works."""
+
+    epoch: Epoch
+    is_open: bool
+    is_closed: bool
+    works: int
+
+
+@dataclass(frozen=True, slots=True)
 class EpochState:
-    """`ITaskRegistry.epochOf`; `commit_by` is a Unix time."""
+    """`ICommitments.epochOf`; `cost_wei` is the most that its works can earn, `commit_by` a Unix time."""
 
     works: int
     units: int
+    cost_wei: int
     commit_by: int
-    running_hash: bytes
 
 
 @dataclass(frozen=True, slots=True)
-class PolicyState:
-    """Newest policy version of a task and its root."""
+class TrainerCollateral:
+    """What of a trainer's bond answers for a task, and for how many works."""
 
-    version: PolicyVersion
-    policy_root: Root
+    locked_wei: int
+    in_flight: int
 
 
 @dataclass(frozen=True, slots=True)
-class AttestationState:
-    """`IAttestations.attestationOf`: what one verifier revealed of an epoch."""
+class TrainerCounts:
+    """`ICommitments.trainersOf`: how many are enlisted, and for how many the open epoch waits."""
 
-    report_hash: bytes | None
+    trainers: int
+    waiting: int
+
+
+@dataclass(frozen=True, slots=True)
+class Electorate:
+    """`IVerifiers.electorateOf`: who would judge the open epoch, were it sealed now."""
+
     weight: int
-    differences: int
-    works: int
-    enlisted_weight: int
+    verifiers: int
 
 
 @dataclass(frozen=True, slots=True)
-class Collateral:
-    """What of an operator's bond answers for its part in a task; `until`, a Unix time, once it has left."""
+class VerifierCollateral:
+    """What of a verifier's bond answers for its part in a task; `until`, a Unix time, once it has left."""
 
     amount_wei: int
     until: int | None
 
 
 @dataclass(frozen=True, slots=True)
-class ChallengeState:
-    """`IChallenges.challengeOf`: `score` is the challenger's until the appeal has decided, then the appeal's."""
+class PolicyLine:
+    """`IPolicies.policyOf`: the newest policy version of a task, its root, and the epoch whose policy is next."""
 
-    challenger: Address
-    standing: int
-    score: int
-    commit_by: int
+    version: PolicyVersion
+    policy_root: Root
+    next_epoch: Epoch
+
+
+@dataclass(frozen=True, slots=True)
+class AttestationState:
+    """`IAttestations.attestationOf`: what one verifier revealed of an epoch.
+
+    `report_hash` has 31 bytes: the first of keccak256(report). None: it did not reveal.
+    """
+
+    report_hash: bytes | None
+    weight: int
+    agreements: int
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """`IAttestations.scheduleOf`: when phases end, Unix times; 0 and `paid` 0 until the epoch is settled."""
+
+    attest_by: int
     reveal_by: int
-    revealed_weight: int
+    challenge_by: int
+    paid: int
 
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """`IAttestations.tallyOf`: verifiers enlisted at the seal, how many committed and revealed, and weights."""
+    """`IAttestations.tallyOf`: works, those settled, and who judges them with what weight."""
 
+    works: int
+    settled: int
     verifiers: int
     committed: int
     revealed: int
     revealed_weight: int
-    enlisted_weight: int
+    weight: int
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """`IPanels.seatOf`: `taken_at` is a block number."""
+
+    juror: Address
+    taken_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """`IAppeals.challengeOf`: work and score are told once it is revealed."""
+
+    challenger: Address
+    state: ChallengeState
+    index: WorkIndex
+    score: int
+
+
+@dataclass(frozen=True, slots=True)
+class Dispute:
+    """`IAppeals.disputeOf`: `score` is the standing one until the panel has decided; no seed until it is drawn."""
+
+    standing: int
+    score: int
+    seed: Seed | None
+    seats: int
+    commit_by: int
+    reveal_by: int
+    is_against_verifiers: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Plant:
+    """`IPlants.plantOf`: `from_epoch` is the first that it can cover."""
+
+    state: PlantState
+    planter: Address
+    from_epoch: Epoch
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,9 +296,9 @@ class StakingContract(Contract):
 
     name = "Staking"
 
-    def active_bond(self, role: Role, key: Address) -> ActiveBond:
-        operator, amount = self._ask("activeBond", int(role), key, at="pending")
-        return ActiveBond(Address(operator), amount)
+    def free_bond(self, role: Role, key: Address) -> FreeBond:
+        operator, amount = self._ask("freeBond", int(role), key, at="pending")
+        return FreeBond(Address(operator), amount)
 
     def bond_of(self, operator: Address, role: Role) -> Bond:
         return Bond(*self._ask("bondOf", operator, int(role)))
@@ -217,6 +309,10 @@ class StakingContract(Contract):
     def worker_of(self, operator: Address) -> Address | None:
         worker = Address(self._ask("workerOf", operator))
         return None if worker == NO_ADDRESS else worker
+
+    def worker_nonce_of(self, worker: Address) -> int:
+        """What the next consent of a worker key has to name."""
+        return int(self._ask("workerNonceOf", worker))
 
     def unbonding_period_s(self) -> int:
         return int(self._ask("UNBONDING_PERIOD"))
@@ -233,15 +329,19 @@ class StakingContract(Contract):
     def withdraw(self, role: Role) -> Call:
         return self._call("withdraw", role=int(role))
 
-    def set_worker_key(self, worker: Address, signature: bytes) -> Call:
-        return self._call("setWorkerKey", worker=worker, signature=signature)
+    def set_worker_key(self, worker: Address, deadline: int, signature: bytes) -> Call:
+        return self._call("setWorkerKey", worker=worker, deadline=deadline, signature=signature)
 
     def remove_worker_key(self) -> Call:
-        return self._call("setWorkerKey", worker=NO_ADDRESS, signature=b"")
+        return self._call("setWorkerKey", worker=NO_ADDRESS, deadline=0, signature=b"")
+
+    def renounce_worker_key(self) -> Call:
+        """Sent by the worker key itself."""
+        return self._call("renounceWorkerKey")
 
 
 class TaskRegistryContract(Contract):
-    """`ITaskRegistry`."""
+    """`ITaskRegistry`: terms and money."""
 
     name = "TaskRegistry"
 
@@ -249,30 +349,14 @@ class TaskRegistryContract(Contract):
         return int(self._ask("taskCount"))
 
     def params_of(self, task_id: TaskId) -> TaskParams:
-        return TaskParams(*self._ask("paramsOf", task_id))
+        return TaskParams.from_abi(self._ask("paramsOf", task_id))
 
-    def state_of(self, task_id: TaskId) -> TaskState:
-        return TaskState(*self._ask("stateOf", task_id))
+    def origin_of(self, task_id: TaskId) -> TaskOrigin:
+        initiator, policy_root, terms_hash = self._ask("originOf", task_id)
+        return TaskOrigin(Address(initiator), Root(bytes(policy_root)), bytes(terms_hash))
 
-    def epoch_of(self, task_id: TaskId, epoch: Epoch) -> EpochState:
-        return EpochState(*self._ask("epochOf", task_id, epoch))
-
-    def work_hash(self, task_id: TaskId, epoch: Epoch, trainer: Address) -> bytes:
-        """32 bytes; all zero: nothing committed, the number 1: paid or slashed."""
-        return bytes(self._ask("workHash", task_id, epoch, trainer))
-
-    def is_enlisted(self, task_id: TaskId, trainer: Address) -> bool:
-        return bool(self._ask("isEnlisted", task_id, trainer))
-
-    def needed_bond_of(self, trainer: Address) -> int:
-        """What of a trainer's bond is set aside for tasks, in wei: one bond answers for one task."""
-        return int(self._ask("neededBondOf", trainer))
-
-    def collateral_of(self, task_id: TaskId, trainer: Address) -> Collateral:
-        return _collateral(self._ask("collateralOf", task_id, trainer))
-
-    def sealable(self, task_id: TaskId) -> bool:
-        return bool(self._ask("sealable", task_id, at="pending"))
+    def money_of(self, task_id: TaskId) -> TaskMoney:
+        return TaskMoney(*self._ask("moneyOf", task_id))
 
     def open_task(self, params: TaskParams, spec_hash: Root, spec_uri: str, policy_root: Root, budget_wei: int) -> Call:
         return self._call(
@@ -293,30 +377,115 @@ class TaskRegistryContract(Contract):
     def refund_task(self, task_id: TaskId) -> Call:
         return self._call("refundTask", taskId=task_id)
 
-    def enlist(self, task_id: TaskId) -> Call:
-        return self._call("enlist", taskId=task_id)
+
+class CommitmentsContract(Contract):
+    """`ICommitments`: trainers, open epochs, works."""
+
+    name = "Commitments"
+
+    def open_epoch_of(self, task_id: TaskId) -> OpenEpoch:
+        return OpenEpoch(*self._ask("openEpochOf", task_id))
+
+    def epoch_of(self, task_id: TaskId, epoch: Epoch) -> EpochState:
+        return EpochState(*self._ask("epochOf", task_id, epoch))
+
+    def work_hash(self, task_id: TaskId, epoch: Epoch, index: WorkIndex) -> bytes:
+        """32 bytes; all zero: there is no such work, or it is paid or slashed."""
+        return bytes(self._ask("workHash", task_id, epoch, index))
+
+    def is_enlisted(self, task_id: TaskId, trainer: Address) -> bool:
+        return bool(self._ask("isEnlisted", task_id, trainer))
+
+    def collateral_of(self, task_id: TaskId, trainer: Address) -> TrainerCollateral:
+        return TrainerCollateral(*self._ask("collateralOf", task_id, trainer))
+
+    def running_hash_of(self, task_id: TaskId) -> bytes:
+        return bytes(self._ask("runningHashOf", task_id))
+
+    def trainers_of(self, task_id: TaskId) -> TrainerCounts:
+        return TrainerCounts(*self._ask("trainersOf", task_id))
+
+    def is_sealable(self, task_id: TaskId) -> bool:
+        """Whether the epoch has been closed for long enough; `sealEpoch` may still find the electorate too small."""
+        return bool(self._ask("isSealable", task_id, at="pending"))
+
+    def seal_delay(self) -> int:
+        """Blocks from the closing of an epoch to the one of which its seed comes."""
+        return int(self._ask("SEAL_DELAY"))
+
+    def enlist(self, task_id: TaskId, terms_hash: bytes) -> Call:
+        return self._call("enlist", taskId=task_id, termsHash=terms_hash)
 
     def delist(self, task_id: TaskId, trainer: Address) -> Call:
         return self._call("delist", taskId=task_id, trainer=trainer)
 
-    def release_bond(self, task_id: TaskId, trainer: Address) -> Call:
-        return self._call("releaseBond", taskId=task_id, trainer=trainer)
-
     def commit_work(
-        self, task_id: TaskId, epoch: Epoch, manifest_root: Root, units: int, policy_version: PolicyVersion
+        self,
+        task_id: TaskId,
+        epoch: Epoch,
+        kind: WorkKind,
+        manifest_root: Root,
+        units: int,
+        policy_version: PolicyVersion,
+        *,
+        is_last: bool,
     ) -> Call:
+        """`is_last`: the epoch need not wait for further works of this trainer."""
         return self._call(
             "commitWork",
             taskId=task_id,
             epoch=epoch,
+            kind=int(kind),
             manifestRoot=manifest_root,
             units=units,
             policyVersion=policy_version,
+            isLast=is_last,
         )
+
+    def close_epoch(self, task_id: TaskId) -> Call:
+        return self._call("closeEpoch", taskId=task_id)
+
+    def abandon_epoch(self, task_id: TaskId) -> Call:
+        return self._call("abandonEpoch", taskId=task_id)
+
+    def open_epoch(self, task_id: TaskId) -> Call:
+        return self._call("openEpoch", taskId=task_id)
+
+
+class VerifiersContract(Contract):
+    """`IVerifiers`: the electorate."""
+
+    name = "Verifiers"
+
+    def weight_at(self, task_id: TaskId, epoch: Epoch, verifier: Address) -> int:
+        """The weight with which a verifier judges an epoch; 0: it does not."""
+        return int(self._ask("weightAt", task_id, epoch, verifier))
+
+    def electorate_of(self, task_id: TaskId) -> Electorate:
+        return Electorate(*self._ask("electorateOf", task_id))
+
+    def is_enlisted(self, task_id: TaskId, verifier: Address) -> bool:
+        return bool(self._ask("isEnlisted", task_id, verifier))
+
+    def collateral_of(self, task_id: TaskId, verifier: Address) -> VerifierCollateral:
+        amount, until = self._ask("collateralOf", task_id, verifier)
+        return VerifierCollateral(amount, until or None)
+
+    def enlist(self, task_id: TaskId, terms_hash: bytes, weight_wei: int, displaced: Address | None = None) -> Call:
+        """`displaced`: where all places are taken, a verifier with less weight."""
+        return self._call(
+            "enlist", taskId=task_id, termsHash=terms_hash, weight=weight_wei, displaced=displaced or NO_ADDRESS
+        )
+
+    def delist(self, task_id: TaskId) -> Call:
+        return self._call("delist", taskId=task_id)
+
+    def release_bond(self, task_id: TaskId, verifier: Address) -> Call:
+        return self._call("releaseBond", taskId=task_id, verifier=verifier)
 
 
 class AttestationsContract(Contract):
-    """`IAttestations`."""
+    """`IAttestations`: the judgement of sealed epochs."""
 
     name = "Attestations"
 
@@ -325,71 +494,57 @@ class AttestationsContract(Contract):
 
     def seed_of(self, task_id: TaskId, epoch: Epoch) -> Seed | None:
         """None until the epoch is sealed."""
-        seed = bytes(self._ask("seedOf", task_id, epoch))
-        return Seed(seed) if any(seed) else None
+        return _seed(self._ask("seedOf", task_id, epoch))
 
     def score_of(self, task_id: TaskId, epoch: Epoch, index: WorkIndex) -> int:
         return int(self._ask("scoreOf", task_id, epoch, index))
 
-    def policy_of(self, task_id: TaskId) -> PolicyState:
-        version, root = self._ask("policyOf", task_id)
-        return PolicyState(PolicyVersion(version), Root(bytes(root)))
+    def final_scores_of(self, task_id: TaskId, places: Sequence[int]) -> bytes:
+        """Of works by `encoding.work_place`, as they are stored: 253 is a found fraud, 252 a work of a void epoch.
 
-    def is_enlisted(self, task_id: TaskId, verifier: Address) -> bool:
-        return bool(self._ask("isEnlisted", task_id, verifier))
+        Raises Reverted with NotFinal: one can still change.
+        """
+        return bytes(self._ask("finalScoresOf", task_id, list(places)))
 
-    def needed_bond_of(self, verifier: Address) -> int:
-        """What of a verifier's bond is set aside for tasks, in wei."""
-        return int(self._ask("neededBondOf", verifier))
+    def quorum_of(self, task_id: TaskId, epoch: Epoch) -> int:
+        """The least weight that is a quorum of a sealed epoch."""
+        return int(self._ask("quorumOf", task_id, epoch))
 
-    def collateral_of(self, task_id: TaskId, verifier: Address) -> Collateral:
-        return _collateral(self._ask("collateralOf", task_id, verifier))
+    def schedule_of(self, task_id: TaskId, epoch: Epoch) -> Schedule:
+        return Schedule(*self._ask("scheduleOf", task_id, epoch))
 
     def attestation_of(self, task_id: TaskId, epoch: Epoch, verifier: Address) -> AttestationState:
-        report_hash, *rest = self._ask("attestationOf", task_id, epoch, verifier)
-        return AttestationState(bytes(report_hash) if any(report_hash) else None, *rest)
+        report_hash, weight, agreements = self._ask("attestationOf", task_id, epoch, verifier)
+        return AttestationState(bytes(report_hash) if any(report_hash) else None, weight, agreements)
 
     def tally_of(self, task_id: TaskId, epoch: Epoch) -> Tally:
         return Tally(*self._ask("tallyOf", task_id, epoch))
 
-    def enlist(self, task_id: TaskId) -> Call:
-        return self._call("enlist", taskId=task_id)
+    def header_wait(self) -> int:
+        """Blocks for which the header of a seed's block is waited for, before that block's hash serves."""
+        return int(self._ask("HEADER_WAIT"))
 
-    def delist(self, task_id: TaskId) -> Call:
-        return self._call("delist", taskId=task_id)
+    def seal_epoch(self, task_id: TaskId, header: bytes | None) -> Call:
+        """`header`: of `EpochClosed.seed_block`, see `headers.header_of`; without one only after the wait."""
+        if header is None:
+            return self._call("sealEpoch", taskId=task_id)
+        return self._call("sealEpochWith", taskId=task_id, header=header)
 
-    def release_bond(self, task_id: TaskId, verifier: Address) -> Call:
-        return self._call("releaseBond", taskId=task_id, verifier=verifier)
-
-    def seal_epoch(self, task_id: TaskId) -> Call:
-        return self._call("sealEpoch", taskId=task_id)
-
-    def commit_attestation(self, task_id: TaskId, epoch: Epoch, commitment: bytes) -> Call:
-        return self._call("commitAttestation", taskId=task_id, epoch=epoch, commitment=commitment)
+    def commit_attestation(self, task_id: TaskId, epoch: Epoch, commitment: bytes, sealed_report: bytes) -> Call:
+        return self._call(
+            "commitAttestation", taskId=task_id, epoch=epoch, commitment=commitment, sealedReport=sealed_report
+        )
 
     def reveal_attestation(
-        self, task_id: TaskId, epoch: Epoch, report_hash: bytes, salt: bytes, evidence_root: Root
+        self, task_id: TaskId, epoch: Epoch, report: bytes, salt: bytes, evidence_root: Root
     ) -> Call:
         return self._call(
-            "revealAttestation",
-            taskId=task_id,
-            epoch=epoch,
-            reportHash=report_hash,
-            salt=salt,
-            evidenceRoot=evidence_root,
+            "revealAttestation", taskId=task_id, epoch=epoch, report=report, salt=salt, evidenceRoot=evidence_root
         )
 
-    def settle(self, task_id: TaskId, epoch: Epoch, reports: Sequence[bytes]) -> Call:
-        """`reports`: the bytes of every distinct report revealed, in ascending order of their hashes."""
-        return self._call("settle", taskId=task_id, epoch=epoch, reports=list(reports))
-
-    def publish_policy(
-        self, task_id: TaskId, epoch: Epoch, policy_root: Root, uri: str, signatures: Sequence[bytes]
-    ) -> Call:
-        """`signatures` in ascending order of their signers' operators."""
-        return self._call(
-            "publishPolicy", taskId=task_id, epoch=epoch, policyRoot=policy_root, uri=uri, signatures=list(signatures)
-        )
+    def settle(self, task_id: TaskId, epoch: Epoch, reports: Sequence[bytes], count: int) -> Call:
+        """`reports`: every distinct report revealed, in ascending order of their hashes; `count`: most works."""
+        return self._call("settle", taskId=task_id, epoch=epoch, reports=list(reports), count=count)
 
     def finalise(self, task_id: TaskId, epoch: Epoch) -> Call:
         return self._call("finalise", taskId=task_id, epoch=epoch)
@@ -400,50 +555,126 @@ class AttestationsContract(Contract):
     def slash_absence(self, task_id: TaskId, epoch: Epoch, verifier: Address) -> Call:
         return self._call("slashAbsence", taskId=task_id, epoch=epoch, verifier=verifier)
 
-    def show_report(self, task_id: TaskId, epoch: Epoch, report: bytes) -> Call:
-        return self._call("showReport", taskId=task_id, epoch=epoch, report=report)
+
+class PoliciesContract(Contract):
+    """`IPolicies`."""
+
+    name = "Policies"
+
+    def policy_of(self, task_id: TaskId) -> PolicyLine:
+        version, root, next_epoch = self._ask("policyOf", task_id)
+        return PolicyLine(PolicyVersion(version), Root(bytes(root)), Epoch(next_epoch))
+
+    def state_of(self, task_id: TaskId, epoch: Epoch) -> PolicyState:
+        return PolicyState(self._ask("stateOf", task_id, epoch))
+
+    def publish_policy(
+        self, task_id: TaskId, epoch: Epoch, policy_root: Root, uri: str, signatures: Sequence[bytes]
+    ) -> Call:
+        """`signatures` in ascending order of their signers' operators."""
+        return self._call(
+            "publishPolicy", taskId=task_id, epoch=epoch, policyRoot=policy_root, uri=uri, signatures=list(signatures)
+        )
+
+    def skip_policy(self, task_id: TaskId, epoch: Epoch) -> Call:
+        return self._call("skipPolicy", taskId=task_id, epoch=epoch)
 
 
-class ChallengesContract(Contract):
-    """`IChallenges`."""
+class PanelsContract(Contract):
+    """`IPanels`: pools of jurors."""
 
-    name = "Challenges"
+    name = "Panels"
 
-    def phase_of(self, task_id: TaskId, epoch: Epoch, index: WorkIndex) -> ChallengePhase:
-        return ChallengePhase(self._ask("phaseOf", task_id, epoch, index, at="pending"))
+    def pool_size(self, panel_class: PanelClass) -> int:
+        """Seats that were ever taken."""
+        return int(self._ask("poolSize", panel_class))
 
-    def challenge_of(self, task_id: TaskId, epoch: Epoch, index: WorkIndex) -> ChallengeState | None:
-        state = ChallengeState(*self._ask("challengeOf", task_id, epoch, index))
-        return None if state.challenger == NO_ADDRESS else state
+    def seat_of(self, panel_class: PanelClass, seat: int) -> Seat | None:
+        """None: nobody has it."""
+        juror, taken_at = self._ask("seatOf", panel_class, seat)
+        return None if juror == NO_ADDRESS else Seat(Address(juror), taken_at)
 
-    def owed_to(self, task_id: TaskId, epoch: Epoch, index: WorkIndex, to: Address) -> int:
-        """What `claim` would pay, in wei."""
-        return int(self._ask("owedTo", task_id, epoch, index, to))
+    def seat_bond_wei(self) -> int:
+        return int(self._ask("SEAT_BOND"))
 
-    def must_replay(self, task_id: TaskId, epoch: Epoch, index: WorkIndex) -> bool:
-        return bool(self._ask("mustReplay", task_id, epoch, index))
+    def take_seats(self, panel_class: PanelClass, count: int) -> Call:
+        return self._call("takeSeats", **{"class": panel_class, "count": count})
 
-    def challenge(self, task_id: TaskId, epoch: Epoch, index: WorkIndex, score: int) -> Call:
-        return self._call("challenge", taskId=task_id, epoch=epoch, index=index, score=score)
+    def leave_seats(self, panel_class: PanelClass, seats: Sequence[int]) -> Call:
+        return self._call("leaveSeats", **{"class": panel_class, "seats": list(seats)})
 
-    def commit_appeal(self, task_id: TaskId, epoch: Epoch, index: WorkIndex, commitment: bytes) -> Call:
-        return self._call("commitAppeal", taskId=task_id, epoch=epoch, index=index, commitment=commitment)
 
-    def reveal_appeal(self, task_id: TaskId, epoch: Epoch, index: WorkIndex, score: int, salt: bytes) -> Call:
-        return self._call("revealAppeal", taskId=task_id, epoch=epoch, index=index, score=score, salt=salt)
+class AppealsContract(Contract):
+    """`IAppeals`: challenges, disputes, votes."""
 
-    def decide(self, task_id: TaskId, epoch: Epoch, index: WorkIndex, reports: Sequence[bytes]) -> Call:
-        """`reports`: those behind the epoch's outcome, as `settle` took them."""
-        return self._call("decide", taskId=task_id, epoch=epoch, index=index, reports=list(reports))
+    name = "Appeals"
+
+    def phase_of(self, task_id: TaskId, epoch: Epoch, index: WorkIndex) -> DisputePhase:
+        return DisputePhase(self._ask("phaseOf", task_id, epoch, index, at="pending"))
+
+    def dispute_of(self, task_id: TaskId, epoch: Epoch, index: WorkIndex) -> Dispute:
+        standing, score, seed, *rest = self._ask("disputeOf", task_id, epoch, index)
+        return Dispute(standing, score, _seed(seed), *rest)
+
+    def challenge_of(self, task_id: TaskId, epoch: Epoch, challenge: ChallengeId) -> Challenge | None:
+        challenger, state, index, score = self._ask("challengeOf", task_id, epoch, challenge)
+        if state == ChallengeState.NONE:
+            return None
+        return Challenge(Address(challenger), ChallengeState(state), WorkIndex(index), score)
+
+    def seats_of(self, task_id: TaskId, epoch: Epoch, index: WorkIndex, juror: Address) -> int:
+        """Seats of a juror on the panel; 0: it is not on it."""
+        return int(self._ask("seatsOf", task_id, epoch, index, juror))
+
+    def is_challenger(self, task_id: TaskId, epoch: Epoch, index: WorkIndex, account: Address) -> bool:
+        return bool(self._ask("isChallenger", task_id, epoch, index, account))
+
+    def owed_to(self, task_id: TaskId, epoch: Epoch, challenge: ChallengeId) -> int:
+        """What `claim_challenge` would pay, in wei."""
+        return int(self._ask("owedTo", task_id, epoch, challenge))
+
+    def commit_challenge(self, task_id: TaskId, epoch: Epoch, commitment: bytes) -> Call:
+        return self._call("commitChallenge", taskId=task_id, epoch=epoch, commitment=commitment)
+
+    def reveal_challenge(
+        self, task_id: TaskId, epoch: Epoch, challenge: ChallengeId, index: WorkIndex, score: int, salt: bytes
+    ) -> Call:
+        return self._call(
+            "revealChallenge", taskId=task_id, epoch=epoch, id=challenge, index=index, score=score, salt=salt
+        )
+
+    def expire_challenge(self, task_id: TaskId, epoch: Epoch, challenge: ChallengeId) -> Call:
+        return self._call("expireChallenge", taskId=task_id, epoch=epoch, id=challenge)
+
+    def summon_panel(self, task_id: TaskId, epoch: Epoch, index: WorkIndex) -> Call:
+        return self._call("summonPanel", taskId=task_id, epoch=epoch, index=index)
+
+    def draw_panel(self, ref: WorkRef, header: bytes | None) -> Call:
+        """`header`: of `PanelSummoned.seed_block`, see `headers.header_of`; without one only after the wait."""
+        return self._call("drawPanel", taskId=ref.task_id, epoch=ref.epoch, work=_work(ref.work), header=header or b"")
+
+    def commit_vote(self, task_id: TaskId, epoch: Epoch, index: WorkIndex, commitment: bytes) -> Call:
+        return self._call("commitVote", taskId=task_id, epoch=epoch, index=index, commitment=commitment)
+
+    def reveal_vote(
+        self, task_id: TaskId, epoch: Epoch, index: WorkIndex, score: int, *, beyond: bool, salt: bytes
+    ) -> Call:
+        return self._call("revealVote", taskId=task_id, epoch=epoch, index=index, score=score, beyond=beyond, salt=salt)
+
+    def decide(self, task_id: TaskId, epoch: Epoch, index: WorkIndex) -> Call:
+        return self._call("decide", taskId=task_id, epoch=epoch, index=index)
 
     def slash_verdict(self, task_id: TaskId, epoch: Epoch, index: WorkIndex, verifier: Address, report: bytes) -> Call:
         return self._call("slashVerdict", taskId=task_id, epoch=epoch, index=index, verifier=verifier, report=report)
 
-    def slash_absence(self, task_id: TaskId, epoch: Epoch, index: WorkIndex, verifier: Address) -> Call:
-        return self._call("slashAbsence", taskId=task_id, epoch=epoch, index=index, verifier=verifier)
+    def dismiss_juror(self, task_id: TaskId, epoch: Epoch, index: WorkIndex, juror: Address) -> Call:
+        return self._call("dismissJuror", taskId=task_id, epoch=epoch, index=index, juror=juror)
 
-    def claim(self, task_id: TaskId, epoch: Epoch, index: WorkIndex, to: Address) -> Call:
-        return self._call("claim", taskId=task_id, epoch=epoch, index=index, to=to)
+    def claim_challenge(self, task_id: TaskId, epoch: Epoch, challenge: ChallengeId) -> Call:
+        return self._call("claimChallenge", taskId=task_id, epoch=epoch, id=challenge)
+
+    def claim_vote(self, task_id: TaskId, epoch: Epoch, index: WorkIndex, juror: Address) -> Call:
+        return self._call("claimVote", taskId=task_id, epoch=epoch, index=index, juror=juror)
 
 
 class PayoutsContract(Contract):
@@ -452,34 +683,72 @@ class PayoutsContract(Contract):
     name = "Payouts"
 
     def fee_of(self, task_id: TaskId, epoch: Epoch, verifier: Address) -> int:
+        """What `claim_fees` would pay for an epoch now, in wei."""
         return int(self._ask("feeOf", task_id, epoch, verifier))
 
     def reporter_bps(self) -> int:
         return int(self._ask("REPORTER_BPS"))
 
     def claim(self, works: Sequence[WorkRef]) -> Call:
-        """Works of one trainer and one task."""
+        """Works of one trainer and one task, of epochs that are final or void, and no frauds."""
         return self._call("claim", works=[_work_ref(work) for work in works])
 
-    def claim_fees(self, task_id: TaskId, epochs: Sequence[Epoch]) -> Call:
-        return self._call("claimFees", taskId=task_id, epochs=list(epochs))
+    def claim_to(self, works: Sequence[WorkRef], to: Address) -> Call:
+        """As `claim`, to another address; sent by the trainer's operator."""
+        return self._call("claimTo", works=[_work_ref(work) for work in works], to=to)
+
+    def claim_fees(self, task_id: TaskId, epochs: Sequence[Epoch], verifier: Address) -> Call:
+        return self._call("claimFees", taskId=task_id, epochs=list(epochs), verifier=verifier)
 
     def slash_fraud(self, work: WorkRef) -> Call:
         return self._call("slashFraud", work=_work_ref(work))
 
 
-def _collateral(answer: tuple[int, int]) -> Collateral:
-    amount, until = answer
-    return Collateral(amount, until or None)
+class PlantsContract(Contract):
+    """`IPlants`: planted frauds."""
+
+    name = "Plants"
+
+    def deposit_of(self, task_id: TaskId) -> int:
+        """What `commit_plant` takes, in wei."""
+        return int(self._ask("depositOf", task_id))
+
+    def plant_of(self, task_id: TaskId, commitment: bytes) -> Plant:
+        state, planter, from_epoch = self._ask("plantOf", task_id, commitment)
+        return Plant(PlantState(state), Address(planter), Epoch(from_epoch))
+
+    def is_drawn(self, task_id: TaskId, epoch: Epoch, index: WorkIndex) -> bool:
+        return bool(self._ask("isDrawn", task_id, epoch, index))
+
+    def commit_plant(self, task_id: TaskId, commitment: bytes) -> Call:
+        return self._call("commitPlant", taskId=task_id, commitment=commitment)
+
+    def open_plant(self, ref: WorkRef, salt: bytes) -> Call:
+        return self._call("openPlant", taskId=ref.task_id, epoch=ref.epoch, work=_work(ref.work), salt=salt)
+
+    def open_decoy(self, task_id: TaskId, salt: bytes) -> Call:
+        return self._call("openDecoy", taskId=task_id, salt=salt)
+
+    def forfeit_plant(self, task_id: TaskId, commitment: bytes) -> Call:
+        return self._call("forfeitPlant", taskId=task_id, commitment=commitment)
+
+    def slash_paid_plant(
+        self, task_id: TaskId, epoch: Epoch, index: WorkIndex, verifier: Address, report: bytes
+    ) -> Call:
+        return self._call("slashPaidPlant", taskId=task_id, epoch=epoch, index=index, verifier=verifier, report=report)
+
+
+def _seed(answer: Any) -> Seed | None:
+    seed = bytes(answer)
+    return Seed(seed) if any(seed) else None
+
+
+def _work(work: Work) -> tuple[object, ...]:
+    return (work.trainer, work.index, int(work.kind), work.units, work.policy_version, work.manifest_root)
 
 
 def _work_ref(ref: WorkRef) -> tuple[object, ...]:
-    work = ref.work
-    return (
-        ref.task_id,
-        ref.epoch,
-        (work.trainer, work.index, work.units, work.policy_version, work.manifest_root),
-    )
+    return (ref.task_id, ref.epoch, _work(ref.work))
 
 
 def checksummed(address: str) -> Address:

@@ -14,15 +14,22 @@ from eth_utils.address import to_canonical_address, to_checksum_address
 from eth_utils.crypto import keccak
 
 # Field of `Deployment` and contract, in the order of creation. Constructors take their arguments by name: a parameter
-# called like a field is that contract's address, the others are in `Constants`.
+# called like a field is that contract's address, `deployment` all of them in this order (that of the struct of this
+# name), and the others are in `Constants`.
 CONTRACTS: Mapping[str, str] = {
     "token": "AssayToken",
     "staking": "Staking",
     "registry": "TaskRegistry",
+    "commitments": "Commitments",
+    "verifiers": "Verifiers",
     "attestations": "Attestations",
-    "challenges": "Challenges",
+    "policies": "Policies",
+    "panels": "Panels",
+    "appeals": "Appeals",
     "payouts": "Payouts",
+    "plants": "Plants",
 }
+DEPLOYMENT = "deployment"  # the constructor's parameter that names all contracts
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,17 +37,21 @@ class Constants:
     """What constructors take besides addresses; `holder` and `supply` (wei) concern a new AssayToken alone."""
 
     unbonding_period_s: int
+    seal_delay: int  # blocks
+    header_wait: int  # blocks
+    seat_bond: int  # wei
     reporter_bps: int
     holder: str | None = None
     supply: int | None = None
-    seal_delay: int = 1
 
     def by_parameter(self) -> dict[str, object]:
         """Values by the name that the constructors' parameters have."""
         named = {
             "unbondingPeriod": self.unbonding_period_s,
-            "reporterBps": self.reporter_bps,
             "sealDelay": self.seal_delay,
+            "headerWait": self.header_wait,
+            "seatBond": self.seat_bond,
+            "reporterBps": self.reporter_bps,
             "holder": self.holder,
             "supply": self.supply,
         }
@@ -80,11 +91,21 @@ def plan_creations(
     """
     fields = [field for field in CONTRACTS if field != "token" or token is None]
     at = {field: creation_address(deployer, nonce + i) for i, field in enumerate(fields)}
-    values: dict[str, object] = {**constants.by_parameter(), **({} if token is None else {"token": token}), **at}
+    addresses = {**({} if token is None else {"token": token}), **at}
+    values = creation_values(constants, addresses)
     return tuple(
         Creation(field, CONTRACTS[field], at[field], arguments_of(CONTRACTS[field], parameters, values))
         for field in fields
     )
+
+
+def creation_values(constants: Constants, addresses: Mapping[str, str]) -> dict[str, object]:
+    """What constructors may ask for, by parameter; `addresses` are those of all contracts, by field."""
+    return {
+        **constants.by_parameter(),
+        **addresses,
+        DEPLOYMENT: tuple(addresses[field] for field in CONTRACTS),
+    }
 
 
 def arguments_of(
@@ -97,9 +118,15 @@ def arguments_of(
 
 
 def constructor_inputs(abi: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
-    """Name and type of each constructor parameter."""
+    """Name and type of each constructor parameter, structs as tuples."""
     constructors = [entry for entry in abi if entry["type"] == "constructor"]
-    return [(str(each["name"]), str(each["type"])) for entry in constructors for each in entry["inputs"]]
+    return [(str(each["name"]), _canonical(each)) for entry in constructors for each in entry["inputs"]]
+
+
+def _canonical(parameter: Mapping[str, Any]) -> str:
+    if parameter["type"] != "tuple":
+        return str(parameter["type"])
+    return f"({','.join(_canonical(part) for part in parameter['components'])})"
 
 
 def immutable_name(parameter: str) -> str:

@@ -39,14 +39,21 @@ class Deployment(BaseModel):
     token: ContractAddress
     staking: ContractAddress
     registry: ContractAddress
+    commitments: ContractAddress
+    verifiers: ContractAddress
     attestations: ContractAddress
-    challenges: ContractAddress
+    policies: ContractAddress
+    panels: ContractAddress
+    appeals: ContractAddress
     payouts: ContractAddress
+    plants: ContractAddress
     # The constants that the contracts were created with, and the transactions that created them, by field: with these
     # anybody can check the contracts (`assay deploy --check`). A token that was there already has no transaction here.
     unbonding_period_s: Annotated[int, Field(ge=1)] | None = None
-    reporter_bps: Annotated[int, Field(ge=0, le=10_000)] | None = None
     seal_delay: Annotated[int, Field(ge=1, le=255)] | None = None
+    header_wait: Annotated[int, Field(ge=0, le=255)] | None = None
+    seat_bond_wei: Annotated[int, Field(ge=0, lt=2**128)] | None = None
+    reporter_bps: Annotated[int, Field(ge=0, le=10_000)] | None = None
     creations: dict[str, TransactionHash] = {}
     relays: tuple[str, ...] = ()
 

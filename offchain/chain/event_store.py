@@ -6,8 +6,10 @@ Only what the chain says is kept here: the file can be deleted at any time and i
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from enum import IntEnum
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin, get_type_hints
 
 from sqlalchemy import (
     Column,
@@ -32,7 +34,7 @@ from sqlalchemy import (
 from offchain.chain.deployment import Deployment
 from offchain.chain.events import EVENT_BY_NAME, Event, Position, TaskEvent, event_addresses
 from offchain.protocol.errors import Stop
-from offchain.protocol.types import ChallengePhase, Role, TaskId, TaskParams
+from offchain.protocol.types import KindTerms, TaskId, TaskParams
 
 KEPT_CHECKPOINTS = 256
 
@@ -186,19 +188,27 @@ def _hex(value: object) -> str:
 
 def _event(row: Any) -> Event:
     kind = EVENT_BY_NAME[row.name]
-    body: dict[str, Any] = json.loads(row.body)
-    for name, value in body.items():
-        if name in _BYTES:
-            body[name] = bytes.fromhex(value[2:])
-        elif name == "role":
-            body[name] = Role(value)
-        elif name == "phase":
-            body[name] = ChallengePhase(value)
-        elif name == "params":
-            body[name] = TaskParams(**value)
+    types = _types(kind)
+    body = {name: _read(types[name], value) for name, value in json.loads(row.body).items()}
     return kind(block_number=row.block_number, log_index=row.log_index, tx_hash=row.tx_hash, **body)
 
 
-_BYTES = frozenset(
-    ("spec_hash", "policy_root", "seed", "manifest_root", "commitment", "report_hash", "evidence_root", "scores")
-)
+@cache
+def _types(kind: type) -> dict[str, Any]:
+    return get_type_hints(kind)
+
+
+def _read(kind: Any, value: Any) -> Any:
+    """A value of JSON as the type that a field of an event has."""
+    while hasattr(kind, "__supertype__"):  # NewType
+        kind = kind.__supertype__
+    if kind is bytes:
+        return bytes.fromhex(value[2:])
+    if get_origin(kind) is tuple:
+        parts = get_args(kind)
+        each = [parts[0]] * len(value) if parts[-1] is ... else parts
+        return tuple(map(_read, each, value))
+    if kind is TaskParams or kind is KindTerms:
+        types = _types(kind)
+        return kind(**{name: _read(types[name], part) for name, part in value.items()})
+    return kind(value) if issubclass(kind, IntEnum) else value

@@ -11,7 +11,9 @@ import logging
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
+from enum import IntEnum
 from functools import cache
+from keyword import iskeyword
 from typing import Any, ClassVar
 
 from eth_abi.abi import decode
@@ -20,12 +22,16 @@ from eth_utils.address import to_checksum_address
 from eth_utils.crypto import keccak
 
 from offchain.chain.abis import AbiEntry, canonical_type, entries, signature
+from offchain.chain.creations import CONTRACTS
 from offchain.chain.deployment import Deployment
 from offchain.protocol.errors import Malformed
 from offchain.protocol.types import (
     Address,
-    ChallengePhase,
+    ChallengeId,
+    DisputePhase,
     Epoch,
+    PanelClass,
+    PolicyState,
     PolicyVersion,
     Role,
     Root,
@@ -33,11 +39,18 @@ from offchain.protocol.types import (
     TaskId,
     TaskParams,
     WorkIndex,
+    WorkKind,
 )
 
 log = logging.getLogger(__name__)
 
 Position = tuple[int, int]  # block number, log index
+ENUMERATIONS: Mapping[str, type[IntEnum]] = {
+    "enum Role": Role,
+    "enum WorkKind": WorkKind,
+    "enum PolicyState": PolicyState,
+    "enum DisputePhase": DisputePhase,
+}
 MAX_TEXT_BYTES = 2_048  # of a string in an event; what is beyond is cut off
 
 
@@ -91,9 +104,38 @@ class WorkerKeySet(StakingEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slashed(StakingEvent):
+    """What `recipient` did not get of it was burnt."""
+
     operator: Address
     role: Role
     amount: int
+    recipient: Address
+    recipient_amount: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PanelsEvent(Event):
+    CONTRACT = "Panels"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeatsTaken(PanelsEvent):
+    class_: PanelClass
+    juror: Address
+    seats: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeatsLeft(PanelsEvent):
+    class_: PanelClass
+    juror: Address
+    seats: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JurorDismissed(PanelsEvent):
+    class_: PanelClass
+    juror: Address
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +157,7 @@ class TaskOpened(RegistryEvent):
     spec_hash: Root
     spec_uri: str
     policy_root: Root
+    terms_hash: bytes
     seed: Seed
 
 
@@ -136,35 +179,87 @@ class TaskRefunded(RegistryEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TrainerEnlisted(RegistryEvent):
+class CommitmentsEvent(TaskEvent):
+    CONTRACT = "Commitments"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainerEnlisted(CommitmentsEvent):
     trainer: Address
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TrainerDelisted(RegistryEvent):
+class TrainerDelisted(CommitmentsEvent):
     trainer: Address
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TrainerBondReleased(RegistryEvent):
-    trainer: Address
-    amount: int
+class EpochOpened(CommitmentsEvent):
+    """Told again when the window starts anew."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EpochOpened(RegistryEvent):
     epoch: Epoch
     commit_by: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WorkCommitted(RegistryEvent):
+class WorkCommitted(CommitmentsEvent):
     epoch: Epoch
     trainer: Address
     index: WorkIndex
+    kind: WorkKind
     units: int
     policy_version: PolicyVersion
     manifest_root: Root
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpochClosed(CommitmentsEvent):
+    """It takes no further works; its seed comes of block `seed_block`. Told again when the chain has forgotten that."""
+
+    epoch: Epoch
+    works: int
+    seed_block: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpochAbandoned(CommitmentsEvent):
+    epoch: Epoch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifiersEvent(TaskEvent):
+    CONTRACT = "Verifiers"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifierEnlisted(VerifiersEvent):
+    verifier: Address
+    weight: int
+    from_epoch: Epoch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifierDelisted(VerifiersEvent):
+    """`from_epoch` is the first that it no longer judges."""
+
+    verifier: Address
+    from_epoch: Epoch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifierSlashed(VerifiersEvent):
+    """`weight` is left from `from_epoch` on; 0 for one that has left before. `VerifierDelisted` may follow."""
+
+    verifier: Address
+    amount: int
+    weight: int
+    from_epoch: Epoch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifierBondReleased(VerifiersEvent):
+    verifier: Address
+    amount: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,24 +268,9 @@ class AttestationsEvent(TaskEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class VerifierEnlisted(AttestationsEvent):
-    verifier: Address
-    weight: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VerifierDelisted(AttestationsEvent):
-    verifier: Address
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VerifierBondReleased(AttestationsEvent):
-    verifier: Address
-    amount: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class EpochSealed(AttestationsEvent):
+    """`attest_by` 0: it is void at once, for want of verifiers."""
+
     epoch: Epoch
     seed: Seed
     works: int
@@ -204,13 +284,15 @@ class AttestationCommitted(AttestationsEvent):
     epoch: Epoch
     verifier: Address
     commitment: bytes
+    sealed_report: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttestationRevealed(AttestationsEvent):
     epoch: Epoch
     verifier: Address
-    report_hash: bytes
+    weight: int
+    report: bytes
     evidence_root: Root
 
 
@@ -221,24 +303,26 @@ class EpochAttested(AttestationsEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ScoresSettled(AttestationsEvent):
+    """`first` is the work of the first of these scores."""
+
+    epoch: Epoch
+    first: WorkIndex
+    scores: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EpochSettled(AttestationsEvent):
     epoch: Epoch
-    scores: bytes
+    paid: int
     challenge_by: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReportShown(AttestationsEvent):
+class ScoreCorrected(AttestationsEvent):
     epoch: Epoch
-    report_hash: bytes
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PolicyPublished(AttestationsEvent):
-    epoch: Epoch
-    version: PolicyVersion
-    policy_root: Root
-    uri: str
+    index: WorkIndex
+    score: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -259,65 +343,112 @@ class AbsenceSlashed(AttestationsEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ChallengesEvent(TaskEvent):
-    CONTRACT = "Challenges"
+class PoliciesEvent(TaskEvent):
+    CONTRACT = "Policies"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Challenged(ChallengesEvent):
+class PolicyPublished(PoliciesEvent):
     epoch: Epoch
-    index: WorkIndex
+    version: PolicyVersion
+    policy_root: Root
+    uri: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicySkipped(PoliciesEvent):
+    epoch: Epoch
+    state: PolicyState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppealsEvent(TaskEvent):
+    CONTRACT = "Appeals"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChallengeCommitted(AppealsEvent):
+    epoch: Epoch
+    id: ChallengeId
     challenger: Address
-    standing: int
-    score: int
-    bond: int
-    commit_by: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AppealCommitted(ChallengesEvent):
-    epoch: Epoch
-    index: WorkIndex
-    verifier: Address
     commitment: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AppealRevealed(ChallengesEvent):
+class ChallengeRevealed(AppealsEvent):
     epoch: Epoch
+    id: ChallengeId
     index: WorkIndex
-    verifier: Address
+    challenger: Address
+    standing: int
     score: int
-    weight: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ChallengeDecided(ChallengesEvent):
+class ChallengeExpired(AppealsEvent):
     epoch: Epoch
-    index: WorkIndex
-    score: int
-    phase: ChallengePhase
+    id: ChallengeId
+    burnt: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class VerdictSlashed(ChallengesEvent):
+class PanelSummoned(AppealsEvent):
+    """Its seed comes of block `seed_block`. Told again when the chain has forgotten that."""
+
+    epoch: Epoch
+    index: WorkIndex
+    seed_block: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PanelDrawn(AppealsEvent):
+    """`jurors`: one for each seat."""
+
+    epoch: Epoch
+    index: WorkIndex
+    seed: Seed
+    jurors: tuple[Address, ...]
+    commit_by: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VoteCommitted(AppealsEvent):
+    epoch: Epoch
+    index: WorkIndex
+    juror: Address
+    commitment: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VoteRevealed(AppealsEvent):
+    epoch: Epoch
+    index: WorkIndex
+    juror: Address
+    score: int
+    beyond: bool
+    seats: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DisputeDecided(AppealsEvent):
+    epoch: Epoch
+    index: WorkIndex
+    score: int
+    phase: DisputePhase
+    is_against_verifiers: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerdictSlashed(AppealsEvent):
     epoch: Epoch
     index: WorkIndex
     verifier: Address
     amount: int
-    to_challenger: int
+    to_finder: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AppealAbsenceSlashed(ChallengesEvent):
-    epoch: Epoch
-    index: WorkIndex
-    verifier: Address
-    amount: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChallengeClaimed(ChallengesEvent):
+class AppealPaid(AppealsEvent):
     epoch: Epoch
     index: WorkIndex
     to: Address
@@ -354,15 +485,60 @@ class FraudSlashed(PayoutsEvent):
     reporter_amount: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlantsEvent(TaskEvent):
+    CONTRACT = "Plants"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlantCommitted(PlantsEvent):
+    commitment: bytes
+    planter: Address
+    deposit: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlantOpened(PlantsEvent):
+    epoch: Epoch
+    index: WorkIndex
+    commitment: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecoyOpened(PlantsEvent):
+    """A commitment that covered no work."""
+
+    commitment: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlantForfeited(PlantsEvent):
+    commitment: bytes
+    burnt: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaidPlantSlashed(PlantsEvent):
+    epoch: Epoch
+    index: WorkIndex
+    verifier: Address
+    amount: int
+    to_planter: int
+
+
 EVENT_TYPES: tuple[type[Event], ...] = (
     *(Bonded, UnbondRequested, Withdrawn, WorkerKeySet, Slashed),
-    *(TaskOpened, TaskFunded, TaskClosed, TaskRefunded, TrainerEnlisted, TrainerDelisted, TrainerBondReleased),
-    *(EpochOpened, WorkCommitted),
-    *(VerifierEnlisted, VerifierDelisted, VerifierBondReleased, EpochSealed, AttestationCommitted),
-    *(AttestationRevealed, EpochAttested, EpochSettled, ReportShown, PolicyPublished, EpochFinal, EpochVoid),
-    *(AbsenceSlashed, Challenged, AppealCommitted, AppealRevealed, ChallengeDecided, VerdictSlashed),
-    *(AppealAbsenceSlashed, ChallengeClaimed),
+    *(SeatsTaken, SeatsLeft, JurorDismissed),
+    *(TaskOpened, TaskFunded, TaskClosed, TaskRefunded),
+    *(TrainerEnlisted, TrainerDelisted, EpochOpened, WorkCommitted, EpochClosed, EpochAbandoned),
+    *(VerifierEnlisted, VerifierDelisted, VerifierSlashed, VerifierBondReleased),
+    *(EpochSealed, AttestationCommitted, AttestationRevealed, EpochAttested, ScoresSettled, EpochSettled),
+    *(ScoreCorrected, EpochFinal, EpochVoid, AbsenceSlashed),
+    *(PolicyPublished, PolicySkipped),
+    *(ChallengeCommitted, ChallengeRevealed, ChallengeExpired, PanelSummoned, PanelDrawn, VoteCommitted, VoteRevealed),
+    *(DisputeDecided, VerdictSlashed, AppealPaid),
     *(Claimed, FeesClaimed, FraudSlashed),
+    *(PlantCommitted, PlantOpened, DecoyOpened, PlantForfeited, PaidPlantSlashed),
 )
 EVENT_BY_NAME: Mapping[str, type[Event]] = {kind.__name__: kind for kind in EVENT_TYPES}
 
@@ -417,23 +593,14 @@ def readable(data: bytes) -> str:
 
 def event_addresses(deployment: Deployment) -> list[Address]:
     """The contracts whose events are followed; the token's transfers are not."""
-    return [
-        deployment.staking,
-        deployment.registry,
-        deployment.attestations,
-        deployment.challenges,
-        deployment.payouts,
-    ]
+    return [address for field, address in deployment.addresses.items() if field != "token"]
 
 
 def _contract_at(address: Address, deployment: Deployment) -> str | None:
-    return {
-        deployment.staking: "Staking",
-        deployment.registry: "TaskRegistry",
-        deployment.attestations: "Attestations",
-        deployment.challenges: "Challenges",
-        deployment.payouts: "Payouts",
-    }.get(address)
+    followed = event_addresses(deployment)
+    if address not in followed:
+        return None
+    return next(CONTRACTS[field] for field, each in deployment.addresses.items() if each == address)
 
 
 @dataclass(frozen=True, slots=True)
@@ -474,7 +641,7 @@ def _forms() -> Mapping[tuple[str, bytes], _Form]:
 def python_name(solidity: str) -> str:
     """`specURI` -> `spec_uri`; `from`, a keyword, -> `from_`."""
     name = re.sub(r"(?<=[a-z0-9])([A-Z]+)", lambda match: "_" + match[1].lower(), solidity)
-    return name + "_" if name == "from" else name
+    return name + "_" if iskeyword(name) else name
 
 
 def _read_as(part: AbiEntry) -> str:
@@ -487,12 +654,12 @@ def _typed(part: AbiEntry, value: Any) -> Any:
         return readable(value)
     if part["type"] == "address":
         return to_checksum_address(value)
-    if part["internalType"] == "enum Role":
-        return Role(value)
-    if part["internalType"] == "enum ChallengePhase":
-        return ChallengePhase(value)
+    if part["type"] == "address[]":
+        return tuple(Address(to_checksum_address(each)) for each in value)
+    if part["internalType"] in ENUMERATIONS:
+        return ENUMERATIONS[part["internalType"]](value)
     if part["internalType"] == "struct TaskParams":
-        return TaskParams(*value)
+        return TaskParams.from_abi(value)
     return value
 
 

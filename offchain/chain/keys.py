@@ -3,6 +3,8 @@
 import json
 import os
 import sys
+from collections.abc import Mapping
+from dataclasses import asdict, astuple, dataclass
 from getpass import getpass
 from pathlib import Path
 from typing import Any
@@ -15,10 +17,13 @@ from eth_utils.address import is_address, to_checksum_address
 from eth_utils.exceptions import ValidationError
 
 from offchain.protocol.errors import Rejected, Stop
-from offchain.protocol.types import Address, Epoch, Root, TaskId
+from offchain.protocol.types import Address, Epoch, Root, Seed, TaskId
 
 MAX_KEYSTORE_BYTES = 16_384
 SIGNATURE_BYTES = 65
+# Of all signatures that Assay's own contracts take.
+DOMAIN_NAME = "Assay"
+DOMAIN_VERSION = "2"
 # Scrypt at geth's cost takes seconds; PBKDF2 with few rounds is for throw-away keys of local networks.
 LOCAL_ROUNDS = 10_000
 
@@ -100,56 +105,64 @@ def read_password(password_file: Path | None, prompt: str = "Password: ") -> str
 
 def eip712_domain(chain_id: int, contract: Address) -> dict[str, object]:
     """The domain of all of Assay's signatures; the contract is the one that checks them."""
-    return {"name": "Assay", "version": "1", "chainId": chain_id, "verifyingContract": contract}
+    return {"name": DOMAIN_NAME, "version": DOMAIN_VERSION, "chainId": chain_id, "verifyingContract": contract}
 
 
-def worker_key_message(chain_id: int, staking: Address, operator: Address, worker: Address) -> SignableMessage:
-    """`WorkerKey(address operator,address worker)`: a worker key's consent to act for an operator."""
-    fields = [{"name": "operator", "type": "address"}, {"name": "worker", "type": "address"}]
-    return encode_typed_data(
-        eip712_domain(chain_id, staking), {"WorkerKey": fields}, {"operator": operator, "worker": worker}
-    )
+@dataclass(frozen=True, slots=True)
+class WorkerConsent:
+    """What a worker key agrees to: it acts for an operator. Its nonce makes it serve once, until a Unix time."""
+
+    operator: Address
+    worker: Address
+    nonce: int  # `workerNonceOf(worker)`
+    deadline: int
 
 
-def policy_message(
-    chain_id: int, attestations: Address, task_id: TaskId, epoch: Epoch, policy_root: Root
-) -> SignableMessage:
-    """`Policy(uint256 taskId,uint64 epoch,bytes32 policyRoot)`: a verifier's word for the next policy."""
-    fields = [
-        {"name": "taskId", "type": "uint256"},
-        {"name": "epoch", "type": "uint64"},
-        {"name": "policyRoot", "type": "bytes32"},
-    ]
-    values = {"taskId": task_id, "epoch": epoch, "policyRoot": policy_root}
-    return encode_typed_data(eip712_domain(chain_id, attestations), {"Policy": fields}, values)
+@dataclass(frozen=True, slots=True)
+class PolicyWord:
+    """What a verifier signs: the policy that follows from an epoch, as that was sealed under this seed."""
+
+    task_id: TaskId
+    epoch: Epoch
+    seed: Seed
+    policy_root: Root
 
 
-def sign_worker_key(worker: LocalAccount, chain_id: int, staking: Address, operator: Address) -> bytes:
+def worker_key_message(chain_id: int, staking: Address, consent: WorkerConsent) -> SignableMessage:
+    """`WorkerKey(address operator,address worker,uint256 nonce,uint256 deadline)`."""
+    types = {"operator": "address", "worker": "address", "nonce": "uint256", "deadline": "uint256"}
+    return encode_typed_data(eip712_domain(chain_id, staking), {"WorkerKey": _fields(types)}, asdict(consent))
+
+
+def policy_message(chain_id: int, policies: Address, word: PolicyWord) -> SignableMessage:
+    """`Policy(uint256 taskId,uint64 epoch,bytes32 seed,bytes32 policyRoot)`."""
+    types = {"taskId": "uint256", "epoch": "uint64", "seed": "bytes32", "policyRoot": "bytes32"}
+    values = dict(zip(types, astuple(word), strict=True))
+    return encode_typed_data(eip712_domain(chain_id, policies), {"Policy": _fields(types)}, values)
+
+
+def sign_worker_key(worker: LocalAccount, chain_id: int, staking: Address, consent: WorkerConsent) -> bytes:
     """The worker's consent, for `setWorkerKey` sent by the operator. 65 bytes."""
-    message = worker_key_message(chain_id, staking, operator, Address(worker.address))
-    return bytes(worker.sign_message(message).signature)
+    return bytes(worker.sign_message(worker_key_message(chain_id, staking, consent)).signature)
 
 
-def sign_policy(
-    account: LocalAccount, chain_id: int, attestations: Address, task_id: TaskId, epoch: Epoch, policy_root: Root
-) -> bytes:
+def sign_policy(account: LocalAccount, chain_id: int, policies: Address, word: PolicyWord) -> bytes:
     """Signature for `publishPolicy`, by an operator or its worker key. 65 bytes."""
-    message = policy_message(chain_id, attestations, task_id, epoch, policy_root)
-    return bytes(account.sign_message(message).signature)
+    return bytes(account.sign_message(policy_message(chain_id, policies, word)).signature)
 
 
-def recover_policy_signer(
-    signature: bytes, chain_id: int, attestations: Address, task_id: TaskId, epoch: Epoch, policy_root: Root
-) -> Address:
+def recover_policy_signer(signature: bytes, chain_id: int, policies: Address, word: PolicyWord) -> Address:
     """Whose key signed (ask `operator_of` for its operator). Raises Rejected: not a signature."""
-    return recover(policy_message(chain_id, attestations, task_id, epoch, policy_root), signature)
+    return recover(policy_message(chain_id, policies, word), signature)
 
 
-def recover_worker_key_signer(
-    signature: bytes, chain_id: int, staking: Address, operator: Address, worker: Address
-) -> Address:
+def recover_worker_key_signer(signature: bytes, chain_id: int, staking: Address, consent: WorkerConsent) -> Address:
     """Who signed a worker key's consent. Raises Rejected: not a signature."""
-    return recover(worker_key_message(chain_id, staking, operator, worker), signature)
+    return recover(worker_key_message(chain_id, staking, consent), signature)
+
+
+def _fields(types: Mapping[str, str]) -> list[dict[str, str]]:
+    return [{"name": name, "type": kind} for name, kind in types.items()]
 
 
 def recover(message: SignableMessage, signature: bytes) -> Address:

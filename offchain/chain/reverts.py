@@ -12,14 +12,25 @@ from web3.exceptions import ContractLogicError
 
 from offchain.chain.abis import CONTRACTS, AbiEntry, canonical_type, entries, signature
 from offchain.protocol.errors import Reverted
-from offchain.protocol.types import EpochPhase, Role
+from offchain.protocol.types import (
+    ChallengeState,
+    DisputePhase,
+    EpochPhase,
+    PlantState,
+    PolicyState,
+    Role,
+    WorkKind,
+)
 
 SOLIDITY_ERRORS: tuple[AbiEntry, ...] = (
     {"name": "Error", "inputs": [{"name": "reason", "type": "string"}]},
     {"name": "Panic", "inputs": [{"name": "code", "type": "uint256"}]},
 )
 
-ENUMERATIONS: dict[str, type[IntEnum]] = {"enum EpochPhase": EpochPhase, "enum Role": Role}
+ENUMERATIONS: dict[str, type[IntEnum]] = {
+    f"enum {each.__name__}": each
+    for each in (Role, WorkKind, EpochPhase, DisputePhase, ChallengeState, PolicyState, PlantState)
+}
 
 
 def _openzeppelin_error(name: str, *inputs: str) -> AbiEntry:

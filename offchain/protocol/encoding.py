@@ -3,13 +3,14 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import astuple
 from typing import cast
 
 from eth_abi.abi import encode as abi_encode
 from eth_utils.crypto import keccak
 
 from offchain.protocol.errors import Malformed
-from offchain.protocol.types import Address, Epoch, Root, Seed, TaskId, Work, WorkIndex
+from offchain.protocol.types import Address, Epoch, PanelClass, Root, Seed, TaskId, TaskParams, Work, WorkIndex
 
 Json = str | int | bool | None | Sequence["Json"] | Mapping[str, "Json"]
 MAX_JSON_DEPTH = 16
@@ -60,14 +61,70 @@ def _refuse_inexact(value: Json, depth: int) -> None:
         raise Malformed(f"{type(value).__name__} has no canonical JSON form")
 
 
+PARAMS_TYPE = (
+    "((uint128,uint16)[4],uint128,uint128,uint128,uint128,uint128,uint128,uint32,uint16,uint16,uint16,uint16,uint16,"
+    "uint16,uint16,uint16,uint16,uint32,uint32,uint32,uint32,uint32,bytes32)"
+)  # of `ITaskRegistry.TaskParams`
+
+
 def work_hash(work: Work) -> bytes:
-    """What `ITaskRegistry.workHash` stores for a committed work."""
+    """What `ICommitments.workHash` stores for a committed work."""
     return keccak(
         abi_encode(
-            ["uint16", "address", "uint16", "uint32", "bytes32"],
-            [work.index, work.trainer, work.units, work.policy_version, work.manifest_root],
+            ["uint16", "address", "uint8", "uint16", "uint32", "bytes32"],
+            [work.index, work.trainer, work.kind, work.units, work.policy_version, work.manifest_root],
         )
     )
+
+
+def plant_hash(hash_of_work: bytes) -> bytes:
+    """What takes the place of a work's hash once it is known to be a planted fraud."""
+    return keccak(abi_encode(["bytes32", "string"], [hash_of_work, "plant"]))
+
+
+def running_hash(before: bytes, hash_of_work: bytes) -> bytes:
+    """Over all works of a task, one after the other; 32 zero bytes before the first."""
+    return keccak(abi_encode(["bytes32", "bytes32"], [before, hash_of_work]))
+
+
+def work_place(epoch: Epoch, index: WorkIndex) -> int:
+    """An epoch and a work's index in it as one word."""
+    return epoch << 16 | index
+
+
+def terms_hash(task_id: TaskId, initiator: Address, params: TaskParams, spec_hash: Root, policy_root: Root) -> bytes:
+    """What who enlists has to name: `TaskOpened.termsHash`."""
+    return keccak(
+        abi_encode(
+            ["uint256", "address", PARAMS_TYPE, "bytes32", "bytes32"],
+            [task_id, initiator, astuple(params), spec_hash, policy_root],
+        )
+    )
+
+
+def panel_class(name: str) -> PanelClass:
+    """The class of tasks that goes by a name, whose jurors form one pool."""
+    return PanelClass(keccak(text=name))
+
+
+def opening_seed(prevrandao: bytes, task_id: TaskId, spec_hash: Root) -> Seed:
+    """What stands in for the seed of the epoch before in epoch 0."""
+    return Seed(keccak(abi_encode(["bytes32", "uint256", "bytes32"], [prevrandao, task_id, spec_hash])))
+
+
+def epoch_seed(randomness: bytes, hash_so_far: bytes, task_id: TaskId, epoch: Epoch) -> Seed:
+    """The seed of a sealed epoch; `hash_so_far` is the task's `running_hash`.
+
+    `randomness`: the prevrandao of block `EpochClosed.seed_block`; its hash where nobody showed its header.
+    """
+    types = ["bytes32", "bytes32", "uint256", "uint64"]
+    return Seed(keccak(abi_encode(types, [randomness, hash_so_far, task_id, epoch])))
+
+
+def panel_seed(randomness: bytes, task_id: TaskId, epoch: Epoch, index: WorkIndex) -> Seed:
+    """By which the panel of a dispute is drawn; `randomness` as in `epoch_seed`, of `PanelSummoned.seed_block`."""
+    types = ["bytes32", "uint256", "uint64", "uint16"]
+    return Seed(keccak(abi_encode(types, [randomness, task_id, epoch, index])))
 
 
 def trainer_seed(previous_seed: Seed, task_id: TaskId, epoch: Epoch, trainer: Address) -> Seed:
@@ -84,26 +141,42 @@ def report_hash(report: bytes) -> bytes:
     return keccak(report)
 
 
-def attestation_commitment(task_id: TaskId, epoch: Epoch, verifier: Address, report: bytes, salt: bytes) -> bytes:
-    """What `commitAttestation` takes; `verifier` is the operator."""
-    return keccak(
-        abi_encode(
-            ["uint256", "uint64", "address", "bytes32", "bytes32"],
-            [task_id, epoch, verifier, report_hash(report), salt],
-        )
-    )
+def _ballot_commitment(subject: bytes, voter: Address, content: bytes, salt: bytes) -> bytes:
+    """As the library Ballot checks it: `subject` is what the vote is about."""
+    return keccak(abi_encode(["bytes32", "address", "bytes32", "bytes32"], [subject, voter, content, salt]))
 
 
-def appeal_commitment(
-    task_id: TaskId, epoch: Epoch, index: WorkIndex, verifier: Address, score: int, salt: bytes
+def attestation_commitment(seed: Seed, verifier: Address, report: bytes, salt: bytes) -> bytes:
+    """What `commitAttestation` takes; `seed` is the epoch's, `verifier` the operator."""
+    return _ballot_commitment(seed, verifier, report_hash(report), salt)
+
+
+def vote_commitment(seed: Seed, juror: Address, score: int, beyond: bool, salt: bytes) -> bytes:
+    """What `commitVote` takes; `seed` is the panel's, `juror` the operator."""
+    return _ballot_commitment(seed, juror, keccak(abi_encode(["uint8", "bool"], [score, beyond])), salt)
+
+
+def challenge_commitment(
+    task_id: TaskId, epoch: Epoch, challenger: Address, index: WorkIndex, score: int, salt: bytes
 ) -> bytes:
-    """What `commitAppeal` takes; `verifier` is the operator."""
+    """What `commitChallenge` takes; `challenger` is the account that sends it."""
     return keccak(
         abi_encode(
-            ["uint256", "uint64", "uint16", "address", "uint8", "bytes32"],
-            [task_id, epoch, index, verifier, score, salt],
+            ["uint256", "uint64", "address", "uint16", "uint8", "bytes32"],
+            [task_id, epoch, challenger, index, score, salt],
         )
     )
+
+
+def plant_commitment(task_id: TaskId, trainer: Address, manifest_root: Root, salt: bytes) -> bytes:
+    """What `commitPlant` takes; `trainer` is the operator that will commit the work."""
+    types = ["uint256", "address", "bytes32", "bytes32"]
+    return keccak(abi_encode(types, [task_id, trainer, manifest_root, salt]))
+
+
+def decoy_commitment(task_id: TaskId, salt: bytes) -> bytes:
+    """What `commitPlant` takes for a commitment that covers no work."""
+    return plant_commitment(task_id, Address("0x" + "00" * 20), Root(bytes(32)), salt)
 
 
 def derive(seed: Seed, *labels: str | int) -> Seed:
