@@ -1,20 +1,24 @@
-"""The state of a task as a pure fold of its events: what happened, when, and what stands now."""
+"""The state of a task as a pure fold of its events: what happened, when, and what stands now.
 
-from dataclasses import dataclass, field
+Who judges which epoch with what weight follows from the epochs that events name, never from blocks or their order.
+"""
+
 from functools import singledispatchmethod
 
 from offchain.chain.events import (
     AbsenceSlashed,
-    AppealAbsenceSlashed,
-    AppealCommitted,
-    AppealRevealed,
+    AppealPaid,
     AttestationCommitted,
     AttestationRevealed,
-    ChallengeClaimed,
-    Challenged,
-    ChallengeDecided,
+    ChallengeCommitted,
+    ChallengeExpired,
+    ChallengeRevealed,
     Claimed,
+    DecoyOpened,
+    DisputeDecided,
+    EpochAbandoned,
     EpochAttested,
+    EpochClosed,
     EpochFinal,
     EpochOpened,
     EpochSealed,
@@ -23,182 +27,59 @@ from offchain.chain.events import (
     Event,
     FeesClaimed,
     FraudSlashed,
+    PaidPlantSlashed,
+    PanelDrawn,
+    PanelSummoned,
+    PlantCommitted,
+    PlantForfeited,
+    PlantOpened,
     PolicyPublished,
+    PolicySkipped,
     Position,
-    ReportShown,
+    ScoreCorrected,
+    ScoresSettled,
     TaskClosed,
     TaskFunded,
     TaskOpened,
     TaskRefunded,
-    TrainerBondReleased,
     TrainerDelisted,
     TrainerEnlisted,
     VerdictSlashed,
     VerifierBondReleased,
     VerifierDelisted,
     VerifierEnlisted,
+    VerifierSlashed,
+    VoteCommitted,
+    VoteRevealed,
     WorkCommitted,
+)
+from offchain.chain.records import (
+    ChallengeRecord,
+    CommittedReport,
+    CommittedWork,
+    DisputeRecord,
+    EpochRecord,
+    PlantRecord,
+    PolicyRecord,
+    Reveal,
+    TaskRecord,
+    Vote,
 )
 from offchain.protocol.errors import Malformed
 from offchain.protocol.types import (
-    SCORE_UNPAID,
     Address,
-    ChallengePhase,
+    ChallengeId,
+    ChallengeState,
     Epoch,
+    PlantState,
+    PolicyState,
     PolicyVersion,
-    Root,
     Seed,
     TaskId,
-    TaskParams,
     Work,
     WorkId,
     WorkIndex,
 )
-
-
-@dataclass(slots=True)
-class TaskRecord:
-    """A task as it was opened, and what became of its money."""
-
-    task_id: TaskId
-    initiator: Address
-    params: TaskParams
-    spec_hash: Root
-    spec_uri: str
-    policy_root: Root
-    seed: Seed
-    opened_at_block: int
-    is_closed: bool = False
-    funded_wei: int = 0
-    refunded_wei: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class CommittedWork:
-    """A work and where in the chain it was committed."""
-
-    work: Work
-    position: Position
-    tx_hash: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Reveal:
-    """What a verifier stood by."""
-
-    report_hash: bytes
-    evidence_root: Root
-    position: Position
-
-
-@dataclass(frozen=True, slots=True)
-class PolicyRecord:
-    """A policy version; version 0, the initiator's, follows from no epoch."""
-
-    version: PolicyVersion
-    epoch: Epoch | None
-    policy_root: Root
-    uri: str
-    block_number: int
-    log_index: int
-
-    @property
-    def position(self) -> Position:
-        return self.block_number, self.log_index
-
-
-@dataclass(slots=True)
-class ChallengeRecord:
-    """The dispute about one work. Addresses of verifiers are operators."""
-
-    index: WorkIndex
-    challenger: Address
-    standing: int  # the score that is disputed
-    claimed: int  # the challenger's
-    bond: int
-    commit_by: int
-    position: Position
-    commitments: dict[Address, bytes] = field(default_factory=dict[Address, bytes])
-    votes: dict[Address, int] = field(default_factory=dict[Address, int])  # scores
-    weights: dict[Address, int] = field(default_factory=dict[Address, int])
-    outcome: ChallengePhase = ChallengePhase.NONE  # until decided
-    score: int | None = None  # what holds, once decided
-    verdict_slashes: dict[Address, int] = field(default_factory=dict[Address, int])
-    absences: dict[Address, int] = field(default_factory=dict[Address, int])
-    claims: dict[Address, int] = field(default_factory=dict[Address, int])  # paid so far
-
-    @property
-    def is_open(self) -> bool:
-        return self.outcome is ChallengePhase.NONE
-
-
-@dataclass(slots=True)
-class EpochRecord:
-    """One epoch. Addresses are operators; times are Unix seconds, windows' last moments."""
-
-    epoch: Epoch
-    commit_by: int
-    works: list[CommittedWork] = field(default_factory=list[CommittedWork])
-    seed: Seed | None = None
-    sealed_at: Position | None = None
-    members: frozenset[Address] = frozenset()  # the verifiers that count: enlisted in a block before the seal's
-    verifiers_at_seal: int = 0
-    weight_at_seal: int = 0
-    attest_by: int | None = None
-    commitments: dict[Address, bytes] = field(default_factory=dict[Address, bytes])
-    reveals: dict[Address, Reveal] = field(default_factory=dict[Address, Reveal])
-    is_attested: bool = False
-    scores: bytes | None = None  # as settled; `score_of` knows what appeals have made of them
-    challenges: dict[WorkIndex, ChallengeRecord] = field(default_factory=dict[WorkIndex, ChallengeRecord])
-    shown_reports: set[bytes] = field(default_factory=set[bytes])
-    challenge_by: int | None = None
-    is_final: bool = False
-    is_void: bool = False
-    policy: PolicyRecord | None = None
-    claims: dict[WorkIndex, int] = field(default_factory=dict[WorkIndex, int])
-    frauds: dict[WorkIndex, FraudSlashed] = field(default_factory=dict[WorkIndex, FraudSlashed])
-    fees: dict[Address, int] = field(default_factory=dict[Address, int])
-    absences: dict[Address, int] = field(default_factory=dict[Address, int])
-
-    @property
-    def is_sealed(self) -> bool:
-        return self.seed is not None
-
-    @property
-    def is_settled(self) -> bool:
-        return self.scores is not None
-
-    @property
-    def is_over(self) -> bool:
-        """Nothing more is decided about its works."""
-        return self.is_final or self.is_void
-
-    @property
-    def open_challenges(self) -> list[ChallengeRecord]:
-        return [each for each in self.challenges.values() if each.is_open]
-
-    def work_of(self, trainer: Address) -> CommittedWork | None:
-        """The work of an operator: there is at most one."""
-        return next((each for each in self.works if each.work.trainer == trainer), None)
-
-    def score_of(self, index: WorkIndex) -> int | None:
-        """What holds now; None until the epoch is settled."""
-        if self.scores is None:
-            return None
-        challenge = self.challenges.get(index)
-        if challenge is not None and challenge.score is not None:
-            return challenge.score
-        return self.settled_score_of(index)
-
-    def settled_score_of(self, index: WorkIndex) -> int | None:
-        """What the reports gave, whatever appeals made of it: the policy follows from this."""
-        if self.scores is None:
-            return None
-        return self.scores[index] if index < len(self.scores) else SCORE_UNPAID
-
-    def report_hashes(self) -> list[bytes]:
-        """The distinct reports revealed, in the order that `settle` takes them."""
-        return sorted({reveal.report_hash for reveal in self.reveals.values()})
 
 
 class TaskLedger:
@@ -213,9 +94,10 @@ class TaskLedger:
         self.epochs: dict[Epoch, EpochRecord] = {}
         self.policies: list[PolicyRecord] = []
         self.trainers: dict[Address, Epoch] = {}  # operator -> the open epoch when it enlisted
-        self.verifiers: dict[Address, int] = {}  # operator -> weight in wei
+        self.verifiers: dict[Address, int] = {}  # enlisted now: operator -> weight in wei
+        self.plants: dict[bytes, PlantRecord] = {}  # by commitment
         self._task: TaskRecord | None = None
-        self._enlisted_at: dict[Address, int] = {}  # verifier -> block
+        self._weights: dict[Address, list[tuple[Epoch, int]]] = {}  # from which epoch on, ascending
 
     # -- reading
 
@@ -232,11 +114,25 @@ class TaskLedger:
 
     @property
     def open_epoch(self) -> EpochRecord | None:
-        """The epoch that takes works; None between a seal and the next, or after the last."""
+        """The epoch that is not sealed yet, closed or not; None while there is none, or after the last."""
         newest = self.epochs.get(Epoch(len(self.epochs) - 1))
-        if newest is None or newest.is_sealed or (self.task.is_closed and not newest.works):
-            return None
-        return newest
+        return None if newest is None or newest.is_sealed or newest.is_abandoned else newest
+
+    @property
+    def next_policy_epoch(self) -> Epoch:
+        """The epoch whose policy is next: neither published nor skipped."""
+        pending = (epoch for epoch, each in self.epochs.items() if each.policy_state is PolicyState.PENDING)
+        return min(pending, default=Epoch(len(self.epochs)))
+
+    def weight_at(self, epoch: Epoch, verifier: Address) -> int:
+        """With which a verifier judges an epoch, as far as is known now; 0: it does not. Sealed epochs never change."""
+        reached = [weight for first, weight in self._weights.get(verifier, ()) if first <= epoch]
+        return reached[-1] if reached else 0
+
+    def electorate(self, epoch: Epoch) -> dict[Address, int]:
+        """Who judges an epoch, or would, were it sealed now."""
+        weights = {verifier: self.weight_at(epoch, verifier) for verifier in self._weights}
+        return {verifier: weight for verifier, weight in weights.items() if weight > 0}
 
     def previous_seed(self, epoch: Epoch) -> Seed:
         """What a trainer's prompts of an epoch derive from. Raises LookupError: the epoch before is not sealed yet."""
@@ -279,15 +175,35 @@ class TaskLedger:
             raise Malformed(f"epoch {epoch} of task {self.task_id} was never opened")
         return self.epochs[epoch]
 
-    def _challenge(self, epoch: Epoch, index: WorkIndex) -> ChallengeRecord:
-        challenge = self._epoch(epoch).challenges.get(index)
-        if challenge is None:
+    def _challenge(self, epoch: Epoch, challenge: ChallengeId) -> ChallengeRecord:
+        found = self._epoch(epoch).challenges.get(challenge)
+        if found is None:
+            raise Malformed(f"challenge {challenge} of epoch {epoch} of task {self.task_id} was never committed")
+        return found
+
+    def _dispute(self, epoch: Epoch, index: WorkIndex) -> DisputeRecord:
+        found = self._epoch(epoch).disputes.get(index)
+        if found is None:
             raise Malformed(f"work {index} of epoch {epoch} of task {self.task_id} was never challenged")
-        return challenge
+        return found
+
+    def _plant(self, commitment: bytes) -> PlantRecord:
+        if commitment not in self.plants:
+            raise Malformed(f"plant 0x{commitment.hex()} of task {self.task_id} was never committed")
+        return self.plants[commitment]
+
+    def _set_weight(self, verifier: Address, from_epoch: Epoch, weight: int) -> None:
+        """As the contracts keep it: at the earliest from where it last changed."""
+        steps = self._weights.setdefault(verifier, [])
+        if steps and steps[-1][0] >= from_epoch:
+            from_epoch = steps.pop()[0]
+        steps.append((from_epoch, weight))
 
     @singledispatchmethod
     def _fold(self, event: Event) -> None:
         raise Malformed(f"{type(event).__name__} is no event of a task")
+
+    # tasks
 
     @_fold.register
     def _(self, event: TaskOpened) -> None:
@@ -298,6 +214,7 @@ class TaskLedger:
             event.spec_hash,
             event.spec_uri,
             event.policy_root,
+            event.terms_hash,
             event.seed,
             opened_at_block=event.block_number,
         )
@@ -316,30 +233,15 @@ class TaskLedger:
     def _(self, event: TaskRefunded) -> None:
         self.task.refunded_wei += event.amount
 
+    # trainers and works
+
     @_fold.register
     def _(self, event: TrainerEnlisted) -> None:
-        self.trainers[event.trainer] = Epoch(sum(record.is_sealed for record in self.epochs.values()))
+        self.trainers[event.trainer] = self._open_number()
 
     @_fold.register
     def _(self, event: TrainerDelisted) -> None:
         self.trainers.pop(event.trainer, None)
-
-    @_fold.register
-    def _(self, event: TrainerBondReleased) -> None:
-        pass  # a matter of the trainer's bond
-
-    @_fold.register
-    def _(self, event: VerifierBondReleased) -> None:
-        pass  # a matter of the verifier's bond
-
-    @_fold.register
-    def _(self, event: VerifierEnlisted) -> None:
-        self.verifiers[event.verifier] = event.weight
-        self._enlisted_at[event.verifier] = event.block_number
-
-    @_fold.register
-    def _(self, event: VerifierDelisted) -> None:
-        self.verifiers.pop(event.verifier, None)
 
     @_fold.register
     def _(self, event: EpochOpened) -> None:
@@ -356,25 +258,60 @@ class TaskLedger:
         works = self._epoch(event.epoch).works
         if event.index != len(works):
             raise Malformed(f"work {event.index} of epoch {event.epoch} comes after {len(works)} others")
-        work = Work(event.trainer, event.index, event.units, event.policy_version, event.manifest_root)
+        work = Work(event.trainer, event.index, event.kind, event.units, event.policy_version, event.manifest_root)
         works.append(CommittedWork(work, event.position, event.tx_hash))
+
+    @_fold.register
+    def _(self, event: EpochClosed) -> None:
+        self._epoch(event.epoch).seed_block = event.seed_block
+
+    @_fold.register
+    def _(self, event: EpochAbandoned) -> None:
+        self._epoch(event.epoch).is_abandoned = True
+
+    def _open_number(self) -> Epoch:
+        """Of the epoch that is open, or opens next."""
+        return Epoch(sum(record.is_sealed for record in self.epochs.values()))
+
+    # verifiers
+
+    @_fold.register
+    def _(self, event: VerifierEnlisted) -> None:
+        self.verifiers[event.verifier] = event.weight
+        self._set_weight(event.verifier, event.from_epoch, event.weight)
+
+    @_fold.register
+    def _(self, event: VerifierDelisted) -> None:
+        self.verifiers.pop(event.verifier, None)
+        self._set_weight(event.verifier, event.from_epoch, 0)
+
+    @_fold.register
+    def _(self, event: VerifierSlashed) -> None:
+        if event.verifier in self.verifiers:  # else it has left before, and no weight changes
+            self.verifiers[event.verifier] = event.weight
+            self._set_weight(event.verifier, event.from_epoch, event.weight)
+
+    @_fold.register
+    def _(self, event: VerifierBondReleased) -> None:
+        pass  # a matter of the verifier's bond
+
+    # judgement
 
     @_fold.register
     def _(self, event: EpochSealed) -> None:
         record = self._epoch(event.epoch)
         record.seed, record.sealed_at, record.attest_by = event.seed, event.position, event.attest_by
         record.verifiers_at_seal, record.weight_at_seal = event.verifiers, event.weight
-        record.members = frozenset(
-            verifier for verifier in self.verifiers if self._enlisted_at[verifier] < event.block_number
-        )
+        record.weights = self.electorate(event.epoch)
 
     @_fold.register
     def _(self, event: AttestationCommitted) -> None:
-        self._epoch(event.epoch).commitments[event.verifier] = event.commitment
+        committed = CommittedReport(event.commitment, event.sealed_report, event.position)
+        self._epoch(event.epoch).commitments[event.verifier] = committed
 
     @_fold.register
     def _(self, event: AttestationRevealed) -> None:
-        reveal = Reveal(event.report_hash, event.evidence_root, event.position)
+        reveal = Reveal(event.report, event.evidence_root, event.weight, event.position)
         self._epoch(event.epoch).reveals[event.verifier] = reveal
 
     @_fold.register
@@ -382,61 +319,20 @@ class TaskLedger:
         self._epoch(event.epoch).is_attested = True
 
     @_fold.register
+    def _(self, event: ScoresSettled) -> None:
+        record = self._epoch(event.epoch)
+        if event.first != len(record.settled):
+            raise Malformed(f"scores of epoch {event.epoch} from work {event.first} come after {len(record.settled)}")
+        record.settled += event.scores
+
+    @_fold.register
     def _(self, event: EpochSettled) -> None:
         record = self._epoch(event.epoch)
-        record.scores, record.challenge_by = event.scores, event.challenge_by
+        record.is_settled, record.paid, record.challenge_by = True, event.paid, event.challenge_by
 
     @_fold.register
-    def _(self, event: ReportShown) -> None:
-        self._epoch(event.epoch).shown_reports.add(event.report_hash)
-
-    @_fold.register
-    def _(self, event: Challenged) -> None:
-        challenges = self._epoch(event.epoch).challenges
-        if event.index in challenges:
-            raise Malformed(f"work {event.index} of epoch {event.epoch} is challenged twice")
-        challenges[event.index] = ChallengeRecord(
-            event.index,
-            event.challenger,
-            event.standing,
-            event.score,
-            event.bond,
-            event.commit_by,
-            event.position,
-        )
-
-    @_fold.register
-    def _(self, event: AppealCommitted) -> None:
-        self._challenge(event.epoch, event.index).commitments[event.verifier] = event.commitment
-
-    @_fold.register
-    def _(self, event: AppealRevealed) -> None:
-        challenge = self._challenge(event.epoch, event.index)
-        challenge.votes[event.verifier], challenge.weights[event.verifier] = event.score, event.weight
-
-    @_fold.register
-    def _(self, event: ChallengeDecided) -> None:
-        challenge = self._challenge(event.epoch, event.index)
-        challenge.outcome, challenge.score = event.phase, event.score
-
-    @_fold.register
-    def _(self, event: VerdictSlashed) -> None:
-        self._challenge(event.epoch, event.index).verdict_slashes[event.verifier] = event.amount
-
-    @_fold.register
-    def _(self, event: AppealAbsenceSlashed) -> None:
-        self._challenge(event.epoch, event.index).absences[event.verifier] = event.amount
-
-    @_fold.register
-    def _(self, event: ChallengeClaimed) -> None:
-        claims = self._challenge(event.epoch, event.index).claims
-        claims[event.to] = claims.get(event.to, 0) + event.amount
-
-    @_fold.register
-    def _(self, event: PolicyPublished) -> None:
-        record = PolicyRecord(event.version, event.epoch, event.policy_root, event.uri, *event.position)
-        self._epoch(event.epoch).policy = record
-        self.policies.append(record)
+    def _(self, event: ScoreCorrected) -> None:
+        self._epoch(event.epoch).corrections[event.index] = event.score
 
     @_fold.register
     def _(self, event: EpochFinal) -> None:
@@ -450,6 +346,81 @@ class TaskLedger:
     def _(self, event: AbsenceSlashed) -> None:
         self._epoch(event.epoch).absences[event.verifier] = event.amount
 
+    # policies
+
+    @_fold.register
+    def _(self, event: PolicyPublished) -> None:
+        policy = PolicyRecord(event.version, event.epoch, event.policy_root, event.uri, *event.position)
+        record = self._epoch(event.epoch)
+        record.policy, record.policy_state = policy, PolicyState.PUBLISHED
+        self.policies.append(policy)
+
+    @_fold.register
+    def _(self, event: PolicySkipped) -> None:
+        self._epoch(event.epoch).policy_state = event.state
+
+    # appeals
+
+    @_fold.register
+    def _(self, event: ChallengeCommitted) -> None:
+        challenges = self._epoch(event.epoch).challenges
+        if event.id != len(challenges):
+            raise Malformed(f"challenge {event.id} of epoch {event.epoch} comes after {len(challenges)} others")
+        challenges[event.id] = ChallengeRecord(event.id, event.challenger, event.commitment, event.position)
+
+    @_fold.register
+    def _(self, event: ChallengeRevealed) -> None:
+        challenge = self._challenge(event.epoch, event.id)
+        challenge.state, challenge.index, challenge.score = ChallengeState.REVEALED, event.index, event.score
+        disputes = self._epoch(event.epoch).disputes
+        if event.index not in disputes:
+            disputes[event.index] = DisputeRecord(event.index, event.standing, event.position)
+        disputes[event.index].challenges.append(event.id)
+        disputes[event.index].challengers.add(event.challenger)
+
+    @_fold.register
+    def _(self, event: ChallengeExpired) -> None:
+        challenge = self._challenge(event.epoch, event.id)
+        challenge.state, challenge.burnt = ChallengeState.EXPIRED, event.burnt
+
+    @_fold.register
+    def _(self, event: PanelSummoned) -> None:
+        self._dispute(event.epoch, event.index).seed_block = event.seed_block
+
+    @_fold.register
+    def _(self, event: PanelDrawn) -> None:
+        dispute = self._dispute(event.epoch, event.index)
+        dispute.seed, dispute.commit_by = event.seed, event.commit_by
+        for juror in event.jurors:
+            dispute.seats[juror] = dispute.seats.get(juror, 0) + 1
+
+    @_fold.register
+    def _(self, event: VoteCommitted) -> None:
+        self._dispute(event.epoch, event.index).commitments[event.juror] = event.commitment
+
+    @_fold.register
+    def _(self, event: VoteRevealed) -> None:
+        vote = Vote(event.score, event.beyond, event.seats, event.position)
+        self._dispute(event.epoch, event.index).votes[event.juror] = vote
+
+    @_fold.register
+    def _(self, event: DisputeDecided) -> None:
+        dispute = self._dispute(event.epoch, event.index)
+        dispute.outcome, dispute.score = event.phase, event.score
+        dispute.is_against_verifiers = event.is_against_verifiers
+
+    @_fold.register
+    def _(self, event: VerdictSlashed) -> None:
+        self._dispute(event.epoch, event.index).verdict_slashes[event.verifier] = event.amount
+
+    @_fold.register
+    def _(self, event: AppealPaid) -> None:
+        """The prepaid judging of a challenge that expired is told as one of work 0."""
+        paid, key = self._epoch(event.epoch).appeals_paid, (event.index, event.to)
+        paid[key] = paid.get(key, 0) + event.amount
+
+    # payouts
+
     @_fold.register
     def _(self, event: Claimed) -> None:
         self._epoch(event.epoch).claims[event.index] = event.amount
@@ -461,3 +432,31 @@ class TaskLedger:
     @_fold.register
     def _(self, event: FraudSlashed) -> None:
         self._epoch(event.epoch).frauds[event.index] = event
+
+    # plants
+
+    @_fold.register
+    def _(self, event: PlantCommitted) -> None:
+        newest = self.open_epoch
+        first = self._open_number() + (newest is not None and newest.is_closed)
+        self.plants[event.commitment] = PlantRecord(
+            event.commitment, event.planter, event.deposit, Epoch(first), event.position
+        )
+
+    @_fold.register
+    def _(self, event: PlantOpened) -> None:
+        plant = self._plant(event.commitment)
+        plant.state, plant.place = PlantState.OPENED, (event.epoch, event.index)
+        self._epoch(event.epoch).plants[event.index] = event.commitment
+
+    @_fold.register
+    def _(self, event: DecoyOpened) -> None:
+        self._plant(event.commitment).state = PlantState.OPENED
+
+    @_fold.register
+    def _(self, event: PlantForfeited) -> None:
+        self._plant(event.commitment).state = PlantState.FORFEITED
+
+    @_fold.register
+    def _(self, event: PaidPlantSlashed) -> None:
+        self._epoch(event.epoch).paid_plants[event.index, event.verifier] = event.amount
