@@ -104,8 +104,9 @@ contract Staking is IStaking, EIP712 {
             address taken = _operators[worker];
             require(taken == address(0) || taken == msg.sender, WorkerKeyTaken(worker, taken));
             require(block.timestamp <= deadline, ConsentExpired(deadline));
-            bytes32 structHash =
-                keccak256(abi.encode(_WORKER_KEY_TYPEHASH, msg.sender, worker, workerNonceOf[worker]++, deadline));
+            uint256 nonce = workerNonceOf[worker];
+            workerNonceOf[worker] = nonce + 1;
+            bytes32 structHash = keccak256(abi.encode(_WORKER_KEY_TYPEHASH, msg.sender, worker, nonce, deadline));
             (address signer, ECDSA.RecoverError failure,) =
                 ECDSA.tryRecoverCalldata(_hashTypedDataV4(structHash), signature);
             require(failure == ECDSA.RecoverError.NoError && signer == worker, BadWorkerSignature(worker));

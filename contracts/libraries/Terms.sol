@@ -19,13 +19,10 @@ library Terms {
     uint256 private constant _ORIGIN = 243;
 
     /// @param salt unique within the calling contract
-    function store(
-        TaskParams calldata params,
-        address initiator,
-        bytes32 policyRoot,
-        bytes32 termsHash,
-        bytes32 salt
-    ) internal returns (address) {
+    function store(TaskParams calldata params, address initiator, bytes32 policyRoot, bytes32 termsHash, bytes32 salt)
+        internal
+        returns (address)
+    {
         bytes memory code = bytes.concat(
             _RETURN_REST,
             bytes1(0),
@@ -69,11 +66,7 @@ library Terms {
         params.panelClass = bytes32(_read(code, _CLASS, 32));
     }
 
-    function originAt(address terms)
-        internal
-        view
-        returns (address initiator, bytes32 policyRoot, bytes32 termsHash)
-    {
+    function originAt(address terms) internal view returns (address initiator, bytes32 policyRoot, bytes32 termsHash) {
         bytes memory code = terms.code;
         initiator = address(uint160(_read(code, _ORIGIN, 20)));
         policyRoot = bytes32(_read(code, _ORIGIN + 20, 32));
@@ -122,11 +115,7 @@ library Terms {
 
     function _windows(TaskParams calldata params) private pure returns (bytes memory) {
         return abi.encodePacked(
-            params.commitWindow,
-            params.attestWindow,
-            params.revealWindow,
-            params.challengeWindow,
-            params.appealWindow
+            params.commitWindow, params.attestWindow, params.revealWindow, params.challengeWindow, params.appealWindow
         );
     }
 }

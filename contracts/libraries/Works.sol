@@ -6,9 +6,10 @@ import {Work} from "../interfaces/ICommitments.sol";
 /// @title What the chain remembers of a work.
 library Works {
     function hash(Work memory work) internal pure returns (bytes32) {
-        return keccak256(
-            abi.encode(work.index, work.trainer, work.kind, work.units, work.policyVersion, work.manifestRoot)
-        );
+        return
+            keccak256(
+                abi.encode(work.index, work.trainer, work.kind, work.units, work.policyVersion, work.manifestRoot)
+            );
     }
 
     /// What takes the place of its hash once a work is known to be a planted fraud.
