@@ -26,7 +26,7 @@ from offchain.cli.taskfile import TaskFile
 from offchain.environments import make_environment
 from offchain.protocol.errors import Stop
 from offchain.protocol.spec import TaskSpec
-from offchain.protocol.types import SCORE_FULL, Role, TaskId
+from offchain.protocol.types import SCORE_FULL, TaskId
 from offchain.shardcast.engine import Engine
 
 TOKEN = 10**18
@@ -119,10 +119,8 @@ class _Course:
 
     def _start(self, verifiers: Sequence[Party], trainers: Sequence[_Trainer], task_id: TaskId) -> None:
         params = self._network.chain.registry.params_of(task_id)
-        for verifier in verifiers:
-            self._network.bond(verifier, Role.VERIFIER, params.verifier_bond)
-        for trainer in trainers:
-            self._network.bond(trainer.party, Role.TRAINER, params.trainer_bond)
+        self._network.bond_verifiers(verifiers, params)
+        self._network.bond_trainers([trainer.party for trainer in trainers], params)
         self._network.tick()
         for verifier in verifiers:
             self._work(verifier, "verifier", task_id)

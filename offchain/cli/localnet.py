@@ -23,11 +23,13 @@ from offchain.chain.keys import LOCAL_ROUNDS, new_keystore
 from offchain.chain.sender import Sender
 from offchain.cli.carriers import Carrier, plan_relays, start_boards, start_bucket, start_relays
 from offchain.cli.processes import Children, wait_for_port
+from offchain.protocol.economics import epoch_works, needed_electorate
 from offchain.protocol.errors import Stop
-from offchain.protocol.types import Address, Role
+from offchain.protocol.types import Address, Role, TaskParams
 from offchain.shardcast.engines.choose import EngineName, Transport, open_engine
 
 FEES_WEI = 100 * 10**18
+WORKS_IN_FLIGHT = 8
 PASSWORD = "local-network"  # protects nothing: keys of a throw-away chain
 
 
@@ -170,6 +172,17 @@ class LocalNetwork:
         sender = Sender(self.chain, party.account)
         for call in calls:
             sender.send(call)
+
+    def bond_trainers(self, parties: Sequence[Party], params: TaskParams) -> None:
+        """Bond what several works in flight need, so that nobody has to wait for a claim."""
+        for party in parties:
+            self.bond(party, Role.TRAINER, max(params.trainer_bond, WORKS_IN_FLIGHT * params.fraud_slash))
+
+    def bond_verifiers(self, parties: Sequence[Party], params: TaskParams) -> None:
+        """Bond what judging full epochs needs, in equal parts."""
+        needed = needed_electorate(params, epoch_works(params))
+        for party in parties:
+            self.bond(party, Role.VERIFIER, max(params.verifier_bond, -(-needed // len(parties))))
 
     def bond(self, party: Party, role: Role, amount_wei: int) -> None:
         staking = self.chain.staking

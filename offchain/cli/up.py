@@ -96,12 +96,10 @@ def _open_task(network: "LocalNetwork", task_file: Path) -> int:
 def _start_verifiers(network: "LocalNetwork", children: "Children", count: int, task_id: int, port: int) -> str:
     """Bond and start the verifiers, and an explorer over the first one's database. Returns its URL."""
     from offchain.cli.processes import wait_for_port
-    from offchain.protocol.types import Role, TaskId
+    from offchain.protocol.types import TaskId
 
-    bond = network.chain.registry.params_of(TaskId(task_id)).verifier_bond
     parties = [network.party(f"verifier-{number}", STARTING_TOKENS * TOKEN) for number in range(1, count + 1)]
-    for party in parties:
-        network.bond(party, Role.VERIFIER, bond)
+    network.bond_verifiers(parties, network.chain.registry.params_of(TaskId(task_id)))
     network.tick()
     for party in parties:
         arguments = ("verifier", "run", "--task", str(task_id), "--keystore", party.name)

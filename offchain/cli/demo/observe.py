@@ -234,7 +234,16 @@ def gas_by_function(chain: Chain) -> dict[str, GasUse]:
 
 
 def _selectors(chain: Chain) -> Mapping[tuple[str, bytes], str]:
-    contracts = (chain.staking, chain.registry, chain.attestations, chain.payouts)
+    contracts = (
+        chain.staking,
+        chain.registry,
+        chain.commitments,
+        chain.verifiers,
+        chain.attestations,
+        chain.policies,
+        chain.appeals,
+        chain.payouts,
+    )
     return {
         (str(contract.address), keccak(text=signature(entry))[:4]): f"{contract.name}.{entry['name']}"
         for contract in contracts

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ from offchain.environments.registry import make_environment
 from offchain.protocol.errors import Stop, Unavailable
 from offchain.protocol.manifest import BundleKind, BundleLimits
 from offchain.protocol.spec import TaskSpec, parse_spec
-from offchain.protocol.types import Role, TaskId
+from offchain.protocol.types import TaskId
 from offchain.shardcast.engines.choose import EngineName, Transport
 
 TOKEN = 10**18
@@ -161,10 +161,8 @@ class Demo:
 
     def _start_workers(self, cast: Cast, task_id: TaskId, group: Group | None) -> None:
         params = self._network.chain.registry.params_of(task_id)
-        for party in cast.verifiers:
-            self._network.bond(party, Role.VERIFIER, params.verifier_bond)
-        for party in cast.trainers:
-            self._network.bond(party, Role.TRAINER, params.trainer_bond)
+        self._network.bond_verifiers(cast.verifiers, params)
+        self._network.bond_trainers(cast.trainers, params)
         self._network.tick()
         for party in cast.verifiers:
             self._work(party, "verifier", task_id)
@@ -333,11 +331,7 @@ class _Lines:
 
 
 def _is_over(ledger: TaskLedger) -> bool:
-    """Every epoch that has works is final or void, its policy is out, and its frauds are slashed."""
+    """Every epoch that has works is final or void, its policy is out if it has one, and its frauds are slashed."""
     judged = [each for each in ledger.epochs.values() if each.works]
-    published = all(each.is_void or each.policy or not any(_is_paid(each.scores or b"")) for each in judged)
+    published = all(each.is_void or each.policy or not each.paid for each in judged)
     return all(each.is_over for each in judged) and published and observe.frauds_are_slashed(ledger)
-
-
-def _is_paid(scores: bytes) -> Iterator[bool]:
-    return (0 < score <= 100 for score in scores)
