@@ -3,83 +3,77 @@
 Amounts are wei of the task's token, expectations exact fractions of them. What a number rests on is in `Assumptions`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
+from offchain.economics.assumptions import ATTEST_GAS, CLAIM_GAS, COMMIT_GAS, SETTLE_GAS, Assumptions
+from offchain.economics.plants import PlantOutlook, plant_outlook
 from offchain.protocol.economics import (
+    challenge_cost,
     cheat_earns,
+    epoch_works,
+    epochs_in_flight,
+    gain_of,
     greatest_gain,
     judging_s,
+    needed_electorate,
     needed_slash,
-    needed_slash_at_once,
-    needed_slash_in_flight,
-    needed_trainer_bond,
-    works_in_flight,
+    needed_slash_of,
+    needed_weight,
+    share_up,
 )
-from offchain.protocol.types import BPS, TaskParams
+from offchain.protocol.types import BPS, FINDER_BPS, FINDER_CAP, PANEL_SEATS, TaskParams, WorkKind
 
 RATES_BPS = (100, 200, 500, 1_000, 2_000, 3_000, 5_000, 7_000, 9_000, 10_000)
-IN_FLIGHT = (1, 2, 3, 4, 8, 16)
-WORKS = (1, 3, 10, 30, 100, 300, 1_000, 3_000)
-
-# The bounds that the contracts' gas tests assert, in steady state.
-COMMIT_GAS = 70_000
-ATTEST_GAS = 120_000  # commit and reveal: per verifier and epoch
-SETTLE_GAS = 2_000  # per work
-CLAIM_GAS = 85_000
-
-
-@dataclass(frozen=True, slots=True)
-class Assumptions:
-    """What a task file does not say. Costs are 0 unless somebody says otherwise: then nobody has costs.
-
-    `work_wei`: an honest work, for its trainer. `read_wei`: to fetch a work and prefill it, for a verifier;
-    `check_wei`: to replay one that was drawn. `gas_price`: wei of the token per gas. `verifiers` of equal stake attest.
-    `epoch_s` lies between one seal and the next; None: as long as it may, the commit window. `reporter_bps` is the
-    deployment's.
-    """
-
-    work_wei: int = 0
-    read_wei: int = 0
-    check_wei: int = 0
-    gas_price: Fraction = Fraction(0)
-    verifiers: int = 3
-    epoch_s: int | None = None
-    reporter_bps: int = 1_000
-
-    def gas_wei(self, gas: int) -> Fraction:
-        return gas * self.gas_price
+WORKS = (1, 3, 10, 30, 100, 300, 1_000)
 
 
 @dataclass(frozen=True, slots=True)
 class RateRow:
-    """One sampling rate, all other terms as they are. `needed_…` None: no slash suffices."""
+    """One sampling rate, all other terms as they are, and the kind of work in which cheating tempts most.
+
+    `needed_slash_wei` None: no slash suffices.
+    """
 
     sampling_bps: int
     honest_earns_wei: int
     cheat_earns_wei: int
-    cheat_in_flight_earns_wei: int
     needed_slash_wei: int | None
-    needed_slash_in_flight_wei: int | None
     checking_costs_wei: int  # a verifier, per work
     is_safe: bool
 
 
 @dataclass(frozen=True, slots=True)
-class InFlightRow:
-    """So many works in flight behind one bond, all terms as they are.
+class KindRow:
+    """One kind of work that the terms ask for."""
 
-    `needed_slash_wei` and `needed_slash_at_once_wei` are for a bond that is no larger than the slash, against cheats
-    that go on until they are drawn, and against cheats that commit so many works and wait. `needed_bond_wei` is for the
-    slash of the terms; None: no bond suffices.
-    """
+    kind: str
+    gain_wei: int
+    detection_bps: int
+    found: float  # probability that a cheat is
+    cheat_earns_wei: int
+    needed_slash_wei: int | None
+    is_safe: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FlightOutlook:
+    """Works of one trainer that may await judgement at once, and the bond that answers for them."""
+
+    epochs: int
+    works: int
+    bond_wei: int  # with less the trainer has to wait, or to work less; nobody has to fear it
+
+
+@dataclass(frozen=True, slots=True)
+class ElectorateRow:
+    """An epoch with so many full works: what its verifiers must put up, or it is void."""
 
     works: int
-    cheat_earns_wei: int
-    needed_slash_at_once_wei: int | None
-    needed_slash_wei: int | None
-    needed_bond_wei: int | None
-    is_safe: bool
+    quorum_wei: int
+    all_wei: int
+    each_wei: int  # of the assumed number of equal ones
+    is_met: bool  # with the assumed weight
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,109 +92,148 @@ class LazyOutlook:
     """Verifiers that vote yes to everything, with equal stakes and a full epoch.
 
     `fraud_share` None: checking never pays by fees alone. Fraud goes unslashed from `unslashed_from` lazy verifiers on,
-    and is paid from `paid_from` on; None where even all but one do not suffice.
+    and is paid from `paid_from` on, until somebody appeals.
     """
 
     saved_wei: int  # per epoch, by not checking
     fee_wei: int  # of one verifier, per epoch
-    fraud_share: float | None  # of works; above it checking earns more than it costs
+    slash_wei: int  # for each score that an appeal overturns, and for each plant that was paid
+    fraud_share: float | None  # of works; above it checking earns more than it costs by fees alone
     unslashed_from: int
     paid_from: int
-    safe_verdict_slash_wei: int | None  # what one overturned score must cost, where one work in an epoch is a fraud
 
 
 @dataclass(frozen=True, slots=True)
 class ChallengeOutlook:
-    """Whoever disputes a score that spares a fraud which was drawn, so that no verifier behind it is excused.
+    """Whoever disputes a score that pays a fraud which was drawn: `behind` equal verifiers stand behind it."""
 
-    Behind a score that pays a fraud stand at least `behind` equal verifiers.
-    """
-
-    bond_wei: int
+    down_wei: int  # bond, and the judging
     behind: int
-    reward_wei: int
+    reward_wei: int  # less what judging costs
     certainty: float  # the least probability of being right with which a challenge pays
     hit_rate: float | None  # the least share of checked works that must be such frauds; None: nothing to be won
 
 
 @dataclass(frozen=True, slots=True)
+class GriefOutlook:
+    """What it costs to be in the way, and for how long one is."""
+
+    challenge_delay_s: int
+    challenge_wei: int
+    silent_delay_s: int  # by a challenge that is not revealed
+    silent_wei: int
+    blockers: int  # of the assumed verifiers, without whom there is no quorum
+    void_wei: int  # what their absence costs them, for an epoch
+    unsigned_wei: int  # what they lose for a policy that they do not sign
+    others_lose_wei: int  # what the others lose then
+    skipped_after_s: int  # from the end of the challenge window
+
+
+@dataclass(frozen=True, slots=True)
 class Outlook:
-    """All of it. `in_flight` is how many works of one trainer can await judgement under these terms."""
+    """All of it."""
 
     gain_wei: int
-    in_flight: int
     epoch_s: int
     judging_s: int
     capacity: int  # works of full size in one epoch
+    weight_wei: int  # of one verifier, as assumed
     rates: tuple[RateRow, ...]
-    flights: tuple[InFlightRow, ...]
+    kinds: tuple[KindRow, ...]
+    flight: FlightOutlook
+    electorate: tuple[ElectorateRow, ...]
     attesting: tuple[AttestingRow, ...]
     lazy: LazyOutlook
+    plants: PlantOutlook
     challenge: ChallengeOutlook
+    grief: GriefOutlook
 
 
-def look(params: TaskParams, budget_wei: int, assumed: Assumptions) -> Outlook:
+def look(params: TaskParams, assumed: Assumptions) -> Outlook:
     """Everything that the terms, and what is assumed beside them, say about who earns what."""
-    gain = greatest_gain(params)
-    epoch_s = assumed.epoch_s or params.commit_window
-    in_flight = works_in_flight(params, epoch_s, budget_wei)
-    capacity = params.max_epoch_units // params.max_work_units
+    capacity = epoch_works(params)
+    sizes = [works for works in sorted({*WORKS, capacity}) if works <= capacity]
     rates = sorted({*RATES_BPS, params.sampling_bps} - {0})
     return Outlook(
-        gain_wei=gain,
-        in_flight=in_flight,
-        epoch_s=epoch_s,
+        gain_wei=greatest_gain(params),
+        epoch_s=assumed.epoch_of(params),
         judging_s=judging_s(params),
         capacity=capacity,
-        rates=tuple(rate_row(params, bps, in_flight, assumed) for bps in rates),
-        flights=tuple(flight_row(params, works, assumed) for works in sorted({*IN_FLIGHT, in_flight})),
-        attesting=tuple(
-            attesting_row(params, works, assumed) for works in sorted({*WORKS, capacity}) if works <= capacity
-        ),
+        weight_wei=assumed.weight_of(params),
+        rates=tuple(rate_row(params, bps, assumed) for bps in rates),
+        kinds=tuple(kind_row(params, kind, assumed) for kind in params.kinds_asked_for),
+        flight=flight_outlook(params, assumed),
+        electorate=tuple(electorate_row(params, works, assumed) for works in sizes),
+        attesting=tuple(attesting_row(params, works, assumed) for works in sizes),
         lazy=lazy_outlook(params, capacity, assumed),
+        plants=plant_outlook(params, capacity, assumed),
         challenge=challenge_outlook(params, assumed),
+        grief=grief_outlook(params, assumed),
     )
 
 
 def honest_earns(params: TaskParams, assumed: Assumptions) -> Fraction:
-    """A full work at full score, less what it cost to make, commit and claim."""
+    """A full work of the dearest kind at full score, less what it cost to make, commit and claim."""
     return greatest_gain(params) - assumed.work_wei - assumed.gas_wei(COMMIT_GAS + CLAIM_GAS)
 
 
-def dishonest_earns(params: TaskParams, sampling_bps: int, in_flight: int, assumed: Assumptions) -> Fraction:
-    """A full work that was not done, by a cheat that does its best with the draws it sees and reports itself."""
+def dishonest_earns(params: TaskParams, kind: WorkKind, sampling_bps: int, assumed: Assumptions) -> Fraction:
+    """A full work that was not done, by a cheat that reports itself."""
+    terms = params.kinds[kind]
     earned = cheat_earns(
-        greatest_gain(params), params.trainer_bond, params.fraud_slash, sampling_bps, in_flight, assumed.reporter_bps
+        gain_of(params, kind), params.fraud_slash, sampling_bps, terms.detection_bps, assumed.reporter_bps
     )
-    claims = Fraction(BPS - sampling_bps, BPS)
+    claims = 1 - Fraction(sampling_bps * terms.detection_bps, BPS * BPS)
     return earned - assumed.gas_wei(COMMIT_GAS) - claims * assumed.gas_wei(CLAIM_GAS)
 
 
-def rate_row(params: TaskParams, sampling_bps: int, in_flight: int, assumed: Assumptions) -> RateRow:
-    gain = greatest_gain(params)
-    needed = needed_slash(gain, sampling_bps)
+def most_tempting(params: TaskParams, sampling_bps: int, assumed: Assumptions) -> Fraction:
+    """What a cheat earns in the kind of work in which it earns most."""
+    return max(dishonest_earns(params, kind, sampling_bps, assumed) for kind in params.kinds_asked_for)
+
+
+def rate_row(params: TaskParams, sampling_bps: int, assumed: Assumptions) -> RateRow:
+    needed = needed_slash_of(replace(params, sampling_bps=sampling_bps)) if sampling_bps else None
     return RateRow(
         sampling_bps=sampling_bps,
         honest_earns_wei=_wei(honest_earns(params, assumed)),
-        cheat_earns_wei=_wei(dishonest_earns(params, sampling_bps, 1, assumed)),
-        cheat_in_flight_earns_wei=_wei(dishonest_earns(params, sampling_bps, in_flight, assumed)),
+        cheat_earns_wei=_wei(most_tempting(params, sampling_bps, assumed)),
         needed_slash_wei=needed,
-        needed_slash_in_flight_wei=needed_slash_in_flight(gain, sampling_bps, in_flight),
         checking_costs_wei=_wei(_checking(sampling_bps, assumed)),
-        is_safe=params.fraud_slash >= needed,
+        is_safe=needed is not None and params.fraud_slash >= needed,
     )
 
 
-def flight_row(params: TaskParams, works: int, assumed: Assumptions) -> InFlightRow:
-    gain, bps = greatest_gain(params), params.sampling_bps
-    bond = needed_trainer_bond(gain, params.fraud_slash, bps, works) if bps else None
-    return InFlightRow(
+def kind_row(params: TaskParams, kind: WorkKind, assumed: Assumptions) -> KindRow:
+    gain, detection = gain_of(params, kind), params.kinds[kind].detection_bps
+    found = params.sampling_bps * detection
+    needed = needed_slash(gain, params.sampling_bps, detection) if found else None
+    return KindRow(
+        kind=kind.name.lower(),
+        gain_wei=gain,
+        detection_bps=detection,
+        found=found / BPS**2,
+        cheat_earns_wei=_wei(dishonest_earns(params, kind, params.sampling_bps, assumed)),
+        needed_slash_wei=needed,
+        is_safe=needed is not None and params.fraud_slash >= needed,
+    )
+
+
+def flight_outlook(params: TaskParams, assumed: Assumptions) -> FlightOutlook:
+    """Each work in flight has a slash locked for it, so that the bond bounds them, and no number of them is unsafe."""
+    epochs = epochs_in_flight(params, assumed.epoch_of(params))
+    works = epochs * min(params.max_works_each, epoch_works(params))
+    return FlightOutlook(epochs, works, max(params.trainer_bond, works * params.fraud_slash))
+
+
+def electorate_row(params: TaskParams, works: int, assumed: Assumptions) -> ElectorateRow:
+    needed = needed_electorate(params, works)
+    return ElectorateRow(
         works=works,
-        cheat_earns_wei=_wei(dishonest_earns(params, bps, works, assumed)),
-        needed_slash_at_once_wei=needed_slash_at_once(gain, bps, works) if bps else None,
-        needed_slash_wei=needed_slash_in_flight(gain, bps, works) if bps else None,
-        needed_bond_wei=bond,
-        is_safe=bond is not None and params.trainer_bond >= bond,
+        quorum_wei=needed_weight(params, works),
+        all_wei=needed,
+        each_wei=-(-needed // assumed.verifiers),
+        is_met=assumed.verifiers * assumed.weight_of(params) >= needed,
     )
 
 
@@ -226,27 +259,42 @@ def lazy_outlook(params: TaskParams, works: int, assumed: Assumptions) -> LazyOu
     return LazyOutlook(
         saved_wei=_wei(saved),
         fee_wei=_wei(fee),
+        slash_wei=share_up(assumed.weight_of(params), params.verdict_slash_bps),
         fraud_share=float(share) if share is not None and share <= 1 else None,
         unslashed_from=_lazy_that_block(params, assumed.verifiers),
         paid_from=assumed.verifiers // 2 + 1,
-        safe_verdict_slash_wei=-(-saved.numerator * BPS // (saved.denominator * params.sampling_bps))
-        if params.sampling_bps
-        else None,
     )
 
 
 def challenge_outlook(params: TaskParams, assumed: Assumptions) -> ChallengeOutlook:
-    """The winner gets half of each verdict slash, and the reporter's share of the trainer's."""
+    """The winner gets half of the verdict slashes up to ten bonds, and the reporter's share of the trainer's."""
     behind = assumed.verifiers // 2 + 1
-    reward = behind * (params.verdict_slash // 2) + params.fraud_slash * assumed.reporter_bps // BPS
-    at_stake = params.challenge_bond + reward
-    checking = assumed.read_wei + assumed.check_wei
+    slash = share_up(assumed.weight_of(params), params.verdict_slash_bps)
+    found = min(behind * (slash * FINDER_BPS // BPS), FINDER_CAP * params.challenge_bond)
+    reward = found + params.fraud_slash * assumed.reporter_bps // BPS - PANEL_SEATS * params.juror_fee
+    down, checking = challenge_cost(params), assumed.read_wei + assumed.check_wei
     return ChallengeOutlook(
-        bond_wei=params.challenge_bond,
+        down_wei=down,
         behind=behind,
         reward_wei=reward,
-        certainty=params.challenge_bond / at_stake if at_stake else 1.0,
-        hit_rate=checking / reward if reward else None,
+        certainty=down / (down + reward) if reward > 0 else 1.0,
+        hit_rate=checking / reward if reward > 0 else None,
+    )
+
+
+def grief_outlook(params: TaskParams, assumed: Assumptions) -> GriefOutlook:
+    blockers = _lazy_that_block(params, assumed.verifiers)
+    fee = Fraction(params.verifier_fee, assumed.verifiers)
+    return GriefOutlook(
+        challenge_delay_s=params.reveal_window + 3 * params.appeal_window,
+        challenge_wei=challenge_cost(params),
+        silent_delay_s=params.reveal_window,
+        silent_wei=params.challenge_bond,
+        blockers=blockers,
+        void_wei=blockers * share_up(assumed.weight_of(params), params.absence_slash_bps),
+        unsigned_wei=_wei(blockers * fee),
+        others_lose_wei=_wei((assumed.verifiers - blockers) * fee),
+        skipped_after_s=params.reveal_window,
     )
 
 

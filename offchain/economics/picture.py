@@ -1,13 +1,15 @@
 """What cheating and honesty earn, and the smallest safe slash, over the sampling rate."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from offchain.economics.outlook import Assumptions, dishonest_earns, honest_earns
+from offchain.economics.assumptions import Assumptions
+from offchain.economics.outlook import honest_earns, most_tempting
 from offchain.economics.simulation import ALWAYS
 from offchain.economics.trials import SlashTrial
-from offchain.protocol.economics import MARGIN_BPS, greatest_gain, needed_slash_in_flight
+from offchain.protocol.economics import MARGIN_BPS, greatest_gain, needed_slash_of
 from offchain.protocol.types import BPS, TaskParams
 
 if TYPE_CHECKING:
@@ -20,7 +22,6 @@ FINEST_BPS, STEP_BPS = 100, 50
 def draw_economics(
     path: Path,
     params: TaskParams,
-    in_flight: int,
     assumed: Assumptions,
     decimals: int,
     trials: Sequence[SlashTrial] = (),
@@ -31,8 +32,8 @@ def draw_economics(
 
     figure = Figure(figsize=(11, 4.6), layout="constrained")
     left, right = figure.subplots(1, 2)
-    _draw_earnings(left, params, in_flight, assumed, decimals)
-    _draw_slashes(right, params, in_flight, decimals, trials)
+    _draw_earnings(left, params, assumed, decimals)
+    _draw_slashes(right, params, decimals, trials)
     for axes in (left, right):
         axes.axvline(params.sampling_bps / BPS, color=GREY, linestyle=":", linewidth=1)
         axes.set(xlabel="sampling rate: part of the works that are replayed", xlim=(0, 1))
@@ -44,41 +45,33 @@ def draw_economics(
         figure.savefig(path, dpi=130, metadata={"Date": None} if is_svg else None)
 
 
-def _draw_earnings(axes: "Axes", params: TaskParams, in_flight: int, assumed: Assumptions, decimals: int) -> None:
+def _draw_earnings(axes: "Axes", params: TaskParams, assumed: Assumptions, decimals: int) -> None:
     rates = range(FINEST_BPS, BPS + 1, STEP_BPS)
     token = 10**decimals
     honest = float(honest_earns(params, assumed)) / token
+    earned = [float(most_tempting(params, bps, assumed)) / token for bps in rates]
     axes.axhline(0.0, color=GREY, linewidth=0.8)
     axes.plot([0, 1], [honest, honest], color=GREEN, linewidth=2, label="honest")
-    for works in sorted({1, in_flight}):
-        earned = [float(dishonest_earns(params, bps, works, assumed)) / token for bps in rates]
-        label = "cheat, each work judged before the next" if works == 1 else f"cheat, {works} works in flight"
-        axes.plot([bps / BPS for bps in rates], earned, color=_color(works), linewidth=2, label=label)
+    axes.plot([bps / BPS for bps in rates], earned, color=RED, linewidth=2, label="cheat")
     axes.set(ylabel="tokens earned per work, on average")
     axes.set_title("Under these terms", loc="left")
 
 
-def _draw_slashes(
-    axes: "Axes", params: TaskParams, in_flight: int, decimals: int, trials: Sequence[SlashTrial]
-) -> None:
+def _draw_slashes(axes: "Axes", params: TaskParams, decimals: int, trials: Sequence[SlashTrial]) -> None:
     rates = range(FINEST_BPS, BPS - STEP_BPS + 1, STEP_BPS)
     gain, token, margin = greatest_gain(params), 10**decimals, MARGIN_BPS / BPS
-    for works in sorted({1, in_flight}):
-        needed = [needed_slash_in_flight(gain, bps, works) / token for bps in rates]
-        label = "one work at a time" if works == 1 else f"{works} works in flight behind one bond of that size"
-        axes.plot([bps / BPS for bps in rates], needed, color=_color(works), linewidth=2, label=label)
-        found = [trial for trial in trials if trial.in_flight == works and trial.strategy == ALWAYS.name]
+    needed = [needed_slash_of(replace(params, sampling_bps=bps)) / token for bps in rates]
+    axes.plot([bps / BPS for bps in rates], needed, color=ORANGE, linewidth=2, label="for each work in flight")
+    found = [trial for trial in trials if trial.strategy == ALWAYS.name]
+    for works, style in zip(sorted({trial.in_flight for trial in found}), ("o", "x"), strict=False):
+        dots = [trial for trial in found if trial.in_flight == works]
         axes.plot(
-            [trial.sampling_bps / BPS for trial in found],
-            [trial.measured * margin * gain / token for trial in found],
-            "o", color=_color(works), markersize=5, markerfacecolor="white",
-            label="as simulated, with the margin" if found else None,
+            [trial.sampling_bps / BPS for trial in dots],
+            [trial.measured * margin * gain / token for trial in dots],
+            style, color=ORANGE, markersize=6, markerfacecolor="white", linestyle="none",
+            label=f"as simulated, with the margin: {works} in flight",
         )  # fmt: skip
     rate, slash = params.sampling_bps / BPS, params.fraud_slash / token
     axes.plot([rate], [slash], "*", color=GREEN, markersize=12, linestyle="none", label="these terms")
     axes.set(ylabel="tokens", yscale="log")
     axes.set_title("Smallest safe slash", loc="left")
-
-
-def _color(works: int) -> str:
-    return ORANGE if works == 1 else RED
