@@ -6,6 +6,7 @@ comparison, and then each is compared with the value that the constructor's argu
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, cast
 
 from eth_abi.abi import decode as abi_decode
 from eth_abi.abi import encode as abi_encode
@@ -14,12 +15,12 @@ from eth_utils.address import to_checksum_address
 from eth_utils.crypto import keccak
 
 from offchain.chain.artifacts import Artifact
-from offchain.chain.creations import constructor_inputs, immutable_name
+from offchain.chain.creations import CONTRACTS, DEPLOYMENT, constructor_inputs, immutable_name
 
 WORD = 32
-# Domain of all signatures that Assay's contracts take; the token's is that of ERC20Permit, by the same name.
 DOMAIN_NAME = "Assay"
-DOMAIN_VERSION = "1"
+DOMAIN_VERSIONS = {"AssayToken": "1"}  # of ERC20Permit
+DOMAIN_VERSION = "2"  # of all other signatures that Assay's contracts take
 DOMAIN_TYPE = b"EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
 
 
@@ -43,7 +44,7 @@ def compare(
     if masked != wanted:
         at = next(i for i in range(len(wanted)) if masked[i] != wanted[i])
         return Mismatch(None, f"0x{masked[at]:02x} at byte {at}", f"0x{wanted[at]:02x}")
-    values = expected_immutables(arguments, address, chain_id)
+    values = expected_immutables(artifact.contract, arguments, address, chain_id)
     for name, places in artifact.immutables.items():
         if name not in values:
             raise LookupError(f"no value is known for {artifact.contract}.{name}: add it to expected_immutables")
@@ -54,11 +55,16 @@ def compare(
     return None
 
 
-def expected_immutables(arguments: Mapping[str, object], address: str, chain_id: int) -> dict[str, bytes]:
-    """Each immutable's word: those named after a constructor parameter, and those of OpenZeppelin's EIP712 (5.x)."""
-    name_hash, version_hash = keccak(text=DOMAIN_NAME), keccak(text=DOMAIN_VERSION)
+def expected_immutables(
+    contract: str, arguments: Mapping[str, object], address: str, chain_id: int
+) -> dict[str, bytes]:
+    """Each immutable's word: those named after a constructor parameter or another contract's field, and those of
+    OpenZeppelin's EIP712 (5.x).
+    """
+    version = DOMAIN_VERSIONS.get(contract, DOMAIN_VERSION)
+    name_hash, version_hash = keccak(text=DOMAIN_NAME), keccak(text=version)
     domain = ["bytes32", "bytes32", "bytes32", "uint256", "address"]
-    return {immutable_name(parameter): _word(value) for parameter, value in arguments.items()} | {
+    return {name: _word(value) for name, value in _named(arguments).items()} | {
         "_cachedDomainSeparator": keccak(
             abi_encode(domain, [keccak(DOMAIN_TYPE), name_hash, version_hash, chain_id, address])
         ),
@@ -67,7 +73,7 @@ def expected_immutables(arguments: Mapping[str, object], address: str, chain_id:
         "_hashedName": name_hash,
         "_hashedVersion": version_hash,
         "_name": _short_string(DOMAIN_NAME),
-        "_version": _short_string(DOMAIN_VERSION),
+        "_version": _short_string(version),
     }
 
 
@@ -88,10 +94,25 @@ def creation_arguments(artifact: Artifact, data: bytes) -> dict[str, object] | N
     except DecodingError:
         return None
     arguments: dict[str, object] = {
-        name: to_checksum_address(str(value)) if kind == "address" else value
-        for (name, kind), value in zip(inputs, values, strict=True)
+        name: _readable(kind, value) for (name, kind), value in zip(inputs, values, strict=True)
     }
     return arguments if creation_input(artifact, arguments) == data else None
+
+
+def _readable(kind: str, value: Any) -> object:
+    """A decoded argument with addresses as people write them."""
+    if kind == "address":
+        return to_checksum_address(value)
+    if kind.startswith("("):
+        return tuple(_readable(part, each) for part, each in zip(kind[1:-1].split(","), value, strict=True))
+    return value
+
+
+def _named(arguments: Mapping[str, object]) -> dict[str, object]:
+    """Values by the immutable that may hold them; of the struct of all addresses, each by itself."""
+    values = {immutable_name(parameter): value for parameter, value in arguments.items() if parameter != DEPLOYMENT}
+    addresses = cast("Sequence[object]", arguments.get(DEPLOYMENT, ()))
+    return values | {immutable_name(field): each for field, each in zip(CONTRACTS, addresses, strict=False)}
 
 
 def _masked(code: bytes, artifact: Artifact) -> bytes:
@@ -115,8 +136,7 @@ def _short_string(text: str) -> bytes:
 
 def _shown(word: bytes, arguments: Mapping[str, object], immutable: str) -> str:
     """A word as its parameter's type reads; others in hex."""
-    kinds = {immutable_name(parameter): type(value) for parameter, value in arguments.items()}
-    kind = kinds.get(immutable)
+    kind = type(_named(arguments).get(immutable))
     if kind is int:
         return str(int.from_bytes(word, "big"))
     if kind is str and not any(word[:12]):

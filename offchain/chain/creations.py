@@ -39,7 +39,7 @@ class Constants:
     unbonding_period_s: int
     seal_delay: int  # blocks
     header_wait: int  # blocks
-    seat_bond: int  # wei
+    seat_bond_wei: int
     reporter_bps: int
     holder: str | None = None
     supply: int | None = None
@@ -50,7 +50,7 @@ class Constants:
             "unbondingPeriod": self.unbonding_period_s,
             "sealDelay": self.seal_delay,
             "headerWait": self.header_wait,
-            "seatBond": self.seat_bond,
+            "seatBond": self.seat_bond_wei,
             "reporterBps": self.reporter_bps,
             "holder": self.holder,
             "supply": self.supply,

@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -19,10 +19,11 @@ from web3.exceptions import ContractLogicError, Web3RPCError
 
 from offchain.chain.anvil import development_account
 from offchain.chain.artifacts import ROOT, Artifact, compile_contracts
+from offchain.chain.assumptions import doubts_about
 from offchain.chain.bytecode import creation_input
 from offchain.chain.creations import Constants, Creation, constructor_inputs, plan_creations
 from offchain.chain.deployment import NETWORK_NAME, Deployment, deployments_folder, load_deployment
-from offchain.chain.inspection import inspect_deployment
+from offchain.chain.inspection import CONSTANTS, inspect_deployment
 from offchain.chain.keys import keystore_address
 from offchain.chain.networks import LOCAL_CHAINS, ape_choice
 from offchain.chain.rpc import asking_node, connect_http, public_url
@@ -31,6 +32,7 @@ from offchain.protocol.types import Address
 
 APE_VARIABLE = "ASSAY_APE"
 SEAL_DELAY = 4  # so many proposers in a row would have to be in league to foresee what is spot-checked
+HEADER_WAIT = 64  # time for anybody to show a header, and far from 256, when a chain has forgotten the block's hash
 # Who deploys on a local chain when no key is named; it is also the first account of ape's test accounts.
 ANVIL_DEPLOYER = development_account()
 
@@ -40,20 +42,35 @@ class DeploySettings:
     """`token` None deploys AssayToken and gives its supply to `token_holder`, by default the deployer."""
 
     unbonding_period_s: int = 14 * 86_400
+    seal_delay: int | None = None  # blocks; by default 1 on a local chain, which makes blocks as needed
+    header_wait: int | None = None  # blocks; by default 0 on a local chain
+    seat_bond_wei: int = 10 * 10**18
     reporter_bps: int = 1_000
-    seal_delay: int | None = (
-        None  # blocks; by default 1 on a local chain, which makes blocks as needed, else SEAL_DELAY
-    )
     token: Address | None = None
     token_holder: Address | None = None
     token_supply_wei: int = 10**27
     relays: tuple[str, ...] = ()
 
-    def delay_on(self, chain_id: int) -> int:
-        """Blocks between the last work of an epoch and its seal."""
-        if self.seal_delay is not None:
-            return self.seal_delay
-        return 1 if chain_id in LOCAL_CHAINS else SEAL_DELAY
+    def on(self, chain_id: int) -> "DeploySettings":
+        """The same with all that is open chosen for a chain."""
+        is_local = chain_id in LOCAL_CHAINS
+        delay = self.seal_delay if self.seal_delay is not None else 1 if is_local else SEAL_DELAY
+        wait = self.header_wait if self.header_wait is not None else 0 if is_local else HEADER_WAIT
+        return replace(self, seal_delay=delay, header_wait=wait)
+
+    def constants(self, deployer: Address) -> Constants:
+        """What the constructors take. Raises Stop: the seal's delay or the header's wait is not chosen yet."""
+        if self.seal_delay is None or self.header_wait is None:
+            raise Stop("choose a seal delay and a header wait: DeploySettings.on does, for a chain")
+        return Constants(
+            unbonding_period_s=self.unbonding_period_s,
+            seal_delay=self.seal_delay,
+            header_wait=self.header_wait,
+            seat_bond_wei=self.seat_bond_wei,
+            reporter_bps=self.reporter_bps,
+            holder=self.token_holder or deployer,
+            supply=self.token_supply_wei,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +106,7 @@ class Price:
     balance_wei: int
     creations: tuple[CreationCost, ...]
     replaces: Deployment | None
+    warnings: tuple[str, ...]  # where this chain is not what the contracts rely on
 
     @property
     def gas(self) -> int:
@@ -133,14 +151,16 @@ def price_deployment(
         raise Stop(f"{public_url(rpc_url)} serves chain {chain_id}, not a local one: name a keystore to deploy with")
     ape_choice(network, chain_id, rpc_url)
     replaces = _former(network, folder or deployments_folder(), web3, chain_id, replace)
+    settings = settings.on(chain_id)
     deployer = Address(ANVIL_DEPLOYER.address) if keystore is None else keystore_address(keystore)
     nonce, balance = _nonce(web3, deployer), _balance(web3, deployer)
     artifacts = compile_contracts()
     costs = tuple(
         _cost(web3, deployer, creation, artifacts[creation.contract], gas_price)
-        for creation in _plan(deployer, nonce, settings, settings.delay_on(chain_id), artifacts)
+        for creation in _plan(deployer, nonce, settings, artifacts)
     )
-    return Price(chain_id, deployer, nonce, gas_price, balance, costs, replaces)
+    doubts = doubts_about(web3, chain_id, settings.seal_delay or 0)
+    return Price(chain_id, deployer, nonce, gas_price, balance, costs, replaces, doubts)
 
 
 def deploy(
@@ -163,6 +183,7 @@ def deploy(
     folder = folder or deployments_folder()
     keystore = None if key is None else key.keystore
     price = price_deployment(network, rpc_url, keystore, settings, folder=folder, replace=replace)
+    settings = settings.on(price.chain_id)
     if price.balance_wei < price.needed_wei:
         raise Stop(
             f"{price.deployer} holds {Web3.from_wei(price.balance_wei, 'ether')} coins to pay for a deployment that "
@@ -171,16 +192,14 @@ def deploy(
         )
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch) / "deployment.json"
-        _run_ape(_arguments(network, key, settings, settings.delay_on(price.chain_id), out), rpc_url, key, timeout_s)
+        _run_ape(_arguments(network, key, settings, out), rpc_url, key, timeout_s)
         try:
             created = Deployment.model_validate_json(out.read_bytes())
         except (OSError, ValidationError) as error:
             raise Stop("ape wrote no usable deployment: run `make setup`, then deploy again") from error
     deployment = created.model_copy(
         update={
-            "unbonding_period_s": settings.unbonding_period_s,
-            "reporter_bps": settings.reporter_bps,
-            "seal_delay": settings.delay_on(created.chain_id),
+            **{name: getattr(settings, name) for name in CONSTANTS},
             "relays": settings.relays,
             # The file is shared: it must not hold an API key.
             "rpc_url": rpc_url if created.chain_id in LOCAL_CHAINS else public_url(rpc_url),
@@ -240,16 +259,10 @@ def _balance(web3: Web3, deployer: Address) -> int:
 
 
 def _plan(
-    deployer: Address, nonce: int, settings: DeploySettings, seal_delay: int, artifacts: dict[str, Artifact]
+    deployer: Address, nonce: int, settings: DeploySettings, artifacts: dict[str, Artifact]
 ) -> tuple[Creation, ...]:
     """As scripts/deploy.py makes it."""
-    constants = Constants(
-        settings.unbonding_period_s,
-        settings.reporter_bps,
-        settings.token_holder or deployer,
-        settings.token_supply_wei,
-        seal_delay,
-    )
+    constants = settings.constants(deployer)
     parameters = {name: [each for each, _ in constructor_inputs(made.abi)] for name, made in artifacts.items()}
     return plan_creations(deployer, nonce, constants, parameters, token=settings.token)
 
@@ -267,9 +280,10 @@ def _cost(web3: Web3, deployer: Address, creation: Creation, artifact: Artifact,
     return CreationCost(creation.field, creation.contract, creation.address, gas, gas * gas_price)
 
 
-def _arguments(network: str, key: DeployKey | None, settings: DeploySettings, seal_delay: int, out: Path) -> list[str]:
+def _arguments(network: str, key: DeployKey | None, settings: DeploySettings, out: Path) -> list[str]:
     arguments = ["--name", network, "--out", str(out)]
-    arguments += ["--unbonding-period", str(settings.unbonding_period_s), "--seal-delay", str(seal_delay)]
+    arguments += ["--unbonding-period", str(settings.unbonding_period_s), "--seal-delay", str(settings.seal_delay)]
+    arguments += ["--header-wait", str(settings.header_wait), "--seat-bond", str(settings.seat_bond_wei)]
     arguments += ["--reporter-bps", str(settings.reporter_bps), "--token-supply", str(settings.token_supply_wei)]
     if key is not None:
         arguments += ["--keystore", str(key.keystore.resolve()), "--password-file", "-"]

@@ -13,13 +13,15 @@ from web3.exceptions import TransactionNotFound
 
 from offchain.chain.artifacts import Artifact, compile_contracts
 from offchain.chain.bytecode import compare, creation_arguments, creation_input
-from offchain.chain.creations import CONTRACTS, Constants, arguments_of, constructor_inputs
+from offchain.chain.creations import CONTRACTS, Constants, arguments_of, constructor_inputs, creation_values
 from offchain.chain.deployment import Deployment
 from offchain.chain.rpc import asking_node, public_url
 from offchain.protocol.errors import Stop
 from offchain.protocol.types import Address
 
 BEWARE = "bond nothing there"
+# Of a deployment's file, and of `Constants`.
+CONSTANTS = ("unbonding_period_s", "seal_delay", "header_wait", "seat_bond_wei", "reporter_bps")
 NO_ADDRESS = "0x" + "00" * 20
 
 
@@ -75,7 +77,7 @@ def _check(
     web3: Web3, deployment: Deployment, field: str, artifact: Artifact, constants: Constants, code: bytes
 ) -> None:
     parameters = {artifact.contract: [name for name, _ in constructor_inputs(artifact.abi)]}
-    values: dict[str, object] = {**constants.by_parameter(), **deployment.addresses}
+    values = creation_values(constants, deployment.addresses)
     _compare_code(
         deployment, field, artifact, code, {n: v for n, v in values.items() if n in parameters[artifact.contract]}
     )
@@ -117,13 +119,13 @@ def _named(deployment: Deployment, field: str) -> str:
 
 
 def _constants(deployment: Deployment) -> Constants:
-    period, bps, delay = deployment.unbonding_period_s, deployment.reporter_bps, deployment.seal_delay
-    if period is None or bps is None or delay is None:
+    values = {name: getattr(deployment, name) for name in CONSTANTS}
+    if missing := [name for name, value in values.items() if value is None]:
         raise Stop(
-            f"the file of {deployment.network!r} does not say unbonding_period_s, reporter_bps and seal_delay, so they "
-            "cannot be checked: get the whole file from whoever deployed"
+            f"the file of {deployment.network!r} does not say {' and '.join(missing)}, so that cannot be checked: get "
+            "the whole file from whoever deployed"
         )
-    return Constants(period, bps, seal_delay=delay)
+    return Constants(**values)
 
 
 def _code(web3: Web3, deployment: Deployment, field: str) -> bytes:

@@ -16,14 +16,12 @@ from eth_keys.exceptions import BadSignature
 from eth_utils.address import is_address, to_checksum_address
 from eth_utils.exceptions import ValidationError
 
+from offchain.chain.bytecode import DOMAIN_NAME, DOMAIN_VERSION
 from offchain.protocol.errors import Rejected, Stop
 from offchain.protocol.types import Address, Epoch, Root, Seed, TaskId
 
 MAX_KEYSTORE_BYTES = 16_384
 SIGNATURE_BYTES = 65
-# Of all signatures that Assay's own contracts take.
-DOMAIN_NAME = "Assay"
-DOMAIN_VERSION = "2"
 # Scrypt at geth's cost takes seconds; PBKDF2 with few rounds is for throw-away keys of local networks.
 LOCAL_ROUNDS = 10_000
 

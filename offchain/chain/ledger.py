@@ -55,7 +55,7 @@ from offchain.chain.events import (
 )
 from offchain.chain.records import (
     ChallengeRecord,
-    CommittedReport,
+    Commitment,
     CommittedWork,
     DisputeRecord,
     EpochRecord,
@@ -306,7 +306,7 @@ class TaskLedger:
 
     @_fold.register
     def _(self, event: AttestationCommitted) -> None:
-        committed = CommittedReport(event.commitment, event.sealed_report, event.position)
+        committed = Commitment(event.commitment, event.sealed_report, event.position)
         self._epoch(event.epoch).commitments[event.verifier] = committed
 
     @_fold.register

@@ -51,7 +51,7 @@ class CommittedWork:
 
 
 @dataclass(frozen=True, slots=True)
-class CommittedReport:
+class Commitment:
     """What a verifier has bound itself to, and what it keeps there for itself."""
 
     commitment: bytes
@@ -171,7 +171,7 @@ class EpochRecord:
     verifiers_at_seal: int = 0
     weight_at_seal: int = 0
     attest_by: int | None = None
-    commitments: dict[Address, CommittedReport] = field(default_factory=dict[Address, CommittedReport])
+    commitments: dict[Address, Commitment] = field(default_factory=dict[Address, Commitment])
     reveals: dict[Address, Reveal] = field(default_factory=dict[Address, Reveal])
     is_attested: bool = False
     settled: bytes = b""  # scores so far: `settle` goes on where it stopped

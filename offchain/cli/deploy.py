@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from offchain.cli.amounts import parse_amount, plain
+from offchain.cli.amounts import parse_amount, parse_rate, plain
 from offchain.cli.invocation import Invocation
 from offchain.cli.options import chain_options, command, dry_run_option, key_options, pass_invocation, relay_list_option
 from offchain.cli.output import duration, fields, table
@@ -46,8 +46,21 @@ assay deploy --network sepolia --rpc-url https://rpc.example --check"""
 @click.option(
     "--seal-delay",
     type=click.IntRange(min=1, max=255),
-    help="Blocks between an epoch's last work and its seal: so many proposers in a row would have to be in league to "
-    "foresee what is spot-checked.  [default: 4; 1 on a local chain]",
+    help="Blocks from an epoch's last work to the one of which its seed comes, so that nobody foresees what is "
+    "spot-checked.  [default: 4; 1 on a local chain]",
+)
+@click.option(
+    "--header-wait",
+    type=click.IntRange(min=0, max=200),
+    help="Blocks after which a seed may come of that block's hash, where nobody shows its header.  "
+    "[default: 64; 0 on a local chain]",
+)
+@click.option("--seat-bond", default="10", show_default=True, help="Tokens that a juror locks for each of its seats.")
+@click.option(
+    "--reporter-share",
+    default="0.1",
+    show_default=True,
+    help="What of a fraud's slash goes to who reports it; the rest is burnt.",
 )
 @click.option(
     "--folder",
@@ -65,9 +78,12 @@ def deploy(
     token_holder: str | None,
     unbonding_days: float,
     seal_delay: int | None,
+    header_wait: int | None,
+    seat_bond: str,
+    reporter_share: str,
     folder: Path | None,
 ) -> None:
-    """Deploy token, staking, registry, attestations, challenges, payouts, and write deployments/NAME.json.
+    """Deploy the token and Assay's ten contracts, and write deployments/NAME.json.
 
     All other commands read that file: hand it to those who join. Who gets one should run it through --check before
     bonding: that compiles this source tree and compares. A public network is named in ape-config.yaml; on a local chain
@@ -85,6 +101,9 @@ def deploy(
     settings = DeploySettings(
         unbonding_period_s=round(unbonding_days * 86_400),
         seal_delay=seal_delay,
+        header_wait=header_wait,
+        seat_bond_wei=parse_amount(seat_bond, _token_decimals(invocation, token)),
+        reporter_bps=parse_rate(reporter_share),
         token=None if token is None else Address(invocation.address_of(token)),
         token_holder=None if token_holder is None else Address(invocation.address_of(token_holder)),
         token_supply_wei=parse_amount(token_supply, TOKEN_DECIMALS),
@@ -96,6 +115,16 @@ def deploy(
         _deploy(invocation, settings, folder, replace)
 
 
+def _token_decimals(invocation: Invocation, token: str | None) -> int:
+    """Of the token that tasks will pay in. Raises Stop: there is none at that address."""
+    if token is None:
+        return TOKEN_DECIMALS
+    from offchain.chain.contracts import TokenContract
+    from offchain.chain.rpc import connect_http
+
+    return TokenContract(connect_http(_rpc_url(invocation)), invocation.address_of(token)).decimals()
+
+
 def _rpc_url(invocation: Invocation) -> str:
     """Raises Stop: a public network without a node."""
     from offchain.chain.networks import node_url
@@ -104,7 +133,7 @@ def _rpc_url(invocation: Invocation) -> str:
 
 
 def _deploy(invocation: Invocation, settings: "DeploySettings", folder: Path | None, replace: bool) -> None:
-    from offchain.chain.deploy import DeployKey
+    from offchain.chain.deploy import DeployKey, price_deployment
     from offchain.chain.deploy import deploy as deploy_through_ape
     from offchain.chain.keys import read_password
 
@@ -113,6 +142,10 @@ def _deploy(invocation: Invocation, settings: "DeploySettings", folder: Path | N
     if invocation.keystore is not None:
         path = invocation.keystore_path()
         key = DeployKey(path, read_password(invocation.password_path, f"Password of {path.stem}: "))
+    keystore = None if key is None else key.keystore
+    price = price_deployment(invocation.network, rpc_url, keystore, settings, folder=folder, replace=replace)
+    for doubt in price.warnings:
+        click.echo(f"beware: {doubt}", err=True)
     made = deploy_through_ape(invocation.network, rpc_url, key, settings, folder=folder, replace=replace)
     head = f"deployed {made.network!r} on chain {made.chain_id}, from block {made.block}; code and immutables checked"
     invocation.emit({"dry_run": False, **made.model_dump(mode="json")}, [head, *fields(made.addresses.items())])
@@ -141,6 +174,7 @@ def _price(invocation: Invocation, settings: "DeploySettings", folder: Path | No
         "gas": price.gas,
         "fee_wei": price.fee_wei,
         "balance_wei": price.balance_wei,
+        "warnings": list(price.warnings),
         "replaces": None if price.replaces is None else price.replaces.addresses,
     }
     invocation.emit(data, _price_lines(invocation.network, settings, price))
@@ -159,6 +193,7 @@ def _price_lines(network: str, settings: "DeploySettings", price: "Price") -> li
         f"gas price {plain(price.gas_price_wei, GWEI_DECIMALS)} gwei; on a rollup the fee for data comes on top",
         f"deployer {price.deployer} holds {plain(price.balance_wei, COIN_DECIMALS)}, nonce {price.nonce}: {enough}",
     ]
+    lines += [f"beware: {doubt}" for doubt in price.warnings]
     if price.replaces is not None:
         lines.append(f"would replace the live deployment, and keep its file as {price.replaces.retired_name}.json")
     return lines
@@ -176,8 +211,10 @@ def _check(invocation: Invocation, folder: Path | None) -> None:
         "network": deployment.network,
         "chain_id": deployment.chain_id,
         "unbonding_period_s": deployment.unbonding_period_s,
-        "reporter_bps": deployment.reporter_bps,
         "seal_delay": deployment.seal_delay,
+        "header_wait": deployment.header_wait,
+        "seat_bond_wei": deployment.seat_bond_wei,
+        "reporter_bps": deployment.reporter_bps,
         "contracts": list(checked),
     }
     invocation.emit(data, _checked_lines(deployment, checked))
@@ -198,5 +235,7 @@ def _checked_lines(deployment: "Deployment", checked: "tuple[CheckedContract, ..
         *table(rows, ["contract", "address", "bytes", "code, immutables, creation"], right=frozenset({2})),
         f"bonds unbond in {duration(deployment.unbonding_period_s or 0)}; "
         f"a reporter gets {(deployment.reporter_bps or 0) / 100:g} % of a slash; "
-        f"epochs are sealed {deployment.seal_delay} blocks after their last work at the earliest",
+        f"a juror's seat locks {deployment.seat_bond_wei} wei",
+        f"seeds come of the block {deployment.seal_delay} after an epoch's last work, by its hash after "
+        f"{deployment.header_wait} more",
     ]
