@@ -32,6 +32,7 @@ contract Appeals is IAppeals {
         ChallengeState state;
         uint16 index;
         uint8 score;
+        uint40 committedAt; // block
         uint128 bond;
         uint128 prepaid; // for judging
         bytes32 commitment;
@@ -69,9 +70,8 @@ contract Appeals is IAppeals {
         uint16 challenges;
         uint16 seats;
         uint16 paidSeats; // that earn their fee
-        uint32 poolSize; // when the first challenge was revealed
         uint40 seedBlock; // 0: not summoned
-        uint40 takenBy; // the block in which that was committed to
+        uint40 takenBy; // the block before the first challenge that was revealed was committed to
         uint32 funder; // 1 + the challenge that pays for the judging
         uint128 finderCap; // what may still be added to `reward` by slashes of verifiers
         uint128 reward; // waits for the finder
@@ -89,6 +89,7 @@ contract Appeals is IAppeals {
     uint16 public constant FINDER_CAP = 10;
     /// Share of a panel's seats that makes a fraud, and that may blame verifiers.
     uint16 public constant PANEL_QUORUM_BPS = 6667;
+    uint16 private constant _MAJORITY_BPS = 5001; // of at most PANEL_SEATS: more than half
 
     IERC20 public immutable TOKEN;
     IStaking public immutable STAKING;
@@ -100,7 +101,6 @@ contract Appeals is IAppeals {
     address public immutable PAYOUTS;
 
     mapping(uint256 taskId => mapping(uint64 epoch => Docket)) private _dockets;
-    mapping(uint256 taskId => mapping(uint64 epoch => mapping(uint32 id => uint40))) private _committedAt; // block
 
     constructor(Deployment memory deployment) {
         TOKEN = deployment.token;
@@ -126,9 +126,9 @@ contract Appeals is IAppeals {
         TaskParams memory params = REGISTRY.paramsOf(taskId);
         Challenge storage challenge = docket.challenges[id];
         (challenge.challenger, challenge.state, challenge.commitment) =
-            (msg.sender, ChallengeState.Committed, commitment);
+        (msg.sender, ChallengeState.Committed, commitment);
         (challenge.bond, challenge.prepaid) = (params.challengeBond, PANELS.PANEL_SEATS() * params.jurorFee);
-        _committedAt[taskId][epoch][id] = uint40(block.number);
+        challenge.committedAt = uint40(block.number);
         emit ChallengeCommitted(taskId, epoch, id, msg.sender, commitment);
         TOKEN.pull(msg.sender, uint256(challenge.bond) + challenge.prepaid);
     }
@@ -240,16 +240,16 @@ contract Appeals is IAppeals {
         (bytes31 reportHash,,) = ATTESTATIONS.attestationOf(taskId, epoch, verifier);
         bytes31 given = bytes31(keccak256(report));
         require(given == reportHash, WrongReport(given, reportHash));
-        require(Scores.scoreAt(report, index) == dispute.standing, NotBehindScore(taskId, epoch, index, verifier));
+        bool isBehind = _isBehind(dispute, Scores.scoreAt(report, index));
+        require(isBehind, NotBehindScore(taskId, epoch, index, verifier));
         require(!dispute.isSlashed[verifier], AlreadySlashed(taskId, epoch, index, verifier));
         dispute.isSlashed[verifier] = true;
         bool isFound = dispute.first[dispute.score] != 0;
         uint16 bps = REGISTRY.paramsOf(taskId).verdictSlashBps;
         // What was taken is known only after the call, which goes to contracts of this deployment and their token.
         // slither-disable-next-line reentrancy-no-eth
-        (uint128 taken, uint128 toFinder) = VERIFIERS.slash(
-            taskId, epoch, verifier, bps, address(this), isFound ? FINDER_BPS : 0, dispute.finderCap
-        );
+        (uint128 taken, uint128 toFinder) =
+            VERIFIERS.slash(taskId, epoch, verifier, bps, address(this), isFound ? FINDER_BPS : 0, dispute.finderCap);
         dispute.finderCap -= toFinder;
         dispute.reward += toFinder;
         emit VerdictSlashed(taskId, epoch, index, verifier, taken, toFinder);
@@ -263,7 +263,7 @@ contract Appeals is IAppeals {
         bool isAbsent = seat.seats > 0 && !seat.hasCast && !seat.isDismissed;
         require(isAbsent, NotAJuror(taskId, epoch, index, juror));
         seat.isDismissed = true;
-        PANELS.dismiss(REGISTRY.paramsOf(taskId).panelClass, juror);
+        PANELS.dismiss(REGISTRY.paramsOf(taskId).panelClass, juror, dispute.takenBy);
     }
 
     /*//////////////////////////////////////////////////////////////
@@ -323,7 +323,7 @@ contract Appeals is IAppeals {
         Dispute storage dispute = _dockets[taskId][epoch].disputes[index];
         (standing, score, seed, seats) = (dispute.standing, dispute.score, dispute.seed, dispute.seats);
         (commitBy, revealBy, isAgainstVerifiers) =
-            (dispute.box.commitBy, dispute.box.revealBy, dispute.isAgainstVerifiers);
+        (dispute.box.commitBy, dispute.box.revealBy, dispute.isAgainstVerifiers);
     }
 
     /// @inheritdoc IAppeals
@@ -377,11 +377,11 @@ contract Appeals is IAppeals {
         if (++dispute.challenges == 1) {
             TaskParams memory params = REGISTRY.paramsOf(taskId);
             (dispute.standing, dispute.score, dispute.funder) = (standing, standing, id + 1);
-            (dispute.poolSize, dispute.takenBy) =
-                (PANELS.poolSize(params.panelClass), _committedAt[taskId][epoch][id]);
+            dispute.takenBy = challenge.committedAt - 1;
             dispute.finderCap = _capOf(params);
         }
         dispute.isChallenger[challenge.challenger] = true;
+        dispute.isChallenger[STAKING.operatorOf(challenge.challenger)] = true;
         uint32 first = dispute.first[challenge.score];
         if (first == 0 || id + 1 < first) dispute.first[challenge.score] = id + 1;
     }
@@ -395,7 +395,6 @@ contract Appeals is IAppeals {
         PanelRequest memory request = PanelRequest({
             class: params.panelClass,
             seed: dispute.seed,
-            size: dispute.poolSize,
             takenBy: dispute.takenBy,
             taskId: taskId,
             epoch: epoch,
@@ -422,7 +421,9 @@ contract Appeals is IAppeals {
         score = dispute.standing;
         // Half of the seats at least, so that a few who are quick or many who are bribed to stay away decide nothing.
         if (cast == 0 || cast * 2 < seats) return (DisputePhase.Undecided, score, score, false, uint16(cast));
-        voted = Scores.decide(scores, weights, PANEL_QUORUM_BPS, seats);
+        // What verifiers have called fraud stays one unless most votes say otherwise: who stays away acquits nobody.
+        bool isFraud = score == Scores.FRAUD;
+        voted = Scores.decide(scores, weights, isFraud ? _MAJORITY_BPS : PANEL_QUORUM_BPS, isFraud ? cast : seats);
         if (voted == Scores.UNAVAILABLE) return (DisputePhase.Undecided, score, voted, false, uint16(cast));
         bool isFull = seats == PANELS.PANEL_SEATS();
         uint256 blaming;
@@ -431,8 +432,8 @@ contract Appeals is IAppeals {
             paidSeats += uint16(weights[i]);
             if (!dispute.casts[i].beyond) blaming += weights[i];
         }
-        // A fraud needs a panel that cannot be captured by a few.
-        score = voted == Scores.FRAUD && !isFull ? 0 : voted;
+        // To find a fraud takes a panel that cannot be captured by a few.
+        score = voted == Scores.FRAUD && !isFraud && !isFull ? 0 : voted;
         if (score == dispute.standing) {
             // What a small panel calls fraud was not upheld: it only cannot be more than a 0.
             if (score != voted) return (DisputePhase.Undecided, score, voted, false, uint16(cast));
@@ -476,6 +477,12 @@ contract Appeals is IAppeals {
     function _isFinder(Dispute storage dispute, Challenge storage challenge, uint32 id) private view returns (bool) {
         return dispute.outcome == DisputePhase.Overturned && challenge.score == dispute.score
             && dispute.first[challenge.score] == id + 1;
+    }
+
+    /// Whether who gave this score is to blame where the dispute is against verifiers: it gave the one that stood, or would
+    /// have paid what is fraud. By a hair's difference nobody gets away.
+    function _isBehind(Dispute storage dispute, uint8 given) private view returns (bool) {
+        return given == dispute.standing || dispute.score == Scores.FRAUD && Scores.isPaid(given);
     }
 
     /// Whether a vote earns its fee: it was with the outcome, or there was none.

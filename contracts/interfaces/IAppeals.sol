@@ -62,11 +62,7 @@ interface IAppeals {
         uint40 commitBy
     );
     event VoteCommitted(
-        uint256 indexed taskId,
-        uint64 indexed epoch,
-        uint16 indexed index,
-        address juror,
-        bytes32 commitment
+        uint256 indexed taskId, uint64 indexed epoch, uint16 indexed index, address juror, bytes32 commitment
     );
     event VoteRevealed(
         uint256 indexed taskId,
@@ -96,9 +92,7 @@ interface IAppeals {
         uint128 toFinder
     );
     /// What a challenge owed its challenger, or a dispute a juror.
-    event AppealPaid(
-        uint256 indexed taskId, uint64 indexed epoch, uint16 indexed index, address to, uint128 amount
-    );
+    event AppealPaid(uint256 indexed taskId, uint64 indexed epoch, uint16 indexed index, address to, uint128 amount);
 
     /*//////////////////////////////////////////////////////////////
                                  ERRORS
@@ -184,16 +178,16 @@ interface IAppeals {
     function revealVote(uint256 taskId, uint64 epoch, uint16 index, uint8 score, bool beyond, bytes32 salt) external;
 
     /// @notice Ends a dispute; anybody may. The score follows the rule of `settle` with a seat as the unit of weight and two
-    ///         thirds of the seats as the quorum. A panel of fewer than PANEL_SEATS corrects what is paid, and slashes
-    ///         nobody: for it a fraud is a 0.
+    ///         thirds of the seats as the quorum. A fraud that stands is confirmed by more than half of the votes. A panel of
+    ///         fewer than PANEL_SEATS corrects what is paid, and slashes nobody: what it calls fraud is a 0.
     /// @param taskId which task
     /// @param epoch of the work
     /// @param index of the work
     function decide(uint256 taskId, uint64 epoch, uint16 index) external;
 
-    /// @notice Slashes a verifier whose report gave the score that was overturned, where two thirds of a full panel say that
-    ///         what the seed had drawn shows another. Half of it, up to ten times `challengeBond` a dispute, waits for who
-    ///         found it; the rest is burnt. Anybody may.
+    /// @notice Slashes a verifier whose report gave the score that was overturned, or paid what is fraud, where two thirds
+    ///         of a full panel say that what the seed had drawn shows another. Half of it, up to ten times `challengeBond` a
+    ///         dispute, waits for who found it; the rest is burnt. Anybody may.
     /// @param taskId which task
     /// @param epoch of the work
     /// @param index of the work
@@ -297,7 +291,7 @@ interface IAppeals {
     /// @param epoch of the work
     /// @param index of the work
     /// @param account whom
-    /// @return whether it has revealed a challenge of this work
+    /// @return whether it, or its worker key, has revealed a challenge of this work
     function isChallenger(uint256 taskId, uint64 epoch, uint16 index, address account) external view returns (bool);
 
     /// @notice What `claimChallenge` would pay.

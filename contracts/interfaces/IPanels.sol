@@ -5,8 +5,7 @@ pragma solidity 0.8.37;
 struct PanelRequest {
     bytes32 class; // of the pool
     bytes32 seed; // of the draw
-    uint32 size; // of the pool when the challenge was revealed: nobody who knows the seed can change it
-    uint40 takenBy; // last block in which a seat may have been taken
+    uint40 takenBy; // the pool is drawn from as it was at the end of this block: nobody who knows the seed can change it
     uint256 taskId;
     uint64 epoch; // whose verifiers do not judge again
     uint16 index; // whose challengers do not judge
@@ -15,10 +14,14 @@ struct PanelRequest {
 
 /// @title Pools of jurors, of which the panels of appeals are drawn.
 /// @notice A juror takes seats in the pool of a class of tasks, each for SEAT_BOND of its verifier bond; its chance to be
-///         drawn is its share of the seats. Seats are at risk of nothing but being lost to a juror that does not vote.
+///         drawn is its share of the seats. Seats are at risk of nothing but being lost to a juror that does not vote. They
+///         are numbered without holes, so that empty ones cannot thin a pool out: the last one takes the place of one that
+///         is left.
 interface IPanels {
-    /// @param seats numbers of the seats taken, consecutive or reused
+    /// @param seats numbers of the seats taken, consecutive
     event SeatsTaken(bytes32 indexed class, address indexed juror, uint32[] seats);
+    /// The last seat of the pool takes the place of one that is left.
+    event SeatMoved(bytes32 indexed class, address indexed juror, uint32 from, uint32 to);
     event SeatsLeft(bytes32 indexed class, address indexed juror, uint32[] seats);
     event JurorDismissed(bytes32 indexed class, address indexed juror);
 
@@ -32,23 +35,26 @@ interface IPanels {
     /// @param count how many, at most 64 a call
     function takeSeats(bytes32 class, uint16 count) external;
 
-    /// @notice Leaves seats and unlocks their bonds. Votes in panels already drawn are still wanted.
+    /// @notice Leaves seats and unlocks their bonds. Votes in panels already drawn are still wanted; for challenges before
+    ///         it is not drawn any more.
     /// @param class of the seats
-    /// @param seats of the caller's operator
+    /// @param seats of the caller's operator, from the highest to the lowest: see SeatMoved
     function leaveSeats(bytes32 class, uint32[] calldata seats) external;
 
-    /// @notice Makes all seats that a juror holds now count for nothing, until it leaves and takes them again; only Appeals.
+    /// @notice Makes all seats that a juror holds now count for nothing, until it leaves all and takes some again; only
+    ///         Appeals. Does nothing if it has done so since.
     /// @param class of the panel in which it did not vote
     /// @param juror whom
-    function dismiss(bytes32 class, address juror) external;
+    /// @param since block from whose pool the panel was drawn
+    function dismiss(bytes32 class, address juror, uint40 since) external;
 
-    /// @notice Draws a panel from the pool, in an order that follows from the seed, without seats that are
-    ///         empty, were taken later than `takenBy`, or belong to somebody who is excluded.
+    /// @notice Draws a panel from the pool as it was, in an order that follows from the seed, without seats of those who
+    ///         have left some since, had been dismissed, or are parties.
     /// @param request what the panel is for
     /// @return jurors one for each seat drawn, at most PANEL_SEATS
     function draw(PanelRequest calldata request) external view returns (address[] memory jurors);
 
-    /// @notice Seats of a pool that were ever taken: what `draw` draws from.
+    /// @notice Seats of a pool: numbers below this one are taken.
     /// @param class of the pool
     /// @return how many
     function poolSize(bytes32 class) external view returns (uint32);
@@ -56,8 +62,8 @@ interface IPanels {
     /// @notice Who holds a seat.
     /// @param class of the pool
     /// @param seat its number
-    /// @return juror zero when it is empty
-    /// @return takenAt block in which it was taken
+    /// @return juror zero when there is no such seat
+    /// @return takenAt block from which on
     function seatOf(bytes32 class, uint32 seat) external view returns (address juror, uint40 takenAt);
 
     /// @notice Seats of a full panel. A smaller one corrects what is paid, and slashes nobody.
