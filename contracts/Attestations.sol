@@ -150,8 +150,8 @@ contract Attestations is IAttestations {
     function voidEpoch(uint256 taskId, uint64 epochId) external {
         Epoch storage epoch = _epochs[taskId][epochId];
         EpochPhase phase = phaseOf(taskId, epochId);
-        bool isStale = phase == EpochPhase.Attested
-            && block.timestamp >= uint256(epoch.box.revealBy) + STAKING.UNBONDING_PERIOD();
+        bool isStale =
+            phase == EpochPhase.Attested && block.timestamp >= uint256(epoch.box.revealBy) + STAKING.UNBONDING_PERIOD();
         require(phase == EpochPhase.Missed || isStale, WrongPhase(taskId, epochId, phase));
         _void(taskId, epochId, epoch);
     }
@@ -161,7 +161,9 @@ contract Attestations is IAttestations {
         Epoch storage epoch = _epochs[taskId][epochId];
         bool isOver = epoch.box.commitBy != 0 && epoch.box.stageOf() == Ballot.Stage.Over;
         require(isOver, WrongPhase(taskId, epochId, phaseOf(taskId, epochId)));
-        _member(taskId, epochId, verifier);
+        // By its own address: one that has become the worker key of another still answers for itself.
+        uint128 weight = VERIFIERS.weightAt(taskId, epochId, verifier);
+        require(weight > 0, NotEnlistedAtSeal(taskId, epochId, verifier));
         require(epoch.box.revealed > 0, NobodyRevealed(taskId, epochId));
         epoch.box.penalise(verifier);
         uint16 bps = REGISTRY.paramsOf(taskId).absenceSlashBps;
@@ -307,7 +309,7 @@ contract Attestations is IAttestations {
         TaskParams memory params = REGISTRY.paramsOf(taskId);
         Epoch storage epoch = _epochs[taskId][epochId];
         (epoch.works, epoch.quorumBps, epoch.cost, epoch.weight, epoch.seed) =
-            (works, params.quorumBps, cost, weight, seed);
+        (works, params.quorumBps, cost, weight, seed);
 
         // Who would corrupt a quorum has to put up more than can be had by it.
         uint256 needed = uint256(cost) + params.verifierFee + uint256(works) * params.fraudSlash;
