@@ -6,7 +6,7 @@ import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 
 import {Deployment} from "./interfaces/Deployment.sol";
-import {IAppeals} from "./interfaces/IAppeals.sol";
+import {DisputePhase, IAppeals} from "./interfaces/IAppeals.sol";
 import {EpochPhase, IAttestations} from "./interfaces/IAttestations.sol";
 import {ICommitments, Work} from "./interfaces/ICommitments.sol";
 import {IPlants, PlantState} from "./interfaces/IPlants.sol";
@@ -28,7 +28,7 @@ contract Plants is IPlants {
     struct Plant {
         address planter;
         PlantState state;
-        uint40 fromEpoch; // the first that it can cover
+        uint40 epoch; // that it covers
         uint40 committedAt;
         uint128 deposit;
     }
@@ -70,7 +70,7 @@ contract Plants is IPlants {
         _plants[taskId][commitment] = Plant({
             planter: msg.sender,
             state: PlantState.Committed,
-            fromEpoch: uint40(isClosed ? epoch + 1 : epoch), // after all that judges may have seen
+            epoch: uint40(isClosed ? epoch + 1 : epoch), // after all that judges may have seen
             committedAt: uint40(block.timestamp),
             deposit: deposit
         });
@@ -83,7 +83,11 @@ contract Plants is IPlants {
         bytes32 commitment = keccak256(abi.encode(taskId, work.trainer, work.manifestRoot, salt));
         Plant storage plant = _plants[taskId][commitment];
         require(plant.state == PlantState.Committed, WrongPlant(taskId, commitment, plant.state));
-        require(epoch >= plant.fromEpoch, PlantTooLate(taskId, commitment, plant.fromEpoch, epoch));
+        // Of one epoch, or one deposit would cover a fraud in each until the first is found.
+        require(epoch == plant.epoch, PlantOfAnotherEpoch(taskId, commitment, plant.epoch, epoch));
+        // Whose work it is: else whoever sees a root commits to it as a plant, and nobody is paid.
+        address operator = STAKING.operatorOf(msg.sender);
+        require(operator == work.trainer, NotTheTrainer(operator, work.trainer));
         EpochPhase phase = ATTESTATIONS.phaseOf(taskId, epoch);
         bool isVoid = phase == EpochPhase.Void;
         bool isSettled = isVoid || phase == EpochPhase.Challengeable || phase == EpochPhase.Final;
@@ -126,12 +130,8 @@ contract Plants is IPlants {
         (bytes31 reportHash,,) = ATTESTATIONS.attestationOf(taskId, epoch, verifier);
         bytes31 given = bytes31(keccak256(report));
         require(given == reportHash, WrongReport(given, reportHash));
-        uint8 score = Scores.scoreAt(report, index);
-        require(Scores.isPaid(score), DidNotPay(taskId, epoch, index, verifier));
-        // Where an appeal blames who gave this score, that is the slash. It blames nobody for another one.
-        (uint8 standing,,,,,, bool isBlamed) = APPEALS.disputeOf(taskId, epoch, index);
-        bool isSlashed = isBlamed && score == standing || _isSlashed[taskId][epoch][index][verifier];
-        require(!isSlashed, AlreadySlashed(taskId, epoch, index, verifier));
+        require(Scores.isPaid(Scores.scoreAt(report, index)), DidNotPay(taskId, epoch, index, verifier));
+        require(!_isSlashed[taskId][epoch][index][verifier], AlreadySlashed(taskId, epoch, index, verifier));
         _isSlashed[taskId][epoch][index][verifier] = true;
         (uint128 taken, uint128 toPlanter) = _slash(taskId, epoch, index, verifier);
         emit PaidPlantSlashed(taskId, epoch, index, verifier, taken, toPlanter);
@@ -141,10 +141,10 @@ contract Plants is IPlants {
     function plantOf(uint256 taskId, bytes32 commitment)
         external
         view
-        returns (PlantState state, address planter, uint64 fromEpoch)
+        returns (PlantState state, address planter, uint64 epoch)
     {
         Plant storage plant = _plants[taskId][commitment];
-        return (plant.state, plant.planter, plant.fromEpoch);
+        return (plant.state, plant.planter, plant.epoch);
     }
 
     /// @inheritdoc IPlants
@@ -174,12 +174,15 @@ contract Plants is IPlants {
         );
     }
 
-    /// Whether a work is a plant that was drawn, and that its final epoch calls fraud.
+    /// Whether a work is a plant that was drawn, and that its final epoch calls fraud. Where only an appeal did, that says
+    /// who is to blame: nobody, where the fraud is beyond what was drawn; else `slashVerdict` takes it.
     function _requireFoundOut(uint256 taskId, uint64 epoch, uint16 index) private view {
         require(_planters[taskId][epoch][index] != address(0), NotAPlant(taskId, epoch, index));
         require(ATTESTATIONS.phaseOf(taskId, epoch) == EpochPhase.Final, NotSettled(taskId, epoch));
         uint8 score = ATTESTATIONS.scoreOf(taskId, epoch, index);
         require(score == Scores.FRAUD, NotFoundOut(taskId, epoch, index, score));
+        bool isByAppeal = APPEALS.phaseOf(taskId, epoch, index) == DisputePhase.Overturned;
+        require(!isByAppeal, FoundByAppeal(taskId, epoch, index));
         require(isDrawn(taskId, epoch, index), NotDrawn(taskId, epoch, index));
     }
 

@@ -33,26 +33,29 @@ interface IPlants {
 
     error EmptyCommitment();
     error WrongPlant(uint256 taskId, bytes32 commitment, PlantState state);
-    /// It was committed too late to cover a work of that epoch.
-    error PlantTooLate(uint256 taskId, bytes32 commitment, uint64 fromEpoch, uint64 epoch);
+    error PlantOfAnotherEpoch(uint256 taskId, bytes32 commitment, uint64 plantEpoch, uint64 epoch);
+    error NotTheTrainer(address caller, address trainer);
     error NotSettled(uint256 taskId, uint64 epoch);
     error StillOpenable(uint256 taskId, bytes32 commitment, uint256 from);
     error NotAPlant(uint256 taskId, uint64 epoch, uint16 index);
     error NotFoundOut(uint256 taskId, uint64 epoch, uint16 index, uint8 score);
+    /// The verifiers' own verdict was another: Appeals.slashVerdict slashes whoever is to blame.
+    error FoundByAppeal(uint256 taskId, uint64 epoch, uint16 index);
     error NotDrawn(uint256 taskId, uint64 epoch, uint16 index);
     error WrongReport(bytes31 reportHash, bytes31 revealed);
     error DidNotPay(uint256 taskId, uint64 epoch, uint16 index, address verifier);
     error AlreadySlashed(uint256 taskId, uint64 epoch, uint16 index, address verifier);
 
-    /// @notice Commits to a work's being fraud, from any address, before its epoch closes. Takes `depositOf(taskId)` from
-    ///         the caller.
+    /// @notice Commits to a work's being fraud, from any address, before its epoch closes: the open epoch, or the one after
+    ///         if that takes no works any more. Takes `depositOf(taskId)` from the caller.
     /// @param taskId which task
     /// @param commitment keccak256(abi.encode(taskId, trainer, manifestRoot, salt)); of a decoy: see `openDecoy`
     function commitPlant(uint256 taskId, bytes32 commitment) external;
 
-    /// @notice Opens a plant, once its epoch is settled or void: gives the deposit back to who paid it.
+    /// @notice Opens a plant, once its epoch is settled or void: gives the deposit back to who paid it. Only the trainer, or
+    ///         its worker key.
     /// @param taskId which task
-    /// @param epoch of the work
+    /// @param epoch of the work, the one that the plant covers
     /// @param work as it was committed, not yet claimed or slashed
     /// @param salt of the commitment
     function openPlant(uint256 taskId, uint64 epoch, Work calldata work, bytes32 salt) external;
@@ -68,8 +71,9 @@ interface IPlants {
     /// @param commitment of the plant
     function forfeitPlant(uint256 taskId, bytes32 commitment) external;
 
-    /// @notice Slashes a verifier that paid an opened plant of a final epoch, which was drawn for replay and found to be
-    ///         fraud. PLANTER_BPS of it, up to ten times `challengeBond`, go to the planter; the rest is burnt.
+    /// @notice Slashes a verifier that paid an opened plant of a final epoch, which was drawn for replay and settled as
+    ///         fraud; where an appeal made it one, Appeals.slashVerdict does. PLANTER_BPS of it, up to ten times
+    ///         `challengeBond`, go to the planter; the rest is burnt.
     /// @param taskId which task
     /// @param epoch of the plant
     /// @param index of the plant
@@ -88,11 +92,11 @@ interface IPlants {
     /// @param commitment of the plant
     /// @return state where it stands
     /// @return planter who paid its deposit
-    /// @return fromEpoch the first epoch that it can cover
+    /// @return epoch that it covers
     function plantOf(uint256 taskId, bytes32 commitment)
         external
         view
-        returns (PlantState state, address planter, uint64 fromEpoch);
+        returns (PlantState state, address planter, uint64 epoch);
 
     /// @notice Whether the seed of an epoch draws a work for replay: uint256(sha256(seed, "replay", index)) % 10,000 below
     ///         the sampling rate, each label with its length before it.
