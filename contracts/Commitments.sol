@@ -86,13 +86,15 @@ contract Commitments is ICommitments {
     function enlist(uint256 taskId, bytes32 termsHash) external {
         (,, bytes32 actual) = REGISTRY.originOf(taskId);
         require(termsHash == actual, WrongTerms(taskId, termsHash, actual));
-        (,, bool isTaskClosed) = REGISTRY.moneyOf(taskId);
-        require(!isTaskClosed, TaskIsClosed(taskId));
+        OpenEpoch storage open = _open[taskId];
+        // Also into the last epoch of a closed task: else its initiator could delist who is slow, close the task, and keep
+        // the work whose bytes are public already.
+        bool takesWorks = open.isOpen && open.closedBlock == 0;
+        require(takesWorks || !_isTaskClosed(taskId), TaskIsClosed(taskId));
         address trainer = STAKING.operatorOf(msg.sender);
         Record memory record = _records[taskId][trainer];
         require(!record.isEnlisted, AlreadyEnlisted(taskId, trainer));
 
-        OpenEpoch storage open = _open[taskId];
         record.isEnlisted = true;
         record.since = uint32(open.epoch);
         ++open.trainers;
@@ -175,14 +177,7 @@ contract Commitments is ICommitments {
     /// @inheritdoc ICommitments
     function seal(uint256 taskId)
         external
-        returns (
-            uint64 epoch,
-            uint16 works,
-            uint128 cost,
-            uint40 sealBy,
-            bytes32 runningHash,
-            uint256 seedBlock
-        )
+        returns (uint64 epoch, uint16 works, uint128 cost, uint40 sealBy, bytes32 runningHash, uint256 seedBlock)
     {
         require(msg.sender == ATTESTATIONS, NotAuthorised(msg.sender));
         OpenEpoch storage open = _open[taskId];
@@ -193,8 +188,7 @@ contract Commitments is ICommitments {
         // From the end of the commit window, which is bounded however late the epoch was closed: by then the bonds of those
         // who left while it was open still answer.
         sealBy = open.commitBy + params.attestWindow;
-        _sealed[taskId][epoch] =
-            SealedEpoch(cost, params.maxEpochUnits - open.unitsLeft, works, open.commitBy);
+        _sealed[taskId][epoch] = SealedEpoch(cost, params.maxEpochUnits - open.unitsLeft, works, open.commitBy);
         uint128 unused = open.reserved - cost - params.verifierFee;
         open.isOpen = false;
         open.epoch = uint40(epoch) + 1;

@@ -140,8 +140,7 @@ contract TaskRegistry is ITaskRegistry {
 
     /// @inheritdoc ITaskRegistry
     function free(uint256 taskId, uint128 amount) external {
-        bool isKnown =
-            msg.sender == address(COMMITMENTS) || msg.sender == ATTESTATIONS || msg.sender == POLICIES;
+        bool isKnown = msg.sender == address(COMMITMENTS) || msg.sender == ATTESTATIONS || msg.sender == POLICIES;
         require(isKnown, NotAuthorised(msg.sender));
         Task storage task = _tasks[taskId];
         (task.budget, task.reserved) = (task.budget + amount, task.reserved - amount);
@@ -171,11 +170,7 @@ contract TaskRegistry is ITaskRegistry {
     }
 
     /// @inheritdoc ITaskRegistry
-    function originOf(uint256 taskId)
-        external
-        view
-        returns (address initiator, bytes32 policyRoot, bytes32 termsHash)
-    {
+    function originOf(uint256 taskId) external view returns (address initiator, bytes32 policyRoot, bytes32 termsHash) {
         return _known(taskId).terms.originAt();
     }
 
@@ -212,8 +207,8 @@ contract TaskRegistry is ITaskRegistry {
         }
         // Twice the attest window: so long may a seal wait for verifiers. Twice the reveal window: reports, and challenges.
         // Thrice the appeal window: to draw a panel, for it to commit, and to reveal.
-        uint256 windows = uint256(params.commitWindow) + 2 * uint256(params.attestWindow)
-            + 2 * uint256(params.revealWindow) + params.challengeWindow + 3 * uint256(params.appealWindow);
+        uint256 windows = uint256(params.commitWindow) + params.challengeWindow + 3 * uint256(params.appealWindow);
+        windows += 2 * (uint256(params.attestWindow) + params.revealWindow);
         uint256 unbonding = STAKING.UNBONDING_PERIOD();
         require(windows < unbonding, WindowsTooLong(windows, unbonding));
     }

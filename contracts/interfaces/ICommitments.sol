@@ -70,7 +70,7 @@ interface ICommitments {
     //////////////////////////////////////////////////////////////*/
 
     /// @notice Makes the caller's operator a trainer of a task: one for whom open epochs wait. Locks `trainerBond`.
-    /// @param taskId which task
+    /// @param taskId which task; reverts with TaskIsClosed once the last epoch of a closed task takes no works
     /// @param termsHash the one that the caller has seen; reverts with WrongTerms when the task has another
     function enlist(uint256 taskId, bytes32 termsHash) external;
 
@@ -135,22 +135,14 @@ interface ICommitments {
     /// @return seedBlock of which the seed comes
     function seal(uint256 taskId)
         external
-        returns (
-            uint64 epoch,
-            uint16 works,
-            uint128 cost,
-            uint40 sealBy,
-            bytes32 runningHash,
-            uint256 seedBlock
-        );
+        returns (uint64 epoch, uint16 works, uint128 cost, uint40 sealBy, bytes32 runningHash, uint256 seedBlock);
 
     /// @notice Ends works of one trainer that can no longer change and unlocks their collateral; only Payouts.
     /// @param taskId which task
     /// @param trainer whose
     /// @param places see Works.place
     /// @param hashes of the works; reverts with WrongWork where one is not stored there
-    function settleWorks(uint256 taskId, address trainer, uint256[] calldata places, bytes32[] calldata hashes)
-        external;
+    function settleWorks(uint256 taskId, address trainer, uint256[] calldata places, bytes32[] calldata hashes) external;
 
     /// @notice Ends one work as fraud: takes `fraudSlash` and ends the trainer's enlistment; only Payouts.
     /// @param taskId which task
@@ -182,10 +174,7 @@ interface ICommitments {
     /// @return isOpen whether it is open, closed or not
     /// @return isClosed whether it takes no further works
     /// @return works committed to it
-    function openEpochOf(uint256 taskId)
-        external
-        view
-        returns (uint64 epoch, bool isOpen, bool isClosed, uint16 works);
+    function openEpochOf(uint256 taskId) external view returns (uint64 epoch, bool isOpen, bool isClosed, uint16 works);
 
     /// @notice An epoch that is open or sealed.
     /// @param taskId which task

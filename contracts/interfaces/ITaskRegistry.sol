@@ -110,8 +110,8 @@ interface ITaskRegistry {
     /// @param amount taken from the caller
     function fundTask(uint256 taskId, uint128 amount) external;
 
-    /// @notice No further epoch will open. The open epoch takes works for one more commit window at least, so that nobody
-    ///         loses a work that is under way.
+    /// @notice No further epoch will open. The open epoch keeps its window; if it has no work, it gets one more, so that
+    ///         nobody loses a work that is under way.
     /// @param taskId which task; only its initiator
     function closeTask(uint256 taskId) external;
 
@@ -160,10 +160,7 @@ interface ITaskRegistry {
     /// @return initiator who opened it
     /// @return policyRoot of its initial policy
     /// @return termsHash what who enlists has to name
-    function originOf(uint256 taskId)
-        external
-        view
-        returns (address initiator, bytes32 policyRoot, bytes32 termsHash);
+    function originOf(uint256 taskId) external view returns (address initiator, bytes32 policyRoot, bytes32 termsHash);
 
     /// @notice The money of a task.
     /// @param taskId which task
