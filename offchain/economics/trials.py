@@ -151,7 +151,7 @@ def _slash_trial(
     events: int,
 ) -> SlashTrial:
     sampling = bps / BPS
-    trainers = trainers_for(sampling, epochs, events)
+    trainers = trainers_for(sampling, epochs, events) * (2 if strategy.in_bursts else 1)
     bursts = -(-epochs // (2 * works)) * 2 * works  # whole bursts
     # A bond that just answers for all that is in flight.
     game = Game(sampling, slash=1.0, bond=float(works), in_flight=works)
