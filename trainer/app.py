@@ -82,6 +82,7 @@ def built_worker(settings: TrainerSettings, stop: StopFlag, deviation: Deviation
                     poll_s=settings.poll_s,
                     tidy_cache=Tidier(transport.cache),
                     group=group,
+                    works_each=settings.works_each,
                 )
             finally:
                 store.close()

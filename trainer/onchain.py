@@ -1,12 +1,16 @@
 """The worker's `TaskChain`, on a real chain."""
 
+from collections.abc import Sequence
+
 from offchain.chain.connection import Chain
+from offchain.chain.contracts import WorkRef
 from offchain.chain.events import WorkCommitted
 from offchain.chain.follow import TaskFollower
 from offchain.chain.ledger import TaskLedger
 from offchain.chain.sender import Sender
-from offchain.protocol.types import Address, Epoch, PolicyVersion, Role, Root, TaskId
-from trainer.submit import Commitment
+from offchain.protocol.types import Address, Role, TaskId, WorkKind
+from trainer.collateral import Collateral
+from trainer.submit import Commission, Commitment
 
 
 class OnChain:
@@ -26,14 +30,31 @@ class OnChain:
     def now(self) -> int:
         return self._chain.now()
 
-    def active_bond_wei(self) -> int:
-        return self._chain.staking.active_bond(Role.TRAINER, self._sender.address).amount_wei
+    def is_sending(self) -> bool:
+        """Whether a transaction of our key is still on its way: of an earlier process, perhaps."""
+        return self._sender.is_sending()
 
-    def enlist(self) -> None:
-        self._sender.send(self._chain.registry.enlist(self._task_id))
+    def collateral(self) -> Collateral:
+        held = self._chain.commitments.collateral_of(self._task_id, self.trainer)
+        free = self._chain.staking.free_bond(Role.TRAINER, self._sender.address).amount_wei
+        return Collateral(held.locked_wei, free, held.in_flight)
 
-    def commit(self, epoch: Epoch, manifest_root: Root, units: int, policy_version: PolicyVersion) -> Commitment:
-        call = self._chain.registry.commit_work(self._task_id, epoch, manifest_root, units, policy_version)
+    def enlist(self, terms_hash: bytes) -> None:
+        self._sender.send(self._chain.commitments.enlist(self._task_id, terms_hash))
+
+    def claim(self, works: Sequence[WorkRef]) -> None:
+        self._sender.send(self._chain.payouts.claim(works))
+
+    def commit(self, commission: Commission) -> Commitment:
+        call = self._chain.commitments.commit_work(
+            self._task_id,
+            commission.epoch,
+            WorkKind.FULL,
+            commission.manifest_root,
+            commission.units,
+            commission.policy_version,
+            is_last=commission.is_last,
+        )
         receipt = self._sender.send(call)
         event = receipt.event(WorkCommitted)
         return Commitment(event.index, receipt.tx_hash, receipt.gas_used)

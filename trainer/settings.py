@@ -24,6 +24,7 @@ class TrainerSettings(BaseSettings):
     relays: Urls = ()  # none: the deployment's
     engine: EngineName = "relay"  # what moves bundles; `engines` are the tables [s3] and [swarm] of a settings file
     engines: dict[str, dict[str, Any]] = Field(default_factory=dict[str, dict[str, Any]])
+    works_each: int = Field(default=1, ge=1, le=1_024)  # works that we commit to an epoch, as far as the task lets us
     threads: int = Field(default=1, ge=1, le=256)
     poll_s: float = Field(default=0.5, gt=0, le=60)
     group: str | None = None  # [HOST:]PORT where assistants find us; None: we train alone

@@ -24,6 +24,17 @@ PACKAGES = ("assay-protocol", "numpy", "pyarrow", "torch", "transformers")
 
 
 @dataclass(frozen=True, slots=True)
+class Commission:
+    """A work as `commitWork` takes it; `is_last`: the epoch need not wait for further works of ours."""
+
+    epoch: Epoch
+    manifest_root: Root
+    units: int
+    policy_version: PolicyVersion
+    is_last: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Commitment:
     """Where a work came to stand."""
 
@@ -41,7 +52,7 @@ class Publisher(Protocol):
 class Committer(Protocol):
     """Sends `commitWork`. Raises Reverted, Unavailable, Stop."""
 
-    def commit(self, epoch: Epoch, manifest_root: Root, units: int, policy_version: PolicyVersion) -> Commitment: ...
+    def commit(self, commission: Commission) -> Commitment: ...
 
 
 def finish_bundle(folder: Path, assignment: Assignment, spec_root: Root) -> Manifest:

@@ -9,7 +9,20 @@ from offchain.protocol.encoding import trainer_seed
 from offchain.protocol.errors import Malformed, Rejected, Stop
 from offchain.protocol.manifest import BundleLimits
 from offchain.protocol.spec import TaskSpec, parse_spec
-from offchain.protocol.types import SCORE_FULL, Address, Epoch, PolicyVersion, Root, Seed, TaskId, TaskParams
+from offchain.protocol.types import (
+    Address,
+    Epoch,
+    PolicyState,
+    PolicyVersion,
+    Root,
+    Seed,
+    TaskId,
+    TaskParams,
+    WorkKind,
+    is_paid,
+)
+from offchain.rollouts.seeding import seed_of_nth
+from trainer.collateral import is_anything_in_flight
 
 SPEC_NAME = "spec.json"
 MAX_SPEC_BYTES = 65_536
@@ -18,7 +31,10 @@ TASK_LIMITS = BundleLimits(bundle_bytes=2**20, files=16)
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """A work to make. `policy_*` is the newest policy when the work was taken up."""
+    """A work to make. `policy_*` is the newest policy when the work was taken up.
+
+    `number` counts our works of the epoch from 0; no other follows one with `is_last`.
+    """
 
     task_id: TaskId
     epoch: Epoch
@@ -26,6 +42,8 @@ class Assignment:
     seed: Seed
     policy_version: PolicyVersion
     policy_root: Root
+    number: int = 0
+    is_last: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +60,11 @@ class Finished:
     why: str
 
 
-def next_step(ledger: TaskLedger, trainer: Address, units: int) -> Assignment | Idle | Finished:
-    """What the operator `trainer`, whose works have so many units, has to do."""
+def next_step(ledger: TaskLedger, trainer: Address, units: int, works_each: int = 1) -> Assignment | Idle | Finished:
+    """What the operator `trainer`, whose works have so many units, has to do.
+
+    `works_each`: how many of them it wants to commit to each epoch, as far as the task lets it.
+    """
     task, record = ledger.task, ledger.open_epoch
     if record is None:
         if task.is_closed:
@@ -51,8 +72,11 @@ def next_step(ledger: TaskLedger, trainer: Address, units: int) -> Assignment | 
         if task.params.max_epochs and len(ledger.epochs) >= task.params.max_epochs:
             return _end(ledger, trainer, f"all {task.params.max_epochs} epochs of the task are sealed")
         return Idle("no epoch is open: the task's budget is spent until somebody funds it")
-    if record.work_of(trainer) is not None:
+    number, most = len(record.works_of(trainer)), min(works_each, task.params.max_works_each)
+    if number >= most:
         return Idle("our work is committed: waiting for the next epoch")
+    if record.is_closed:
+        return Idle("the open epoch is closed: waiting for the next")
     if units_left(record, task.params) < units:
         return Idle("the open epoch is full: waiting for the next")
     if len(unaggregated(ledger)) > task.params.max_staleness:
@@ -62,15 +86,22 @@ def next_step(ledger: TaskLedger, trainer: Address, units: int) -> Assignment | 
         task_id=ledger.task_id,
         epoch=record.epoch,
         trainer=trainer,
-        seed=trainer_seed(ledger.previous_seed(record.epoch), ledger.task_id, record.epoch, trainer),
+        seed=work_seed(ledger, record.epoch, trainer, number),
         policy_version=policy.version,
         policy_root=policy.policy_root,
+        number=number,
+        is_last=number + 1 == most,
     )
+
+
+def work_seed(ledger: TaskLedger, epoch: Epoch, trainer: Address, number: int) -> Seed:
+    """The seed that the chain dictates for the trainer's work of that number. Raises LookupError: not yet known."""
+    return seed_of_nth(trainer_seed(ledger.previous_seed(epoch), ledger.task_id, epoch, trainer), number)
 
 
 def _end(ledger: TaskLedger, trainer: Address, why: str) -> Idle | Finished:
     """Nothing new will be asked for. In a swarm nobody but us may have a work until its verifiers have fetched it."""
-    if any(not record.is_over and record.work_of(trainer) is not None for record in ledger.epochs.values()):
+    if is_anything_in_flight(ledger, trainer):
         return Idle(f"{why}: our last works are being judged")
     return Finished(why)
 
@@ -87,7 +118,8 @@ def unaggregated(ledger: TaskLedger) -> list[Epoch]:
         if record.is_sealed
         and not record.is_void
         and (newest is None or record.epoch > newest)
-        and (record.scores is None or any(0 < score <= SCORE_FULL for score in record.scores))
+        and record.policy_state is not PolicyState.SKIPPED
+        and (record.scores is None or any(is_paid(score) for score in record.scores))
     ]
 
 
@@ -112,9 +144,10 @@ def takes_work(ledger: TaskLedger, epoch: Epoch, units: int, now: int, margin_s:
     window.
     """
     record = ledger.open_epoch
-    if record is None or record.epoch != epoch or units_left(record, ledger.task.params) < units:
+    if record is None or record.is_closed or record.epoch != epoch or units_left(record, ledger.task.params) < units:
         return False
-    return not record.works or now + margin_s < record.commit_by
+    waits = not record.works and not ledger.task.is_closed
+    return waits or now + margin_s < record.commit_by
 
 
 def read_spec(directory: Path, params: TaskParams) -> TaskSpec:
@@ -126,6 +159,8 @@ def read_spec(directory: Path, params: TaskParams) -> TaskSpec:
         spec = parse_spec(path.read_bytes(), MAX_SPEC_BYTES)
     except Rejected as error:
         raise Stop(f"nobody can work on this task: {error}; choose another one") from error
+    if params.kinds[WorkKind.FULL].unit_price == 0:
+        raise Stop("this task asks for parts of works only, which this program does not make; choose another one")
     if spec.rollout.groups > params.max_work_units:
         raise Stop(
             f"nobody can work on this task: a work has {spec.rollout.groups} units and the contract takes at most "

@@ -1,6 +1,6 @@
 """The trainer's loop: see what the chain asks for, make it, commit it, go on with the next epoch."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -8,27 +8,39 @@ from typing import Protocol
 
 from eth_account.signers.local import LocalAccount
 
+from offchain.chain.contracts import WorkRef
 from offchain.chain.ledger import TaskLedger
 from offchain.daemon.status import Status
 from offchain.daemon.stopping import Interrupted, StopFlag
 from offchain.environments import Environment
 from offchain.policy.interface import Policy
-from offchain.protocol.encoding import trainer_seed
 from offchain.protocol.errors import Rejected, Reverted, Stop, Unavailable
 from offchain.protocol.manifest import BundleKind, Manifest
 from offchain.protocol.spec import EnvironmentSpec
 from offchain.protocol.types import Address, Epoch, Root
+from offchain.protocol.version import require_version
+from trainer.collateral import CLAIM_BATCH, Collateral, claimable, is_anything_in_flight, missing_wei
 from trainer.deviations import Deviation
 from trainer.journal import Entry, Journal, Stage
-from trainer.submit import Committer, Publisher, reopen_bundle
-from trainer.tasks import TASK_LIMITS, Assignment, Finished, Idle, next_step, read_spec, roots_in_use, takes_work
+from trainer.submit import Commission, Committer, Publisher, reopen_bundle
+from trainer.tasks import (
+    TASK_LIMITS,
+    Assignment,
+    Finished,
+    Idle,
+    next_step,
+    read_spec,
+    roots_in_use,
+    takes_work,
+    work_seed,
+)
 from trainer.workshop import Fetcher, Policies, TrainingGroup, Workshop
 
 MAX_BACKOFF_S = 30.0
 MAX_MARGIN_S = 30
 # What commitWork says when the epoch went on without us: no harm, the next one comes.
 EPOCH_GONE = frozenset({"EpochNotOpen", "WrongEpoch", "CommitClosed", "EpochFull", "TaskIsClosed"})
-NOT_ENLISTED = frozenset({"NotEnlisted", "NotBonded"})
+NOT_ENLISTED = frozenset({"NotEnlisted", "InsufficientBond"})
 
 
 class TaskChain(Committer, Protocol):
@@ -44,8 +56,16 @@ class TaskChain(Committer, Protocol):
         """Unix time of the newest block."""
         ...
 
-    def active_bond_wei(self) -> int: ...
-    def enlist(self) -> None: ...
+    def collateral(self) -> Collateral:
+        """What of our bond answers for this task, and what is free."""
+        ...
+
+    def is_sending(self) -> bool:
+        """Whether a transaction of our key is still on its way."""
+        ...
+
+    def enlist(self, terms_hash: bytes) -> None: ...
+    def claim(self, works: Sequence[WorkRef]) -> None: ...
 
 
 class Transport(Fetcher, Publisher, Protocol):
@@ -70,6 +90,7 @@ class Worker:
         poll_s: float = 0.5,
         tidy_cache: Callable[[Iterable[Root]], None] = lambda in_use: None,
         group: TrainingGroup | None = None,
+        works_each: int = 1,
     ) -> None:
         self._chain = chain
         self._transport = transport
@@ -83,6 +104,7 @@ class Worker:
         self._poll_s = poll_s
         self._tidy_cache = tidy_cache
         self._group = group
+        self._works_each = works_each
         self._workshop: Workshop | None = None
         self._said: str | None = None
 
@@ -116,7 +138,7 @@ class Worker:
         ledger = self._chain.refresh()
         self._tidy_cache(roots_in_use(ledger))
         workshop = self._workshop = self._workshop or self._open_workshop(ledger)
-        step = next_step(ledger, self._chain.trainer, workshop.spec.rollout.groups)
+        step = next_step(ledger, self._chain.trainer, workshop.spec.rollout.groups, self._works_each)
         if isinstance(step, Finished):
             return step
         if self._chain.trainer not in ledger.trainers:
@@ -132,6 +154,7 @@ class Worker:
 
     def _open_workshop(self, ledger: TaskLedger) -> Workshop:
         task = ledger.task
+        require_version(task.task_id, task.params)
         try:
             spec = read_spec(self._transport.fetch(task.spec_hash, BundleKind.TASK, TASK_LIMITS), task.params)
             environment = self._make_environment(spec.environment)
@@ -150,29 +173,63 @@ class Worker:
         )
 
     def _enlist(self, ledger: TaskLedger) -> Idle | Finished:
-        self._require_bond(ledger)
+        if (waiting := self._lacks_bond(ledger)) is not None:
+            return waiting
         try:
-            self._chain.enlist()
+            self._chain.enlist(ledger.task.terms_hash)
         except Reverted as error:
             if error.error == "TaskIsClosed":
                 return Finished("the task is closed")
-            if error.error == "NotBonded":
+            if error.error == "InsufficientBond":
                 raise Stop(f"the bond is too small for all tasks of {self._chain.trainer} together: {error}") from error
             if error.error != "AlreadyEnlisted":
                 raise Stop(f"cannot enlist: {error}") from error
         self._status("enlisted", trainer=self._chain.trainer)
         return Idle("enlisted")
 
-    def _require_bond(self, ledger: TaskLedger) -> None:
-        """Raises Stop: the bond is smaller than the task asks for, be it from the start or after a slash."""
-        needed, bonded = ledger.task.params.trainer_bond, self._chain.active_bond_wei()
-        if bonded >= needed:
+    # -- bond
+
+    def _lacks_bond(self, ledger: TaskLedger) -> Idle | None:
+        """Free bond by claiming what is decided, where another work would take more than there is.
+
+        None: there is enough. Raises Stop: there is not, and nothing of ours that is under way will free any.
+        """
+        params = ledger.task.params
+        if missing_wei(params, self._chain.collateral()) == 0:
+            return None
+        for works in self._claimable_batches(ledger):
+            self._claim(works)
+            if missing_wei(params, self._chain.collateral()) == 0:
+                return None
+        held = self._chain.collateral()
+        missing = missing_wei(params, held)
+        if missing == 0:
+            return None
+        if not is_anything_in_flight(ledger, self._chain.trainer):
+            raise Stop(self._why_short(ledger, held, missing))
+        return Idle(
+            f"{held.in_flight} works in flight hold {held.locked_wei} wei of bond, and another takes {missing} wei: "
+            "waiting until they are decided; to go on meanwhile add to it with `assay stake bond`"
+        )
+
+    def _claimable_batches(self, ledger: TaskLedger) -> list[list[WorkRef]]:
+        works = list(claimable(ledger, self._chain.trainer))
+        return [works[first : first + CLAIM_BATCH] for first in range(0, len(works), CLAIM_BATCH)]
+
+    def _claim(self, works: list[WorkRef]) -> None:
+        try:
+            self._chain.claim(works)
+        except Reverted as error:  # somebody claimed one of them for us: the ledger will show it
+            self._status("claim refused", why=str(error))
             return
+        self._status("works claimed", works=len(works), first=works[0].epoch, last=works[-1].epoch)
+
+    def _why_short(self, ledger: TaskLedger, held: Collateral, missing: int) -> str:
         slashed = self._slashed_works(ledger)
         because = f" after work {slashed[-1]} was judged fraud (see `assay explain {slashed[-1]}`)" if slashed else ""
-        raise Stop(
-            f"trainer {self._chain.trainer} has a bond of {bonded} wei{because}; task {ledger.task_id} needs "
-            f"{needed} wei: add to it with `assay stake bond`"
+        return (
+            f"trainer {self._chain.trainer} has {held.free_wei} wei of free bond{because}; task {ledger.task_id} takes "
+            f"{missing} wei more for a work: add to it with `assay stake bond`"
         )
 
     def _slashed_works(self, ledger: TaskLedger) -> list[str]:
@@ -186,11 +243,16 @@ class Worker:
     # -- a work
 
     def _work_on(self, assignment: Assignment, ledger: TaskLedger, workshop: Workshop) -> Assignment | Idle:
-        entry = self._journal.read(assignment.epoch)
+        entry = self._journal.read(assignment.epoch, assignment.number)
+        if entry is not None and entry.stage is Stage.SENDING and not assignment.is_last and self._chain.is_sending():
+            return Idle("a transaction of ours is on its way")  # perhaps this work: it must not be committed twice
         if not self._is_wanted(assignment.epoch, ledger, workshop):
             if entry is None or not entry.is_over:
                 self._missed(entry or _new_entry(assignment), "the epoch is about to be sealed")
             return Idle("the epoch is about to be sealed: waiting for the next")
+        if (waiting := self._lacks_bond(ledger)) is not None:
+            self._rest(waiting, ledger, workshop)
+            return waiting
         self._said = None
         if entry is not None and entry.is_over:
             # The chain does not show what the journal says: a reorganisation took it back, or the window began anew.
@@ -203,16 +265,16 @@ class Worker:
             self._status("policy grew too old, making the work anew", epoch=assignment.epoch, was=entry.policy_version)
             entry = None
         if entry is None:
-            self._journal.discard_work(assignment.epoch)
+            self._journal.discard_work(assignment.epoch, assignment.number)
             entry = self._journal.write(_new_entry(assignment))
         pinned = replace(assignment, policy_version=entry.policy_version, policy_root=entry.policy_root)
         entry, manifest = self._made(entry, pinned, workshop)
-        self._submit(entry, manifest, workshop)
+        self._submit(entry, manifest, workshop, is_last=assignment.is_last)
         return assignment
 
     def _made(self, entry: Entry, assignment: Assignment, workshop: Workshop) -> tuple[Entry, Manifest]:
         """The work as a bundle: that of an earlier process when it is whole."""
-        folder = self._journal.folder(entry.epoch)
+        folder = self._journal.folder(entry.epoch, entry.number)
         manifest = None
         if entry.manifest_root is not None:
             manifest = reopen_bundle(folder, workshop.spec, entry.manifest_root)
@@ -223,17 +285,18 @@ class Worker:
         self._status("work made", epoch=entry.epoch, manifest_root=manifest.root.hex(), size_bytes=manifest.size_bytes)
         return entry, manifest
 
-    def _submit(self, entry: Entry, manifest: Manifest, workshop: Workshop) -> None:
+    def _submit(self, entry: Entry, manifest: Manifest, workshop: Workshop, *, is_last: bool) -> None:
         if not self._can_commit(entry, workshop):
             return
-        self._transport.publish(self._journal.folder(entry.epoch), manifest, self._account)
+        self._transport.publish(self._journal.folder(entry.epoch, entry.number), manifest, self._account)
         self._status("work uploaded", epoch=entry.epoch, manifest_root=manifest.root.hex())
         if not self._can_commit(entry, workshop):
             return
         entry = self._journal.write(replace(entry, stage=Stage.SENDING))
         try:
+            units = workshop.spec.rollout.groups
             commitment = self._chain.commit(
-                entry.epoch, manifest.root, workshop.spec.rollout.groups, entry.policy_version
+                Commission(entry.epoch, manifest.root, units, entry.policy_version, is_last)
             )
         except Reverted as error:
             self._handle_refusal(error, entry)
@@ -253,7 +316,7 @@ class Worker:
         """Whether the chain still wants this work; takes note when it has it already, or goes on without it."""
         ledger = self._chain.refresh()
         record = ledger.epochs.get(entry.epoch)
-        if record is not None and record.work_of(self._chain.trainer) is not None:
+        if record is not None and len(record.works_of(self._chain.trainer)) > entry.number:
             self._journal.write(replace(entry, stage=Stage.COMMITTED))
             return False
         if not self._is_wanted(entry.epoch, ledger, workshop):
@@ -266,13 +329,13 @@ class Worker:
         return takes_work(ledger, epoch, workshop.spec.rollout.groups, self._chain.now(), margin_s)
 
     def _handle_refusal(self, error: Reverted, entry: Entry) -> None:
-        if error.error == "AlreadyCommitted":  # by an earlier process, and not in our ledger yet
+        if error.error == "TooManyWorks":  # it was committed by an earlier process, and is not in our ledger yet
             self._journal.write(replace(entry, stage=Stage.COMMITTED))
         elif error.error in EPOCH_GONE:
             self._missed(entry, str(error))
         elif error.error in NOT_ENLISTED:  # delisted: enlists again at the next look, as far as the bond allows
-            self._status("no longer enlisted", epoch=entry.epoch, why=str(error))
-            self._require_bond(self._chain.refresh())
+            self._status("not taken for now", epoch=entry.epoch, why=str(error))
+            self._lacks_bond(self._chain.refresh())
         else:
             raise Stop(f"the contract refuses our work: {error}") from error
 
@@ -286,7 +349,7 @@ class Worker:
         After a reorganisation (or on another chain with an old state directory) they are not, and rollouts of the
         former seed under the new one's name would be fraud.
         """
-        seed = trainer_seed(ledger.previous_seed(entry.epoch), ledger.task_id, entry.epoch, self._chain.trainer)
+        seed = work_seed(ledger, entry.epoch, self._chain.trainer, entry.number)
         policies = {(policy.version, policy.policy_root) for policy in ledger.policies}
         return entry.seed == seed and (entry.policy_version, entry.policy_root) in policies
 
@@ -308,14 +371,21 @@ class Worker:
 
     def _look_after(self, entry: Entry, ledger: TaskLedger, workshop: Workshop) -> None:
         record = ledger.epochs.get(entry.epoch)
-        if record is None or not self._journal.folder(entry.epoch).exists():
+        if record is None or not self._journal.folder(entry.epoch, entry.number).exists():
             return
-        committed = record.work_of(self._chain.trainer)
-        if record.is_over or (record.is_sealed and committed is None):
-            self._journal.discard_work(entry.epoch)
-        elif committed is not None and not entry.is_over:
+        is_committed = len(record.works_of(self._chain.trainer)) > entry.number
+        if record.is_over or (record.is_sealed and not is_committed):
+            self._journal.discard_work(entry.epoch, entry.number)
+        elif is_committed and not entry.is_over:
             self._journal.write(replace(entry, stage=Stage.COMMITTED))
 
 
 def _new_entry(assignment: Assignment) -> Entry:
-    return Entry(assignment.epoch, Stage.MAKING, assignment.policy_version, assignment.policy_root, assignment.seed)
+    return Entry(
+        assignment.epoch,
+        Stage.MAKING,
+        assignment.policy_version,
+        assignment.policy_root,
+        assignment.seed,
+        number=assignment.number,
+    )

@@ -1,7 +1,9 @@
 """Aggregates: the accepted updates of a settled epoch become the next policy, which is signed and published.
 
 Everybody who starts from the same policy and the same scores gets the same bundle, to the byte; so honest verifiers
-sign the same root, and whoever holds the signatures of a quorum publishes it.
+sign the same root, and whoever holds the signatures of a quorum publishes it. Policies stand in a line, in order of
+their epochs. One that comes too late is skipped on chain, which leaves it out for everybody: nobody goes on to the next
+epoch by the clock alone.
 """
 
 import logging
@@ -13,8 +15,8 @@ from typing import Protocol
 
 from eth_account.signers.local import LocalAccount
 
-from offchain.chain.contracts import AttestationsContract
-from offchain.chain.keys import recover_policy_signer, sign_policy
+from offchain.chain.contracts import PoliciesContract
+from offchain.chain.keys import PolicyWord, recover_policy_signer, sign_policy
 from offchain.chain.ledger import CommittedWork, EpochRecord, PolicyRecord, TaskLedger
 from offchain.daemon.status import Status
 from offchain.outer.aggregate import Aggregate, Contribution
@@ -29,7 +31,17 @@ from offchain.protocol.encoding import Json
 from offchain.protocol.errors import MalformedUpdate, Rejected, Reverted, Stop, Unavailable
 from offchain.protocol.manifest import BundleKind, Manifest
 from offchain.protocol.spec import TaskSpec
-from offchain.protocol.types import BPS, SCORE_FULL, Address, Epoch, PolicyVersion, Root, TaskId, WorkIndex
+from offchain.protocol.types import (
+    BPS,
+    Address,
+    Epoch,
+    PolicyState,
+    PolicyVersion,
+    Root,
+    TaskId,
+    WorkIndex,
+    is_paid,
+)
 from offchain.shardcast.engine import PolicySignature
 from offchain.shardcast.store import build_bundle, read_manifest
 from verifier.database import Sessions
@@ -58,15 +70,16 @@ class Signer:
     verifier: Address
     account: LocalAccount
     chain_id: int
-    attestations: Address
+    policies: Address
     operator_of: Callable[[Address], Address]
 
 
 def accepted(record: EpochRecord) -> list[tuple[CommittedWork, int]]:
     """Works of a settled epoch whose score pays, with it, in order of index."""
-    # As settled: an appeal moves money, but a policy that follows from an epoch is signed before it is decided.
+    # As settled: an appeal moves money, but a policy that follows from an epoch is signed before it is decided. So does
+    # opening a plant, which changes no score.
     scored = ((each, record.settled_score_of(each.work.index) or 0) for each in record.works)
-    return [(each, score) for each, score in scored if 0 < score <= SCORE_FULL]
+    return [(each, score) for each, score in scored if is_paid(score)]
 
 
 def base_of(ledger: TaskLedger, epoch: Epoch) -> PolicyRecord:
@@ -77,17 +90,15 @@ def base_of(ledger: TaskLedger, epoch: Epoch) -> PolicyRecord:
 def next_epoch(ledger: TaskLedger, is_done: Callable[[EpochRecord], bool]) -> EpochRecord | None:
     """The first epoch that still has to become a policy; None while there is none, or an earlier one is undecided.
 
-    Epochs without an accepted work become none, nor does one that a later epoch's policy has overtaken.
+    Epochs without an accepted work become none, nor does one whose policy was skipped.
     """
-    newest = ledger.newest_policy().epoch
     for epoch in sorted(ledger.epochs):
         record = ledger.epochs[epoch]
         if record.is_void or (record.is_settled and not accepted(record)):
             continue
         if not record.is_settled:
             return None
-        was_overtaken = record.policy is None and newest is not None and newest > epoch
-        if not was_overtaken and not is_done(record):
+        if record.policy_state is not PolicyState.SKIPPED and not is_done(record):
             return record
     return None
 
@@ -131,7 +142,7 @@ class Aggregator:
         self,
         spec: TaskSpec,
         signer: Signer,
-        contract: AttestationsContract,
+        contract: PoliciesContract,
         transactions: Transactions,
         inbox: Inbox,
         board: Board,
@@ -153,6 +164,8 @@ class Aggregator:
         if record is None or self._signer.verifier not in record.members:  # others publish it, or nobody
             return False
         base = base_of(ledger, record.epoch)
+        if (record.epoch, base.policy_root) in self._given_up:  # until it is skipped, or others publish it
+            return False
         row = self._own(ledger, record)
         if row is None:
             self._try_to_derive(ledger, record, base)
@@ -166,10 +179,10 @@ class Aggregator:
 
     def _is_done(self, ledger: TaskLedger, record: EpochRecord) -> bool:
         """Nothing is left for us to add: ours is posted and published, or cannot be, or the epoch is old history."""
-        if (record.epoch, base_of(ledger, record.epoch).policy_root) in self._given_up:
-            return True
         if record.policy is None:
             return False
+        if (record.epoch, base_of(ledger, record.epoch).policy_root) in self._given_up:
+            return True
         if ledger.newest_policy().version - record.policy.version >= KEPT_VERSIONS:
             return True
         row = self._own(ledger, record)
@@ -199,8 +212,8 @@ class Aggregator:
     def _try_to_derive(self, ledger: TaskLedger, record: EpochRecord, base: PolicyRecord) -> None:
         """Derive our own policy.
 
-        When what was accepted makes none, which everybody finds alike, the epoch is passed over. When we lack the
-        works but a quorum has published, we go on from what it published. Raises Unavailable otherwise.
+        When what was accepted makes none, which everybody finds alike, its policy is waited for until it is skipped.
+        When we lack the works but a quorum has published, we go on from what it published; else raises Unavailable.
         """
         try:
             self._derive(ledger, record, base)
@@ -219,9 +232,8 @@ class Aggregator:
         version = PolicyVersion(base.version + 1)
         manifest = self.build(ledger.task_id, record, base)
         signer = self._signer
-        signature = sign_policy(
-            signer.account, signer.chain_id, signer.attestations, ledger.task_id, record.epoch, manifest.root
-        )
+        word = _word(ledger.task_id, record, manifest.root)
+        signature = sign_policy(signer.account, signer.chain_id, signer.policies, word)
         with self._sessions() as session, session.begin():
             row = session.get(PolicyRow, (ledger.task_id, version)) or PolicyRow(ledger.task_id, version)
             row.epoch, row.own_root, row.parent_root = record.epoch, manifest.root, base.policy_root
@@ -282,14 +294,14 @@ class Aggregator:
     def _publish(self, ledger: TaskLedger, record: EpochRecord, root: Root) -> bool:
         """Hand in the signatures of a quorum, if there is one; whether the policy was published."""
         signatures = self._valid_signatures(ledger.task_id, record, root)
-        weight = sum(ledger.verifiers.get(operator, record.weight_at_seal) for operator in signatures)
+        weight = sum(record.weights[operator] for operator in signatures)
         if weight * BPS < ledger.task.params.quorum_bps * record.weight_at_seal:
             return False
         ordered = [signatures[operator] for operator in sorted(signatures, key=lambda address: int(address, 16))]
         call = self._contract.publish_policy(ledger.task_id, record.epoch, root, f"assay:0x{root.hex()}", ordered)
         try:
             self._transactions.send(call, record.epoch)
-        except Reverted:  # somebody was faster, or a bond behind a signature has shrunk
+        except Reverted:  # somebody was faster, or an earlier epoch's policy is still due
             self._turns.refused(("publish", record.epoch))
             return False
         self._status("policy published", epoch=record.epoch, root=root.hex())
@@ -303,7 +315,8 @@ class Aggregator:
             if each.policy_root != root or each.operator not in record.members:
                 continue
             try:
-                key = recover_policy_signer(each.signature, signer.chain_id, signer.attestations, task_id, epoch, root)
+                word = _word(task_id, record, root)
+                key = recover_policy_signer(each.signature, signer.chain_id, signer.policies, word)
             except Rejected:
                 continue
             if signer.operator_of(key) == each.operator:
@@ -312,3 +325,9 @@ class Aggregator:
 
     def _directory(self, task_id: TaskId, version: int) -> Path:
         return self._folder / f"{task_id}-{version}"
+
+
+def _word(task_id: TaskId, record: EpochRecord, root: Root) -> PolicyWord:
+    if record.seed is None:
+        raise ValueError(f"epoch {record.epoch} is not sealed")
+    return PolicyWord(task_id, record.epoch, record.seed, root)

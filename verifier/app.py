@@ -5,9 +5,12 @@ import logging
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 import uvicorn
+from eth_account.signers.local import LocalAccount
 from fastapi import FastAPI
 
 from offchain.chain.connection import Chain
@@ -16,24 +19,30 @@ from offchain.chain.event_store import EventStore
 from offchain.chain.follow import TaskFollower
 from offchain.chain.keys import load_account, read_password
 from offchain.chain.sender import Sender
-from offchain.daemon.status import StatusFile
+from offchain.daemon.status import Status, StatusFile
 from offchain.daemon.stopping import StopFlag, stopped_by_signals
 from offchain.environments import make_environment
 from offchain.policy import load_policy
-from offchain.protocol.types import TaskId
-from offchain.shardcast.engines.choose import open_engine
+from offchain.protocol.spec import TaskSpec
+from offchain.protocol.types import Address, TaskId
+from offchain.shardcast.engines.choose import Transport, open_engine
 from offchain.shardcast.tidying import Tidier
 from verifier.aggregate import Aggregator, Signer
 from verifier.api import create_api
 from verifier.appeals import Appeals
 from verifier.attester import Attester
-from verifier.database import migrate, open_database, session_factory
+from verifier.challenger import Challenger, Purse
+from verifier.chores import Contracts
+from verifier.database import Sessions, migrate, open_database, session_factory
 from verifier.docket import Docket
+from verifier.enlisting import Enlister
 from verifier.inbox import Bench, Inbox, fetch_spec
 from verifier.onchain import OnChain
+from verifier.passing import PassingOn
 from verifier.recorder import Recorder
+from verifier.sealed import Envelope
 from verifier.settings import ServeSettings, VerifierSettings
-from verifier.settle import Contracts, Housekeeper
+from verifier.settle import Housekeeper
 from verifier.transactions import Transactions
 from verifier.turns import Turns
 from verifier.worker import Parts, VerifierWorker
@@ -73,66 +82,131 @@ def built_verifier(settings: VerifierSettings, stop: StopFlag | None = None) -> 
             tables=settings.engines,
         ) as transport:
             onchain = OnChain(chain, TaskFollower(chain, store, task_id), task_id)
-            ledger = onchain.refresh()
-            spec = fetch_spec(transport, ledger.task.spec_hash)
-            verifier = onchain.operator_of(Sender(chain, account).address)
+            spec = fetch_spec(transport, onchain.refresh().task.spec_hash)
             sessions = session_factory(engine)
             status = StatusFile(settings.status_file or state / "status.jsonl", logging.getLogger("verifier"))
-            transactions = Transactions(Sender(chain, account), sessions, task_id)
-            turns = Turns(verifier)
-            inbox = Inbox(transport, spec)
-            bench = Bench(inbox, make_environment(spec.environment), load_policy)
-            attester = Attester(
-                task_id,
-                verifier,
-                account,
-                chain.attestations,
-                transactions,
-                transport,
-                sessions,
-                state / "evidence",
-                status,
+            sender = Sender(chain, account)
+            verifier = onchain.operator_of(sender.address)
+            tools = _Tools(
+                settings, chain, onchain, account, verifier, Transactions(sender, sessions, task_id), transport, status
             )
-            signer = Signer(verifier, account, deployment.chain_id, deployment.attestations, onchain.operator_of)
-            aggregator = Aggregator(
-                spec,
-                signer,
-                chain.attestations,
-                transactions,
-                inbox,
-                transport,
-                sessions,
-                state / "policies",
-                turns,
-                status,
-            )
-            contracts = Contracts(
-                chain.attestations,
-                chain.registry,
-                chain.challenges,
-                chain.payouts,
-                chain.staking.unbonding_period_s(),
-            )
-            docket = Docket(spec, inbox, bench)
-            appeals = Appeals(task_id, verifier, chain.challenges, transactions, docket, sessions, status)
-            housekeeper = Housekeeper(verifier, contracts, transactions, attester, inbox, turns, status)
-            parts = Parts(
-                chain=onchain,
-                attestations=chain.attestations,
-                transactions=transactions,
-                recorder=Recorder(sessions, spec),
-                docket=docket,
-                attester=attester,
-                appeals=appeals,
-                aggregator=aggregator,
-                housekeeper=housekeeper,
-                status=status,
-                tidy_cache=Tidier(transport.cache),
-            )
+            parts = _parts(tools, spec, sessions, state)
             yield VerifierWorker(verifier, parts, stop or threading.Event(), settings.poll_s)
     finally:
         store.close()
         engine.dispose()
+
+
+@dataclass(frozen=True, slots=True)
+class _Tools:
+    """What all parts of a verifier share."""
+
+    settings: VerifierSettings
+    chain: Chain
+    onchain: OnChain
+    account: LocalAccount
+    verifier: Address
+    transactions: Transactions
+    transport: Transport
+    status: Status
+
+    @property
+    def task_id(self) -> TaskId:
+        return TaskId(self.settings.task_id)
+
+
+def _parts(tools: _Tools, spec: TaskSpec, sessions: Sessions, state: Path) -> Parts:
+    inbox = Inbox(tools.transport, spec, lambda root: tools.transport.cache.find(root) is not None)
+    docket = Docket(spec, inbox, Bench(inbox, make_environment(spec.environment), load_policy))
+    turns = Turns(tools.verifier)
+    votes = tools.chain.appeals, tools.transactions, docket, sessions, tools.status
+    return Parts(
+        chain=tools.onchain,
+        enlister=_enlister(tools),
+        recorder=Recorder(sessions, spec),
+        docket=docket,
+        attester=_attester(tools, sessions, state),
+        passing=_passing(tools, inbox),
+        appeals=Appeals(tools.task_id, tools.verifier, *votes),
+        challenger=_challenger(tools, docket, sessions, turns),
+        aggregator=_aggregator(tools, spec, inbox, sessions, state, turns),
+        housekeeper=_housekeeper(tools, turns),
+        status=tools.status,
+        tidy_cache=Tidier(tools.transport.cache),
+    )
+
+
+def _enlister(tools: _Tools) -> Enlister | None:
+    if not tools.settings.enlist:
+        return None
+    return Enlister(
+        tools.verifier,
+        tools.chain.verifiers,
+        lambda: tools.onchain.free_bond_wei(tools.verifier),
+        tools.transactions,
+        tools.status,
+        weight_wei=tools.settings.weight_wei,
+    )
+
+
+def _attester(tools: _Tools, sessions: Sessions, state: Path) -> Attester:
+    deployment = tools.chain.deployment
+    return Attester(
+        tools.task_id,
+        tools.verifier,
+        tools.account,
+        tools.chain.attestations,
+        tools.transactions,
+        tools.transport,
+        sessions,
+        Envelope(tools.account, deployment.chain_id, deployment.attestations),
+        state / "evidence",
+        tools.status,
+    )
+
+
+def _passing(tools: _Tools, inbox: Inbox) -> PassingOn | None:
+    return PassingOn(tools.transport, tools.account, inbox, tools.status) if tools.settings.pass_on else None
+
+
+def _challenger(tools: _Tools, docket: Docket, sessions: Sessions, turns: Turns) -> Challenger | None:
+    if not tools.settings.challenge:
+        return None
+    purse = Purse(Address(tools.account.address), tools.chain.token, tools.chain.appeals)
+    return Challenger(tools.task_id, purse, tools.transactions, docket, sessions, turns, tools.status)
+
+
+def _aggregator(
+    tools: _Tools, spec: TaskSpec, inbox: Inbox, sessions: Sessions, state: Path, turns: Turns
+) -> Aggregator:
+    deployment = tools.chain.deployment
+    return Aggregator(
+        spec,
+        Signer(tools.verifier, tools.account, deployment.chain_id, deployment.policies, tools.onchain.operator_of),
+        tools.chain.policies,
+        tools.transactions,
+        inbox,
+        tools.transport,
+        sessions,
+        state / "policies",
+        turns,
+        tools.status,
+    )
+
+
+def _housekeeper(tools: _Tools, turns: Turns) -> Housekeeper:
+    chain = tools.chain
+    contracts = Contracts(
+        chain.commitments,
+        chain.verifiers,
+        chain.attestations,
+        chain.policies,
+        chain.appeals,
+        chain.payouts,
+        chain.plants,
+        chain.staking.unbonding_period_s(),
+    )
+    return Housekeeper(tools.verifier, contracts, tools.transactions, tools.onchain.header_of, turns, tools.status)
 
 
 def build_service(settings: ServeSettings) -> FastAPI:

@@ -1,14 +1,16 @@
 """Attests: writes report, evidence and salt down, commits to the report, reveals it when the phase allows.
 
 The report is in the database before its commitment is sent, and there is one row per epoch: a crash at any point sends
-nothing twice and never a second, different report. Evidence is published with the reveal, not before, so that nobody
-can copy a verdict.
+nothing twice and never a second, different report. What it takes to reveal is told with the commitment, for our key
+alone, so that a verifier that loses its database reveals all the same. Evidence is published with the reveal, not
+before, so that nobody can copy a verdict.
 """
 
 import logging
 import secrets
 import shutil
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -16,22 +18,24 @@ from eth_account.signers.local import LocalAccount
 from sqlalchemy import select
 
 from offchain.chain.contracts import AttestationsContract
-from offchain.chain.ledger import EpochRecord
+from offchain.chain.records import Commitment, EpochRecord
 from offchain.chain.sender import Receipt
 from offchain.daemon.status import Status
-from offchain.protocol.encoding import attestation_commitment, canonical_json, report_hash
-from offchain.protocol.errors import Reverted, Stop, Unavailable
+from offchain.protocol.encoding import attestation_commitment, canonical_json
+from offchain.protocol.errors import Malformed, Reverted, Stop, Unavailable
 from offchain.protocol.manifest import BundleKind, Manifest
-from offchain.protocol.types import Address, Epoch, Root, TaskId
+from offchain.protocol.types import Address, Epoch, Root, Seed, TaskId
 from offchain.shardcast.store import build_bundle, read_manifest
 from verifier.database import Sessions
 from verifier.docket import Judged
-from verifier.inbox import REPORT_NAME
 from verifier.models import AttestationRow, EvidenceRow, WorkRow
+from verifier.sealed import Envelope, Secret, Subject
 from verifier.transactions import Transactions
 from verifier.verdict import report_bytes
 
 log = logging.getLogger(__name__)
+
+REPORT_NAME = "report.bin"
 
 
 class Publisher(Protocol):
@@ -52,14 +56,17 @@ class Attester:
         transactions: Transactions,
         publisher: Publisher,
         sessions: Sessions,
+        envelope: Envelope,
         folder: Path,
         status: Status,
         new_salt: Callable[[], bytes] = lambda: secrets.token_bytes(32),
     ) -> None:
         self._task_id, self._verifier, self._account = task_id, verifier, account
         self._contract, self._transactions, self._publisher = contract, transactions, publisher
-        self._sessions, self._folder, self._status, self._new_salt = sessions, folder, status, new_salt
+        self._sessions, self._envelope, self._folder = sessions, envelope, folder
+        self._status, self._new_salt = status, new_salt
         self._published: set[Root] = set()
+        self._foreign: set[bytes] = set()  # commitments in our name that we cannot open
 
     def written(self, record: EpochRecord) -> AttestationRow | None:
         """Our attestation of an epoch, sent or not; None also when a reorganisation has sealed it anew since."""
@@ -95,41 +102,72 @@ class Attester:
         row = self.written(record)
         if row is None or self._verifier in record.commitments:
             return
+        sealed = self._envelope.seal(Secret(row.report, row.salt, Root(row.evidence_root)), self._subject(row))
+        call = self._contract.commit_attestation(self._task_id, record.epoch, self._commitment(row), sealed)
         try:
-            self._transactions.send(
-                self._contract.commit_attestation(self._task_id, record.epoch, self._commitment(row)), record.epoch
-            )
+            self._transactions.send(call, record.epoch)
         except Reverted as error:
-            if error.error != "AlreadyAttested":  # ours, from before a crash: the ledger will show it
+            if error.error != "AlreadyCommitted":  # ours, from before a crash: the ledger will show it
                 raise
         self._mark(record.epoch, committed=True)
         self._status("attestation committed", epoch=record.epoch)
 
     def reveal(self, record: EpochRecord) -> Receipt | None:
         """Publish the evidence and reveal, unless the chain has our reveal. Raises Reverted, Unavailable, Stop."""
-        row = self.written(record)
-        commitment = record.commitments.get(self._verifier)
-        if row is None or commitment is None or self._verifier in record.reveals:
+        committed = record.commitments.get(self._verifier)
+        if committed is None or self._verifier in record.reveals:
             return None
-        if commitment != self._commitment(row):
-            log.error("the chain has another commitment than we wrote: is the key in use twice?")
+        row = self.written(record)
+        if row is None or committed.commitment != self._commitment(row):
+            row = self._recover(record, committed)
+        if row is None:
             return None
         self.publish_evidence(row)
         call = self._contract.reveal_attestation(
-            self._task_id, record.epoch, report_hash(row.report), row.salt, Root(row.evidence_root)
+            self._task_id, record.epoch, row.report, row.salt, Root(row.evidence_root)
         )
         receipt = self._transactions.send(call, record.epoch)
         self._mark(record.epoch, revealed=True)
         self._status("attestation revealed", epoch=record.epoch, evidence=row.evidence_root.hex())
         return receipt
 
+    def _recover(self, record: EpochRecord, committed: Commitment) -> AttestationRow | None:
+        """What we had committed to, out of the chain: our database is another one. None: it is not of our key."""
+        if record.seed is None or committed.commitment in self._foreign:
+            return None
+        subject = Subject(self._task_id, record.epoch, record.seed, self._verifier)
+        try:
+            secret = self._envelope.open(committed.sealed_report, subject)
+        except Malformed as error:
+            secret = None
+            log.warning("a commitment in our name cannot be opened", extra={"epoch": record.epoch, "why": str(error)})
+        if secret is None or committed.commitment != self._commitment_to(secret, record.seed):
+            self._foreign.add(committed.commitment)
+            log.error("the chain has another commitment than we wrote: is the key in use twice?")
+            return None
+        row = AttestationRow(
+            self._task_id,
+            record.epoch,
+            record.seed,
+            secret.report,
+            secret.salt,
+            secret.evidence_root,
+            committed=True,
+        )
+        with self._sessions() as session, session.begin():
+            row = session.merge(row)
+        self._status("attestation recovered from the chain", epoch=record.epoch)
+        return row
+
     def publish_evidence(self, row: AttestationRow) -> bool:
         """Give the evidence to the relays. Their trouble must not cost us the reveal, so it is only logged."""
         root = Root(row.evidence_root)
         if root in self._published:
             return True
+        manifest = self._evidence(row)
+        if manifest is None:  # lost with a database: the report itself is on chain
+            return False
         try:
-            manifest = self._evidence(row)
             self._publisher.publish(self._directory(Epoch(row.epoch)), manifest, self._account)
         except (Unavailable, Stop) as error:
             log.warning("evidence is not on any relay yet", extra={"epoch": row.epoch, "why": str(error)})
@@ -138,20 +176,28 @@ class Attester:
         return True
 
     def _commitment(self, row: AttestationRow) -> bytes:
-        return attestation_commitment(self._task_id, Epoch(row.epoch), self._verifier, row.report, row.salt)
+        return attestation_commitment(Seed(row.seed), self._verifier, row.report, row.salt)
+
+    def _commitment_to(self, secret: Secret, seed: Seed) -> bytes:
+        return attestation_commitment(seed, self._verifier, secret.report, secret.salt)
+
+    def _subject(self, row: AttestationRow) -> Subject:
+        return Subject(self._task_id, Epoch(row.epoch), Seed(row.seed), self._verifier)
 
     def _directory(self, epoch: Epoch) -> Path:
         return self._folder / f"{self._task_id}-{epoch}"
 
-    def _evidence(self, row: AttestationRow) -> Manifest:
-        """The bundle on disk, made again from the database when somebody has tidied it away."""
+    def _evidence(self, row: AttestationRow) -> Manifest | None:
+        """The bundle on disk, made again from the database when somebody has tidied it away; None: that is lost too."""
         directory = self._directory(Epoch(row.epoch))
         if (directory / "manifest.json").is_file():
-            return read_manifest(directory, expected_root=Root(row.evidence_root))
+            with suppress(Malformed):  # of another report than the one that the chain knows
+                return read_manifest(directory, expected_root=Root(row.evidence_root))
         with self._sessions() as session:
             mine = EvidenceRow.task_id == self._task_id, EvidenceRow.epoch == row.epoch
             documents = session.scalars(select(EvidenceRow).where(*mine).order_by(EvidenceRow.index)).all()
-        return self._build_evidence(Epoch(row.epoch), row.report, [each.document.encode() for each in documents])
+        manifest = self._build_evidence(Epoch(row.epoch), row.report, [each.document.encode() for each in documents])
+        return manifest if manifest.root == row.evidence_root else None
 
     def _build_evidence(self, epoch: Epoch, report: bytes, documents: Sequence[bytes]) -> Manifest:
         directory = self._directory(epoch)

@@ -12,7 +12,19 @@ from offchain.protocol.encoding import Json, canonical_json, derive, must_replay
 from offchain.protocol.errors import Malformed
 from offchain.protocol.header import WorkHeader
 from offchain.protocol.spec import TaskSpec, parse_spec
-from offchain.protocol.types import BPS, Address, Epoch, PolicyVersion, Root, Seed, TaskId, Work, WorkId, WorkIndex
+from offchain.protocol.types import (
+    BPS,
+    Address,
+    Epoch,
+    PolicyVersion,
+    Root,
+    Seed,
+    TaskId,
+    Work,
+    WorkId,
+    WorkIndex,
+    WorkKind,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +107,7 @@ class Case:
             "trainer_seed": self.trainer_seed.hex(),
             "work": {
                 "index": self.work.index,
+                "kind": int(self.work.kind),
                 "manifest_root": self.work.manifest_root.hex(),
                 "policy_version": self.work.policy_version,
                 "trainer": self.work.trainer,
@@ -108,7 +121,9 @@ def case_from_header(header: WorkHeader, spec: TaskSpec, manifest_root: Root) ->
     return Case(
         task_id=header.task_id,
         epoch=header.epoch,
-        work=Work(header.trainer, WorkIndex(0), spec.rollout.groups, header.policy_version, manifest_root),
+        work=Work(
+            header.trainer, WorkIndex(0), WorkKind.FULL, spec.rollout.groups, header.policy_version, manifest_root
+        ),
         spec=spec,
         spec_root=header.spec_root,
         trainer_seed=header.seed,
@@ -133,6 +148,7 @@ def parse_case(value: Json) -> Case:
         work=Work(
             Address(trainer),
             WorkIndex(_count(work, "index")),
+            _kind(work),
             _count(work, "units"),
             PolicyVersion(_count(work, "policy_version")),
             Root(_hash(work, "manifest_root")),
@@ -159,6 +175,13 @@ def _count(value: Mapping[str, Json], name: str) -> int:
     if isinstance(number, bool) or not isinstance(number, int) or number < 0:
         raise Malformed(f"case: {name} must be a non-negative integer")
     return number
+
+
+def _kind(work: Mapping[str, Json]) -> WorkKind:
+    try:
+        return WorkKind(_count(work, "kind"))
+    except ValueError as error:
+        raise Malformed("case: there is no such kind of work") from error
 
 
 def _hash(value: Mapping[str, Json], name: str) -> bytes:

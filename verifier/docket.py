@@ -1,7 +1,7 @@
 """The docket: which works there are to judge, as cases; and what was judged so far.
 
 A work whose judgement cannot depend on the epoch's seed (everything is checked anyway) is judged as soon as it is
-committed; the others once the epoch is sealed.
+committed; the others once the epoch is sealed. What is not here at the cut-off is unavailable, even if it comes.
 """
 
 import logging
@@ -15,7 +15,16 @@ from offchain.policy.interface import Policy
 from offchain.protocol.encoding import canonical_json, trainer_seed
 from offchain.protocol.errors import Malformed, Stop, Unavailable
 from offchain.protocol.spec import TaskSpec
-from offchain.protocol.types import Epoch, PolicyVersion, Root, Seed, WorkIndex
+from offchain.protocol.types import (
+    SCORE_FRAUD,
+    SCORE_UNAVAILABLE,
+    Epoch,
+    PolicyVersion,
+    Root,
+    Seed,
+    WorkIndex,
+)
+from offchain.rollouts.seeding import seed_of_nth
 from verifier.case import Case
 from verifier.checks.duplicates import Sketch
 from verifier.inbox import Inbox
@@ -25,6 +34,7 @@ from verifier.judge import (
     compare_with_peers,
     judge,
     malformed,
+    measure_norm,
     sketch_work,
     unavailable,
     undigested,
@@ -55,13 +65,22 @@ def case_of(ledger: TaskLedger, spec: TaskSpec, record: EpochRecord, committed: 
         work=work,
         spec=spec,
         spec_root=task.spec_hash,
-        trainer_seed=trainer_seed(ledger.previous_seed(record.epoch), ledger.task_id, record.epoch, work.trainer),
+        trainer_seed=seed_of_nth(
+            trainer_seed(ledger.previous_seed(record.epoch), ledger.task_id, record.epoch, work.trainer),
+            _number(record, committed),
+        ),
         epoch_seed=record.seed,
         policy_root=_published_root(ledger, work.policy_version, committed.position),
         newest_version=ledger.newest_policy(before=committed.position).version,
         max_staleness=task.params.max_staleness,
         sampling_bps=task.params.sampling_bps,
     )
+
+
+def _number(record: EpochRecord, committed: CommittedWork) -> int:
+    """How many works of the same trainer the epoch has before this one: each has a seed of its own."""
+    work = committed.work
+    return sum(each.work.trainer == work.trainer for each in record.works[: work.index])
 
 
 def _published_root(ledger: TaskLedger, version: PolicyVersion, before: Position) -> Root | None:
@@ -77,6 +96,7 @@ class Docket:
         self._done: dict[bytes, Judged] = {}
         self._not_before: dict[bytes, float] = {}
         self._sketches: dict[tuple[Seed, str, Root], Sketch | None] = {}
+        self._norms: dict[bytes, float | None] = {}
 
     def judge_next(self, ledger: TaskLedger, record: EpochRecord) -> bool:
         """Judge (or at least fetch) one work of an epoch that still lacks a judgement; whether anything was done."""
@@ -96,10 +116,19 @@ class Docket:
             return True
         return False
 
+    def close(self, ledger: TaskLedger, record: EpochRecord) -> None:
+        """The cut-off has come: works whose bytes have not been here are unavailable from now on."""
+        for committed in record.works:
+            case = case_of(ledger, self._spec, record, committed)
+            if _key(case) not in self._done and not self._inbox.holds(case.work.manifest_root):
+                log.info("not here at the cut-off", extra={"work": _name(case)})
+                verdict = unavailable("no relay could give us the work before the cut-off")
+                self._done[_key(case)] = Judged(case, verdict, None, 0.0)
+
     def judgements(self, ledger: TaskLedger, record: EpochRecord, *, give_up: bool) -> list[Judged] | None:
         """All works of a sealed epoch in order of index; None while one is not judged.
 
-        With `give_up`, what could not be had so far counts as unavailable: the time to attest is running out.
+        With `give_up`, what is not judged counts as unavailable: the time to attest is running out.
         """
         judged: list[Judged] = []
         for committed in record.works:
@@ -108,7 +137,7 @@ class Docket:
             if found is None and not give_up:
                 return None
             if found is None:
-                found = Judged(case, unavailable("no relay could give us the work in time"), None, 0.0)
+                found = Judged(case, unavailable("we could not judge the work in time"), None, 0.0)
             judged.append(replace(found, case=case))
         verdicts = compare_with_peers([each.verdict for each in judged], self._spec.checks.max_update_norm_ratio)
         return [replace(each, verdict=verdict) for each, verdict in zip(judged, verdicts, strict=True)]
@@ -119,7 +148,7 @@ class Docket:
         """Judge one work of a sealed epoch again, just as for the attestation. Raises Unavailable, Stop.
 
         Args:
-            norms: of the updates that were compared when the epoch was attested, see `compare_again`.
+            norms: of the updates that are compared, see `norms` and `compare_again`.
         """
         case = case_of(ledger, self._spec, record, ledger.work(record.epoch, index))
         return self._judge_again(case, record, ledger, norms)
@@ -130,6 +159,37 @@ class Docket:
         """The same, but as if the epoch's seed had drawn everything. Raises Unavailable, Stop."""
         case = case_of(ledger, self._spec, record, ledger.work(record.epoch, index)).everything_checked()
         return self._judge_again(case, record, ledger, norms)
+
+    def draws_everything(self, ledger: TaskLedger, record: EpochRecord, index: WorkIndex) -> bool:
+        """Whether a work's judgement as drawn leaves nothing that one in full could still show."""
+        return case_of(ledger, self._spec, record, ledger.work(record.epoch, index)).draws_everything
+
+    def norms(self, ledger: TaskLedger, record: EpochRecord) -> dict[WorkIndex, float]:
+        """Norms of the updates that were compared when a settled epoch was attested, for who did not attest to it.
+
+        Of all works that the cheap checks pass, unless the outcome is that they were fraud or not to be had: so much
+        tells, without judging a whole epoch, which updates had passed all checks but the comparison with each other.
+        Raises Unavailable: such a work is not to be had now.
+        """
+        found: dict[WorkIndex, float] = {}
+        for committed in record.works:
+            index = committed.work.index
+            if record.settled_score_of(index) in (SCORE_FRAUD, SCORE_UNAVAILABLE):
+                continue
+            norm = self._norm(case_of(ledger, self._spec, record, committed))
+            if norm is not None:
+                found[index] = norm
+        return found
+
+    def _norm(self, case: Case) -> float | None:
+        """None: it would have failed before it came to a comparison."""
+        if (key := _key(case)) not in self._norms:
+            try:
+                delivery = self._inbox.work(case.work.manifest_root)
+                self._norms[key] = measure_norm(case, self._bench, delivery.directory, delivery.manifest)
+            except Malformed:
+                self._norms[key] = None
+        return self._norms[key]
 
     def _judge_again(
         self, case: Case, record: EpochRecord, ledger: TaskLedger, norms: Mapping[WorkIndex, float]

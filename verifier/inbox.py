@@ -1,4 +1,4 @@
-"""Gets what is to be judged: works, the policies they were made from, other verifiers' reports."""
+"""Gets what is to be judged: works, and the policies they were made from."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -8,7 +8,6 @@ from typing import Protocol
 from offchain.chain.ledger import TaskLedger
 from offchain.environments import Environment
 from offchain.policy.interface import Policy
-from offchain.protocol.encoding import report_hash
 from offchain.protocol.errors import Malformed, Rejected, Stop
 from offchain.protocol.manifest import BundleKind, BundleLimits, Manifest
 from offchain.protocol.spec import TaskSpec, parse_spec
@@ -16,11 +15,8 @@ from offchain.protocol.types import Epoch, Root
 from offchain.shardcast.store import read_manifest
 
 SPEC_NAME = "spec.json"
-REPORT_NAME = "report.bin"
 MAX_SPEC_BYTES = 65_536
-MAX_WORKS = 65_536
 TASK_LIMITS = BundleLimits(bundle_bytes=2**20, files=16)
-EVIDENCE_LIMITS = BundleLimits(bundle_bytes=256 * 2**20, files=MAX_WORKS + 1)
 LOADED_POLICIES = 3
 
 
@@ -54,27 +50,26 @@ def roots_in_use(ledger: TaskLedger) -> Iterator[Root]:
 
 
 class Inbox:
-    """All bundles of one task. Every method raises Unavailable (retry) and Malformed (whoever committed to it)."""
+    """All bundles of one task. Its methods raise Unavailable (retry) and Malformed (whoever committed to it)."""
 
-    def __init__(self, fetcher: Fetcher, spec: TaskSpec) -> None:
-        self._fetcher = fetcher
-        self._spec = spec
+    def __init__(
+        self, fetcher: Fetcher, spec: TaskSpec, is_cached: Callable[[Root], bool] = lambda root: False
+    ) -> None:
+        """`is_cached`: whether a whole bundle lies here already, for one that an earlier process fetched."""
+        self._fetcher, self._spec, self._is_cached = fetcher, spec, is_cached
+        self._held: set[Root] = set()
 
     def work(self, root: Root) -> Delivery:
-        return self._deliver(root, BundleKind.WORK, BundleLimits(self._spec.limits.work_bytes))
+        delivery = self._deliver(root, BundleKind.WORK, BundleLimits(self._spec.limits.work_bytes))
+        self._held.add(root)
+        return delivery
+
+    def holds(self, root: Root) -> bool:
+        """Whether the bytes of a work have been here."""
+        return root in self._held or self._is_cached(root)
 
     def policy(self, root: Root) -> Delivery:
         return self._deliver(root, BundleKind.POLICY, BundleLimits(self._spec.limits.policy_bytes))
-
-    def report(self, evidence_root: Root, expected_hash: bytes) -> bytes:
-        """The report that a verifier revealed, out of its evidence. Raises Malformed too when it is another one."""
-        delivery = self._deliver(evidence_root, BundleKind.EVIDENCE, EVIDENCE_LIMITS)
-        if delivery.manifest.entry(REPORT_NAME).size_bytes > MAX_WORKS:
-            raise Malformed(f"evidence {evidence_root.hex()} has a report of more than {MAX_WORKS} works")
-        report = (delivery.directory / REPORT_NAME).read_bytes()
-        if report_hash(report) != expected_hash:
-            raise Malformed(f"evidence {evidence_root.hex()} holds another report than the one revealed")
-        return report
 
     def _deliver(self, root: Root, kind: BundleKind, limits: BundleLimits) -> Delivery:
         directory = self._fetcher.fetch(root, kind, limits)

@@ -88,6 +88,16 @@ def judge(
     return Judgement(conclude(findings, run.update_norm), run.mean_reward)
 
 
+def measure_norm(case: Case, bench: Bench, directory: Path, manifest: Manifest) -> float | None:
+    """The norm of a work's update; None: a check that needs no forward pass fails. Raises Unavailable, Stop."""
+    run = _Run(case, bench, directory, manifest, ())
+    try:
+        is_fine = all(finding.reason is None for finding in run.cheap_findings())
+    except Rejected:
+        return None
+    return run.update_norm if is_fine else None
+
+
 def sketch_work(case: Case, policy: Policy, directory: Path, manifest: Manifest, epoch_seed: Seed) -> Sketch | None:
     """What others are compared with, drawn with the seed of the epoch that is judged; None: its bytes are no work."""
     try:
@@ -112,12 +122,22 @@ class _Run:
     def __init__(self, case: Case, bench: Bench, directory: Path, manifest: Manifest, others: Sequence[Sketch]) -> None:
         self._case, self._bench, self._directory, self._manifest = case, bench, directory, manifest
         self._others = others
+        self._read: tuple[content.Contents, Policy, update.Tensors]  # once the cheap checks have passed
         self.stage = content.NAME
         self.update_norm: float | None = None
         self.mean_reward: float | None = None
 
     def findings(self) -> Iterator[Finding]:
         """Raises Rejected, while `stage` says where: the work's bytes are not what they must be."""
+        yield from self.cheap_findings()
+        contents, policy, claimed = self._read
+        yield from self._duplicates(contents, claimed)
+        yield from self._sampling(contents, policy)
+        if self._case.is_replayed:
+            yield from self._replay(contents, policy, claimed)
+
+    def cheap_findings(self) -> Iterator[Finding]:
+        """Those of the checks that need neither a forward pass nor another work."""
         contents = content.read_contents(self._directory, self._manifest, self._case.spec)
         yield content.finding(contents)
         self.mean_reward = contents.rollouts.mean_reward
@@ -129,10 +149,7 @@ class _Run:
         yield from self._update(contents, policy, claimed)
         if self._case.spec.checks.replay == "steps":
             yield from self._states(contents, policy, claimed)
-        yield from self._duplicates(contents, claimed)
-        yield from self._sampling(contents, policy)
-        if self._case.is_replayed:
-            yield from self._replay(contents, policy, claimed)
+        self._read = contents, policy, claimed
 
     def _tokens_and_rewards(
         self, contents: content.Contents, policy: Policy, environment: Environment

@@ -94,9 +94,24 @@ class AttestationRow(Base):
 
 
 class AppealRow(Base):
-    """Our vote in the appeal against one score, written before its commitment is sent."""
+    """Our vote as a juror about one score, written before its commitment is sent."""
 
     __tablename__ = "appeals"
+
+    task_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    epoch: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    index: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    seed: Mapped[bytes] = mapped_column(LargeBinary(32))  # the panel's: another one after a reorganisation
+    score: Mapped[int]
+    salt: Mapped[bytes] = mapped_column(LargeBinary(32))
+    beyond: Mapped[bool] = mapped_column(default=False)  # something decides that the seed had not drawn
+    written_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), default_factory=now_utc)
+
+
+class ChallengeRow(Base):
+    """A score that we dispute, written before the challenge is committed to. `score` is what would be right."""
+
+    __tablename__ = "challenges"
 
     task_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     epoch: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
@@ -104,7 +119,7 @@ class AppealRow(Base):
     seed: Mapped[bytes] = mapped_column(LargeBinary(32))  # the epoch's: another one after a reorganisation
     score: Mapped[int]
     salt: Mapped[bytes] = mapped_column(LargeBinary(32))
-    beyond: Mapped[bool] = mapped_column(default=False)  # something decides that the seed had not drawn
+    is_over: Mapped[bool] = mapped_column(default=False)  # nothing more is to be sent or claimed
     written_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), default_factory=now_utc)
 
 

@@ -5,8 +5,9 @@ from collections.abc import Callable
 
 from offchain.chain.connection import Chain
 from offchain.chain.follow import TaskFollower
+from offchain.chain.headers import header_of
 from offchain.chain.ledger import TaskLedger
-from offchain.protocol.types import Address, Epoch, EpochPhase, TaskId
+from offchain.protocol.types import Address, Epoch, EpochPhase, Role, TaskId
 
 
 class OnChain:
@@ -29,7 +30,15 @@ class OnChain:
         return self._chain.attestations.phase_of(self._task_id, epoch)
 
     def is_sealable(self) -> bool:
-        return self._chain.registry.sealable(self._task_id)
+        return self._chain.commitments.is_sealable(self._task_id)
+
+    def header_of(self, number: int) -> bytes | None:
+        """RLP of a block's header; None: the node does not tell it."""
+        return header_of(self._chain.web3, number)
+
+    def free_bond_wei(self, key: Address) -> int:
+        """What of the verifier bond that a key acts for answers for nothing yet."""
+        return self._chain.staking.free_bond(Role.VERIFIER, key).amount_wei
 
     def operator_of(self, key: Address) -> Address:
         """The operator that a key acts for."""

@@ -25,6 +25,10 @@ class VerifierSettings(BaseSettings):
     relays: Urls = ()  # none: the deployment's
     engine: EngineName = "relay"  # what moves bundles; `engines` are the tables [s3] and [swarm] of a settings file
     engines: dict[str, dict[str, Any]] = Field(default_factory=dict[str, dict[str, Any]])
+    enlist: bool = True  # False: a juror only, that judges disputes it is drawn for
+    weight_wei: int | None = Field(default=None, ge=1)  # of the bond, for this task; None: all that is free
+    challenge: bool = True  # dispute what we can prove wrong, for as much as our key's account holds
+    pass_on: bool = True  # works that we could fetch go to our relays, for verifiers that could not
     threads: int = Field(default=1, ge=1, le=256)
     poll_s: float = Field(default=0.5, gt=0, le=60)
     status_file: Path | None = None  # a line of JSON per change, for whoever watches

@@ -3,7 +3,8 @@
 Scores follow one rule. A slash is for lies about what was run: wrong prompts, rewards, proofs, samples, an update that
 the recipe cannot produce or that a replay does not confirm. What breaks the format, or names another task, epoch or
 trainer, earns nothing (0) and is not slashed: it is found in every work, so it never pays, and an honest trainer's
-bug, full disk or late transaction looks the same. What we could not fetch is 0 as well, never fraud.
+bug, full disk or late transaction looks the same. What we could not fetch in time is UNAVAILABLE: that pays nothing
+either, is never fraud, and costs nobody its fee who could.
 """
 
 import math
@@ -12,7 +13,7 @@ from dataclasses import dataclass, field
 
 from offchain.protocol.encoding import Json
 from offchain.protocol.errors import Reason
-from offchain.protocol.types import SCORE_FRAUD, SCORE_FULL, SCORE_UNPAID
+from offchain.protocol.types import SCORE_FRAUD, SCORE_FULL, SCORE_UNAVAILABLE, SCORE_UNPAID
 
 FRAUD = frozenset(
     {
@@ -68,7 +69,7 @@ def failed(
 ) -> Finding:
     """A finding that decides the work; `fraud` overrides what `FRAUD` says about the reason."""
     is_fraud = reason in FRAUD if fraud is None else fraud
-    score = SCORE_FRAUD if is_fraud else SCORE_UNPAID
+    score = SCORE_FRAUD if is_fraud else SCORE_UNAVAILABLE if reason is Reason.UNAVAILABLE else SCORE_UNPAID
     return Finding(check, measured, threshold, detail, reason, score, evidence or {})
 
 

@@ -8,11 +8,10 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Protocol
 
-from offchain.chain.contracts import AttestationsContract
-from offchain.chain.ledger import EpochRecord, TaskLedger
+from offchain.chain.ledger import TaskLedger
+from offchain.chain.records import EpochRecord
 from offchain.daemon.status import Status
 from offchain.daemon.stopping import StopFlag
 from offchain.protocol.errors import Malformed, Reverted, Stop, Unavailable
@@ -20,19 +19,20 @@ from offchain.protocol.types import Address, Epoch, EpochPhase, Root
 from verifier.aggregate import Aggregator
 from verifier.appeals import Appeals
 from verifier.attester import Attester
+from verifier.challenger import Challenger
+from verifier.deadlines import cut_off, last_call
 from verifier.docket import Docket
+from verifier.enlisting import Enlister
 from verifier.inbox import roots_in_use
+from verifier.passing import PassingOn
 from verifier.recorder import Recorder
 from verifier.settle import Housekeeper
-from verifier.transactions import Transactions
 
 log = logging.getLogger(__name__)
 
 REFUSED_S = 5.0
-NOT_TAKEN_S = 60.0
 MOST_WAIT_S = 30.0  # between two looks at a node that does not answer
 PATIENCE_S = 6.0  # how long a step of the chain that others have to take too is waited for, rather than judge on
-GIVE_UP_SHARE = 4  # a quarter of the attest window before its end, what is not to be had counts as unavailable
 
 
 class TaskChain(Protocol):
@@ -49,15 +49,16 @@ class TaskChain(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What the worker directs."""
+    """What the worker directs. None: the operator does not want it."""
 
     chain: TaskChain
-    attestations: AttestationsContract
-    transactions: Transactions
+    enlister: Enlister | None
     recorder: Recorder
     docket: Docket
     attester: Attester
+    passing: PassingOn | None
     appeals: Appeals
+    challenger: Challenger | None
     aggregator: Aggregator
     housekeeper: Housekeeper
     status: Status
@@ -78,7 +79,6 @@ class VerifierWorker:
         self._verifier, self._parts, self._stop, self._poll_s, self._clock = verifier, parts, stop, poll_s, clock
         self._not_before: dict[Epoch, float] = {}
         self._patient_until = 0.0
-        self._enlist_not_before = 0.0
         self._judging_s = 0.0  # how long the last work took
 
     def run_forever(self) -> None:
@@ -111,8 +111,16 @@ class VerifierWorker:
         }
         self._parts.recorder.record(ledger, phases)
         self._parts.tidy_cache(roots_in_use(ledger))
-        acted = self._enlist(ledger)
-        for step in (self._attest, self._settle, self._aggregate, self._dispute, self._keep_going, self._judge):
+        acted = self._parts.enlister is not None and self._parts.enlister.advance(ledger)
+        for step in (
+            self._attest,
+            self._settle,
+            self._aggregate,
+            self._keep_going,
+            self._pass_on,
+            self._dispute,
+            self._judge,
+        ):
             if self._stop.is_set():
                 return acted
             try:
@@ -125,36 +133,6 @@ class VerifierWorker:
         return acted
 
     # ---- steps
-
-    def _enlist(self, ledger: TaskLedger) -> bool:
-        """Once, at the start. Raises Stop: the task does not take us, and we owe it nothing any more."""
-        if self._verifier in ledger.verifiers or ledger.open_epoch is None or self._clock() < self._enlist_not_before:
-            return False
-        try:
-            self._parts.transactions.send(self._parts.attestations.enlist(ledger.task_id))
-        except Reverted as error:
-            if error.error == "AlreadyEnlisted":  # a moment ago: the ledger will show it
-                return False
-            if any(self._verifier in record.members and not record.is_over for record in ledger.epochs.values()):
-                # We are out, after a slash or of our own will, and still owe votes for what was sealed before.
-                self._enlist_not_before = self._clock() + NOT_TAKEN_S
-                self._parts.status("not enlisted", task=ledger.task_id, why=error.error)
-                return False
-            raise self._not_taken(error, ledger) from error
-        self._parts.status("enlisted", task=ledger.task_id)
-        return True
-
-    def _not_taken(self, error: Reverted, ledger: TaskLedger) -> Stop:
-        if error.error == "NotBonded":
-            needed = ledger.task.params.verifier_bond
-            return Stop(
-                f"{self._verifier} has too small a verifier bond for task {ledger.task_id}, which asks for {needed} "
-                "wei that answer for no other task: run `assay stake bond --role verifier`"
-            )
-        if error.error == "TooSoonToEnlist":
-            when = datetime.fromtimestamp(int(str(error.arguments["from"])), UTC).isoformat(timespec="minutes")
-            return Stop(f"{self._verifier} has left task {ledger.task_id} and may enlist again after {when}")
-        return Stop(f"task {ledger.task_id} does not take us as a verifier: {error}")
 
     def _attest(self, ledger: TaskLedger, phases: Mapping[Epoch, EpochPhase]) -> bool:
         acted = False
@@ -180,11 +158,12 @@ class VerifierWorker:
 
     def _commit(self, ledger: TaskLedger, record: EpochRecord) -> bool:
         """Commit to our report, once all works are judged, or as many as can be before time runs out."""
-        attester, docket = self._parts.attester, self._parts.docket
+        attester, docket, params = self._parts.attester, self._parts.docket, ledger.task.params
         if attester.written(record) is None:
-            window = ledger.task.params.attest_window
-            give_up = self._parts.chain.now() >= (record.attest_by or 0) - window // GIVE_UP_SHARE
-            judged = docket.judgements(ledger, record, give_up=give_up)
+            now = self._parts.chain.now()
+            if now >= cut_off(record, params):
+                docket.close(ledger, record)
+            judged = docket.judgements(ledger, record, give_up=now >= last_call(record, params))
             if judged is None:
                 return False
             attester.write(record, judged)
@@ -200,27 +179,30 @@ class VerifierWorker:
         return self._parts.aggregator.advance(ledger)
 
     def _dispute(self, ledger: TaskLedger, phases: Mapping[Epoch, EpochPhase]) -> bool:
-        """Vote where a score is challenged, decide, have the losing side pay."""
-        acted = False
-        housekeeper, now = self._parts.housekeeper, self._parts.chain.now()
+        """Bring disputes further, vote in those that we are drawn for, object to what we can prove wrong."""
+        parts, acted, now = self._parts, False, self._parts.chain.now()
         for epoch, record in ledger.epochs.items():
-            phase = phases.get(epoch)
-            if phase is EpochPhase.CHALLENGEABLE and record.open_challenges:
-                acted = self._parts.appeals.advance(ledger, record, now) or acted
-                acted = housekeeper.decide(ledger, record) or acted
-            if housekeeper.shows_report(ledger, record, phase, now):
-                acted = housekeeper.show_report(ledger, record) or acted
-            if record.challenges:
-                acted = housekeeper.punish(ledger, record) or acted
+            if record.open_disputes:
+                acted = parts.housekeeper.hear(ledger, record, now) or acted
+            if record.disputes:
+                acted = parts.appeals.advance(ledger, record, now) or acted
+            is_ours_to_doubt = record.challenges or phases.get(epoch) is EpochPhase.CHALLENGEABLE
+            if parts.challenger is not None and is_ours_to_doubt:
+                acted = parts.challenger.advance(ledger, record, now) or acted
         return acted
 
     def _keep_going(self, ledger: TaskLedger, phases: Mapping[Epoch, EpochPhase]) -> bool:
-        housekeeper, record = self._parts.housekeeper, ledger.open_epoch
+        housekeeper, record, now = self._parts.housekeeper, ledger.open_epoch, self._parts.chain.now()
         acted = False
-        if record is not None and record.works and self._parts.chain.is_sealable():
+        if record is not None and record.is_closed and self._parts.chain.is_sealable():
             acted = housekeeper.seal(ledger, record)
-        acted = housekeeper.tidy(ledger, phases, self._parts.chain.now()) or acted
-        return housekeeper.claim_fees(ledger) or acted
+        acted = housekeeper.tidy(ledger, phases, now) or acted
+        acted = housekeeper.claim_fees(ledger) or acted
+        return housekeeper.release_bond(ledger, now) or acted
+
+    def _pass_on(self, ledger: TaskLedger, _phases: Mapping[Epoch, EpochPhase]) -> bool:
+        passing = self._parts.passing
+        return passing is not None and passing.advance(ledger, self._parts.chain.now())
 
     def _judge(self, ledger: TaskLedger, phases: Mapping[Epoch, EpochPhase]) -> bool:
         """One work: of the oldest epoch that waits for our attestation, else of the open one.
@@ -237,7 +219,7 @@ class VerifierWorker:
             and self._owes(ledger.epochs[epoch])
             and self._parts.attester.written(ledger.epochs[epoch]) is None
         ]
-        if ledger.open_epoch is not None:
+        if ledger.open_epoch is not None and self._verifier in ledger.verifiers:
             waiting.append(ledger.open_epoch)
         began = self._clock()
         try:

@@ -126,6 +126,13 @@ class Sender:
                 log.info("nonce was taken, trying the next", extra={"call": str(call), "nonce": attempts.nonce})
         raise Unavailable(f"{call}: the nonces of {self.address} keep being taken; is its key in use elsewhere?")
 
+    def is_sending(self) -> bool:
+        """Whether the node knows a transaction of this account that is not mined yet. Raises Unavailable."""
+        address = Web3.to_checksum_address(self.address)
+        with asking_node("nonces"):
+            mined = self._eth.get_transaction_count(address, "latest")
+            return self._eth.get_transaction_count(address, "pending") > mined
+
     # -- before sending
 
     def _transaction(self, call: Call) -> TxParams:

@@ -1,0 +1,47 @@
+"""What of a trainer's bond answers for its works, and what frees it again: claims of works that are decided. Pure.
+
+The same rule as in contracts/Commitments.sol: max(trainerBond while enlisted, fraudSlash × works in flight) is locked,
+and a work is in flight until it is claimed, slashed or opened as a plant. So a trainer that never claims runs out of
+bond, however much it has earned.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from offchain.chain.contracts import WorkRef
+from offchain.chain.ledger import TaskLedger
+from offchain.protocol.types import SCORE_FRAUD, Address, TaskParams
+
+CLAIM_BATCH = 50  # works claimed in one transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Collateral:
+    """Wei: locked for this task, and free to be locked. Works in flight."""
+
+    locked_wei: int
+    free_wei: int
+    in_flight: int
+
+
+def missing_wei(params: TaskParams, held: Collateral) -> int:
+    """How much more free bond another work takes."""
+    needed = max(params.trainer_bond, params.fraud_slash * (held.in_flight + 1))
+    return max(0, needed - held.locked_wei - held.free_wei)
+
+
+def claimable(ledger: TaskLedger, trainer: Address) -> Iterator[WorkRef]:
+    """Works that can no longer change, and are neither fraud nor claimed: also such as earn nothing."""
+    for record in ledger.epochs.values():
+        if not record.is_over:
+            continue
+        for committed in record.works_of(trainer):
+            index = committed.work.index
+            is_fraud = record.is_final and record.score_of(index) == SCORE_FRAUD
+            if not is_fraud and index not in record.claims and index not in record.plants:
+                yield WorkRef(ledger.task_id, record.epoch, committed.work)
+
+
+def is_anything_in_flight(ledger: TaskLedger, trainer: Address) -> bool:
+    """Whether works of ours wait for a decision that will free bond."""
+    return any(not record.is_over and record.works_of(trainer) for record in ledger.epochs.values())
