@@ -115,7 +115,6 @@ def explain_refusal(error: Reverted, params: TaskParams, symbol: str, decimals: 
     """What to change in the task file when `openTask` reverts; the revert itself where that says it all."""
     from offchain.cli.amounts import Money
     from offchain.cli.economics import cheating_pays
-    from offchain.cli.output import duration
 
     money, values = Money(symbol, decimals), error.arguments
     if error.error == "CheatingPays":
@@ -127,11 +126,27 @@ def explain_refusal(error: Reverted, params: TaskParams, symbol: str, decimals: 
         return Stop(f"the budget does not pay for one epoch, which may cost {needed}: raise budget")
     if error.error == "WindowsTooLong":
         windows, period = int(str(values["windows"])), int(str(values["unbondingPeriod"]))
-        return Stop(
-            f"the windows (reveal thrice, appeal twice) sum to {duration(windows)}, but bonds can be withdrawn "
-            f"after {duration(period)} on this network: shorten terms.*_window to less than that together"
-        )
+        return windows_too_long(windows, period)
     return error
+
+
+def windows_of(params: TaskParams) -> int:
+    """The longest that can lie between an epoch's opening and its last slash, in seconds, as the contracts count it.
+
+    A seal may wait for verifiers for one attest window more; challenges are revealed in a window of their own; a panel
+    is drawn, commits and reveals.
+    """
+    twice = params.attest_window + params.reveal_window
+    return params.commit_window + 2 * twice + params.challenge_window + 3 * params.appeal_window
+
+
+def windows_too_long(windows_s: int, unbonding_s: int) -> Stop:
+    from offchain.cli.output import duration
+
+    return Stop(
+        f"the windows (attest and reveal twice, appeal thrice) sum to {duration(windows_s)}, but bonds can be "
+        f"withdrawn after {duration(unbonding_s)} on this network: shorten terms.*_window to less than that together"
+    )
 
 
 def upload(engine: "Engine", bundles: Bundles, account: "LocalAccount") -> None:

@@ -12,16 +12,30 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from offchain.cli.amounts import parse_amount, parse_rate
-from offchain.protocol.encoding import MAX_SAFE_INT, derive
+from offchain.protocol.encoding import MAX_SAFE_INT, derive, panel_class
 from offchain.protocol.errors import Rejected, Stop
 from offchain.protocol.spec import TaskSpec, parse_spec
-from offchain.protocol.types import Seed, TaskParams
+from offchain.protocol.types import (
+    BPS,
+    MAX_WORKS,
+    PANEL_SEATS,
+    PROTOCOL_VERSION,
+    KindTerms,
+    Seed,
+    TaskParams,
+    WorkKind,
+    kinds_of,
+)
 
 MAX_FILE_BYTES = 2**20
 MAX_UINT16 = 65_535
+DEFAULT_CLASS = "general"  # of jurors
 MAX_UINT32 = 2**32 - 1
-# Where the file is silent: parts of the verifiers' bond.
-ABSENCE_PART, VERDICT_PART, CHALLENGE_PART = 100, 2, 20
+# Where the file is silent: parts of the verifiers' bond. Judging one dispute, by a full panel, costs as much as the
+# challenger's bond.
+CHALLENGE_PART = 20
+JUROR_PART = CHALLENGE_PART * PANEL_SEATS
+MAX_CLASS_NAME = 100
 MAX_WORKS_BY_DEFAULT = 16  # capacity of an epoch, in works, where the file does not say
 
 
@@ -41,6 +55,12 @@ def _rate(value: Any) -> int:
         raise ValueError(str(error)) from error
 
 
+def _class_name(value: Any) -> str:
+    if not isinstance(value, str) or not 1 <= len(value) <= MAX_CLASS_NAME or not value.isprintable():
+        raise ValueError(f"write the name of a pool of jurors, of {MAX_CLASS_NAME} characters at most")
+    return value
+
+
 Amount = Annotated[str, BeforeValidator(_amount_text)]
 Rate = Annotated[int, BeforeValidator(_rate)]
 Window = Annotated[int, Field(ge=0, le=MAX_UINT32)]
@@ -51,16 +71,19 @@ class Terms(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    unit_price: Amount
+    unit_price: Amount  # of full works, the only kind that this program makes and judges
+    detection: Rate | None = None  # that a cheat is found in a work that is drawn
     trainer_bond: Amount
     verifier_bond: Amount
     fraud_slash: Amount
-    absence_slash: Amount | None = None
-    verdict_slash: Amount | None = None
+    absence_slash: Rate = 100  # of a verifier's weight
+    verdict_slash: Rate = 5_000  # of a verifier's weight
     challenge_bond: Amount | None = None
+    juror_fee: Amount | None = None
     verifier_fee: Amount = "0"
     max_epoch_units: Annotated[int, Field(ge=1, le=MAX_UINT32)] | None = None
     max_work_units: Annotated[int, Field(ge=1, le=MAX_UINT16)] | None = None
+    works_each: Annotated[int, Field(ge=1, le=MAX_WORKS)] = 1
     quorum: Rate = 6_666  # two of three equal verifiers: 6,667 would ask for all three
     sampling: Rate
     max_staleness: Annotated[int, Field(ge=0, le=MAX_UINT16)] = 2
@@ -70,6 +93,8 @@ class Terms(BaseModel):
     reveal_window: Window = 1_800
     challenge_window: Window = 3_600
     appeal_window: Window = 3_600
+    panel_class: Annotated[str, BeforeValidator(_class_name)] = DEFAULT_CLASS
+    protocol_version: Annotated[int, Field(ge=1, le=MAX_UINT16)] = PROTOCOL_VERSION
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,30 +121,45 @@ class TaskFile:
         verifier_bond = wei(terms.verifier_bond, "verifier_bond")
 
         def part(text: str | None, name: str, divisor: int) -> int:
-            """What the file does not say is a part of the bond it is measured by, and never nothing."""
+            """What the file does not say is a part of the verifiers' bond, and never nothing."""
             return -(-verifier_bond // divisor) if text is None else wei(text, name)
 
+        full = KindTerms(wei(terms.unit_price, "unit_price"), self.detection_bps)
         return TaskParams(
-            unit_price=wei(terms.unit_price, "unit_price"),
+            kinds=kinds_of({WorkKind.FULL: full}),
             trainer_bond=wei(terms.trainer_bond, "trainer_bond"),
             verifier_bond=verifier_bond,
             fraud_slash=wei(terms.fraud_slash, "fraud_slash"),
-            absence_slash=part(terms.absence_slash, "absence_slash", ABSENCE_PART),
-            verdict_slash=part(terms.verdict_slash, "verdict_slash", VERDICT_PART),
             challenge_bond=part(terms.challenge_bond, "challenge_bond", CHALLENGE_PART),
+            juror_fee=part(terms.juror_fee, "juror_fee", JUROR_PART),
             verifier_fee=wei(terms.verifier_fee, "verifier_fee"),
             max_epoch_units=terms.max_epoch_units or MAX_WORKS_BY_DEFAULT * groups,
             max_work_units=terms.max_work_units or groups,
+            max_works_each=terms.works_each,
             quorum_bps=terms.quorum,
             sampling_bps=terms.sampling,
+            absence_slash_bps=terms.absence_slash,
+            verdict_slash_bps=terms.verdict_slash,
             max_staleness=terms.max_staleness,
             max_epochs=terms.max_epochs,
+            protocol_version=terms.protocol_version,
             commit_window=terms.commit_window,
             attest_window=terms.attest_window,
             reveal_window=terms.reveal_window,
             challenge_window=terms.challenge_window,
             appeal_window=terms.appeal_window,
+            panel_class=panel_class(terms.panel_class),
         )
+
+    @property
+    def detection_bps(self) -> int:
+        """Probability that a cheat is found in a work that is drawn: where so many of its steps are replayed, their
+        part of all steps, since it may cheat in a single one.
+        """
+        if self.terms.detection is not None:
+            return self.terms.detection
+        checks = self.spec.checks
+        return BPS if checks.replay == "whole" else BPS * checks.steps_replayed // self.spec.recipe.inner_steps
 
     def budget_wei(self, decimals: int) -> int:
         try:
@@ -150,6 +190,11 @@ def read_task_file(path: Path) -> TaskFile:
         raise _problem(path, "terms", error) from error
     except ValueError as error:
         raise Stop(f"{path}: budget: {error}") from error
+    if terms.protocol_version != PROTOCOL_VERSION:
+        raise Stop(
+            f"{path}: terms.protocol_version is {terms.protocol_version}, and this program knows version "
+            f"{PROTOCOL_VERSION}: leave it out, or open the task with a release of Assay for that version"
+        )
     spec = _read_spec(path, content["task"])
     if terms.max_work_units is not None and terms.max_work_units < spec.rollout.groups:
         raise Stop(
