@@ -8,11 +8,12 @@ import click
 from offchain.cli.invocation import Invocation
 from offchain.cli.options import chain_options, group, pass_invocation
 from offchain.cli.settings import service_values, settings_file
-from offchain.protocol.errors import Reverted, Stop
+from offchain.protocol.errors import Stop
 
 if TYPE_CHECKING:
     from offchain.chain.connection import Chain
-    from offchain.protocol.types import Address, Epoch, Root, TaskId
+    from offchain.protocol.types import Address, Epoch, Root, Seed, TaskId
+    from offchain.shardcast.authority import ChainSignatureChecker
     from offchain.shardcast.relay import RelaySettings
 
 PREFIX = "ASSAY_RELAY_"
@@ -56,21 +57,15 @@ def run(
     mirrors others passes on what it copies while it still receives it. Limits are set by ASSAY_RELAY_* or the table
     [relay] of the settings file. With --json, logs are JSON lines.
     """
-    from offchain.chain.keys import recover_policy_signer
     from offchain.cli.logs import start_logging
-    from offchain.shardcast.authority import ChainAuthoriser, ChainSignatureChecker
+    from offchain.shardcast.authority import ChainAuthoriser
     from offchain.shardcast.relay import serve
 
     start_logging(invocation.is_json)
     chain = invocation.chain()
     settings = _settings(ctx, chain, {"port": port, "host": host, "directory": store, "upstreams": mirrors or None})
     reader = ContractReader(chain)
-
-    def recover(task_id: "TaskId", epoch: "Epoch", root: "Root", signature: bytes) -> "Address":
-        at = chain.deployment
-        return recover_policy_signer(signature, at.chain_id, at.attestations, task_id, epoch, root)
-
-    serve(settings, ChainAuthoriser(reader), ChainSignatureChecker(reader, recover))
+    serve(settings, ChainAuthoriser(reader), signature_checker(chain, reader))
 
 
 def _settings(ctx: click.Context, chain: "Chain", flags: dict[str, object]) -> "RelaySettings":
@@ -91,6 +86,18 @@ def _settings(ctx: click.Context, chain: "Chain", flags: dict[str, object]) -> "
         ) from error
 
 
+def signature_checker(chain: "Chain", reader: "ContractReader") -> "ChainSignatureChecker":
+    """Decides what goes on a policy board of this chain."""
+    from offchain.chain.keys import PolicyWord, recover_policy_signer
+    from offchain.shardcast.authority import ChainSignatureChecker
+
+    def recover(task_id: "TaskId", epoch: "Epoch", seed: "Seed", root: "Root", signature: bytes) -> "Address":
+        at = chain.deployment
+        return recover_policy_signer(signature, at.chain_id, at.policies, PolicyWord(task_id, epoch, seed, root))
+
+    return ChainSignatureChecker(reader, recover)
+
+
 class ContractReader:
     """The relay's narrow view of the contracts. Answers are remembered by its authoriser, not here."""
 
@@ -105,7 +112,7 @@ class ContractReader:
     def bond_of(self, operator: "Address") -> int:
         from offchain.protocol.types import Role
 
-        return max(self._chain.staking.active_bond(role, operator).amount_wei for role in Role)
+        return max(self._chain.staking.bond_of(operator, role).bonded_wei for role in Role)
 
     def is_initiator(self, address: "Address") -> bool:
         """Task ids count from 1 and their initiators never change, so each is asked for once."""
@@ -117,20 +124,12 @@ class ContractReader:
             self._tasks_seen = 0
             self._initiators.clear()
         for number in range(self._tasks_seen + 1, count + 1):
-            self._initiators.add(registry.state_of(TaskId(number)).initiator)
+            self._initiators.add(registry.origin_of(TaskId(number)).initiator)
             self._tasks_seen = number
         return address in self._initiators
 
-    def is_enlisted(self, task_id: "TaskId", operator: "Address") -> bool:
-        """Enlisted now, or bonded as a verifier and present in the newest epochs: it may have left since their seal."""
-        from offchain.protocol.types import Epoch
+    def judges(self, task_id: "TaskId", epoch: "Epoch", operator: "Address") -> bool:
+        return self._chain.verifiers.weight_at(task_id, epoch, operator) > 0
 
-        attestations = self._chain.attestations
-        try:
-            if attestations.is_enlisted(task_id, operator):
-                return True
-            newest = self._chain.registry.state_of(task_id).open_epoch
-            recent = range(max(0, newest - 3), newest)
-            return any(attestations.attestation_of(task_id, Epoch(e), operator).weight > 0 for e in recent)
-        except Reverted:
-            return False  # no such task
+    def seed_of(self, task_id: "TaskId", epoch: "Epoch") -> "Seed | None":
+        return self._chain.attestations.seed_of(task_id, epoch)

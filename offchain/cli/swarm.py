@@ -1,15 +1,10 @@
 """`assay swarm`: what a network without relays needs besides its trainers and verifiers."""
 
-from typing import TYPE_CHECKING
-
 import click
 
 from offchain.cli.invocation import Invocation
 from offchain.cli.options import chain_options, group, key_options, pass_invocation, state_option
 from offchain.protocol.errors import Stop
-
-if TYPE_CHECKING:
-    from offchain.protocol.types import Address, Epoch, Root, TaskId
 
 
 @group("swarm")
@@ -28,21 +23,15 @@ def board(invocation: Invocation, port: int, host: str) -> None:
     It keeps no bundles. Bonded operators, their worker keys and initiators may write, anybody may read. Peers name it
     in ASSAY_SWARM_BOARDS, and use it with --engine swarm. With --json, logs are JSON lines.
     """
-    from offchain.chain.keys import recover_policy_signer
     from offchain.cli.logs import start_logging
-    from offchain.cli.relay import ContractReader
-    from offchain.shardcast.authority import ChainAuthoriser, ChainSignatureChecker
+    from offchain.cli.relay import ContractReader, signature_checker
+    from offchain.shardcast.authority import ChainAuthoriser
     from offchain.shardcast.engines.noticeboard import create_noticeboard, serve_noticeboard
 
     start_logging(invocation.is_json)
     chain = invocation.chain()
     reader = ContractReader(chain)
-
-    def recover(task_id: "TaskId", epoch: "Epoch", root: "Root", signature: bytes) -> "Address":
-        at = chain.deployment
-        return recover_policy_signer(signature, at.chain_id, at.attestations, task_id, epoch, root)
-
-    checker = ChainSignatureChecker(reader, recover)
+    checker = signature_checker(chain, reader)
     serve_noticeboard(
         create_noticeboard(ChainAuthoriser(reader), checker, chain_id=chain.deployment.chain_id), host, port
     )

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
 from offchain.protocol.errors import Rejected
-from offchain.protocol.types import Address, Epoch, Root, TaskId
+from offchain.protocol.types import Address, Epoch, Root, Seed, TaskId
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -27,7 +27,7 @@ class SignatureChecker(Protocol):
     def is_signed_by(
         self, task_id: TaskId, epoch: Epoch, operator: Address, policy_root: Root, signature: bytes
     ) -> bool:
-        """Whether a key of `operator`, enlisted for the task, signed `Policy(taskId, epoch, policyRoot)`."""
+        """Whether a key of `operator`, a verifier of the epoch, signed this policy for the seed that sealed it."""
         ...
 
 
@@ -39,15 +39,19 @@ class ChainReader(Protocol):
         ...
 
     def bond_of(self, operator: Address) -> int:
-        """Active bond in wei, in whichever role it is greatest."""
+        """All of its bond in wei, free or locked, in whichever role it is greatest."""
         ...
 
     def is_initiator(self, address: Address) -> bool:
         """Whether it has opened a task."""
         ...
 
-    def is_enlisted(self, task_id: TaskId, operator: Address) -> bool:
-        """Whether it is, or at the seal of an epoch not yet final was, a verifier of the task."""
+    def judges(self, task_id: TaskId, epoch: Epoch, operator: Address) -> bool:
+        """Whether it is one of the verifiers of an epoch."""
+        ...
+
+    def seed_of(self, task_id: TaskId, epoch: Epoch) -> Seed | None:
+        """By which an epoch was sealed; None: it is not."""
         ...
 
 
@@ -82,12 +86,16 @@ class ChainAuthoriser:
 
 
 class ChainSignatureChecker:
-    """Recovers the signer (`recover` knows the EIP-712 domain of Attestations) and asks the chain who it acts for."""
+    """Recovers the signer (`recover` knows the EIP-712 domain of Policies) and asks the chain who it acts for.
+
+    Who judges an epoch never changes once it is sealed, and its seed only where the chain is taken back: both are
+    remembered like the answers of `ChainAuthoriser`.
+    """
 
     def __init__(
         self,
         reader: ChainReader,
-        recover: Callable[[TaskId, Epoch, Root, bytes], Address],
+        recover: Callable[[TaskId, Epoch, Seed, Root, bytes], Address],
         *,
         yes_s: float = 60.0,
         no_s: float = 1.0,
@@ -95,18 +103,23 @@ class ChainSignatureChecker:
     ) -> None:
         self._reader = reader
         self._recover = recover
-        self._enlisted = Remembered[tuple[TaskId, Address], bool](lambda yes: yes_s if yes else no_s, clock)
+        self._seeds = Remembered[tuple[TaskId, Epoch], Seed | None](lambda seed: yes_s if seed else no_s, clock)
+        self._judges = Remembered[tuple[TaskId, Epoch, Address], bool](lambda yes: yes_s if yes else no_s, clock)
 
     def is_signed_by(
         self, task_id: TaskId, epoch: Epoch, operator: Address, policy_root: Root, signature: bytes
     ) -> bool:
+        seed = self._seeds.get((task_id, epoch), lambda: self._reader.seed_of(task_id, epoch))
+        if seed is None:
+            return False
         try:
-            signer = self._recover(task_id, epoch, policy_root, signature)
+            signer = self._recover(task_id, epoch, seed, policy_root, signature)
         except Rejected:
             return False
         if signer != operator and self._reader.operator_of(signer) != operator:
             return False
-        return self._enlisted.get((task_id, operator), lambda: self._reader.is_enlisted(task_id, operator))
+        key = (task_id, epoch, operator)
+        return self._judges.get(key, lambda: self._reader.judges(task_id, epoch, operator))
 
 
 class Remembered(Generic[K, V]):

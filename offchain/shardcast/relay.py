@@ -285,7 +285,7 @@ def _serve_board(app: FastAPI, shelf: Shelf, checker: SignatureChecker, mirrored
         def accept() -> None:
             task_id, number = TaskId(int(task)), Epoch(epoch)
             if not checker.is_signed_by(task_id, number, signed.operator, signed.policy_root, signed.signature):
-                raise HTTPException(403, f"not the signature of a verifier {operator} enlisted for task {task}")
+                raise HTTPException(403, f"not the signature of a verifier {operator} of epoch {epoch} of task {task}")
             shelf.add_signature(task_id, number, signed)
 
         await run_in_threadpool(accept)

@@ -185,7 +185,7 @@ def create_noticeboard(
         )
         task_id, number = TaskId(int(task)), Epoch(epoch)
         if not checker.is_signed_by(task_id, number, signed.operator, signed.policy_root, signed.signature):
-            raise HTTPException(403, f"not the signature of a verifier {operator} enlisted for task {task}")
+            raise HTTPException(403, f"not the signature of a verifier {operator} of epoch {epoch} of task {task}")
         notes.sign(task_id, number, signed)
 
     @app.get("/v1/tasks/{task}/epochs/{epoch}/signatures")

@@ -11,7 +11,7 @@ from eth_account.signers.local import LocalAccount
 
 from offchain.protocol.errors import Malformed, MalformedManifest, Rejected
 from offchain.protocol.manifest import MANIFEST_NAME, SHARD_BYTES, BundleKind, BundleLimits, Manifest
-from offchain.protocol.types import Address, Epoch, Root, TaskId
+from offchain.protocol.types import Address, Epoch, Root, Seed, TaskId
 from offchain.shardcast.authority import ChainAuthoriser, ChainSignatureChecker
 from offchain.shardcast.cache import Cache
 from offchain.shardcast.shelf import Keep, QuotaExceeded, Shelf
@@ -281,7 +281,8 @@ class Contracts:
         self.bonds: dict[Address, int] = {}
         self.operators: dict[Address, Address] = {}
         self.initiators: set[Address] = set()
-        self.enlisted: set[tuple[TaskId, Address]] = set()
+        self.judging: set[tuple[TaskId, Epoch, Address]] = set()
+        self.seeds: dict[tuple[TaskId, Epoch], Seed] = {}
         self.asked = 0
 
     def operator_of(self, key: Address) -> Address:
@@ -294,8 +295,11 @@ class Contracts:
     def is_initiator(self, address: Address) -> bool:
         return address in self.initiators
 
-    def is_enlisted(self, task_id: TaskId, operator: Address) -> bool:
-        return (task_id, operator) in self.enlisted
+    def judges(self, task_id: TaskId, epoch: Epoch, operator: Address) -> bool:
+        return (task_id, epoch, operator) in self.judging
+
+    def seed_of(self, task_id: TaskId, epoch: Epoch) -> Seed | None:
+        return self.seeds.get((task_id, epoch))
 
 
 def test_worker_key_is_charged_to_its_operator(clock: Clock) -> None:
@@ -329,27 +333,47 @@ def test_answers_are_remembered_a_no_not_for_long(clock: Clock) -> None:
     assert authoriser.payer_of(PAYER) is None
 
 
-def test_policy_signature_counts_for_enlisted_operators_and_their_keys(clock: Clock) -> None:
+SEED, OTHER_SEED = Seed(b"s" * 32), Seed(b"t" * 32)
+
+
+def recover_signer(task_id: TaskId, epoch: Epoch, seed: Seed, policy_root: Root, signature: bytes) -> Address:
+    """A signature of the tests: the seed that it is over, then its signer."""
+    if not signature:
+        raise Rejected("no signature")
+    return Address(signature[32:].decode()) if signature[:32] == seed else OTHER
+
+
+def counts(checker: ChainSignatureChecker, signer: str, operator: Address, *, task: int = 1, epoch: int = 0) -> bool:
+    signature = SEED + signer.encode() if signer else b""
+    return checker.is_signed_by(TaskId(task), Epoch(epoch), operator, Root(bytes(32)), signature)
+
+
+def test_policy_signature_counts_for_verifiers_of_the_epoch_and_their_keys(clock: Clock) -> None:
     contracts = Contracts()
     worker = Address("0x" + "3" * 40)
     contracts.operators[worker] = PAYER
-    contracts.enlisted.add((TaskId(1), PAYER))
+    contracts.judging.add((TaskId(1), Epoch(0), PAYER))
+    contracts.seeds = {(TaskId(1), Epoch(0)): SEED, (TaskId(1), Epoch(1)): SEED, (TaskId(2), Epoch(0)): SEED}
+    checker = ChainSignatureChecker(contracts, recover_signer, clock=clock)
+    assert counts(checker, PAYER, PAYER) and counts(checker, worker, PAYER)
+    assert not counts(checker, OTHER, PAYER)
+    assert not counts(checker, OTHER, OTHER)
+    assert not counts(checker, PAYER, PAYER, task=2)
+    assert not counts(checker, PAYER, PAYER, epoch=1)
+    assert not counts(checker, "", PAYER)
 
-    def recover(task_id: TaskId, epoch: Epoch, policy_root: Root, signature: bytes) -> Address:
-        if not signature:
-            raise Rejected("no signature")
-        return Address(signature.decode())
 
-    checker = ChainSignatureChecker(contracts, recover, clock=clock)
-
-    def counts(signer: str, operator: Address, task: int = 1) -> bool:
-        return checker.is_signed_by(TaskId(task), Epoch(0), operator, Root(bytes(32)), signer.encode())
-
-    assert counts(PAYER, PAYER) and counts(worker, PAYER)
-    assert not counts(OTHER, PAYER)
-    assert not counts(OTHER, OTHER)
-    assert not counts(PAYER, PAYER, task=2)
-    assert not counts("", PAYER)
+def test_policy_signature_is_of_the_seed_that_sealed_the_epoch(clock: Clock) -> None:
+    contracts = Contracts()
+    contracts.judging.add((TaskId(1), Epoch(0), PAYER))
+    checker = ChainSignatureChecker(contracts, recover_signer, yes_s=60, no_s=1, clock=clock)
+    assert not counts(checker, PAYER, PAYER)  # it is not sealed
+    contracts.seeds[TaskId(1), Epoch(0)] = OTHER_SEED
+    clock.now += 2
+    assert not counts(checker, PAYER, PAYER)
+    contracts.seeds[TaskId(1), Epoch(0)] = SEED  # the chain was taken back, and the epoch sealed again
+    clock.now += 61
+    assert counts(checker, PAYER, PAYER)
 
 
 def test_signature_names_its_signer_and_nothing_else(trainer: LocalAccount) -> None:
