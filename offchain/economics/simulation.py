@@ -19,14 +19,13 @@ class Strategy:
     """Cheat in a share of the works. Draws are public at the seal, before the next work is committed.
 
     `in_bursts`: as many as can be in flight, then none until all are judged. `careful`: once a work was drawn, cheat no
-    more until it is slashed; `reckless`: cheat only then.
+    more until it is slashed.
     """
 
     name: str
     share: float
     in_bursts: bool = False
     careful: bool = False
-    reckless: bool = False
 
     def cheats(self, epoch: int, in_flight: int) -> bool:
         """Whether it may cheat in this epoch."""
@@ -37,9 +36,8 @@ HONEST = Strategy("honest", 0.0)
 ALWAYS = Strategy("always", 1.0)
 BURSTS = Strategy("bursts", 1.0, in_bursts=True)
 CAREFUL = Strategy("until drawn", 1.0, careful=True)
-RECKLESS = Strategy("once drawn", 1.0, reckless=True)
 SHARES = (Strategy("1 in 4", 0.25), Strategy("2 in 4", 0.5), Strategy("3 in 4", 0.75))
-STRATEGIES = (HONEST, *SHARES, BURSTS, CAREFUL, RECKLESS, ALWAYS)  # all that a rational trainer tries
+STRATEGIES = (HONEST, *SHARES, BURSTS, CAREFUL, ALWAYS)  # all that a rational trainer tries
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +151,8 @@ def play(game: Game, strategy: Strategy, *, seed: int, epochs: int, trainers: in
             committed_N = bonds.lock(game.slash)
             share = strategy.share if strategy.cheats(epoch, game.in_flight) else 0.0
             cheats_N = _happens(cheating, share, trainers) & committed_N
-            if strategy.careful or strategy.reckless:
-                cheats_N &= (awaited_N > 0) == strategy.reckless
+            if strategy.careful:
+                cheats_N &= awaited_N == 0
             drawn_N = _happens(drawing, game.sampling, trainers)
             found_N = cheats_N & drawn_N & _happens(finding, game.detection, trainers)
             in_flight.append((committed_N, found_N, _happens(appealing, game.verifiers.overturned, trainers)))
