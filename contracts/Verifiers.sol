@@ -67,11 +67,8 @@ contract Verifiers is IVerifiers {
         require(!enlistment.isEnlisted, AlreadyEnlisted(taskId, verifier));
         if (enlistment.collateral > 0) _release(taskId, verifier, enlistment);
 
-        uint64 fromEpoch = _nextToClose(taskId);
-        if (displaced != address(0)) {
-            uint64 leaves = _displace(taskId, displaced, weight);
-            if (leaves > fromEpoch) fromEpoch = leaves;
-        }
+        if (displaced != address(0)) _displace(taskId, displaced, weight);
+        uint64 fromEpoch = _nextWithAPlace(taskId);
         (enlistment.collateral, enlistment.isEnlisted) = (weight, true);
         _setWeight(taskId, verifier, fromEpoch, weight);
         require(_rolls[taskId].nextCount <= MAX_VERIFIERS, ElectorateFull(taskId, MAX_VERIFIERS));
@@ -161,22 +158,21 @@ contract Verifiers is IVerifiers {
                                 INTERNALS
     //////////////////////////////////////////////////////////////*/
 
-    /// Who is displaced leaves as by itself; tells from which epoch on.
-    function _displace(uint256 taskId, address displaced, uint128 weight) private returns (uint64) {
+    /// Who is displaced leaves as by itself.
+    function _displace(uint256 taskId, address displaced, uint128 weight) private {
         require(_rolls[taskId].nextCount >= MAX_VERIFIERS, ElectorateFull(taskId, MAX_VERIFIERS));
         require(_enlistments[taskId][displaced].isEnlisted, NotEnlisted(taskId, displaced));
         uint128 other = uint128(_weights[taskId][displaced].latest());
         require(weight > other, NotHeavier(weight, other));
-        return _leave(taskId, displaced);
+        _leave(taskId, displaced);
     }
 
     /// Ends an enlistment: at once while the open epoch has no works, else after it.
-    function _leave(uint256 taskId, address verifier) private returns (uint64 fromEpoch) {
+    function _leave(uint256 taskId, address verifier) private {
         Enlistment storage enlistment = _enlistments[taskId][verifier];
         (enlistment.isEnlisted, enlistment.leftAt) = (false, uint40(block.timestamp));
         (uint64 epoch,,, uint16 works) = COMMITMENTS.openEpochOf(taskId);
-        fromEpoch = works > 0 ? epoch + 1 : epoch;
-        _setWeight(taskId, verifier, fromEpoch, 0);
+        uint64 fromEpoch = _setWeight(taskId, verifier, works > 0 ? epoch + 1 : epoch, 0);
         emit VerifierDelisted(taskId, verifier, fromEpoch);
     }
 
@@ -191,16 +187,16 @@ contract Verifiers is IVerifiers {
 
     /// What is left of a verifier after a slash: in epochs that are not closed yet, and never in sealed ones.
     function _weaken(uint256 taskId, address verifier, Enlistment storage enlistment, uint128 taken) private {
-        uint64 fromEpoch = _nextToClose(taskId);
-        uint128 weight;
-        if (enlistment.isEnlisted) {
-            weight = uint128(_weights[taskId][verifier].latest()) - taken; // all of it is collateral, and that sufficed
-            if (weight < REGISTRY.paramsOf(taskId).verifierBond) {
-                (enlistment.isEnlisted, enlistment.leftAt, weight) = (false, uint40(block.timestamp), 0);
-            }
-            fromEpoch = _setWeight(taskId, verifier, fromEpoch, weight);
+        if (!enlistment.isEnlisted) {
+            (, uint48 last,) = _weights[taskId][verifier].latestCheckpoint();
+            emit VerifierSlashed(taskId, verifier, taken, 0, last);
+            return;
         }
+        uint128 weight = enlistment.collateral; // the same while it is enlisted
+        uint64 fromEpoch = _setWeight(taskId, verifier, _nextToClose(taskId), weight);
         emit VerifierSlashed(taskId, verifier, taken, weight, fromEpoch);
+        // What is left still judges an open epoch that has works: nobody vetoes a seal by being slashed.
+        if (weight < REGISTRY.paramsOf(taskId).verifierBond) _leave(taskId, verifier);
     }
 
     /// Changes a weight from an epoch on, at the earliest from where it last changed, and with it the totals.
@@ -230,6 +226,12 @@ contract Verifiers is IVerifiers {
     function _nextToClose(uint256 taskId) private view returns (uint64) {
         (uint64 epoch,, bool isClosed,) = COMMITMENTS.openEpochOf(taskId);
         return isClosed ? epoch + 1 : epoch;
+    }
+
+    /// As `_nextToClose`; but who has left while the open epoch has works keeps its place in that.
+    function _nextWithAPlace(uint256 taskId) private view returns (uint64) {
+        (uint64 epoch,, bool isClosed,) = COMMITMENTS.openEpochOf(taskId);
+        return isClosed || _rolls[taskId].count >= MAX_VERIFIERS ? epoch + 1 : epoch;
     }
 
     /// When what a former verifier has locked no longer answers.

@@ -14,7 +14,8 @@ interface IVerifiers {
     event VerifierEnlisted(uint256 indexed taskId, address indexed verifier, uint128 weight, uint64 fromEpoch);
     /// @param fromEpoch first epoch that it no longer judges
     event VerifierDelisted(uint256 indexed taskId, address indexed verifier, uint64 fromEpoch);
-    /// @param weight that is left, from `fromEpoch` on; 0: it is no longer enlisted
+    /// VerifierDelisted follows where less than `verifierBond` is left.
+    /// @param weight that is left from `fromEpoch` on; 0 for one that has left before
     event VerifierSlashed(
         uint256 indexed taskId, address indexed verifier, uint128 amount, uint128 weight, uint64 fromEpoch
     );
@@ -40,7 +41,8 @@ interface IVerifiers {
                                VERIFIERS
     //////////////////////////////////////////////////////////////*/
 
-    /// @notice Makes the caller's operator a verifier of a task and locks `weight` of its bond.
+    /// @notice Makes the caller's operator a verifier of a task and locks `weight` of its bond. It judges the open epoch,
+    ///         if that takes works and has a place; else the one after.
     /// @param taskId which task
     /// @param termsHash the one that the caller has seen; reverts with WrongTerms when the task has another
     /// @param weight at least `verifierBond`
@@ -68,7 +70,8 @@ interface IVerifiers {
     function seal(uint256 taskId) external returns (uint128 weight, uint16 verifiers);
 
     /// @notice Takes a share of the weight with which a verifier judges an epoch; only Attestations, Appeals and Plants.
-    ///         Ends its enlistment when less than `verifierBond` is left.
+    ///         What is left judges what is not closed yet. Ends its enlistment, as `delist` does, when that is less than
+    ///         `verifierBond`.
     /// @param taskId which task
     /// @param epoch in which it did what it is slashed for
     /// @param verifier whom
