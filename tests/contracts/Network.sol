@@ -67,7 +67,7 @@ abstract contract Network {
         Deployment memory all = _predict();
         staking = new Staking(all, UNBONDING);
         registry = new TaskRegistry(all);
-        commitments = new Commitments(all, 1);
+        commitments = new Commitments(all, _sealDelay());
         verifiers = new Verifiers(all);
         attestations = new Attestations(all, 0);
         policies = new Policies(all);
@@ -103,6 +103,11 @@ abstract contract Network {
     /// Another token may take its place.
     function _newToken() internal virtual returns (AssayToken) {
         return new AssayToken(address(this), 1e33);
+    }
+
+    /// Another delay may take its place.
+    function _sealDelay() internal virtual returns (uint8) {
+        return 1;
     }
 
     function _sortVerifiers() private {
