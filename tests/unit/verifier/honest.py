@@ -13,7 +13,7 @@ from offchain.protocol.encoding import trainer_seed
 from offchain.protocol.header import WorkHeader
 from offchain.protocol.manifest import BundleKind, Manifest
 from offchain.protocol.spec import EnvironmentSpec, RecipeSpec, RolloutSpec, SamplerSpec, TaskSpec
-from offchain.protocol.types import Address, Epoch, PolicyVersion, Root, Seed, TaskId, Work, WorkIndex
+from offchain.protocol.types import Address, Epoch, PolicyVersion, Root, Seed, TaskId, Work, WorkIndex, WorkKind
 from offchain.recipe.inner import PseudoGradient, run_inner_steps
 from offchain.recipe.states import InnerState, write_state
 from offchain.recipe.trace import TRACE_NAME, StepTrace, trace_bytes
@@ -65,7 +65,7 @@ def plain_case(spec: TaskSpec, manifest_root: Root, policy_root: Root) -> Case:
     return Case(
         task_id=TaskId(1),
         epoch=Epoch(0),
-        work=Work(TRAINER, WorkIndex(0), spec.rollout.groups, PolicyVersion(0), manifest_root),
+        work=Work(TRAINER, WorkIndex(0), WorkKind.FULL, spec.rollout.groups, PolicyVersion(0), manifest_root),
         spec=spec,
         spec_root=SPEC_ROOT,
         trainer_seed=trainer_seed(TASK_SEED, TaskId(1), Epoch(0), TRAINER),

@@ -9,11 +9,13 @@ from eth_utils.address import to_checksum_address
 from offchain.environments import Environment, make_environment
 from offchain.policy import load_policy
 from offchain.policy.interface import Policy
+from offchain.protocol.encoding import trainer_seed
 from offchain.protocol.errors import Reason
-from offchain.protocol.types import Address, Root
+from offchain.protocol.types import Address, Epoch, Root, TaskId
+from offchain.rollouts.seeding import seed_of_nth
 from tests.unit.verifier.chronicle import PARAMS, Chronicle
 from tests.unit.verifier.fakes import Shelf
-from tests.unit.verifier.honest import SPEC, TRAINER, Bundle, HonestTrainer
+from tests.unit.verifier.honest import SPEC, TASK_SEED, TRAINER, Bundle, HonestTrainer
 from verifier.docket import Docket, case_of
 from verifier.inbox import Bench, Inbox
 from verifier.verdict import report_bytes
@@ -87,11 +89,44 @@ def test_unreachable_work_is_asked_for_again_and_unpaid_only_when_time_runs_out(
     assert scene.report() is None
     scene.clock.now += 10
     assert scene.judge_all() == 1
-    assert scene.report(give_up=True) == bytes([0])
+    assert scene.report(give_up=True) == bytes([254])
     scene.shelf.is_down = False
     scene.clock.now += 10
     scene.judge_all()
     assert scene.report(give_up=True) == bytes([100])
+
+
+def test_bytes_that_come_after_the_cut_off_change_nothing(scene: Scene) -> None:
+    scene.chronicle.seal()
+    scene.shelf.is_down = True
+    scene.judge_all()
+    scene.docket.close(scene.chronicle.ledger, scene.chronicle.record())
+    scene.shelf.is_down = False
+    scene.clock.now += 10
+    assert scene.judge_all() == 0
+    assert scene.report() == bytes([254])
+
+
+def test_a_work_whose_bytes_are_here_by_the_cut_off_is_judged_after_it(
+    trainer: HonestTrainer, policy_bundle: Bundle
+) -> None:
+    scene = build(trainer, policy_bundle, 5_000)
+    scene.judge_all()  # fetched ahead
+    scene.chronicle.seal()
+    scene.docket.close(scene.chronicle.ledger, scene.chronicle.record())
+    assert scene.report() is None
+    assert scene.judge_all() == 1
+    assert scene.report() == bytes([100])
+
+
+def test_what_an_earlier_process_fetched_is_here_by_the_cut_off(scene: Scene) -> None:
+    scene.chronicle.seal()
+    inbox = Inbox(scene.shelf, SPEC, is_cached=lambda root: root == scene.work.manifest.root)
+    bench = Bench(inbox, make_environment(SPEC.environment), load_policy)
+    scene.docket = Docket(SPEC, inbox, bench, scene.clock)
+    scene.docket.close(scene.chronicle.ledger, scene.chronicle.record())
+    scene.judge_all()
+    assert scene.report() == bytes([100])
 
 
 def test_commitment_that_leads_to_an_impossible_bundle_is_malformed(
@@ -168,6 +203,16 @@ def test_case_counts_only_policies_published_before_the_commitment(scene: Scene)
     assert newer.newest_version == 1 and newer.policy_root == Root(b"\x09" * 32)
     assert unpublished.policy_root is None
     assert newer.trainer_seed != case.trainer_seed
+
+
+def test_several_works_of_one_trainer_have_seeds_of_their_own(scene: Scene) -> None:
+    scene.chronicle.work(OTHER, Root(b"\x08" * 32))
+    scene.chronicle.work(TRAINER, Root(b"\x09" * 32))
+    record = scene.chronicle.record()
+    first, other, second = (case_of(scene.chronicle.ledger, SPEC, record, each) for each in record.works)
+    assert first.trainer_seed == trainer_seed(TASK_SEED, TaskId(1), Epoch(0), TRAINER)
+    assert second.trainer_seed == seed_of_nth(first.trainer_seed, 1)
+    assert len({first.trainer_seed, other.trainer_seed, second.trainer_seed}) == 3
 
 
 def test_few_prefilled_completions_depend_on_the_seed(scene: Scene) -> None:
