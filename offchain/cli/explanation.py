@@ -7,13 +7,21 @@ from typing import Any
 from offchain.chain.ledger import CommittedWork, EpochRecord, TaskLedger
 from offchain.cli import words
 from offchain.cli.amounts import Money, plain
-from offchain.cli.dispute import challenge_json, challenge_pairs
-from offchain.cli.earnings import WorkEarning, works_of
+from offchain.cli.dispute import dispute_json, dispute_pairs
+from offchain.cli.earnings import WorkEarning, earning_of, policy_of
 from offchain.cli.evidence import FindingView, Statement, VerdictView
 from offchain.cli.following import phase_of
 from offchain.cli.output import fields, jsonable, moment
 from offchain.protocol.encoding import must_replay
-from offchain.protocol.types import SCORE_FRAUD, SCORE_FULL, SCORE_UNPAID, Address, WorkId
+from offchain.protocol.types import (
+    SCORE_FRAUD,
+    SCORE_UNAVAILABLE,
+    SCORE_UNPAID,
+    Address,
+    PolicyState,
+    WorkId,
+    score_at,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +38,7 @@ class Explanation:
 
     @property
     def score(self) -> int | None:
-        return self.record.score_of(self.committed.work.index)
+        return self.earning.score
 
     @property
     def is_replayed(self) -> bool | None:
@@ -50,7 +58,7 @@ class Explanation:
 def explain(
     ledger: TaskLedger, record: EpochRecord, committed: CommittedWork, said: Sequence[Statement], money: Money
 ) -> Explanation:
-    earning = next(each for each in works_of(ledger, committed.work.trainer) if each.work_id.epoch == record.epoch)
+    earning = earning_of(ledger, record, committed)
     return Explanation(earning.work_id, ledger, record, committed, earning, tuple(said), money)
 
 
@@ -68,6 +76,7 @@ def to_lines(told: Explanation) -> list[str]:
         *(f"  {line}" for line in _attestations(told)),
         "",
         *_dispute(told),
+        *_policy(told),
         "to check it yourself",
         f"  assay explain {told.work_id} --save DIR    fetches work, policy, spec, case and evidence",
         "  assay verify DIR/work    repeats what they checked, then all there is, with no chain and no service",
@@ -80,6 +89,7 @@ def to_json(told: Explanation) -> dict[str, Any]:
         "work": str(told.work_id),
         "trainer": work.trainer,
         "manifest_root": work.manifest_root,
+        "kind": work.kind,
         "units": work.units,
         "policy_version": work.policy_version,
         "staleness": told.ledger.staleness_of(told.committed),
@@ -94,31 +104,86 @@ def to_json(told: Explanation) -> dict[str, Any]:
         "slashed_wei": told.earning.slashed_wei,
         "findings": [jsonable(finding) for finding in verdict.findings] if verdict else None,
         "attestations": [_attestation_json(told, who) for who in _verifiers(record)],
-        "challenge": challenge_json(dispute) if (dispute := record.challenges.get(work.index)) else None,
+        "void_because": why_void(record) if record.is_void else None,
+        "dispute": dispute_json(record, dispute) if (dispute := record.disputes.get(work.index)) else None,
+        "plant": _plant_json(told),
+        "next_policy": {"state": policy_of(record), "version": record.policy.version if record.policy else None},
     }
 
 
+def why_void(record: EpochRecord) -> str:
+    """Why an epoch that is void found no judgement."""
+    if record.attest_by == 0:
+        return "its electorate was too light: the weight of a quorum did not cover what the epoch could pay and slash"
+    return "nobody settled it in time" if record.is_attested else "it found no quorum of verifiers"
+
+
 def _outcome(told: Explanation) -> list[str]:
-    earning, money = told.earning, told.money
-    head = f"work {told.work_id}: {earning.state}"
+    head = f"work {told.work_id}: {told.earning.state}"
     if told.record.is_void:
-        return [head, "  its epoch found no quorum of verifiers: nobody is paid and nobody is slashed for it"]
+        return [head, f"  its epoch is void, for {why_void(told.record)}", *_void_ending(told), *_plant(told)]
     if told.score is None:
         return [head, f"  its epoch is {phase_of(told.record)}; there is no score yet"]
     lines = [f"{head}, score {words.score(told.score)}"]
     verdict = told.verdict
-    if told.score in (SCORE_UNPAID, SCORE_FRAUD) and verdict is not None and verdict.reason is not None:
+    is_refused = told.score in (SCORE_UNPAID, SCORE_FRAUD)
+    if is_refused and verdict is not None and verdict.score == told.score and verdict.reason is not None:
         lines.append(f"  because {words.reason(verdict.reason)} ({verdict.reason})")
         lines += [f"  {line}" for line in _excess(verdict.failed)]
+    return [*lines, *(_plant(told) if told.earning.is_planted else _ending(told))]
+
+
+def _void_ending(told: Explanation) -> list[str]:
+    lines = ["  nobody is paid and nobody is slashed for its works"]
+    if told.earning.is_releasable:
+        lines.append("  `assay rewards claim` frees the part of its trainer's bond that answered for it")
+    return lines
+
+
+def _ending(told: Explanation) -> list[str]:
+    """What the score costs or earns."""
+    earning, money = told.earning, told.money
     if told.score == SCORE_FRAUD:
         slash = earning.slashed_wei or told.ledger.task.params.fraud_slash
-        lines.append(f"  its trainer {'lost' if earning.slashed_wei else 'loses'} {money.show(slash)} of its bond")
-    elif earning.claimed_wei is not None:
+        return [f"  its trainer {'lost' if earning.slashed_wei else 'loses'} {money.show(slash)} of its bond"]
+    lines: list[str] = []
+    if told.score == SCORE_UNAVAILABLE:
+        lines.append("  its bytes could not be had before the verifiers stopped waiting: it is not paid, and no fraud")
+    if earning.claimed_wei:
         lines.append(f"  it earned {money.show(earning.claimed_wei)}, claimed")
-    elif told.score <= SCORE_FULL and earning.earned_wei:
+    elif earning.earned_wei:
         when = "to be claimed with `assay rewards claim`" if earning.is_final else f"once final{_window(told.record)}"
         lines.append(f"  it earns {money.show(earning.earned_wei)}, {when}")
     return lines
+
+
+def _plant(told: Explanation) -> list[str]:
+    """What a planted fraud was, and whom it found out."""
+    index = told.committed.work.index
+    commitment = told.record.plants.get(index)
+    if commitment is None:
+        return []
+    plant = told.ledger.plants.get(commitment)
+    planter = f" by {plant.planter}" if plant is not None else ""
+    return [
+        f"  it was a fraud planted{planter} to see who checks, committed to as one before anybody judged it",
+        "  it is neither paid nor slashed, and its bond is free again",
+        *(f"  {who} paid it and lost {told.money.show(wei)}" for who, wei in _paid_plant(told).items()),
+    ]
+
+
+def _paid_plant(told: Explanation) -> dict[Address, int]:
+    index = told.committed.work.index
+    return {who: wei for (place, who), wei in told.record.paid_plants.items() if place == index}
+
+
+def _plant_json(told: Explanation) -> dict[str, Any] | None:
+    commitment = told.record.plants.get(told.committed.work.index)
+    if commitment is None:
+        return None
+    plant = told.ledger.plants.get(commitment)
+    slashes = [{"verifier": who, "amount_wei": wei} for who, wei in _paid_plant(told).items()]
+    return {"commitment": commitment, "planter": plant.planter if plant else None, "slashes": slashes}
 
 
 def _excess(failed: FindingView | None) -> list[str]:
@@ -133,10 +198,30 @@ def _excess(failed: FindingView | None) -> list[str]:
 
 
 def _dispute(told: Explanation) -> list[str]:
-    dispute = told.record.challenges.get(told.committed.work.index)
+    dispute = told.record.disputes.get(told.committed.work.index)
+    waiting = len(told.record.unrevealed_challenges)
+    hidden = [f"{waiting} challenges in its epoch are not revealed yet: nobody knows of which work"] if waiting else []
     if dispute is None:
+        return ["who disputed it", *(f"  {line}" for line in hidden), ""] if hidden else []
+    lines = [*fields(dispute_pairs(told.record, dispute, told.money)), *hidden]
+    return ["who disputed it", *(f"  {line}" for line in lines), ""]
+
+
+def _policy(told: Explanation) -> list[str]:
+    """What became of the policy of its epoch."""
+    record, state = told.record, policy_of(told.record)
+    if record.policy is not None:
+        line = f"policy version {record.policy.version}"
+    elif state is PolicyState.SKIPPED:
+        fee = told.money.show(told.ledger.task.params.verifier_fee)
+        line = f"no policy: too few verifiers signed it in time; it was skipped, and the epoch's fee of {fee} forfeited"
+    elif state is PolicyState.NOT_DUE:
+        line = "no policy: nothing in its epoch was paid"
+    elif record.is_settled:
+        line = "no policy yet: the verifiers are making it"
+    else:
         return []
-    return ["who disputed it", *(f"  {line}" for line in fields(challenge_pairs(dispute, told.money))), ""]
+    return ["what its epoch led to", f"  {line}", ""]
 
 
 def _window(record: EpochRecord) -> str:
@@ -149,7 +234,8 @@ def _origin(told: Explanation) -> list[str]:
     age = "the newest" if staleness == 0 else f"{staleness} behind the newest"
     block, _ = told.committed.position
     return [
-        f"made by {work.trainer}, {work.units} units, from policy version {work.policy_version} ({age} at that time)",
+        f"made by {work.trainer}, {work.units} units, a {words.kind(work.kind)} work",
+        f"from policy version {work.policy_version} ({age} at that time)",
         f"committed in block {block}, transaction 0x{told.committed.tx_hash.hex()}",
         f"manifest {work.manifest_root.hex()}",
     ]
@@ -186,19 +272,21 @@ def _attestations(told: Explanation) -> list[str]:
             slashed = told.record.absences.get(who)
             did = "committed, not revealed" if entry["committed"] else "has committed nothing"
             lines.append(f"{who} {did}" + (f": lost {told.money.show(slashed)}" if slashed else ""))
-        elif entry["score"] is None:
-            lines.append(f"{who} revealed report {entry['report_hash'][:16]}…; its evidence: {entry['problem']}")
-        else:
-            lines.append(
-                f"{who} said {words.score(entry['score'])}" + (f", {entry['reason']}" if entry["reason"] else "")
-            )
-            lines += [f"  {line}" for line in _dissent(told, who)]
-    enlisted = told.record.verifiers_at_seal
-    return (
-        [*lines, f"{len(told.record.reveals)} of {enlisted} enlisted verifiers revealed"]
-        if enlisted
-        else lines or ["nobody yet"]
-    )
+            continue
+        reason = f", {entry['reason']}" if entry["reason"] else ""
+        problem = f"; its evidence: {entry['problem']}" if entry["problem"] else ""
+        lines.append(f"{who} said {words.score(entry['score'])}{reason}{problem}")
+        lines += [f"  {line}" for line in _dissent(told, who)]
+    return [*lines, *_turnout(told.record)] or ["nobody yet"]
+
+
+def _turnout(record: EpochRecord) -> list[str]:
+    """How many of the epoch's verifiers revealed, and how much weight that is."""
+    if not record.verifiers_at_seal:
+        return []
+    weight = sum(reveal.weight for reveal in record.reveals.values())
+    share = 100 * weight / record.weight_at_seal if record.weight_at_seal else 0.0
+    return [f"{len(record.reveals)} of {record.verifiers_at_seal} verifiers revealed, {share:.3g} % of the weight"]
 
 
 def _dissent(told: Explanation, who: Address) -> list[str]:
@@ -210,17 +298,20 @@ def _dissent(told: Explanation, who: Address) -> list[str]:
 
 
 def _attestation_json(told: Explanation, who: Address) -> dict[str, Any]:
-    reveal = told.record.reveals.get(who)
+    """The score is that of the report on chain; only the reason is the evidence's."""
+    record = told.record
+    reveal = record.reveals.get(who)
     said = next((each for each in told.statements if each.verifier == who), None)
     verdict = said.verdict if said else None
     return {
         "verifier": who,
-        "committed": who in told.record.commitments,
+        "weight_wei": reveal.weight if reveal else record.weights.get(who),
+        "committed": who in record.commitments,
         "revealed": reveal is not None,
         "report_hash": reveal.report_hash.hex() if reveal else None,
         "evidence_root": reveal.evidence_root.hex() if reveal else None,
-        "score": verdict.score if verdict else None,
+        "score": score_at(reveal.report, told.committed.work.index) if reveal else None,
         "reason": verdict.reason if verdict else None,
         "problem": said.problem if said and said.problem else None,
-        "absence_slash_wei": told.record.absences.get(who),
+        "absence_slash_wei": record.absences.get(who),
     }

@@ -1,5 +1,14 @@
 """What reasons and checks mean, in the words of a person."""
 
+from offchain.protocol.types import (
+    SCORE_FOUND_FRAUD,
+    SCORE_FRAUD,
+    SCORE_UNAVAILABLE,
+    SCORE_UNPAID,
+    SCORE_VOID,
+    WorkKind,
+)
+
 REASONS = {
     "unavailable": "the verifiers could not fetch it from any relay in time",
     "malformed": "its files break the format",
@@ -56,13 +65,31 @@ def finding(name: str, measured: float, threshold: float, detail: str, *, has_pa
     return f"{'ok    ' if has_passed else 'FAILED'} {check(name)}: {detail}{compared}"
 
 
+SCORES = {
+    SCORE_UNPAID: "not paid",
+    SCORE_VOID: "void",
+    SCORE_FOUND_FRAUD: "fraud, found by a challenge",
+    SCORE_UNAVAILABLE: "unavailable",
+    SCORE_FRAUD: "fraud",
+}
+
+
 def score(value: int | None) -> str:
     """What a score byte means."""
-    if value is None:
-        return "not judged yet"
-    if value == 255:
-        return "fraud"
-    return "not paid" if value == 0 else f"{value} %"
+    return "not judged yet" if value is None else SCORES.get(value, f"{value} %")
+
+
+KINDS = {
+    WorkKind.FULL: "full",  # rollouts and the training on them
+    WorkKind.ROLLOUTS: "rollout",
+    WorkKind.TRAINING: "training",
+    WorkKind.LABELS: "label",
+}
+
+
+def kind(value: WorkKind) -> str:
+    """What works of a kind are called: `full works`."""
+    return KINDS[value]
 
 
 # What to do about a revert, beside what the error's name and values say.
@@ -71,26 +98,37 @@ HINTS = {
     "UnknownTask": "see `assay task list`",
     "TaskIsClosed": "the task takes nothing any more",
     "NothingToRefund": "nothing is free: close the task first, or wait until its last epoch is final",
-    "StillActive": "it has a work in an epoch that is not over",
+    "WrongTerms": "the task has other terms than those that were read: see `assay task show`",
+    "CheatingPays": "raise the slash or the sampling rate: see `assay economics`",
+    "StillActive": "it has had a work in one of the last two sealed epochs: it can only leave by itself",
     "NotEnlisted": "it is not enlisted for this task",
     "AlreadyEnlisted": "it is enlisted already",
-    "NotBonded": "bond at least what is needed: `assay stake bond`",
-    "InsufficientBond": "that much is not bonded: see `assay stake show`",
-    "StillEnlisted": "leave the task first: `assay stake leave`",
+    "InsufficientBond": "that much of its bond is not free: claim what is final, or bond more (`assay stake bond`)",
+    "WeightTooSmall": "lock at least the task's verifier bond",
+    "ElectorateFull": "all places are taken: displace a verifier with less weight",
+    "NotHeavier": "only a verifier with less weight can be displaced",
+    "StillAnswerable": "the bond answers for what was done in that task for an unbonding period",
+    "NothingToRelease": "nothing is set aside for that task, or it is still enlisted there: `assay stake leave`",
     "ZeroAmount": "the amount must be above 0",
     "WorkerKeyTaken": "that key works for another operator: make a new one with `assay keys new`",
+    "BadWorkerSignature": "the worker key's consent is of another nonce or operator: sign it again",
+    "ConsentExpired": "the worker key's consent is too old: sign it again",
     "ERC20InsufficientBalance": "the balance does not suffice: see `assay token balance`",
     "ERC20InsufficientAllowance": "the allowance changed meanwhile: run the command again",
     "StillChallengeable": "wait until the challenge window has passed",
     "NotFinal": "wait until the epoch is final",
-    "OpenChallenges": "a score is challenged: see `assay challenge show WORK`",
-    "AlreadyChallenged": "each work can be challenged once: see `assay challenge show WORK`",
-    "ChallengeClosed": "its challenge window has passed: what stands is final",
+    "OpenChallenges": "scores of the epoch are challenged: see `assay challenge show WORK`",
+    "PolicyPending": "wait until the epoch's policy is published or skipped",
+    "FeeForfeited": "the epoch's policy was due and skipped: nobody gets its fee",
     "SameScore": "that is the score it has: name another with --score",
-    "StillAnswerable": "the bond answers for what was done in that task for an unbonding period",
-    "NothingToRelease": "nothing is set aside for that task, or it is still enlisted there: `assay stake leave`",
-    "TooSoonToEnlist": "it has left this task; it may enlist again after an unbonding period",
+    "TooEarly": "wait until then",
+    "TooLate": "its window has passed",
+    "NothingToPay": "it is not decided yet, or all that it owes is paid",
+    "NotYourSeat": "the last seat of a pool takes the place of one that is left: look again at which are yours",
     "WrongEpoch": "the epoch was sealed meanwhile: the next work counts for the next",
+    "TooManyWorks": "the next work counts for the next epoch",
+    "KindNotAskedFor": "the task has no price for works of this kind: see `assay task show`",
+    "ElectorateTooSmall": "verifiers may still join with more weight: `assay verifier run`",
 }
 
 
