@@ -223,11 +223,11 @@ class Dispute:
 
 @dataclass(frozen=True, slots=True)
 class Plant:
-    """`IPlants.plantOf`: `from_epoch` is the first that it can cover."""
+    """`IPlants.plantOf`: `epoch` is the one that it covers."""
 
     state: PlantState
     planter: Address
-    from_epoch: Epoch
+    epoch: Epoch
 
 
 @dataclass(frozen=True, slots=True)
@@ -586,7 +586,7 @@ class PanelsContract(Contract):
     name = "Panels"
 
     def pool_size(self, panel_class: PanelClass) -> int:
-        """Seats that were ever taken."""
+        """Seats that are taken: they are numbered without holes."""
         return int(self._ask("poolSize", panel_class))
 
     def seat_of(self, panel_class: PanelClass, seat: int) -> Seat | None:
@@ -601,6 +601,7 @@ class PanelsContract(Contract):
         return self._call("takeSeats", **{"class": panel_class, "count": count})
 
     def leave_seats(self, panel_class: PanelClass, seats: Sequence[int]) -> Call:
+        """`seats` from the highest to the lowest."""
         return self._call("leaveSeats", **{"class": panel_class, "seats": list(seats)})
 
 
@@ -714,8 +715,8 @@ class PlantsContract(Contract):
         return int(self._ask("depositOf", task_id))
 
     def plant_of(self, task_id: TaskId, commitment: bytes) -> Plant:
-        state, planter, from_epoch = self._ask("plantOf", task_id, commitment)
-        return Plant(PlantState(state), Address(planter), Epoch(from_epoch))
+        state, planter, epoch = self._ask("plantOf", task_id, commitment)
+        return Plant(PlantState(state), Address(planter), Epoch(epoch))
 
     def is_drawn(self, task_id: TaskId, epoch: Epoch, index: WorkIndex) -> bool:
         return bool(self._ask("isDrawn", task_id, epoch, index))

@@ -126,6 +126,16 @@ class SeatsTaken(PanelsEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SeatMoved(PanelsEvent):
+    """The last seat of the pool took the place of one that was left."""
+
+    class_: PanelClass
+    juror: Address
+    from_: int
+    to: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SeatsLeft(PanelsEvent):
     class_: PanelClass
     juror: Address
@@ -528,7 +538,7 @@ class PaidPlantSlashed(PlantsEvent):
 
 EVENT_TYPES: tuple[type[Event], ...] = (
     *(Bonded, UnbondRequested, Withdrawn, WorkerKeySet, Slashed),
-    *(SeatsTaken, SeatsLeft, JurorDismissed),
+    *(SeatsTaken, SeatMoved, SeatsLeft, JurorDismissed),
     *(TaskOpened, TaskFunded, TaskClosed, TaskRefunded),
     *(TrainerEnlisted, TrainerDelisted, EpochOpened, WorkCommitted, EpochClosed, EpochAbandoned),
     *(VerifierEnlisted, VerifierDelisted, VerifierSlashed, VerifierBondReleased),

@@ -438,15 +438,15 @@ class TaskLedger:
     @_fold.register
     def _(self, event: PlantCommitted) -> None:
         newest = self.open_epoch
-        first = self._open_number() + (newest is not None and newest.is_closed)
+        epoch = Epoch(self._open_number() + (newest is not None and newest.is_closed))
         self.plants[event.commitment] = PlantRecord(
-            event.commitment, event.planter, event.deposit, Epoch(first), event.position
+            event.commitment, event.planter, event.deposit, epoch, event.position
         )
 
     @_fold.register
     def _(self, event: PlantOpened) -> None:
         plant = self._plant(event.commitment)
-        plant.state, plant.place = PlantState.OPENED, (event.epoch, event.index)
+        plant.state, plant.index = PlantState.OPENED, event.index
         self._epoch(event.epoch).plants[event.index] = event.commitment
 
     @_fold.register

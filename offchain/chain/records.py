@@ -150,10 +150,10 @@ class PlantRecord:
     commitment: bytes
     planter: Address
     deposit: int
-    from_epoch: Epoch  # the first that it can cover
+    epoch: Epoch  # that it covers
     position: Position
     state: PlantState = PlantState.COMMITTED
-    place: tuple[Epoch, WorkIndex] | None = None
+    index: WorkIndex | None = None  # of the work, once a plant is opened
 
 
 @dataclass(slots=True)

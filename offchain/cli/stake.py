@@ -1,5 +1,6 @@
 """`assay stake`: bonds of trainers and verifiers, and the hot key that works for a cold one."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,12 +10,16 @@ from offchain.cli.amounts import parse_amount
 from offchain.cli.invocation import Invocation, find_keystore, money_of
 from offchain.cli.options import address_option, chain_options, group, key_options, pass_invocation, transaction_options
 from offchain.cli.output import duration, fields, moment
+from offchain.cli.seats import seats
 from offchain.cli.transact import approval, transact
 from offchain.protocol.errors import Reverted, Stop
 
 if TYPE_CHECKING:
-    from offchain.protocol.types import Role
+    from offchain.protocol.types import Address, Role
 
+CONSENT_S = 3_600  # for so long a worker key's consent may be used
+# What frees the locked part of a bond.
+RELEASES = {"trainer": "`assay rewards claim`", "verifier": "`assay stake release`, an unbonding period after leaving,"}
 role_option = click.option(
     "--role", type=click.Choice(["trainer", "verifier"]), required=True, help="What the bond is for."
 )
@@ -27,6 +32,9 @@ def stake() -> None:
     A bond is what you lose when you cheat. The operator's key that holds it can stay cold: it names a worker key that
     submits work and attests, and can move no money.
     """
+
+
+stake.add_command(seats)
 
 
 @stake.action("bond", example="assay stake bond --role trainer 100 --keystore worker")
@@ -51,22 +59,21 @@ def bond(invocation: Invocation, role: str, amount: str) -> None:
 @transaction_options
 @pass_invocation
 def unbond(invocation: Invocation, role: str, amount: str) -> None:
-    """Ask for AMOUNT tokens (or "all") of a bond back. They stay slashable until withdrawn.
+    """Ask for AMOUNT tokens (or "all") of what is free of a bond back; they are paid out after a while.
 
-    Not possible while enlisted for a task: stop the worker with Ctrl-C and delist first.
+    What answers for a task, for works that are not claimed yet, or for a juror's seats, is not free: see `assay stake
+    show`.
     """
     chain = invocation.chain()
     money, operator = money_of(chain), invocation.address_of(None)
     held = chain.staking.bond_of(operator, _role(role))
-    wei = held.bonded_wei if amount == "all" else parse_amount(amount, money.decimals)
-    try:
-        outcome = transact(invocation, chain, [chain.staking.request_unbond(_role(role), wei)])
-    except Reverted as error:
-        if error.error == "StillEnlisted":
-            raise Stop(
-                f"{operator} is enlisted for a task: leave it with `assay stake leave --task ID --role {role}`"
-            ) from error
-        raise
+    wei = held.free_wei if amount == "all" else parse_amount(amount, money.decimals)
+    if wei > held.free_wei:
+        raise Stop(
+            f"of the {role} bond of {operator} {money.show(held.free_wei)} are free, {money.show(held.locked_wei)} "
+            f"answer for something: {RELEASES[role]} frees what can be freed"
+        )
+    outcome = transact(invocation, chain, [chain.staking.request_unbond(_role(role), wei)])
     period = duration(chain.staking.unbonding_period_s())
     done = f"unbonding {money.show(wei)}; after {period}, `assay stake withdraw --role {role}` pays it out"
     invocation.emit(outcome.json(operator=operator, role=role, amount_wei=wei), outcome.lines(done))
@@ -78,28 +85,9 @@ def unbond(invocation: Invocation, role: str, amount: str) -> None:
 @transaction_options
 @pass_invocation
 def leave(invocation: Invocation, role: str, task_id: int) -> None:
-    """End an enlistment, so that nobody waits for you and the bond can be taken back."""
-    from offchain.cli.task import require_task
-    from offchain.protocol.types import TaskId
+    """End an enlistment, so that nobody waits for you and the bond can be taken back.
 
-    chain = invocation.chain()
-    require_task(chain, task_id)
-    number, operator = TaskId(task_id), chain.staking.operator_of(invocation.address_of(None))
-    leaving = chain.registry.delist(number, operator) if role == "trainer" else chain.attestations.delist(number)
-    outcome = transact(invocation, chain, [leaving])
-    result = {"task_id": task_id, "operator": operator, "role": role}
-    invocation.emit(outcome.json(**result), outcome.lines(f"{operator} left task {task_id} as {role}"))
-
-
-@stake.action("release", example="assay stake release --task 1 --role trainer --keystore worker")
-@role_option
-@click.option("--task", "task_id", metavar="ID", type=click.IntRange(min=1), required=True, help="Task that was left.")
-@transaction_options
-@pass_invocation
-def release(invocation: Invocation, role: str, task_id: int) -> None:
-    """Free the part of a bond that still answers for a task you left, so that it can answer for another.
-
-    Possible once an unbonding period has passed since you left. Not needed to unbond.
+    A verifier still judges the epochs that are sealed, and the open one if that has works: keep it running until then.
     """
     from offchain.cli.task import require_task
     from offchain.protocol.types import TaskId
@@ -107,10 +95,38 @@ def release(invocation: Invocation, role: str, task_id: int) -> None:
     chain = invocation.chain()
     require_task(chain, task_id)
     number, operator = TaskId(task_id), chain.staking.operator_of(invocation.address_of(None))
-    contract = chain.registry if role == "trainer" else chain.attestations
-    outcome = transact(invocation, chain, [contract.release_bond(number, operator)])
+    leaving = chain.commitments.delist(number, operator) if role == "trainer" else chain.verifiers.delist(number)
+    outcome = transact(invocation, chain, [leaving])
     result = {"task_id": task_id, "operator": operator, "role": role}
-    done = f"the {role} bond of {operator} no longer answers for task {task_id}"
+    done = f"{operator} left task {task_id} as {role}; {RELEASES[role]} frees what is still locked"
+    invocation.emit(outcome.json(**result), outcome.lines(done))
+
+
+@stake.action("release", example="assay stake release --task 1 --keystore judge")
+@click.option("--task", "task_id", metavar="ID", type=click.IntRange(min=1), required=True, help="Task that was left.")
+@transaction_options
+@pass_invocation
+def release(invocation: Invocation, task_id: int) -> None:
+    """Free the part of a verifier's bond that still answers for a task it left.
+
+    Possible once an unbonding period has passed since it left. What a trainer has locked comes free with its claims:
+    `assay rewards claim`.
+    """
+    from offchain.cli.task import require_task
+    from offchain.protocol.types import TaskId
+
+    chain = invocation.chain()
+    require_task(chain, task_id)
+    number, operator = TaskId(task_id), chain.staking.operator_of(invocation.address_of(None))
+    try:
+        outcome = transact(invocation, chain, [chain.verifiers.release_bond(number, operator)])
+    except Reverted as error:
+        if error.error == "StillAnswerable":
+            when = moment(int(str(error.arguments["from"])))
+            raise Stop(f"the bond of {operator} answers for task {task_id} until {when}: release it then") from error
+        raise
+    result = {"task_id": task_id, "operator": operator}
+    done = f"the verifier bond of {operator} no longer answers for task {task_id}"
     invocation.emit(outcome.json(**result), outcome.lines(done))
 
 
@@ -144,7 +160,7 @@ def withdraw(invocation: Invocation, role: str) -> None:
 @key_options
 @pass_invocation
 def show(invocation: Invocation, address: str | None) -> None:
-    """Show what an operator has bonded and unbonding, and its worker key."""
+    """Show what an operator has bonded, what of it is free, what it is unbonding, and its worker key."""
     from offchain.protocol.types import Role
 
     key = invocation.address_of(address)
@@ -154,15 +170,13 @@ def show(invocation: Invocation, address: str | None) -> None:
     bonds = {role.name.lower(): chain.staking.bond_of(operator, role) for role in Role}
     pairs: list[tuple[str, str]] = [("operator", operator), ("worker key", worker or "none: the operator's own key")]
     for name, held in bonds.items():
-        active = chain.staking.active_bond(Role[name.upper()], operator).amount_wei
-        pairs.append((name, f"{money.show(held.bonded_wei)} bonded, {money.show(active)} of it counts now"))
+        pairs.append((name, f"{money.show(held.bonded_wei)} bonded, {money.show(held.free_wei)} of it free"))
+        if held.locked_wei:
+            pairs.append(("", f"{money.show(held.locked_wei)} answer for something"))
         if held.unbonding_wei:
             pairs.append(("", f"{money.show(held.unbonding_wei)} unbonding until {moment(held.withdrawable_at)}"))
-        if held.enlistments:
-            pairs.append(("", f"enlisted for {held.enlistments} task(s)"))
-        if aside := (chain.registry if name == "trainer" else chain.attestations).needed_bond_of(operator):
-            pairs.append(("", f"{money.show(aside)} answer for tasks, the rest for none"))
-    data: dict[str, Any] = {"operator": operator, "worker": worker, **bonds}
+    shown = {name: {**asdict(held), "free_wei": held.free_wei} for name, held in bonds.items()}
+    data: dict[str, Any] = {"operator": operator, "worker": worker, **shown}
     invocation.emit(data, fields(pairs))
 
 
@@ -186,22 +200,39 @@ def worker_key(invocation: Invocation, worker: str, worker_password_file: Path |
     if worker == "none":
         call, hot = chain.staking.remove_worker_key(), None
     else:
-        from offchain.chain.keys import load_account, read_password, sign_worker_key
+        from offchain.chain.keys import WorkerConsent, load_account, read_password, sign_worker_key
 
         path = find_keystore(worker, invocation.keys_folder)
         if not path.is_file():
             raise Stop(f"no key {worker!r} ({path}): make one with `assay keys new`, or name another")
         password = read_password(worker_password_file or invocation.password_path, f"Password of {path.stem}: ")
         account = load_account(path, password)
-        hot = account.address
-        consent = sign_worker_key(account, chain.deployment.chain_id, chain.staking.address, operator)
-        call = chain.staking.set_worker_key(chain_address(hot), consent)
+        hot = chain_address(account.address)
+        deadline = chain.now() + CONSENT_S
+        consent = WorkerConsent(operator, hot, chain.staking.worker_nonce_of(hot), deadline)
+        signature = sign_worker_key(account, chain.deployment.chain_id, chain.staking.address, consent)
+        call = chain.staking.set_worker_key(hot, deadline, signature)
     outcome = transact(invocation, chain, [call])
     done = f"{operator} has no worker key any more" if hot is None else f"{hot} works for {operator} from now on"
     invocation.emit(outcome.json(operator=operator, worker=hot), outcome.lines(done))
 
 
-def chain_address(address: str) -> Any:
+@stake.action("renounce", example="assay stake renounce --keystore hot")
+@transaction_options
+@pass_invocation
+def renounce(invocation: Invocation) -> None:
+    """End what the chosen key does as the worker key of an operator; sent by the worker key itself."""
+    chain = invocation.chain()
+    worker = invocation.address_of(None)
+    operator = chain.staking.operator_of(worker)
+    if operator == worker:
+        raise Stop(f"{worker} is nobody's worker key: choose the worker key with --keystore")
+    outcome = transact(invocation, chain, [chain.staking.renounce_worker_key()])
+    done = f"{worker} works for {operator} no longer"
+    invocation.emit(outcome.json(operator=operator, worker=worker), outcome.lines(done))
+
+
+def chain_address(address: str) -> "Address":
     from offchain.protocol.types import Address
 
     return Address(address)

@@ -22,9 +22,9 @@ from offchain.protocol.errors import ProtocolError, Reverted, Stop, Unavailable
 
 if TYPE_CHECKING:
     from offchain.chain.connection import Chain
-    from offchain.chain.contracts import TaskState
+    from offchain.chain.contracts import Call
     from offchain.cli.opening import Bundles
-    from offchain.protocol.types import TaskParams
+    from offchain.protocol.types import TaskId, TaskParams
 
 TaskNumber = click.IntRange(min=1)
 
@@ -49,6 +49,7 @@ def open_task(invocation: Invocation, spec_file: Path) -> None:
     from offchain.chain.events import TaskOpened
     from offchain.cli.opening import build_bundles, explain_refusal, opening_call, upload
     from offchain.cli.taskfile import read_task_file
+    from offchain.protocol.economics import epoch_works, needed_electorate
 
     task_file = read_task_file(spec_file)
     chain = invocation.chain()
@@ -63,7 +64,7 @@ def open_task(invocation: Invocation, spec_file: Path) -> None:
         outcome = transact(invocation, chain, [*calls, opening_call(chain, bundles, params, budget)], account)
     except Reverted as error:
         raise explain_refusal(error, params, money.symbol, money.decimals) from error
-    result = _described(bundles, budget)
+    result = {**_described(bundles, budget), "needed_weight_wei": needed_electorate(params, epoch_works(params))}
     if outcome.last is None:
         invocation.emit(outcome.json(task_id=None, **result), outcome.lines(""))
         return
@@ -78,6 +79,7 @@ def open_task(invocation: Invocation, spec_file: Path) -> None:
             f"run `assay task upload {task_id}`"
         ) from error
     lines = [f"opened task {task_id}: {task_file.spec.title}", f"  budget {money.show(budget)} in escrow"]
+    lines.append(f"  verifiers needed: {_needed_weight(params, money)}")
     lines += [f"  spec {bundles.task.root.hex()}, policy version 0 {bundles.policy.root.hex()}, both on the relays"]
     invocation.emit(outcome.json(task_id=task_id, **result), [*lines, *outcome.lines("")[1:]])
 
@@ -122,7 +124,7 @@ def list_tasks(invocation: Invocation) -> None:
             str(each["open_epoch"]),
             str(each["policy_version"]),
             str(each["enlisted_trainers"]),
-            money.show(each["unit_price_wei"]),
+            money.show(each["unit_price_wei"]) if each["unit_price_wei"] else "other works",
             money.show(each["budget_wei"]),
         )
         for each in found
@@ -162,6 +164,7 @@ def show_task(invocation: Invocation, task_id: int) -> None:
             ("trainers", ", ".join(sorted(ledger.trainers)) or "none yet"),
             ("verifiers", ", ".join(sorted(ledger.verifiers)) or "none yet"),
             *_terms(ledger.task.params, money),
+            ("terms", ledger.task.terms_hash.hex()),
         ]
     )
     document = {
@@ -171,6 +174,8 @@ def show_task(invocation: Invocation, task_id: int) -> None:
         "params": ledger.task.params,
         "trainers": sorted(ledger.trainers),
         "verifiers": sorted(ledger.verifiers),
+        "weight_wei": sum(ledger.verifiers.values()),
+        "terms_hash": ledger.task.terms_hash,
         "epochs": [epoch_json(record) for record in ledger.epochs.values()],
     }
     invocation.emit(document, [*lines, "", *table(epochs, ("epoch", "phase", "works", "scores"), frozenset({0, 2}))])
@@ -200,7 +205,10 @@ def fund_task(invocation: Invocation, task_id: int, amount: str) -> None:
 @transaction_options
 @pass_invocation
 def close_task(invocation: Invocation, task_id: int) -> None:
-    """End a task: no further epoch opens; works already committed are still judged and paid."""
+    """End a task: no further epoch opens; works already committed are still judged and paid.
+
+    An open epoch keeps its window; if it has no work, it takes works for one window more.
+    """
     from offchain.protocol.types import TaskId
 
     chain = invocation.chain()
@@ -215,13 +223,17 @@ def close_task(invocation: Invocation, task_id: int) -> None:
 @transaction_options
 @pass_invocation
 def refund_task(invocation: Invocation, task_id: int) -> None:
-    """Return what a closed task no longer needs to its initiator."""
+    """Return what a closed task no longer needs to its initiator.
+
+    Ends its last epoch, if nobody committed a work to that and its window is over.
+    """
     from offchain.chain.events import TaskRefunded
     from offchain.protocol.types import TaskId
 
     chain = invocation.chain()
     require_task(chain, task_id)
-    outcome = transact(invocation, chain, [chain.registry.refund_task(TaskId(task_id))])
+    number = TaskId(task_id)
+    outcome = transact(invocation, chain, [*_abandonment(chain, number), chain.registry.refund_task(number)])
     wei = None if outcome.last is None else outcome.last.event(TaskRefunded).amount
     done = f"refunded {money_of(chain).show(wei or 0)} of task {task_id}"
     invocation.emit(outcome.json(task_id=task_id, amount_wei=wei), outcome.lines(done))
@@ -230,15 +242,12 @@ def refund_task(invocation: Invocation, task_id: int) -> None:
 # ------------------------------------------------------------------------------------------------ shared, small
 
 
-def require_task(chain: "Chain", task_id: int) -> "TaskState":
+def require_task(chain: "Chain", task_id: int) -> None:
     """Raises Stop: the network has no such task."""
-    from offchain.protocol.types import TaskId
-
     count = chain.registry.task_count()
     if not 1 <= task_id <= count:
         there = "there is none yet" if count == 0 else f"there is task 1 to {count}" if count > 1 else "there is task 1"
         raise Stop(f"no task {task_id} on network {chain.deployment.network!r}: {there}; see `assay task list`")
-    return chain.registry.state_of(TaskId(task_id))
 
 
 def bundles_folder(invocation: Invocation) -> Path:
@@ -254,18 +263,13 @@ def refuse_hopeless(
     Raises Stop, Unavailable.
     """
     from offchain.cli.economics import objection
+    from offchain.cli.opening import windows_of, windows_too_long
     from offchain.protocol.types import Root
 
     if problem := objection(params, budget_wei, money):
         raise Stop(problem)
-    # As the contract counts: `settle` and `decide` may have to wait for reports; appeals commit, then reveal.
-    names = ("commit", "attest", "reveal", "reveal", "reveal", "challenge", "appeal", "appeal")
-    windows = sum(getattr(params, f"{name}_window") for name in names)
-    if windows >= (period := chain.staking.unbonding_period_s()):
-        raise Stop(
-            f"the windows (reveal thrice, appeal twice) sum to {duration(windows)}, but bonds can be withdrawn "
-            f"after {duration(period)} on this network: shorten terms.*_window to less than that together"
-        )
+    if (windows := windows_of(params)) >= (period := chain.staking.unbonding_period_s()):
+        raise windows_too_long(windows, period)
     if not invocation.is_dry_run:
         with invocation.relay_client() as client:
             client.has(Root(bytes(32)))  # Unavailable when no relay answers
@@ -280,52 +284,93 @@ def _described(bundles: "Bundles", budget_wei: int) -> dict[str, Any]:
     }
 
 
+def _abandonment(chain: "Chain", task_id: "TaskId") -> "list[Call]":
+    """The call that ends the last epoch of a closed task, where it is due: what that reserves comes free."""
+    if not chain.registry.money_of(task_id).is_closed:
+        return []
+    opened = chain.commitments.open_epoch_of(task_id)
+    if not opened.is_open or opened.works or chain.now() < chain.commitments.epoch_of(task_id, opened.epoch).commit_by:
+        return []
+    return [chain.commitments.abandon_epoch(task_id)]
+
+
+def _needed_weight(params: "TaskParams", money: Money) -> str:
+    from offchain.protocol.economics import epoch_works, needed_electorate
+
+    works = epoch_works(params)
+    needed = money.show(needed_electorate(params, works))
+    return f"{needed} of weight together, to judge an epoch of {works} full works; one with too little of it is void"
+
+
 def _summary(chain: "Chain", task_id: int) -> dict[str, Any]:
-    from offchain.protocol.types import TaskId
+    from offchain.protocol.types import TaskId, WorkKind
 
     number = TaskId(task_id)
-    state, params = chain.registry.state_of(number), chain.registry.params_of(number)
-    policy = chain.attestations.policy_of(number)
-    status = "closed" if state.is_closed else "open" if state.is_open else "waiting for funds"
+    origin, held, params = (
+        chain.registry.origin_of(number),
+        chain.registry.money_of(number),
+        chain.registry.params_of(number),
+    )
+    opened = chain.commitments.open_epoch_of(number)
     return {
         "task_id": task_id,
-        "initiator": state.initiator,
-        "status": status,
-        "open_epoch": state.open_epoch,
-        "policy_version": policy.version,
-        "enlisted_trainers": state.enlisted_trainers,
-        "unit_price_wei": params.unit_price,
-        "budget_wei": state.budget_wei,
-        "reserved_wei": state.reserved_wei,
+        "initiator": origin.initiator,
+        "status": "closed" if held.is_closed else "open" if opened.is_open else "waiting for funds",
+        "open_epoch": opened.epoch,
+        "policy_version": chain.policies.policy_of(number).version,
+        "enlisted_trainers": chain.commitments.trainers_of(number).trainers,
+        "unit_price_wei": params.kinds[WorkKind.FULL].unit_price,
+        "budget_wei": held.budget_wei,
+        "reserved_wei": held.reserved_wei,
     }
 
 
 def _terms(params: "TaskParams", money: Money) -> list[tuple[str, str]]:
+    from offchain.cli import words
+    from offchain.protocol.economics import challenge_cost
+
     epochs = str(params.max_epochs) if params.max_epochs else "until it is closed"
     works = f"{params.max_work_units} units a work, {params.max_epoch_units} an epoch"
+    if params.max_works_each > 1:
+        works += f", {params.max_works_each} works of one trainer"
+    pays = ", ".join(
+        f"{money.show(params.kinds[kind].unit_price)} per unit of {words.kind(kind)} works"
+        for kind in params.kinds_asked_for
+    )
     windows = ", ".join(
         f"{name} {duration(getattr(params, f'{name}_window'))}"
         for name in ("commit", "attest", "reveal", "challenge", "appeal")
     )
     return [
-        ("pays", f"{money.show(params.unit_price)} per unit; {works}; epochs: {epochs}"),
+        ("pays", f"{pays}; {works}; epochs: {epochs}"),
         ("bonds", f"trainer {money.show(params.trainer_bond)}, verifier {money.show(params.verifier_bond)}"),
         (
             "slashes",
-            f"fraud {money.show(params.fraud_slash)}, absence {money.show(params.absence_slash)}, "
-            f"overturned verdict {money.show(params.verdict_slash)}",
+            f"fraud {money.show(params.fraud_slash)}; of a verifier's weight {_percent(params.absence_slash_bps)} for "
+            f"absence, {_percent(params.verdict_slash_bps)} for a verdict that a panel overturns",
+        ),
+        (
+            "challenges",
+            f"bond {money.show(params.challenge_bond)}, judging prepaid with {money.show(challenge_cost(params))} in "
+            f"all, {money.show(params.juror_fee)} for each seat of a panel",
         ),
         ("verifiers get", f"{money.show(params.verifier_fee)} per epoch together"),
+        ("verifiers need", _needed_weight(params, money)),
         (
             "checks",
             f"{plain(params.sampling_bps, 4)} of works replayed, quorum {plain(params.quorum_bps, 4)}, "
             f"policies up to {params.max_staleness} versions old",
         ),
         ("windows", windows),
+        ("protocol", f"version {params.protocol_version}; panels of class {params.panel_class.hex()}"),
     ]
+
+
+def _percent(bps: int) -> str:
+    return f"{plain(bps, 2)} %"
 
 
 def _scores(scores: bytes | None) -> str:
     if scores is None:
         return "-"
-    return " ".join("fraud" if score == 255 else str(score) for score in scores) or "-"
+    return " ".join({255: "fraud", 254: "unavailable"}.get(score, str(score)) for score in scores) or "-"

@@ -3,6 +3,9 @@
 import socket
 from contextlib import suppress
 
+import click
+
+from offchain.cli.amounts import parse_amount
 from offchain.cli.invocation import Invocation
 from offchain.cli.options import (
     chain_options,
@@ -25,18 +28,27 @@ def verifier() -> None:
 
 @verifier.action("run", example="assay verifier run --task 1 --keystore judge")
 @task_option
+@click.option(
+    "--weight", metavar="AMOUNT", help="Tokens of the bond that judge this task.  [default: all that is free]"
+)
+@click.option("--juror-only", is_flag=True, help="Do not enlist: only judge disputes whose panels you are drawn for.")
+@click.option("--no-challenge", is_flag=True, help="Do not dispute scores that you can prove wrong.")
+@click.option("--no-pass-on", is_flag=True, help="Do not put works on the relays that other verifiers cannot fetch.")
 @chain_options
 @key_options
 @relay_options
 @database_options
 @worker_options
 @pass_invocation
-def run(invocation: Invocation, task_id: int) -> None:
+def run(
+    invocation: Invocation, task_id: int, weight: str | None, juror_only: bool, no_challenge: bool, no_pass_on: bool
+) -> None:
     """Verify a task until Ctrl-C: check every work, attest, settle, aggregate, publish, finalise, slash.
 
     The key is the operator's or its worker key; the operator must have bonded (`assay stake bond --role verifier`).
-    Enlists by itself. What is under way is written down, and the next start goes on from there. With --json, logs are
-    JSON lines.
+    Enlists by itself, with all of its bond that answers for nothing else unless --weight says how much; judges disputes
+    too, once it has seats (`assay stake seats take`). A dispute takes a bond from the account of the key. What is under
+    way is written down, and the next start goes on from there. With --json, logs are JSON lines.
     """
     from offchain.cli.logs import start_logging
     from verifier.app import run_verifier
@@ -45,7 +57,24 @@ def run(invocation: Invocation, task_id: int) -> None:
     start_logging(invocation.is_json)
     require_task_on_chain(invocation, task_id)
     settings = worker_settings(invocation, task_id, "verifier")
-    run_verifier(load_verifier_settings(**settings, database_url=invocation.database_url))
+    run_verifier(
+        load_verifier_settings(
+            **settings,
+            database_url=invocation.database_url,
+            weight_wei=None if weight is None else _weight_wei(invocation, weight),
+            enlist=False if juror_only else None,
+            challenge=False if no_challenge else None,
+            pass_on=False if no_pass_on else None,
+        )
+    )
+
+
+def _weight_wei(invocation: Invocation, weight: str) -> int:
+    """Raises Stop: no amount."""
+    try:
+        return parse_amount(weight, invocation.chain().token.decimals())
+    except Stop as error:
+        raise Stop(f"--weight: {error}") from error
 
 
 verifier.add_command(run, "work")
