@@ -11,7 +11,7 @@ from offchain.cli.demo.outcome import Aftermath
 from offchain.cli.demo.view import ProcessState
 from offchain.cli.processes import Children
 from offchain.protocol.errors import Stop
-from offchain.protocol.types import SCORE_FULL, Address
+from offchain.protocol.types import Address, is_paid
 
 WATCH_S = 0.05
 
@@ -103,5 +103,5 @@ def _since(accident: Accident, ledger: TaskLedger) -> Aftermath:
         exit_code=accident.exit_code,
         policies=sum(each.position[0] > accident.block for each in ledger.policies),
         works=len(scores),
-        accepted=sum(score is not None and 0 < score <= SCORE_FULL for score in scores),
+        accepted=sum(score is not None and is_paid(score) for score in scores),
     )

@@ -15,9 +15,10 @@ from offchain.cli.localnet import Party
 from offchain.environments.interface import Environment
 from offchain.policy.bundle import load_policy
 from offchain.policy.evaluate import evaluate
+from offchain.protocol.economics import work_payout
 from offchain.protocol.manifest import BundleKind, BundleLimits
 from offchain.protocol.spec import TaskSpec
-from offchain.protocol.types import SCORE_FRAUD, SCORE_FULL, Address, Epoch, Role, Root, Seed
+from offchain.protocol.types import SCORE_FRAUD, Address, Epoch, Role, Root, Seed, is_paid
 from offchain.shardcast.engine import Engine
 from offchain.shardcast.engines.choose import Transport
 from offchain.shardcast.store import read_manifest
@@ -167,9 +168,12 @@ def _news(ledger: TaskLedger, cast: Cast) -> list[str]:
 
 
 def works_of(ledger: TaskLedger, trainer: Address) -> list[WorkRef]:
-    """Every work of a trainer, by epoch."""
-    found = ((epoch.epoch, epoch.work_of(trainer)) for epoch in ledger.epochs.values())
-    return [WorkRef(ledger.task_id, epoch, committed.work) for epoch, committed in found if committed]
+    """Every work of a trainer, by epoch and index."""
+    return [
+        WorkRef(ledger.task_id, record.epoch, committed.work)
+        for record in ledger.epochs.values()
+        for committed in record.works_of(trainer)
+    ]
 
 
 def trainer_outcome(ledger: TaskLedger, party: Party, honest: bool) -> TrainerOutcome:
@@ -181,9 +185,9 @@ def trainer_outcome(ledger: TaskLedger, party: Party, honest: bool) -> TrainerOu
         works += 1
         claimed += epoch.claims.get(index, 0)
         slashed += epoch.frauds[index].amount if index in epoch.frauds else 0
-        if epoch.is_final and score is not None and 0 < score <= SCORE_FULL:
+        if epoch.is_final and score is not None and is_paid(score):
             accepted += 1
-            owed += ref.work.units * ledger.task.params.unit_price * score // 100
+            owed += work_payout(ref.work.units, ledger.task.params.kinds[ref.work.kind].unit_price, score)
     return TrainerOutcome(party.name, honest, works, accepted, owed, claimed, slashed)
 
 
@@ -241,8 +245,10 @@ def _selectors(chain: Chain) -> Mapping[tuple[str, bytes], str]:
         chain.verifiers,
         chain.attestations,
         chain.policies,
+        chain.panels,
         chain.appeals,
         chain.payouts,
+        chain.plants,
     )
     return {
         (str(contract.address), keccak(text=signature(entry))[:4]): f"{contract.name}.{entry['name']}"

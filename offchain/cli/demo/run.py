@@ -22,13 +22,14 @@ from offchain.cli.demo.outcome import MIN_RISE, DemoOutcome
 from offchain.cli.demo.picture import draw_rewards
 from offchain.cli.demo.traffic import TrafficMeter
 from offchain.cli.demo.view import Snapshot, print_line, render, save_screen
+from offchain.cli.earnings import policy_of
 from offchain.cli.localnet import LocalNetwork, Party
 from offchain.cli.processes import Children
 from offchain.environments.registry import make_environment
 from offchain.protocol.errors import Stop, Unavailable
 from offchain.protocol.manifest import BundleKind, BundleLimits
 from offchain.protocol.spec import TaskSpec, parse_spec
-from offchain.protocol.types import TaskId
+from offchain.protocol.types import PolicyState, TaskId
 from offchain.shardcast.engines.choose import EngineName, Transport
 
 TOKEN = 10**18
@@ -331,7 +332,7 @@ class _Lines:
 
 
 def _is_over(ledger: TaskLedger) -> bool:
-    """Every epoch that has works is final or void, its policy is out if it has one, and its frauds are slashed."""
+    """Every epoch that has works is final or void, its policy is out if one is due, and its frauds are slashed."""
     judged = [each for each in ledger.epochs.values() if each.works]
-    published = all(each.is_void or each.policy or not each.paid for each in judged)
-    return all(each.is_over for each in judged) and published and observe.frauds_are_slashed(ledger)
+    are_over = all(each.is_over and policy_of(each) is not PolicyState.PENDING for each in judged)
+    return are_over and observe.frauds_are_slashed(ledger)

@@ -35,9 +35,9 @@ class TrafficMeter:
             if not record.is_settled:
                 continue
             for party in self.trainers:
-                committed = record.work_of(party.address)
-                if committed is not None and committed.work.manifest_root not in self._measured:
-                    self._add(party.name, committed.work.manifest_root)
+                for committed in record.works_of(party.address):
+                    if committed.work.manifest_root not in self._measured:
+                        self._add(party.name, committed.work.manifest_root)
 
     def _add(self, name: str, root: Root) -> None:
         directory = self.engine.fetch(root, BundleKind.WORK, BundleLimits(self.spec.limits.work_bytes))

@@ -13,7 +13,7 @@ from offchain.chain.ledger import CommittedWork, EpochRecord, PolicyRecord, Task
 from offchain.cli.demo.accidents import Accidents, Victim
 from offchain.cli.demo.outcome import Aftermath
 from offchain.cli.processes import Children
-from offchain.protocol.types import Address, Epoch, PolicyVersion, Root, TaskId, Work, WorkIndex
+from offchain.protocol.types import Address, Epoch, PolicyVersion, Root, TaskId, Work, WorkIndex, WorkKind
 
 SLEEPER = [sys.executable, "-c", "import time; time.sleep(60)"]
 HONEST, CHEAT = Address("0x" + "11" * 20), Address("0x" + "22" * 20)
@@ -29,9 +29,9 @@ def ledger(policies: int, epochs: Sequence[bytes | None] = (), *, first_block: i
         for version in range(policies)
     ]
     for number, scores in enumerate(epochs):
-        record = EpochRecord(Epoch(number), 0, scores=scores)
+        record = EpochRecord(Epoch(number), 0, settled=scores or b"", is_settled=scores is not None)
         for index, trainer in enumerate((HONEST, CHEAT)):
-            work = Work(trainer, WorkIndex(index), 64, PolicyVersion(0), Root(bytes(32)))
+            work = Work(trainer, WorkIndex(index), WorkKind.FULL, 64, PolicyVersion(0), Root(bytes(32)))
             record.works.append(CommittedWork(work, (first_block + 10 * number, index), bytes(32)))
         made.epochs[Epoch(number)] = record
     return made
