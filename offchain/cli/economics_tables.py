@@ -236,9 +236,9 @@ def _grief(outlook: "Outlook", assumed: "Assumptions", money: Money) -> list[str
                     f"{duration(grief.challenge_delay_s)}"),
                 ("  … that is not revealed", f"{_short(grief.silent_wei, money)}; {duration(grief.silent_delay_s)}"),
                 ("  an epoch made void", f"{_short(grief.void_wei, money)}, by {blockers} who stay silent"),
-                ("  a policy not signed", f"{_short(grief.unsigned_wei, money)}, by {blockers}; the others lose "
-                    f"{_short(grief.others_lose_wei, money)}; skipped {duration(grief.skipped_after_s)} after "
-                    "the challenge window"),
+                ("  a policy not signed", f"{_short(grief.unsigned_wei, money)}, by {blockers}, and "
+                    f"{_short(grief.others_lose_wei, money)} by the others"),
+                ("  … which is skipped", f"{duration(grief.skipped_after_s)} after the challenge window"),
             ]
         ),
     ]  # fmt: skip

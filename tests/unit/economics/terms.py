@@ -1,7 +1,10 @@
 """Terms to calculate with: like those of the sorting example, and independent of it."""
 
+from pathlib import Path
+
 from offchain.protocol.types import KindTerms, PanelClass, TaskParams, WorkKind, kinds_of
 
+SORTING = Path(__file__).parents[3] / "examples" / "sorting.toml"
 TOKEN = 10**18
 TERMS = TaskParams(
     kinds=kinds_of({WorkKind.FULL: KindTerms(unit_price=TOKEN // 100, detection_bps=10_000)}),
