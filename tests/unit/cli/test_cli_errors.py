@@ -1,22 +1,26 @@
 """What goes wrong before any chain is reached is one clear line and an exit code, never a traceback."""
 
+import json
 from pathlib import Path
 
 import click
 import pytest
 from click.testing import CliRunner, Result
 
+from offchain.chain import creations
+from offchain.chain.abis import CONTRACTS, entries
+from offchain.chain.reverts import OPENZEPPELIN_ERRORS
 from offchain.cli.lazy import EXIT_INTERRUPTED, EXIT_UNAVAILABLE, LazyGroup
 from offchain.cli.options import command
+from offchain.cli.words import HINTS
 from offchain.protocol.errors import ProtocolError, Rejected, Reverted, Stop, Unavailable
 from tests.unit.cli.conftest import Assay
 
-DEPLOYMENT = """{"network": "dead", "chain_id": 31337, "rpc_url": "http://127.0.0.1:9", "block": 1, "git_commit": "",
-"token": "0x5FbDB2315678afecb367f032d93F642f64180aa3", "staking": "0xe7f1725E7734CE288F8367e1Bb143E90bb3F0512",
-"registry": "0x9fE46736679d2D9a65F0992F2272dE9f3c7fa6e0", "payouts": "0xDc64a140Aa3E981100a9becA4E685f962f0cF6C9",
-"challenges": "0x5FC8d32690cc91D4c39d9d3abcBD16989F875707",
-"attestations": "0xCf7Ed3AccA5a467e9e704C703E8D87F634fB0Fc9"}"""
 ADDRESS = "0x5FbDB2315678afecb367f032d93F642f64180aa3"
+DEPLOYMENT = json.dumps(
+    {"network": "dead", "chain_id": 31_337, "rpc_url": "http://127.0.0.1:9", "block": 1, "git_commit": ""}
+    | dict.fromkeys(creations.CONTRACTS, ADDRESS)
+)
 
 
 @pytest.fixture
@@ -119,7 +123,12 @@ def test_a_message_of_several_lines_is_folded_into_one() -> None:
 
 
 def test_a_revert_that_is_known_comes_with_what_to_do() -> None:
-    assert "`assay stake bond`" in raised(Reverted("NotBonded", {}, "TaskRegistry.enlist")).stderr
+    assert "`assay stake bond`" in raised(Reverted("InsufficientBond", {}, "Commitments.enlist")).stderr
+
+
+def test_what_to_do_is_told_about_errors_that_there_are() -> None:
+    declared = {str(entry["name"]) for contract in CONTRACTS for entry in entries(contract, "error")}
+    assert set(HINTS) <= declared | {str(entry["name"]) for entry in OPENZEPPELIN_ERRORS}
 
 
 def test_what_nobody_foresaw_is_not_hidden() -> None:
