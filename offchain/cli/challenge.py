@@ -1,74 +1,123 @@
-"""`assay challenge`: dispute a score, see how the appeal goes, claim what it owes."""
+"""`assay challenge`: dispute a score, see how the appeal goes, claim what it owes.
 
+A challenge is first committed to, so that nobody can copy it, and told when nobody can commit any more. What was meant
+lies in the state folder before the commitment is sent: a lost terminal, or a crash, loses no bond.
+"""
+
+import secrets
 from typing import TYPE_CHECKING
 
 import click
 
 from offchain.cli import words
-from offchain.cli.dispute import challenge_json, challenge_pairs
 from offchain.cli.invocation import Invocation, money_of
-from offchain.cli.options import (
-    address_option,
-    chain_options,
-    group,
-    pass_invocation,
-    state_option,
-    transaction_options,
-)
-from offchain.cli.output import fields
-from offchain.cli.transact import approval, transact
+from offchain.cli.objections import Objections
+from offchain.cli.options import chain_options, group, pass_invocation, state_option, transaction_options
+from offchain.cli.output import fields, moment
+from offchain.cli.transact import approval, succeeds, transact
 from offchain.protocol.errors import Stop
 
 if TYPE_CHECKING:
-    from offchain.chain.ledger import ChallengeRecord, EpochRecord, TaskLedger
+    from offchain.chain.connection import Chain
+    from offchain.chain.contracts import Call
+    from offchain.chain.ledger import EpochRecord, TaskLedger
     from offchain.protocol.types import WorkId
 
-
-@group("challenge")
-def challenge() -> None:
-    """Dispute the score of a work; see how the appeal goes; claim what it owes."""
-
-
-@challenge.action("open", example="assay challenge open 1/0/2 --score 255 --keystore watcher")
-@click.argument("work", metavar="WORK")
-@click.option(
+score_option = click.option(
     "--score",
     type=int,
     required=True,
     metavar="N",
     help="The score that would be right: 0 not paid, 1-100 percent of the price, 255 fraud.",
 )
+
+
+@group("challenge")
+def challenge() -> None:
+    """Dispute the score of a work; see how the appeal goes; claim what it owes.
+
+    A challenge has two steps: `commit` while the epoch's challenge window lasts, and `reveal` in the reveal window after
+    it. Then a panel of jurors judges the work.
+    """
+
+
+@challenge.action("commit", example="assay challenge commit 1/0/2 --score 255 --keystore watcher")
+@click.argument("work", metavar="WORK")
+@score_option
 @transaction_options
 @state_option
 @pass_invocation
-def open_challenge(invocation: Invocation, work: str, score: int) -> None:
-    """Put a work before all verifiers of its epoch again, while its challenge window lasts.
+def commit(invocation: Invocation, work: str, score: int) -> None:
+    """Commit to a challenge, while the challenge window of the work's epoch lasts. Nobody learns which work it is about.
 
-    Takes the task's challenge bond: lost if the score stands, else given back, with half of what verifiers lose who
-    were behind it if your score was the right one. `assay verify` tells you beforehand what a full judgement gives.
+    Takes the task's challenge bond and the judging of one dispute. Come back with `assay challenge reveal` when the
+    window is over: a challenge that is not revealed in time loses its bond. If the panel finds the score wrong the bond
+    comes back, and who named the right score first gets a part of what verifiers, or the cheat, lose.
     """
-    from offchain.protocol.types import SCORE_FRAUD, SCORE_FULL, Address
+    from offchain.chain.challenging import Objection, cost_wei
+    from offchain.protocol.types import SCORE_FRAUD, SCORE_FULL
 
     if not (0 <= score <= SCORE_FULL or score == SCORE_FRAUD):
         raise Stop(f"--score {score} is no score: 0 not paid, 1-100 percent of the price, 255 fraud")
     chain = invocation.chain()
     ledger, record, work_id = _find(invocation, work)
-    standing = record.score_of(work_id.index)
-    if standing is None or record.is_over:
+    standing, challenger = record.score_of(work_id.index), invocation.address_of(None)
+    if standing is None or record.is_over or (record.challenge_by or 0) <= chain.now():
         raise Stop(f"work {work_id} has no score that could be challenged now: see `assay explain {work_id}`")
-    money, bond = money_of(chain), ledger.task.params.challenge_bond
-    sender = invocation.account().address
+    if standing == score:
+        raise Stop(f"work {work_id} has that score: {words.score(score)}")
+    money, cost = money_of(chain), cost_wei(ledger.task.params)
+    kept = _kept(invocation, chain)
+    if any(each.score == score and each.challenge_in(record) for each in kept.of(work_id)):
+        raise Stop(f"that challenge of work {work_id} is committed already: see `assay challenge show {work_id}`")
+    where = work_id.task_id, work_id.epoch, work_id.index
+    objection = Objection(*where, score, challenger, secrets.token_bytes(32))
     calls = [
-        *approval(chain, Address(sender), chain.registry.address, bond),
-        chain.challenges.challenge(work_id.task_id, work_id.epoch, work_id.index, score),
+        *approval(chain, challenger, chain.appeals.address, cost),
+        chain.appeals.commit_challenge(work_id.task_id, work_id.epoch, objection.commitment),
     ]
+    if not invocation.is_dry_run:
+        kept.add(objection)
     outcome = transact(invocation, chain, calls)
+    by = record.challenge_by or 0
     done = (
-        f"challenged work {work_id}: {words.score(standing)}, should be {words.score(score)}; {money.show(bond)} put "
-        f"down. Follow it with `assay challenge show {work_id}`"
+        f"committed to a challenge of work {work_id}: {words.score(standing)}, should be {words.score(score)}; "
+        f"{money.show(cost)} put down. Reveal it from {moment(by)} to {moment(by + ledger.task.params.reveal_window)}: "
+        f"`assay challenge reveal {work_id}`"
     )
-    result = {"work": str(work_id), "standing": standing, "score": score, "bond_wei": bond}
+    result = {"work": str(work_id), "standing": standing, "score": score, "paid_wei": cost, "reveal_from": by}
     invocation.emit(outcome.json(**result), outcome.lines(done))
+
+
+@challenge.action("reveal", example="assay challenge reveal 1/0/2 --keystore watcher")
+@click.argument("work", metavar="WORK")
+@transaction_options
+@state_option
+@pass_invocation
+def reveal(invocation: Invocation, work: str) -> None:
+    """Reveal what this state folder has committed to about a work, in the reveal window after the challenge window.
+
+    Any key may send it.
+    """
+    from offchain.chain.challenging import next_call
+
+    chain = invocation.chain()
+    ledger, record, work_id = _find(invocation, work)
+    params = ledger.task.params
+    mine = [each for each in _kept(invocation, chain).of(work_id) if each.challenge_in(record) is not None]
+    if not mine:
+        raise Stop(f"nothing here was committed to about work {work_id}: name the --state-dir that did")
+    due = [(each, next_call(each, record, params, chain.now(), chain.appeals)) for each in mine]
+    calls = [call for _, call in due if call is not None]
+    if not calls:
+        by = record.challenge_by or 0
+        when = f"from {moment(by)} to {moment(by + params.reveal_window)}"
+        raise Stop(f"nothing about work {work_id} can be revealed now; it can be {when}, once")
+    outcome = transact(invocation, chain, calls)
+    scores = [each.score for each, call in due if call is not None]
+    shown = " or ".join(words.score(score) for score in scores)
+    done = f"challenged work {work_id}: it should be {shown}. Follow it with `assay challenge show {work_id}`"
+    invocation.emit(outcome.json(work=str(work_id), scores=scores), outcome.lines(done))
 
 
 @challenge.action("show", example="assay challenge show 1/0/2")
@@ -77,38 +126,71 @@ def open_challenge(invocation: Invocation, work: str, score: int) -> None:
 @state_option
 @pass_invocation
 def show(invocation: Invocation, work: str) -> None:
-    """Show a challenge: who disputes what, how the verifiers voted, what it cost whom."""
+    """Show the dispute about a work: who disputes what, how the panel voted, what it cost whom."""
+    from offchain.cli.dispute import dispute_json, dispute_pairs
+
     chain = invocation.chain()
     _, record, work_id = _find(invocation, work)
-    dispute = _challenge(record, work_id)
-    phase = chain.challenges.phase_of(work_id.task_id, work_id.epoch, work_id.index)
-    data = {"work": str(work_id), "phase": phase.name.lower(), **challenge_json(dispute)}
-    invocation.emit(data, fields(challenge_pairs(dispute, money_of(chain))))
+    phase = chain.appeals.phase_of(work_id.task_id, work_id.epoch, work_id.index)
+    mine = [
+        {"score": each.score, "state": found.state.name.lower()}
+        for each in _kept(invocation, chain).of(work_id)
+        if (found := each.challenge_in(record)) is not None
+    ]
+    dispute = record.disputes.get(work_id.index)
+    lines = [f"yours: {words.score(each['score'])}, {each['state']}" for each in mine]
+    if dispute is None:
+        unknown = len(record.unrevealed_challenges)
+        lines.append(f"nobody has disputed work {work_id}; {unknown} challenges of its epoch are not revealed yet")
+    else:
+        lines += fields(dispute_pairs(record, dispute, money_of(chain)))
+    told = None if dispute is None else dispute_json(record, dispute)
+    data = {"work": str(work_id), "phase": phase.name.lower(), "dispute": told, "yours": mine}
+    invocation.emit(data, lines)
 
 
 @challenge.action("claim", example="assay challenge claim 1/0/2 --keystore watcher")
 @click.argument("work", metavar="WORK")
-@address_option
 @transaction_options
 @state_option
 @pass_invocation
-def claim(invocation: Invocation, work: str, address: str | None) -> None:
-    """Claim what a decided challenge owes: the challenger's bond and winnings, or a verifier's share of a lost bond."""
-    from offchain.chain.events import ChallengeClaimed
+def claim(invocation: Invocation, work: str) -> None:
+    """Claim what a work's decided dispute owes to anybody: bonds and winnings of challengers, fees of jurors.
 
+    Each is paid to whom it belongs, whoever sends it. Challenges of the epoch that were never revealed are ended, so
+    that it can become final; what was prepaid for their judging goes back with the next claim.
+    """
     chain = invocation.chain()
-    _, record, work_id = _find(invocation, work)
-    _challenge(record, work_id)
-    money, key = money_of(chain), invocation.address_of(address)
-    where = work_id.task_id, work_id.epoch, work_id.index
-    candidates = (key, chain.staking.operator_of(key))
-    to = next((each for each in candidates if chain.challenges.owed_to(*where, each)), None)
-    if to is None:
-        raise Stop(f"the challenge of work {work_id} owes {key} nothing now: see `assay challenge show {work_id}`")
-    outcome = transact(invocation, chain, [chain.challenges.claim(*where, to)])
-    wei = None if outcome.last is None else outcome.last.event(ChallengeClaimed).amount
-    result = {"work": str(work_id), "to": to, "amount_wei": wei}
-    invocation.emit(outcome.json(**result), outcome.lines(f"claimed {money.show(wei or 0)} for {to}"))
+    ledger, record, work_id = _find(invocation, work)
+    sender = invocation.address_of(None)
+    candidates = [*_expiries(chain, ledger, record, work_id), *_claims(chain, record, work_id)]
+    calls = [call for call in candidates if succeeds(chain, sender, call)]
+    if not calls:
+        raise Stop(f"the dispute of work {work_id} owes nobody anything now: see `assay challenge show {work_id}`")
+    outcome = transact(invocation, chain, calls)
+    invocation.emit(outcome.json(work=str(work_id)), outcome.lines(f"paid what the dispute of work {work_id} owed"))
+
+
+def _expiries(chain: "Chain", ledger: "TaskLedger", record: "EpochRecord", work_id: "WorkId") -> "list[Call]":
+    by = (record.challenge_by or 0) + ledger.task.params.reveal_window
+    if record.challenge_by is None or chain.now() < by:
+        return []
+    where = work_id.task_id, work_id.epoch
+    return [chain.appeals.expire_challenge(*where, each.id) for each in record.unrevealed_challenges]
+
+
+def _claims(chain: "Chain", record: "EpochRecord", work_id: "WorkId") -> "list[Call]":
+    """All that might be owed: whoever is owed nothing is refused."""
+    from offchain.protocol.types import ChallengeState
+
+    where, dispute = (work_id.task_id, work_id.epoch), record.disputes.get(work_id.index)
+    ended = [each.id for each in record.challenges.values() if each.state is ChallengeState.EXPIRED]
+    if dispute is None or dispute.is_open:
+        return [chain.appeals.claim_challenge(*where, each) for each in ended]
+    return [
+        *(chain.appeals.claim_challenge(*where, each) for each in (*ended, *dispute.challenges)),
+        *(chain.appeals.claim_vote(*where, work_id.index, juror) for juror in dispute.votes),
+    ]
 
 
 def _find(invocation: Invocation, work: str) -> "tuple[TaskLedger, EpochRecord, WorkId]":
@@ -121,8 +203,6 @@ def _find(invocation: Invocation, work: str) -> "tuple[TaskLedger, EpochRecord, 
     return ledger, record, work_id
 
 
-def _challenge(record: "EpochRecord", work_id: "WorkId") -> "ChallengeRecord":
-    dispute = record.challenges.get(work_id.index)
-    if dispute is None:
-        raise Stop(f"nobody has challenged work {work_id}: `assay challenge open {work_id} --score N` does")
-    return dispute
+def _kept(invocation: Invocation, chain: "Chain") -> Objections:
+    at = chain.deployment
+    return Objections(invocation.state_folder("challenges") / f"{at.network}-{at.chain_id}-{at.appeals[2:10].lower()}")

@@ -78,8 +78,12 @@ class FeeEarning:
     @property
     def is_claimable(self) -> bool:
         """Whether `claimFees` would pay it now."""
+        return self.is_final and self.is_claimable_once_final
+
+    @property
+    def is_claimable_once_final(self) -> bool:
         is_due = self.policy in (PolicyState.PUBLISHED, PolicyState.NOT_DUE)
-        return self.has_revealed and self.is_final and is_due and self.claimed_wei is None
+        return self.has_revealed and is_due and self.claimed_wei is None
 
 
 def works_of(ledger: TaskLedger, trainer: Address) -> Iterator[WorkEarning]:

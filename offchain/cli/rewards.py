@@ -63,7 +63,7 @@ def show(invocation: Invocation, role: str, task_id: int | None, address: str | 
     money, operator = money_of(chain), chain.staking.operator_of(key)
     ledgers = _ledgers(invocation, chain, task_id)
     if role == "verifier":
-        _show_fees(invocation, chain, ledgers, operator, money)
+        _show_fees(invocation, ledgers, operator, money)
     else:
         _show_works(invocation, ledgers, operator, money)
 
@@ -78,7 +78,7 @@ def claim(invocation: Invocation, role: str, task_id: int | None) -> None:
     """Claim all that is final, in as few transactions as possible.
 
     Epochs whose challenge window has passed are finalised on the way. The money goes to the operator, also when its
-    worker key claims.
+    worker key claims. Works that earn nothing are claimed, too: that frees the bond that answered for them.
     """
     _claim(invocation, role, task_id)
 
@@ -100,6 +100,7 @@ def _show_works(invocation: Invocation, ledgers: "Sequence[TaskLedger]", operato
     from offchain.cli import words
     from offchain.cli.earnings import works_of
     from offchain.cli.evidence import reasons_of
+    from offchain.protocol.types import is_paid
 
     shown: list[dict[str, Any]] = []
     rows: list[tuple[str, ...]] = []
@@ -109,7 +110,7 @@ def _show_works(invocation: Invocation, ledgers: "Sequence[TaskLedger]", operato
         for each in works:
             reason = reasons.get(each.work_id)
             shown.append(_work_json(each, reason))
-            why = words.reason(reason) or (f"? see `assay explain {each.work_id}`" if each.score in (0, 255) else "")
+            why = words.reason(reason) or ("" if is_paid(each.score or 1) else f"? see `assay explain {each.work_id}`")
             rows.append((str(each.work_id), each.state, words.score(each.score), money.show(each.earned_wei), why))
     totals = {name: sum(work[name] for work in shown) for name in ("earned_wei", "claimed_wei", "claimable_wei")}
     totals["slashed_wei"] = sum(work["slashed_wei"] for work in shown)
@@ -134,19 +135,14 @@ def _work_json(each: "WorkEarning", reason: str | None) -> dict[str, Any]:
     }
 
 
-def _show_fees(
-    invocation: Invocation, chain: "Chain", ledgers: "Sequence[TaskLedger]", operator: "Address", money: Money
-) -> None:
+def _show_fees(invocation: Invocation, ledgers: "Sequence[TaskLedger]", operator: "Address", money: Money) -> None:
     from offchain.cli.earnings import fees_of
 
     shown: list[dict[str, Any]] = []
     rows: list[tuple[str, ...]] = []
     for ledger in ledgers:
         for each in fees_of(ledger, operator):
-            fee = each.claimed_wei
-            if fee is None:
-                fee = _fee(chain, ledger, each, operator)
-            why = "" if each.has_revealed else "did not reveal"
+            fee = each.earned_wei if each.claimed_wei is None else each.claimed_wei
             entry = {
                 "task_id": ledger.task_id,
                 "epoch": each.epoch,
@@ -154,14 +150,12 @@ def _show_fees(
                 "revealed": each.has_revealed,
                 "fee_wei": fee,
                 "claimed_wei": each.claimed_wei or 0,
-                "claimable_wei": fee if each.is_final and each.claimed_wei is None else 0,
+                "claimable_wei": fee if each.is_claimable else 0,
                 "slashed_wei": each.slashed_wei,
             }
             shown.append(entry)
-            slashed = f"slashed {money.show(each.slashed_wei)}" if each.slashed_wei else ""
             state = "claimed" if each.claimed_wei is not None else each.phase
-            why = ", ".join(part for part in (why, slashed) if part)
-            rows.append((f"{ledger.task_id}/{each.epoch}", state, money.show(fee), why))
+            rows.append((f"{ledger.task_id}/{each.epoch}", state, money.show(fee), _why(each, money)))
     lines = table(rows, ("epoch", "state", "fee", "why"), frozenset({2}))
     claimable = sum(entry["claimable_wei"] for entry in shown)
     claimed = sum(entry["claimed_wei"] for entry in shown)
@@ -177,6 +171,17 @@ def _show_fees(
         },
         [*lines, "", f"claimed {money.show(claimed)}, claimable {money.show(claimable)}"],
     )
+
+
+def _why(each: "FeeEarning", money: Money) -> str:
+    """What stands in the way of a fee, and what was lost."""
+    parts = ["" if each.has_revealed else "did not reveal"]
+    if each.has_revealed and each.is_forfeited:
+        parts.append("its policy came too late: nobody gets the fee")
+    elif each.has_revealed and each.is_final and each.claimed_wei is None and not each.is_claimable:
+        parts.append("waits for its policy")
+    parts.append(f"slashed {money.show(each.slashed_wei)}" if each.slashed_wei else "")
+    return ", ".join(part for part in parts if part)
 
 
 # --------------------------------------------------------------------------------------------------- claiming
@@ -211,13 +216,14 @@ def _work_claims(
 ) -> "tuple[list[Call], int, list[str]]":
     """Calls, what they pay, and which works they are for."""
     from offchain.cli.earnings import works_of
+    from offchain.protocol.types import SCORE_FRAUD
 
     due = [
         each
         for each in works_of(ledger, operator)
-        if each.earned_wei and each.claimed_wei is None and (each.is_final or each.work_id.epoch in ready)
+        if each.is_releasable or (each.is_open and each.work_id.epoch in ready and each.score != SCORE_FRAUD)
     ]
-    epochs = sorted({each.work_id.epoch for each in due if not each.is_final})
+    epochs = sorted({each.work_id.epoch for each in due if not each.is_over})
     calls = [chain.attestations.finalise(ledger.task_id, epoch) for epoch in epochs]
     for first in range(0, len(due), BATCH):
         calls.append(chain.payouts.claim([each.ref for each in due[first : first + BATCH]]))
@@ -233,24 +239,14 @@ def _fee_claims(
     due = [
         each
         for each in fees_of(ledger, operator)
-        if each.has_revealed and each.claimed_wei is None and (each.is_final or each.epoch in ready)
+        if each.earned_wei and (each.is_claimable or (each.epoch in ready and each.is_claimable_once_final))
     ]
-    fees = {each.epoch: _fee(chain, ledger, each, operator) for each in due}
-    due = [each for each in due if fees[each.epoch]]
     calls = [chain.attestations.finalise(ledger.task_id, each.epoch) for each in due if not each.is_final]
     for first in range(0, len(due), BATCH):
-        calls.append(chain.payouts.claim_fees(ledger.task_id, [each.epoch for each in due[first : first + BATCH]]))
+        epochs = [each.epoch for each in due[first : first + BATCH]]
+        calls.append(chain.payouts.claim_fees(ledger.task_id, epochs, operator))
     named = [f"{ledger.task_id}/{each.epoch}" for each in due]
-    return calls, sum(fees[each.epoch] for each in due), named
-
-
-def _fee(chain: "Chain", ledger: "TaskLedger", each: "FeeEarning", operator: "Address") -> int:
-    """What a verifier earns with one epoch, claimed or not."""
-    from offchain.cli.earnings import fee_wei
-
-    if not each.has_revealed:
-        return 0
-    return fee_wei(ledger, chain.attestations.attestation_of(ledger.task_id, each.epoch, operator))
+    return calls, sum(each.earned_wei for each in due), named
 
 
 def _ledgers(invocation: Invocation, chain: "Chain", task_id: int | None) -> "list[TaskLedger]":

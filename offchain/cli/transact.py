@@ -95,6 +95,22 @@ def approval(chain: "Chain", owner: "Address", spender: "Address", amount_wei: i
     return [chain.token.approve(spender, amount_wei)]
 
 
+def succeeds(chain: "Chain", caller: "Address", call: "Call") -> bool:
+    """Whether the contracts would take a call now. Raises Unavailable."""
+    from web3 import Web3
+    from web3.exceptions import ContractLogicError
+
+    from offchain.chain.rpc import asking_node
+
+    sender, to = Web3.to_checksum_address(caller), Web3.to_checksum_address(call.to)
+    with asking_node(str(call)):
+        try:
+            chain.web3.eth.call({"from": sender, "to": to, "data": Web3.to_hex(call.data)}, "pending")
+        except ContractLogicError:
+            return False
+    return True
+
+
 def _simulate(chain: "Chain", sender: "Sender", calls: Sequence["Call"]) -> list[Done]:
     fee_per_gas = _fee_per_gas(chain)
     if len(calls) == 1:

@@ -129,6 +129,27 @@ HINTS = {
     "TooManyWorks": "the next work counts for the next epoch",
     "KindNotAskedFor": "the task has no price for works of this kind: see `assay task show`",
     "ElectorateTooSmall": "verifiers may still join with more weight: `assay verifier run`",
+    "EpochNotReady": "its window is not over, or the block of its seed is not there yet: wait",
+    "CommitClosed": "the epoch takes no further works: the next work counts for the next",
+    "NotAWorkerKey": "this key works for nobody",
+    "IsFraud": "a fraud is slashed, not claimed",
+    "WrongWork": "it is claimed or slashed already",
+    "WrongChallenge": "it is revealed, expired or claimed already: see `assay challenge show WORK`",
+    "WrongDispute": "the dispute is at another stage: see `assay challenge show WORK`",
+    "NotAJuror": "it is not on the panel, or has voted",
+    # ballots: attestations of verifiers, votes of jurors, challenges
+    "EmptyCommitment": "a commitment cannot be empty",
+    "AlreadyCommitted": "it has committed already, and what is committed cannot be changed",
+    "AlreadyRevealed": "it has revealed already",
+    "NotCommitted": "it has not committed to anything there",
+    "CommitmentMismatch": "this is not what was committed to: it was another score, salt or account",
+    "WasPresent": "it did its duty: nothing is taken",
+    "AlreadyPenalised": "it was slashed for that already",
+    # seeds
+    "SeedBlockTooRecent": "wait for the next block",
+    "SeedBlockForgotten": "nobody came in time: name another block (`closeEpoch`, `summonPanel`), then try again",
+    "HeaderAwaited": "the node shows no header of the seed's block: use another --rpc-url, or wait until that block",
+    "WrongHeader": "the node shows another header than the chain has: use another --rpc-url",
 }
 
 
