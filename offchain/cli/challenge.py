@@ -36,8 +36,8 @@ score_option = click.option(
 def challenge() -> None:
     """Dispute the score of a work; see how the appeal goes; claim what it owes.
 
-    A challenge has two steps: `commit` while the epoch's challenge window lasts, and `reveal` in the reveal window after
-    it. Then a panel of jurors judges the work.
+    A challenge has two steps: `commit` while the epoch's challenge window lasts, and `reveal` in the reveal window
+    after it. Then a panel of jurors judges the work.
     """
 
 
@@ -48,7 +48,7 @@ def challenge() -> None:
 @state_option
 @pass_invocation
 def commit(invocation: Invocation, work: str, score: int) -> None:
-    """Commit to a challenge, while the challenge window of the work's epoch lasts. Nobody learns which work it is about.
+    """Commit to a challenge, while the challenge window of the work's epoch lasts. Nobody learns which work is meant.
 
     Takes the task's challenge bond and the judging of one dispute. Come back with `assay challenge reveal` when the
     window is over: a challenge that is not revealed in time loses its bond. If the panel finds the score wrong the bond

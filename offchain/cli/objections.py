@@ -54,6 +54,7 @@ def _read(path: Path) -> "Objection":
         if path.stat().st_size > MAX_FILE_BYTES:
             raise ValueError("too large")
         values: dict[str, Any] = json.loads(path.read_text())
-        return Objection(**{**values, "salt": bytes.fromhex(values["salt"])})
+        values["salt"] = bytes.fromhex(values["salt"])
+        return Objection(**values)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise Stop(f"{path} is no challenge of ours ({error}): repair the file, or move it away") from error
