@@ -26,7 +26,7 @@ from offchain.protocol.errors import Malformed
 from offchain.protocol.header import WorkHeader
 from offchain.protocol.manifest import BundleKind, BundleLimits
 from offchain.protocol.spec import EnvironmentSpec, RecipeSpec, RolloutSpec, SamplerSpec, TaskSpec
-from offchain.protocol.types import BPS, Address, Epoch, PolicyVersion, Root, Seed, TaskId, Work, WorkIndex
+from offchain.protocol.types import BPS, Address, Epoch, PolicyVersion, Root, Seed, TaskId, Work, WorkIndex, WorkKind
 from offchain.recipe.inner import OnState, OnStep, PseudoGradient, run_inner_steps
 from offchain.recipe.states import InnerState, write_state
 from offchain.recipe.trace import TRACE_NAME, StepTrace, trace_bytes
@@ -232,7 +232,7 @@ class Scene:
         return Case(
             task_id=TASK,
             epoch=Epoch(run),
-            work=Work(who, WorkIndex(0), spec.rollout.groups, VERSION, root),
+            work=Work(who, WorkIndex(0), WorkKind.FULL, spec.rollout.groups, VERSION, root),
             spec=spec,
             spec_root=SPEC_ROOT,
             trainer_seed=self.seed(run, who),

@@ -13,7 +13,7 @@ from offchain.policy import initial_policy, load_policy, save_policy
 from offchain.protocol.errors import Reason, Stop
 from offchain.protocol.manifest import BundleKind, BundleLimits, Manifest
 from offchain.protocol.spec import CheckSpec, EnvironmentSpec, RecipeSpec, RolloutSpec, SamplerSpec, TaskSpec
-from offchain.protocol.types import Address, Epoch, PolicyVersion, Root, Seed, TaskId, Work, WorkIndex
+from offchain.protocol.types import Address, Epoch, PolicyVersion, Root, Seed, TaskId, Work, WorkIndex, WorkKind
 from offchain.rollouts.table import RolloutLimits, read_rollouts
 from offchain.rollouts.trajectory import Rollouts
 from offchain.shardcast.store import build_bundle, open_bundle
@@ -94,7 +94,7 @@ def judged(bench: OnePolicy, folder: Path, manifest: Manifest) -> Judgement:
     case = Case(
         task_id=asked.task_id,
         epoch=asked.epoch,
-        work=Work(TRAINER, WorkIndex(0), SPEC.rollout.groups, asked.policy_version, manifest.root),
+        work=Work(TRAINER, WorkIndex(0), WorkKind.FULL, SPEC.rollout.groups, asked.policy_version, manifest.root),
         spec=SPEC,
         spec_root=SPEC_ROOT,
         trainer_seed=asked.seed,
