@@ -17,6 +17,7 @@ from offchain.chain.events import (
     AttestationCommitted,
     AttestationRevealed,
     ChallengeCommitted,
+    ChallengeExpired,
     ChallengeRevealed,
     DisputeDecided,
     EpochClosed,
@@ -225,6 +226,9 @@ class Chronicle:
             standing=record.score_of(WorkIndex(index)),
             score=score,
         )
+
+    def expire(self, number: ChallengeId, epoch: int = 0) -> None:
+        self._tell(ChallengeExpired, epoch=Epoch(epoch), id=number, burnt=1)
 
     def dispute(self, index: int, score: int, epoch: int = 0) -> None:
         """Somebody challenges a work, and says so."""

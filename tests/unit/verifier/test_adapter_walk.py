@@ -18,7 +18,7 @@ from offchain.protocol.encoding import derive
 from offchain.protocol.errors import Stop
 from offchain.protocol.manifest import BundleKind, BundleLimits, Manifest
 from offchain.protocol.spec import CheckSpec, RecipeSpec, RolloutSpec, TaskSpec
-from offchain.protocol.types import SCORE_FULL, Epoch, PolicyVersion, Root, Seed, TaskId, Work, WorkIndex
+from offchain.protocol.types import SCORE_FULL, Epoch, PolicyVersion, Root, Seed, TaskId, Work, WorkIndex, WorkKind
 from offchain.recipe.states import state_name
 from offchain.shardcast.store import build_bundle, open_bundle
 from tests.unit.verifier.honest import SPEC, SPEC_ROOT, TRAINER
@@ -96,7 +96,7 @@ def judged(bench: OnePolicy, spec: TaskSpec, folder: Path, manifest: Manifest, v
     case = Case(
         task_id=asked.task_id,
         epoch=asked.epoch,
-        work=Work(TRAINER, WorkIndex(0), spec.rollout.groups, asked.policy_version, manifest.root),
+        work=Work(TRAINER, WorkIndex(0), WorkKind.FULL, spec.rollout.groups, asked.policy_version, manifest.root),
         spec=spec,
         spec_root=SPEC_ROOT,
         trainer_seed=asked.seed,

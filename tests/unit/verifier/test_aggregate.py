@@ -11,7 +11,7 @@ import pytest
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
 
-from offchain.chain.keys import sign_policy
+from offchain.chain.keys import PolicyWord, sign_policy
 from offchain.environments import make_environment
 from offchain.outer.broadcast import PolicyRemaker
 from offchain.outer.optimizer import MOMENTUM_NAME
@@ -20,11 +20,11 @@ from offchain.policy.weights import WEIGHTS_NAME
 from offchain.protocol.errors import Malformed, Stop, Unavailable
 from offchain.protocol.manifest import BundleKind, BundleLimits
 from offchain.protocol.spec import OuterSpec, TaskSpec
-from offchain.protocol.types import Address, Epoch, Root, TaskId
+from offchain.protocol.types import Address, DisputePhase, Epoch, Root, TaskId, WorkIndex
 from offchain.shardcast.cache import Remake
 from offchain.shardcast.engine import PolicySignature
 from offchain.shardcast.store import open_bundle
-from tests.unit.verifier.chronicle import ATTESTATIONS, Chronicle, contracts
+from tests.unit.verifier.chronicle import CONTRACT, Chronicle, contracts
 from tests.unit.verifier.fakes import Sent, Shelf, Silent
 from tests.unit.verifier.honest import SPEC, Bundle, HonestTrainer
 from verifier.aggregate import Aggregator, Signer, accepted, base_of, next_epoch
@@ -37,6 +37,7 @@ from verifier.turns import Turns
 CHAIN_ID = 31_337
 KEYS = sorted((Account.from_key(bytes([n]) * 32) for n in (1, 2, 3)), key=lambda key: int(key.address, 16))
 VERIFIERS = tuple(Address(key.address) for key in KEYS)
+ROOT = Root(b"\x05" * 32)
 TRAINERS = tuple(Address(f"0x{n:040d}") for n in (11, 12, 13))
 
 
@@ -63,8 +64,8 @@ class Scene:
         inbox = Inbox(self.shelf, spec)
         aggregator = Aggregator(
             spec,
-            Signer(VERIFIERS[number], KEYS[number], CHAIN_ID, ATTESTATIONS, lambda key: key),
-            contracts().attestations,
+            Signer(VERIFIERS[number], KEYS[number], CHAIN_ID, CONTRACT, lambda key: key),
+            contracts().policies,
             Transactions(sent, sessions, TaskId(1)),
             inbox,
             self.shelf,
@@ -213,7 +214,9 @@ def test_signatures_that_are_not_what_they_seem_do_not_count(scene: Scene) -> No
     stranger = Account.from_key(b"\x09" * 32)
 
     def signed(key: LocalAccount, of: Root) -> bytes:
-        return sign_policy(key, CHAIN_ID, ATTESTATIONS, TaskId(1), Epoch(0), of)
+        seed = scene.chronicle.record().seed
+        assert seed is not None
+        return sign_policy(key, CHAIN_ID, CONTRACT, PolicyWord(TaskId(1), Epoch(0), seed, of))
 
     scene.shelf.board += [
         PolicySignature(VERIFIERS[1], root, signed(KEYS[2], root)),
@@ -271,7 +274,7 @@ def test_accepted_work_that_is_lost_delays_until_the_quorum_publishes(scene: Sce
 def test_verifier_that_was_not_enlisted_at_the_seal_signs_nothing(scene: Scene) -> None:
     outsider = scene.colleague(0)
     outsider.aggregator._signer = Signer(  # pyright: ignore[reportPrivateUsage]
-        TRAINERS[0], KEYS[0], CHAIN_ID, ATTESTATIONS, lambda key: key
+        TRAINERS[0], KEYS[0], CHAIN_ID, CONTRACT, lambda key: key
     )
     assert not outsider.aggregator.advance(scene.chronicle.ledger)
 
@@ -316,6 +319,74 @@ def test_epoch_without_an_accepted_work_becomes_no_policy(scores: bytes) -> None
     assert next_epoch(chronicle.ledger, never) is chronicle.record(1)
 
 
+@pytest.mark.parametrize("scores", [bytes([254]), bytes([255]), bytes([0])], ids=["unavailable", "fraud", "unpaid"])
+def test_only_what_is_paid_counts(scores: bytes) -> None:
+    chronicle = Chronicle(Root(bytes(32)))
+    chronicle.work(TRAINERS[0], ROOT)
+    chronicle.work(TRAINERS[1], ROOT)
+    chronicle.seal()
+    chronicle.settle(scores + bytes([40]))
+    assert [(each.work.index, score) for each, score in accepted(chronicle.record())] == [(1, 40)]
+
+
+def test_an_appeal_moves_money_and_no_policy() -> None:
+    """Whoever signs before it is decided and whoever signs after it have to sign the same root."""
+    chronicle = Chronicle(Root(bytes(32)))
+    chronicle.work(TRAINERS[0], ROOT)
+    chronicle.seal()
+    chronicle.settle(bytes([100]))
+    before = accepted(chronicle.record())
+    chronicle.dispute(0, 0)
+    chronicle.decide(0, 0, DisputePhase.OVERTURNED)
+    assert chronicle.record().score_of(WorkIndex(0)) == 0 and accepted(chronicle.record()) == before
+
+
+def test_a_late_policy_is_waited_for_until_the_chain_skips_it() -> None:
+    """By the clock alone some would go on from another policy than the rest."""
+    chronicle = Chronicle(Root(bytes(32)))
+    for epoch in (0, 1):
+        chronicle.work(TRAINERS[0], Root(bytes([epoch]) * 32), epoch=epoch)
+        chronicle.seal(epoch)
+        chronicle.settle(bytes([100]), epoch=epoch, challenge_by=1)
+    assert next_epoch(chronicle.ledger, never) is chronicle.record(0)
+    chronicle.skip(0)
+    assert next_epoch(chronicle.ledger, never) is chronicle.record(1)
+    assert base_of(chronicle.ledger, Epoch(1)).version == 0
+
+
+def test_works_that_make_no_policy_are_given_up_and_the_next_epoch_waits_for_the_skip(scene: Scene) -> None:
+    colleague = scene.colleague(0)
+    for committed in scene.chronicle.record().works:
+        (scene.shelf.bundles[committed.work.manifest_root] / "update" / "0000.safetensors").write_bytes(b"rot")
+    scene.chronicle.work(TRAINERS[0], ROOT, epoch=1)
+    scene.chronicle.seal(1)
+    scene.chronicle.settle(bytes([100]), epoch=1)
+    assert colleague.aggregator.advance(scene.chronicle.ledger)
+    assert not colleague.aggregator.advance(scene.chronicle.ledger)
+    scene.chronicle.skip(0)
+    with pytest.raises(Unavailable):  # it wants the work of epoch 1, which is on no relay
+        colleague.aggregator.advance(scene.chronicle.ledger)
+
+
+def test_verifiers_go_on_from_the_same_policy_when_one_was_skipped(scene: Scene) -> None:
+    """Some have derived the skipped policy, others have not: all derive the next one from the same base."""
+    early, late = scene.colleague(0), scene.colleague(1)
+    early.aggregator.advance(scene.chronicle.ledger)
+    early.aggregator.advance(scene.chronicle.ledger)
+    skipped = scene.shelf.board.pop().policy_root
+    scene.chronicle.skip(0)
+    scene.chronicle.work(TRAINERS[0], scene.chronicle.record().works[0].work.manifest_root, epoch=1)
+    scene.chronicle.seal(1)
+    scene.chronicle.settle(bytes([100]), epoch=1)
+    for colleague in (early, late):
+        colleague.aggregator.advance(scene.chronicle.ledger)
+        colleague.aggregator.advance(scene.chronicle.ledger)
+    first, second = scene.shelf.board
+    assert first.policy_root == second.policy_root != skipped
+    manifest = open_bundle(scene.shelf.bundles[first.policy_root], BundleLimits(2**30), first.policy_root)
+    assert manifest.fields["version"] == 1 and manifest.fields["epoch"] == 1
+
+
 def test_void_and_overtaken_epochs_are_passed_over() -> None:
     chronicle = Chronicle(Root(bytes(32)))
     for epoch in (0, 1, 2):
@@ -324,6 +395,7 @@ def test_void_and_overtaken_epochs_are_passed_over() -> None:
     chronicle.void(0)
     chronicle.settle(bytes([100]), epoch=1)
     chronicle.settle(bytes([100]), epoch=2)
+    chronicle.skip(1)  # as whoever publishes a later one has to
     chronicle.publish(Root(b"\x09" * 32), epoch=2)
     assert next_epoch(chronicle.ledger, lambda record: record.policy is not None) is None
     assert base_of(chronicle.ledger, Epoch(2)).version == 0

@@ -9,7 +9,7 @@ from eth_account import Account
 
 from offchain.protocol.encoding import attestation_commitment, parse_canonical_json
 from offchain.protocol.errors import Reason, Reverted
-from offchain.protocol.types import Address, Epoch, Root, Seed, TaskId
+from offchain.protocol.types import Address, Root, Seed, TaskId
 from tests.unit.verifier.chronicle import CONTRACT, Chronicle, contracts
 from tests.unit.verifier.fakes import Sent, Shelf, Silent
 from tests.unit.verifier.honest import SPEC, TRAINER, plain_case

@@ -12,8 +12,9 @@ from offchain.environments import make_environment
 from offchain.policy import load_policy
 from offchain.protocol.errors import Reason
 from offchain.protocol.types import Address, Root, TaskId
+from offchain.rollouts.seeding import seed_of_nth
 from offchain.rollouts.trajectory import Completion, Rollouts
-from tests.unit.verifier.chronicle import ATTESTATIONS, Chronicle, contracts
+from tests.unit.verifier.chronicle import CONTRACT, Chronicle, contracts
 from tests.unit.verifier.fakes import Sent, Shelf, Silent
 from tests.unit.verifier.honest import SPEC, TRAINER, Bundle, HonestTrainer
 from verifier.aggregate import Aggregator, Signer
@@ -61,6 +62,7 @@ def judged(chronicle: Chronicle, shelf: Shelf) -> list[Judged]:
     docket = Docket(SPEC, inbox, Bench(inbox, make_environment(SPEC.environment), load_policy))
     while docket.judge_next(chronicle.ledger, chronicle.record()):
         pass
+    docket.close(chronicle.ledger, chronicle.record())
     found = docket.judgements(chronicle.ledger, chronicle.record(), give_up=True)
     assert found is not None
     return found
@@ -73,8 +75,8 @@ def next_policy(chronicle: Chronicle, shelf: Shelf, folder: Path) -> Root:
     sessions, inbox, verifier = session_factory(engine), Inbox(shelf, SPEC), Address(KEY.address)
     aggregator = Aggregator(
         SPEC,
-        Signer(verifier, KEY, 31_337, ATTESTATIONS, lambda key: key),
-        contracts().attestations,
+        Signer(verifier, KEY, 31_337, CONTRACT, lambda key: key),
+        contracts().policies,
         Transactions(Sent(), sessions, TaskId(1)),
         inbox,
         shelf,
@@ -102,19 +104,20 @@ def epoch_of(policy: Root, works: list[Root]) -> Chronicle:
 def test_bad_works_are_told_why_and_cost_nobody_else_anything(
     trainer: HonestTrainer, policy_bundle: Bundle, shelf: Shelf, tmp_path: Path
 ) -> None:
-    policy, honest = shelf.add(policy_bundle), shelf.add(work(trainer))
+    nth = [replace(trainer, seed=seed_of_nth(trainer.seed, n), folder=tmp_path / f"by-{n}") for n in range(8)]
+    policy, honest = shelf.add(policy_bundle), shelf.add(work(nth[7]))
     bad: list[tuple[Root, Reason, str]] = [
         (LOST, Reason.UNAVAILABLE, "no relay"),
         (IMPOSSIBLE, Reason.MALFORMED, "differs from its hash"),
-        (shelf.add(work(trainer, truncated)), Reason.MALFORMED, "proof"),
-        (shelf.add(work(trainer, too_long)), Reason.MALFORMED, "completion"),
-        (shelf.add(work(trainer, lambda row: replace(row, reward=float("nan")))), Reason.MALFORMED, "reward"),
-        (shelf.add(work(trainer, lambda row: replace(row, reward=float("inf")))), Reason.MALFORMED, "reward"),
-        (shelf.add(with_nan_update(trainer)), Reason.BAD_UPDATE, "finite"),
+        (shelf.add(work(nth[2], truncated)), Reason.MALFORMED, "proof"),
+        (shelf.add(work(nth[3], too_long)), Reason.MALFORMED, "completion"),
+        (shelf.add(work(nth[4], lambda row: replace(row, reward=float("nan")))), Reason.MALFORMED, "reward"),
+        (shelf.add(work(nth[5], lambda row: replace(row, reward=float("inf")))), Reason.MALFORMED, "reward"),
+        (shelf.add(with_nan_update(nth[6])), Reason.BAD_UPDATE, "finite"),
     ]
     crowded = epoch_of(policy, [*(root for root, _, _ in bad), honest])
     verdicts = [each.verdict for each in judged(crowded, shelf)]
-    assert report_bytes(verdicts) == bytes([0] * len(bad) + [100])  # unpaid, and nobody is slashed
+    assert report_bytes(verdicts) == bytes([254] + [0] * 6 + [100])  # unpaid, and nobody is slashed
     for verdict, (_, reason, said) in zip(verdicts, bad, strict=False):
         assert verdict.reason is reason
         assert said in str(verdict.json()), verdict

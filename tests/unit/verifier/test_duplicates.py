@@ -21,7 +21,7 @@ from tests.unit.verifier.honest import SPEC, TASK_SEED, TRAINER, Bundle, HonestT
 from verifier.checks.duplicates import check, closest, likeness, sketch
 from verifier.docket import Docket, Judged
 from verifier.inbox import Bench, Inbox
-from verifier.verdict import SCORE_FULL
+from verifier.verdict import SCORE_FULL, SCORE_UNAVAILABLE
 
 COPIER = Address(to_checksum_address("0x" + "b2" * 20))
 SEED = Seed(b"\x09" * 32)
@@ -164,4 +164,4 @@ def test_work_that_cannot_be_had_harms_no_other(scene: Scene) -> None:
     lost = scene.submit(scene.parts(COPIER))
     scene.submit(scene.parts(TRAINER))
     del scene.shelf.bundles[lost.manifest.root]
-    assert [each.verdict.score for each in scene.judged()] == [0, SCORE_FULL]
+    assert [each.verdict.score for each in scene.judged()] == [SCORE_UNAVAILABLE, SCORE_FULL]

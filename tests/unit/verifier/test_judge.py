@@ -421,7 +421,7 @@ def test_what_was_refused_before_does_not_move_the_median(trainer: HonestTrainer
 
 
 def test_unreachable_and_impossible_works_are_no_fraud() -> None:
-    assert report_bytes([unavailable("no relay has it"), malformed("its manifest is none")]) == bytes([0, 0])
+    assert report_bytes([unavailable("no relay has it"), malformed("its manifest is none")]) == bytes([254, 0])
 
 
 def test_work_without_an_informative_group_is_accepted_with_a_zero_update(trainer: HonestTrainer) -> None:

@@ -25,7 +25,7 @@ from offchain.environments import make_environment
 from offchain.policy import load_policy
 from offchain.protocol.errors import Stop
 from offchain.protocol.types import Address, Root, TaskId
-from tests.unit.verifier.chronicle import Chronicle, contracts
+from tests.unit.verifier.chronicle import CONTRACT, Chronicle, contracts
 from tests.unit.verifier.fakes import Sent, Shelf, Silent
 from tests.unit.verifier.honest import SPEC, TRAINER, Bundle, HonestTrainer
 from verifier.api import create_api
@@ -35,6 +35,7 @@ from verifier.docket import Docket
 from verifier.inbox import Bench, Inbox
 from verifier.models import AttestationRow, Base
 from verifier.recorder import Recorder
+from verifier.sealed import Envelope
 from verifier.transactions import Transactions
 from verifier.verdict import report_bytes
 
@@ -164,6 +165,7 @@ def test_epoch_is_recorded_judged_attested_and_shown(
         Transactions(sent, sessions, TaskId(1)),
         shelf,
         sessions,
+        Envelope(KEY, 31_337, CONTRACT),
         tmp_path / "evidence",
         Silent(),
     )
