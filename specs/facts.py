@@ -342,6 +342,16 @@ class SeatsTaken(Fact):
 
 
 @dataclass(slots=True)
+class SeatMoved(Fact):
+    """The last seat of a pool takes the place of one that is left."""
+
+    class_: bytes
+    juror: Address
+    from_: int
+    to: int
+
+
+@dataclass(slots=True)
 class SeatsLeft(Fact):
     class_: bytes
     juror: Address
@@ -350,7 +360,7 @@ class SeatsLeft(Fact):
 
 @dataclass(slots=True)
 class SeatChange(Fact):
-    """One seat of `SeatsTaken` or `SeatsLeft`; nobody's when it was left."""
+    """One seat, whose it is from now on."""
 
     SILENT = True
     class_: bytes
@@ -360,12 +370,21 @@ class SeatChange(Fact):
 
 @dataclass(slots=True)
 class JurorDismissed(Fact):
-    HIDDEN = ("task_id", "epoch", "index")
+    """None of the seats that it holds counts any more."""
+
     class_: bytes
     juror: Address
+
+
+@dataclass(slots=True)
+class JurorAbsent(Fact):
+    """Somebody has said that a juror did not vote."""
+
+    SILENT = True
     task_id: int
     epoch: int
     index: int
+    juror: Address
 
 
 # Appeals.
@@ -382,6 +401,7 @@ class ChallengeCommitted(Fact):
 
 @dataclass(slots=True)
 class ChallengeRevealed(Fact):
+    HIDDEN = ("operator",)
     task_id: int
     epoch: int
     id: int
@@ -389,6 +409,7 @@ class ChallengeRevealed(Fact):
     challenger: Address
     standing: int
     score: int
+    operator: Address = ""  # that the challenger acts for
 
 
 @dataclass(slots=True)
@@ -515,12 +536,12 @@ class FeesClaimed(Fact):
 
 @dataclass(slots=True)
 class PlantCommitted(Fact):
-    HIDDEN = ("from_epoch",)
+    HIDDEN = ("epoch",)
     task_id: int
     commitment: bytes
     planter: Address
     deposit: int
-    from_epoch: int
+    epoch: int
 
 
 @dataclass(slots=True)

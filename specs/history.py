@@ -17,9 +17,8 @@ GENESIS = Block(0, 0, NONE, NONE)
 
 @dataclass(slots=True)
 class Choices:
-    """What the protocol leaves open, as somebody settled it: seats taken, jurors drawn. None: the lowest first."""
+    """What the protocol leaves open, as somebody settled it. None: the lowest seats first."""
 
-    seats: tuple[int, ...] | None = None
     jurors: tuple[Address, ...] | None = None
 
 
@@ -47,6 +46,7 @@ class History:
         self.choices = Choices()
         self.ledger = Ledger()
         self.count = 0
+        self._all: list[Fact] = []
         self._by_kind: dict[type[Fact], list[Fact]] = defaultdict(list)
         self._indices: dict[type[Fact], dict[tuple[str, ...], _Index]] = defaultdict(dict)
         self._folds: dict[tuple[Any, ...], tuple[int, Any]] = {}
@@ -61,6 +61,7 @@ class History:
     def tell(self, fact: Fact) -> None:
         fact.block, fact.number = self.block, self.count
         self.count += 1
+        self._all.append(fact)
         for kind in type(fact).__mro__:
             if kind is Fact:
                 break
@@ -79,6 +80,10 @@ class History:
             for fact in self._by_kind[kind]:
                 index.add(fact)
         return cast(Sequence[F], index.found.get(tuple(where.values()), ()))
+
+    def since(self, number: int) -> Sequence[Fact]:
+        """All facts from this number on."""
+        return self._all[number:]
 
     def last(self, kind: type[F], **where: Any) -> F | None:
         found = self.of(kind, **where)

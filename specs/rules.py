@@ -41,6 +41,8 @@ from specs.facts import (
     ScoreCorrected,
     ScoresSettled,
     SeatChange,
+    SeatsLeft,
+    SeatsTaken,
     Slashed,
     TaskClosed,
     TaskOpened,
@@ -156,7 +158,7 @@ def locked(h: History, operator: Address, role: int) -> int:
     if role == Role.TRAINER:
         return sum(trainer_lock(h, task_id, operator) for task_id in tasks(h))
     collateral = sum(verifier_collateral(h, task_id, operator) for task_id in tasks(h))
-    return collateral + h.constants.seat_bond * len(seats_of(h, operator))
+    return collateral + h.constants.seat_bond * seats_held(h, operator)
 
 
 def lockable(h: History, operator: Address, role: int) -> int:
@@ -673,31 +675,68 @@ def earned(h: History, task_id: int, epoch: int, work: Work) -> int:
     return 0 if is_void or not is_paid(score) else share_down(price(h, task_id, work), score, FULL)
 
 
-# Seats.
+# Seats. They are numbered without holes.
+
+
+def _count(juror_of: type[SeatsTaken] | type[SeatsLeft], h: History, **where: object) -> int:
+    def step(count: int, fact: SeatsTaken | SeatsLeft) -> int:
+        return count + len(fact.seats)
+
+    return h.fold("count", 0, step, juror_of, **where)
+
+
+def pool_size(h: History, class_: bytes) -> int:
+    return _count(SeatsTaken, h, class_=class_) - _count(SeatsLeft, h, class_=class_)
+
+
+def seats_held(h: History, juror: Address) -> int:
+    return _count(SeatsTaken, h, juror=juror) - _count(SeatsLeft, h, juror=juror)
 
 
 def holder(h: History, class_: bytes, seat: int) -> SeatChange | None:
-    """Who took it last; None: it is empty."""
-    change = h.last(SeatChange, class_=class_, seat=seat)
-    return None if change is None or change.juror == NOBODY else change
+    """None: there is no such seat."""
+    return h.last(SeatChange, class_=class_, seat=seat) if seat < pool_size(h, class_) else None
 
 
-def pool_size(h: History, class_: bytes, before: int | None = None) -> int:
-    """Seats that were ever taken; before fact number `before`."""
-    taken = [each.seat for each in h.of(SeatChange, class_=class_) if before is None or each.number < before]
-    return 1 + max(taken, default=-1)
+def holders(h: History, class_: bytes) -> list[Address]:
+    return [h.of(SeatChange, class_=class_, seat=seat)[-1].juror for seat in range(pool_size(h, class_))]
 
 
-def seats_of(h: History, juror: Address) -> list[tuple[bytes, int]]:
-    ever = {(each.class_, each.seat) for each in h.of(SeatChange, juror=juror)}
-    held = ((place, holder(h, *place)) for place in sorted(ever))
-    return [place for place, change in held if change is not None and change.juror == juror]
+def holders_at(h: History, class_: bytes, block: int) -> list[Address]:
+    """Whose seats they were at the end of a block."""
+    taken = [each for each in h.of(SeatsTaken, class_=class_) if each.block.number <= block]
+    left = [each for each in h.of(SeatsLeft, class_=class_) if each.block.number <= block]
+    size = sum(len(each.seats) for each in taken) - sum(len(each.seats) for each in left)
+    changes = ([*h.of(SeatChange, class_=class_, seat=seat)] for seat in range(size))
+    return [[each for each in seat if each.block.number <= block][-1].juror for seat in changes]
 
 
-def is_dismissed(h: History, change: SeatChange) -> bool:
-    """A juror that did not vote takes its seats again before they count."""
-    dismissed = h.last(JurorDismissed, class_=change.class_, juror=change.juror)
-    return dismissed is not None and dismissed.block.number >= change.block.number
+def left_seats_at(h: History, class_: bytes, juror: Address) -> int:
+    """The block in which it last left one."""
+    left = h.last(SeatsLeft, class_=class_, juror=juror)
+    return 0 if left is None else left.block.number
+
+
+def seated_since(h: History, class_: bytes, juror: Address) -> SeatsTaken | None:
+    """When it came who now holds seats."""
+    changes = sorted(
+        [*h.of(SeatsTaken, class_=class_, juror=juror), *h.of(SeatsLeft, class_=class_, juror=juror)],
+        key=lambda each: each.number,
+    )
+    since, held = None, 0
+    for change in changes:
+        came = isinstance(change, SeatsTaken)
+        since = change if came and held == 0 else since
+        held += len(change.seats) if came else -len(change.seats)
+    return since if held and isinstance(since, SeatsTaken) else None
+
+
+def is_dismissed(h: History, class_: bytes, juror: Address, by_block: int | None = None) -> bool:
+    """Since it came; it may leave all its seats and come again."""
+    since = seated_since(h, class_, juror)
+    dismissals = h.of(JurorDismissed, class_=class_, juror=juror)
+    known = [each for each in dismissals if by_block is None or each.block.number <= by_block]
+    return since is not None and any(each.block.number >= since.block.number for each in known)
 
 
 # Disputes.
@@ -735,7 +774,8 @@ def challenge_state(h: History, task_id: int, epoch: int, id: int) -> ChallengeS
 
 
 def is_challenger(h: History, task_id: int, epoch: int, index: int, who: Address) -> bool:
-    return any(each.challenger == who for each in challenges(h, task_id, epoch, index))
+    """Itself, or by its worker key."""
+    return any(who in (each.challenger, each.operator) for each in challenges(h, task_id, epoch, index))
 
 
 def summoned(h: History, task_id: int, epoch: int, index: int) -> PanelSummoned | None:
@@ -783,21 +823,24 @@ def dispute_phase(h: History, task_id: int, epoch: int, index: int) -> DisputePh
     return stages[box.stage(h.now)]
 
 
-def eligible(h: History, task_id: int, epoch: int, index: int) -> list[Address]:
-    """Whose seats may be drawn, one for each seat: who was there before the challenge, and is no party to it."""
-    class_, first = terms(h, task_id).panel_class, challenges(h, task_id, epoch, index)[0]
-    challenged = challenge(h, task_id, epoch, first.id)
-    trainer = works(h, task_id, epoch)[index].trainer
+def drawn_as_of(h: History, task_id: int, epoch: int, index: int) -> int:
+    """The block of whose pool a panel is drawn: nobody knew of the challenge then."""
+    challenged = challenge(h, task_id, epoch, challenges(h, task_id, epoch, index)[0].id)
     assert challenged is not None, "who reveals has committed"
-    found: list[Address] = []
-    for seat in range(pool_size(h, class_, first.number)):
-        held = holder(h, class_, seat)
-        if held is None or held.block.number > challenged.block.number or is_dismissed(h, held):
-            continue
-        is_party = held.juror == trainer or is_challenger(h, task_id, epoch, index, held.juror)
-        if not is_party and weight_at(h, task_id, epoch, held.juror) == 0:
-            found.append(held.juror)
-    return found
+    return challenged.block.number - 1
+
+
+def eligible(h: History, task_id: int, epoch: int, index: int) -> list[Address]:
+    """Whose seats may be drawn, one for each seat: who was there, has left none since, and is no party."""
+    class_, block = terms(h, task_id).panel_class, drawn_as_of(h, task_id, epoch, index)
+    trainer = works(h, task_id, epoch)[index].trainer
+
+    def may_judge(juror: Address) -> bool:
+        is_party = juror == trainer or is_challenger(h, task_id, epoch, index, juror)
+        is_there = left_seats_at(h, class_, juror) <= block and not is_dismissed(h, class_, juror, block)
+        return is_there and not is_party and weight_at(h, task_id, epoch, juror) == 0
+
+    return [juror for juror in holders_at(h, class_, block) if may_judge(juror)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -811,7 +854,7 @@ class Verdict:
 
 
 def verdict(h: History, task_id: int, epoch: int, index: int) -> Verdict:
-    """What a panel's votes mean. Half of its seats must vote; a full panel is needed to call a fraud, or to blame."""
+    """What a panel's votes mean. Half of its seats must vote; a full panel is needed to find a fraud, or to blame."""
     standing = challenges(h, task_id, epoch, index)[0].standing
     drawn = panel(h, task_id, epoch, index)
     seats = 0 if drawn is None else len(drawn.jurors)
@@ -819,9 +862,9 @@ def verdict(h: History, task_id: int, epoch: int, index: int) -> Verdict:
     nothing = Verdict(DisputePhase.UNDECIDED, standing, standing, False)
     if not cast or sum(vote.seats for vote in cast) * 2 < seats:
         return nothing
-    said = judge([(vote.score, vote.seats) for vote in cast], PANEL_QUORUM_BPS, seats)
-    is_full = seats == PANEL_SEATS
-    score = 0 if said == FRAUD and not is_full else said
+    voted, is_full = [(vote.score, vote.seats) for vote in cast], seats == PANEL_SEATS
+    said = confirm_fraud(voted) if standing == FRAUD else judge(voted, PANEL_QUORUM_BPS, seats)
+    score = 0 if said == FRAUD and standing != FRAUD and not is_full else said
     # A small panel's fraud does not uphold a 0: it only can be no more than one.
     if said == UNAVAILABLE or (score == standing and score != said):
         return nothing
@@ -830,6 +873,20 @@ def verdict(h: History, task_id: int, epoch: int, index: int) -> Verdict:
     blaming = sum(vote.seats for vote in cast if vote.score == said and not vote.beyond)
     is_against = is_full and blaming * BPS >= PANEL_QUORUM_BPS * seats
     return Verdict(DisputePhase.OVERTURNED, score, said, is_against)
+
+
+def confirm_fraud(cast: Sequence[tuple[int, int]]) -> int:
+    """What verifiers called fraud stays one if more than half of the votes say so: who stays away acquits nobody."""
+    seats = sum(weight for _, weight in cast)
+    fraud = sum(weight for score, weight in cast if score == FRAUD)
+    return FRAUD if fraud * 2 > seats else judge([(s, w) for s, w in cast if s != FRAUD] + [(0, fraud)], BPS, seats)
+
+
+def is_behind(h: History, task_id: int, epoch: int, index: int, score: int) -> bool:
+    """To blame is who gave the score that fell, or would have paid what is fraud."""
+    ended = decided(h, task_id, epoch, index)
+    would_pay = ended is not None and ended.score == FRAUD and is_paid(score)
+    return would_pay or score == challenges(h, task_id, epoch, index)[0].standing
 
 
 def earns(found: Verdict, vote: VoteRevealed) -> bool:

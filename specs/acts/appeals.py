@@ -14,11 +14,13 @@ from specs.facts import (
     ChallengeRevealed,
     DisputeDecided,
     Fact,
+    JurorAbsent,
     JurorDismissed,
     PanelDrawn,
     PanelSummoned,
     ScoreCorrected,
     SeatChange,
+    SeatMoved,
     SeatsLeft,
     SeatsTaken,
     VerdictSlashed,
@@ -31,7 +33,6 @@ from specs.words import (
     FRAUD,
     FULL,
     MAX_SEATS_AT_ONCE,
-    NOBODY,
     NONE,
     PANEL_SEATS,
     UNAVAILABLE,
@@ -60,8 +61,6 @@ def _why_not_so_many(count: int) -> Iterator[str]:
 
 @dataclass(frozen=True, slots=True)
 class TakeSeats(Act, contract="Panels", function="takeSeats"):
-    """Who comes fills the holes of who left; which of them is left open."""
-
     class_: bytes
     count: int
 
@@ -72,36 +71,39 @@ class TakeSeats(Act, contract="Panels", function="takeSeats"):
             yield "InsufficientBond"
 
     def follows(self, h: History) -> Iterator[Fact]:
-        size = rules.pool_size(h, self.class_)
-        holes = [seat for seat in range(size) if rules.holder(h, self.class_, seat) is None]
-        reused = min(len(holes), self.count)
-        new = range(size, size + self.count - reused)
-        seats = h.choices.seats if h.choices.seats is not None else (*holes[:reused], *new)
-        if len({*seats} & {*holes}) != reused or {*seats} - {*holes} != {*new} or len(seats) != self.count:
-            raise Impermissible(f"seats {seats} of {size} with holes {holes}")
-        juror = rules.operator_of(h, self.by)
-        yield SeatsTaken(self.class_, juror, tuple(seats))
+        size, juror = rules.pool_size(h, self.class_), rules.operator_of(h, self.by)
+        seats = tuple(range(size, size + self.count))
+        yield SeatsTaken(self.class_, juror, seats)
         for seat in seats:
             yield SeatChange(self.class_, seat, juror)
 
 
 @dataclass(frozen=True, slots=True)
 class LeaveSeats(Act, contract="Panels", function="leaveSeats"):
+    """One after the other; each time the last of the pool takes the place of the one that is left."""
+
     class_: bytes
     seats: tuple[int, ...]
 
     def against(self, h: History) -> Iterator[str]:
         yield from _why_not_so_many(len(self.seats))
-        juror = rules.operator_of(h, self.by)
-        holders = [rules.holder(h, self.class_, seat) for seat in self.seats]
-        are_theirs = all(held is not None and held.juror == juror for held in holders)
-        if not are_theirs or len({*self.seats}) < len(self.seats):
-            yield "NotYourSeat"
+        pool, juror = rules.holders(h, self.class_), rules.operator_of(h, self.by)
+        for seat in self.seats:
+            if seat >= len(pool) or pool[seat] != juror:
+                yield "NotYourSeat"
+                return
+            pool[seat] = pool[-1]
+            pool.pop()
 
     def follows(self, h: History) -> Iterator[Fact]:
+        pool = rules.holders(h, self.class_)
         yield SeatsLeft(self.class_, rules.operator_of(h, self.by), self.seats)
         for seat in self.seats:
-            yield SeatChange(self.class_, seat, NOBODY)
+            mover = pool.pop()
+            if seat < len(pool):
+                pool[seat] = mover
+                yield SeatMoved(self.class_, mover, len(pool), seat)
+                yield SeatChange(self.class_, seat, mover)
 
 
 # Challenges.
@@ -167,7 +169,8 @@ class RevealChallenge(Act, contract="Appeals", function="revealChallenge"):
         challenge = rules.challenge(h, *here, self.id)
         assert challenge is not None, "checked before"
         standing = rules.score_of(h, *here, self.index)
-        yield ChallengeRevealed(*here, self.id, self.index, challenge.challenger, standing, self.score)
+        operator = rules.operator_of(h, challenge.challenger)
+        yield ChallengeRevealed(*here, self.id, self.index, challenge.challenger, standing, self.score, operator)
 
 
 @dataclass(frozen=True, slots=True)
@@ -345,7 +348,7 @@ class SlashVerdict(Act, contract="Appeals", function="slashVerdict"):
         revealed = rules.reveal(h, self.task_id, self.epoch, self.verifier)
         if revealed is None or revealed.report != self.report:
             yield "WrongReport"
-        if rules.as_score(self.report, self.index) != rules.challenges(h, *here)[0].standing:
+        if not rules.is_behind(h, *here, rules.as_score(self.report, self.index)):
             yield "NotBehindScore"
         place = {"task_id": self.task_id, "epoch": self.epoch, "index": self.index, "verifier": self.verifier}
         if h.any(VerdictSlashed, **place):
@@ -377,12 +380,17 @@ class DismissJuror(Act, contract="Appeals", function="dismissJuror"):
             return
         has_voted = any(vote.juror == self.juror for vote in rules.votes(*here))
         place = {"task_id": self.task_id, "epoch": self.epoch, "index": self.index, "juror": self.juror}
-        if rules.panel_seats(*here, self.juror) == 0 or has_voted or h.any(JurorDismissed, **place):
+        if rules.panel_seats(*here, self.juror) == 0 or has_voted or h.any(JurorAbsent, **place):
             yield "NotAJuror"
 
     def follows(self, h: History) -> Iterator[Fact]:
-        class_ = rules.terms(h, self.task_id).panel_class
-        yield JurorDismissed(class_, self.juror, self.task_id, self.epoch, self.index)
+        """Nothing, if it has left all its seats and come again since."""
+        here, class_ = (self.task_id, self.epoch, self.index), rules.terms(h, self.task_id).panel_class
+        since = rules.seated_since(h, class_, self.juror)
+        yield JurorAbsent(*here, self.juror)
+        was_there = since is not None and since.block.number <= rules.drawn_as_of(h, *here)
+        if was_there and not rules.is_dismissed(h, class_, self.juror):
+            yield JurorDismissed(class_, self.juror)
 
 
 # Money.

@@ -28,6 +28,7 @@ from specs.words import (
     PLANTER_BPS,
     REWARD_CAP,
     Address,
+    DisputePhase,
     Phase,
     PlantState,
     Role,
@@ -176,9 +177,9 @@ class CommitPlant(Act, contract="Plants", function="commitPlant"):
         yield from cannot_pay(h, self.by, "Plants", rules.deposit(h, self.task_id))
 
     def follows(self, h: History) -> Iterator[Fact]:
-        amount, first = rules.deposit(h, self.task_id), rules.next_to_close(h, self.task_id)
+        amount, covered = rules.deposit(h, self.task_id), rules.next_to_close(h, self.task_id)
         yield pull(h, self.by, "Plants", amount)
-        yield PlantCommitted(self.task_id, self.commitment, self.by, amount, first)
+        yield PlantCommitted(self.task_id, self.commitment, self.by, amount, covered)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,8 +197,10 @@ class OpenPlant(Act, contract="Plants", function="openPlant"):
         if plant is None or rules.plant_state(h, self.task_id, self._commitment()) != PlantState.COMMITTED:
             yield "WrongPlant"
             return
-        if self.epoch < plant.from_epoch:
-            yield "PlantTooLate"
+        if self.epoch != plant.epoch:
+            yield "PlantOfAnotherEpoch"
+        if rules.operator_of(h, self.by) != self.work.trainer:
+            yield "NotTheTrainer"
         if rules.phase(h, self.task_id, self.epoch) not in (Phase.CHALLENGEABLE, Phase.FINAL, Phase.VOID):
             yield "NotSettled"
         if not is_that_work(h, self.task_id, self.epoch, self.work):
@@ -261,25 +264,20 @@ class SlashPaidPlant(Act, contract="Plants", function="slashPaidPlant"):
             yield "NotSettled"
         if rules.score_of(h, *here) != FRAUD:
             yield "NotFoundOut"
+        # Then the appeal says who is to blame.
+        if rules.dispute_phase(h, *here) == DisputePhase.OVERTURNED:
+            yield "FoundByAppeal"
         seed, rate = rules.seed(h, self.task_id, self.epoch), rules.terms(h, self.task_id).sampling_bps
         if not hashes.is_drawn(seed, self.index, rate):
             yield "NotDrawn"
         revealed = rules.reveal(h, self.task_id, self.epoch, self.verifier)
         if revealed is None or revealed.report != self.report:
             yield "WrongReport"
-        score = rules.as_score(self.report, self.index)
-        if not rules.is_paid(score):
+        if not rules.is_paid(rules.as_score(self.report, self.index)):
             yield "DidNotPay"
-        if self._is_slashed(h, score):
+        place = {"task_id": self.task_id, "epoch": self.epoch, "index": self.index, "verifier": self.verifier}
+        if h.any(PaidPlantSlashed, **place):
             yield "AlreadySlashed"
-
-    def _is_slashed(self, h: History, score: int) -> bool:
-        """Once; and not where an appeal blames who gave this score."""
-        place = {"task_id": self.task_id, "epoch": self.epoch, "index": self.index}
-        ended = rules.decided(h, **place)
-        if ended is not None and ended.is_against_verifiers and rules.challenges(h, **place)[0].standing == score:
-            return True
-        return h.any(PaidPlantSlashed, **place, verifier=self.verifier)
 
     def follows(self, h: History) -> Iterator[Fact]:
         here, t = (self.task_id, self.epoch, self.index), rules.terms(h, self.task_id)

@@ -40,7 +40,9 @@ class PublishPolicy(Act, contract="Policies", function="publishPolicy"):
         if self.epoch < first:
             yield "PolicyOutOfOrder"
         for earlier in range(first, self.epoch):
-            yield from why_not_skipped(h, self.task_id, earlier)
+            if reasons := list(why_not_skipped(h, self.task_id, earlier)):
+                yield from reasons
+                break
         if not rules.is_settled(h, self.task_id, self.epoch):
             yield "NotSettled"
             return

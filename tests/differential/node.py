@@ -13,9 +13,9 @@ from offchain.chain.anvil import anvil_command, free_port
 from offchain.chain.artifacts import compile_contracts
 from offchain.chain.bytecode import creation_input
 from offchain.chain.creations import Constants, constructor_inputs, plan_creations
+from offchain.chain.headers import encode_header
 from offchain.protocol.errors import Unavailable
-from offchain.protocol.model import Block
-from offchain.protocol.types import Address
+from specs.words import Address, Block
 
 Request = tuple[str, list[Any]]
 GAS = hex(12_000_000)
@@ -43,18 +43,33 @@ class Mined:
 
 
 @dataclass(frozen=True, slots=True)
+class RawLog:
+    """An event as the node tells it; `position` counts in the block."""
+
+    address: Address
+    topics: tuple[bytes, ...]
+    data: bytes
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
 class Receipt:
     """`created` is the contract that it made, if any."""
 
     is_success: bool
     gas: int
     created: Address | None
+    logs: tuple[RawLog, ...] = ()
 
 
 class Ledger(Protocol):
     """Where calls happen: a chain, or only paper."""
 
     def mine(self, transactions: Sequence[Transaction], timestamp: int) -> tuple[Block, list[Mined]]: ...
+
+    def skip(self, blocks: int, seconds: int) -> list[Block]: ...
+
+    def header(self, number: int) -> bytes: ...
 
     def receipts(self, mined: Sequence[Mined]) -> list[Receipt]: ...
 
@@ -108,14 +123,35 @@ class Node:
         if [each.hash for each in mined] != hashes:
             raise Unavailable(f"{len(hashes)} transactions sent, {len(mined)} in the block, or in another order")
         self.sent += len(transactions)
-        return Block(
-            int(header["number"], 16), int(header["timestamp"], 16), bytes.fromhex(header["mixHash"][2:])
-        ), mined
+        return _block(header), mined
+
+    def skip(self, blocks: int, seconds: int) -> list[Block]:
+        """So many empty blocks, all within so many seconds."""
+        ((newest,),) = [self.batch([("eth_getBlockByNumber", ["latest", False])])]
+        first = int(newest["number"], 16) + 1
+        self.batch([("anvil_mine", [hex(blocks - 1), hex(0)])])
+        self.batch([("evm_mine_detailed", [{"timestamp": int(newest["timestamp"], 16) + seconds}])])
+        asked = [("eth_getBlockByNumber", [hex(number), False]) for number in range(first, first + blocks)]
+        return [_block(each) for each in self.batch(asked)]
+
+    def header(self, number: int) -> bytes:
+        """RLP of a block's header."""
+        (block,) = self.batch([("eth_getBlockByNumber", [hex(number), False])])
+        encoded = encode_header(block)
+        if encoded is None:
+            raise Unavailable(f"the header of block {number} does not hash to its hash")
+        return encoded
 
     def receipts(self, mined: Sequence[Mined]) -> list[Receipt]:
         found = self.batch([("eth_getTransactionReceipt", [each.hash]) for each in mined])
         return [
-            Receipt(each["status"] == "0x1", int(each["gasUsed"], 16), each.get("contractAddress")) for each in found
+            Receipt(
+                each["status"] == "0x1",
+                int(each["gasUsed"], 16),
+                each.get("contractAddress"),
+                tuple(_log(log) for log in each["logs"]),
+            )
+            for each in found
         ]
 
     def _send(self, transaction: Transaction) -> Request:
@@ -125,6 +161,16 @@ class Node:
         if transaction.to is not None:
             fields["to"] = transaction.to
         return "eth_sendTransaction", [fields | {"nonce": hex(nonce)}]
+
+
+def _block(header: Mapping[str, Any]) -> Block:
+    data = [bytes.fromhex(str(header[name])[2:]) for name in ("mixHash", "hash")]
+    return Block(int(header["number"], 16), int(header["timestamp"], 16), *data)
+
+
+def _log(log: Mapping[str, Any]) -> RawLog:
+    topics = tuple(bytes.fromhex(topic[2:]) for topic in log["topics"])
+    return RawLog(str(log["address"]).lower(), topics, bytes.fromhex(log["data"][2:]), int(log["logIndex"], 16))
 
 
 @contextmanager
@@ -179,4 +225,4 @@ def deploy_quickly(node: Node, deployer: Address, constants: Constants) -> Mappi
     for receipt, creation in zip(node.receipts(mined), plan, strict=True):
         if not receipt.is_success or str(receipt.created).lower() != creation.address.lower():
             raise Unavailable(f"{creation.contract} was not created")
-    return {each.contract: Address(each.address) for each in plan}
+    return {each.contract: each.address.lower() for each in plan}
