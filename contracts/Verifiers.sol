@@ -68,9 +68,9 @@ contract Verifiers is IVerifiers {
         if (enlistment.collateral > 0) _release(taskId, verifier, enlistment);
 
         if (displaced != address(0)) _displace(taskId, displaced, weight);
-        uint64 fromEpoch = _nextWithAPlace(taskId);
         (enlistment.collateral, enlistment.isEnlisted) = (weight, true);
-        _setWeight(taskId, verifier, fromEpoch, weight);
+        // Who has left while the open epoch has works, and comes back at once, still judges that with its former weight.
+        uint64 fromEpoch = _setWeight(taskId, verifier, _nextWithAPlace(taskId), weight);
         require(_rolls[taskId].nextCount <= MAX_VERIFIERS, ElectorateFull(taskId, MAX_VERIFIERS));
         emit VerifierEnlisted(taskId, verifier, weight, fromEpoch);
         STAKING.lock(Role.Verifier, verifier, weight);
