@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from offchain.chain.creations import CONTRACTS
 from offchain.daemon.status import StatusFile
 from offchain.daemon.stopping import Interrupted, check, stopped_by_signals
 from offchain.protocol.errors import Stop
@@ -115,9 +116,7 @@ def test_a_missing_key_stops(tmp_path: Path) -> None:
         "rpc_url": "http://127.0.0.1:1",
         "block": 0,
         "git_commit": "",
-        **{
-            name: "0x" + "11" * 20 for name in ("token", "staking", "registry", "attestations", "challenges", "payouts")
-        },
+        **{field: "0x" + "11" * 20 for field in CONTRACTS},
     }
     (tmp_path / "test.json").write_text(json.dumps(deployment))
     (tmp_path / "pw").write_text("secret")

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from offchain.chain.events import PolicySkipped
 from offchain.protocol.encoding import trainer_seed
 from offchain.protocol.errors import Stop
-from offchain.protocol.types import Epoch, Root, Seed
+from offchain.protocol.types import Epoch, KindTerms, PolicyState, Root, Seed, WorkKind, kinds_of
 from tests.unit.trainer.ground import RIVAL, SEED, SPEC, TASK, TRAINER, ListedChain
 from trainer.tasks import Assignment, Finished, Idle, next_step, read_spec, takes_work
 
@@ -42,6 +43,37 @@ def test_a_trainer_with_a_work_waits(chain: ListedChain) -> None:
     assert isinstance(next_step(chain.refresh(), TRAINER, UNITS), Idle)
 
 
+def test_a_closed_epoch_is_waited_out(chain: ListedChain) -> None:
+    chain.commit_as(RIVAL, SOME)
+    chain.shut()
+    assert next_step(chain.refresh(), TRAINER, UNITS) == Idle("the open epoch is closed: waiting for the next")
+    assert not takes_work(chain.refresh(), Epoch(0), UNITS, chain.time, margin_s=5)
+
+
+def test_a_skipped_policy_is_not_waited_for(chain: ListedChain) -> None:
+    for _ in range(2):
+        chain.commit_as(RIVAL, SOME)
+        chain.seal()
+    chain.settle(0, bytes([100]))
+    assert isinstance(next_step(chain.refresh(), TRAINER, UNITS), Idle)
+    chain.add(PolicySkipped, epoch=Epoch(0), state=PolicyState.SKIPPED)
+    assert isinstance(next_step(chain.refresh(), TRAINER, UNITS), Assignment)
+
+
+def test_the_last_epoch_of_a_closed_task_takes_no_work_after_its_window(chain: ListedChain) -> None:
+    assert takes_work(chain.refresh(), Epoch(0), UNITS, chain.time + 1_000, margin_s=5)
+    chain.close()
+    assert takes_work(chain.refresh(), Epoch(0), UNITS, chain.time, margin_s=5)
+    assert not takes_work(chain.refresh(), Epoch(0), UNITS, chain.time + 1_000, margin_s=5)
+
+
+def test_a_task_that_asks_for_no_whole_works_stops(tmp_path: Path) -> None:
+    (tmp_path / "spec.json").write_bytes(SPEC.to_bytes())
+    kinds = kinds_of({WorkKind.LABELS: KindTerms(1, 10_000)})
+    with pytest.raises(Stop, match="parts of works"):
+        read_spec(tmp_path, ListedChain(SOME, POLICY, kinds=kinds).params)
+
+
 def test_a_full_epoch_is_waited_out(chain: ListedChain) -> None:
     chain.commit_as(RIVAL, SOME, units=5)
     assert next_step(chain.refresh(), TRAINER, UNITS) == Idle("the open epoch is full: waiting for the next")
@@ -63,7 +95,7 @@ def test_an_epoch_in_which_nothing_was_accepted_is_not_waited_for(chain: ListedC
     for _ in range(2):
         chain.commit_as(RIVAL, SOME)
         chain.seal()
-    chain.slash(0, 0)
+    chain.settle(0, b"\xff")
     assert isinstance(next_step(chain.refresh(), TRAINER, UNITS), Assignment)
 
 

@@ -134,7 +134,7 @@ def stage(ground: Ground, epoch: Epoch = FIRST) -> Stage | None:
 
 
 def test_a_transaction_that_is_not_in_our_ledger_yet_is_not_sent_twice(ground: Ground) -> None:
-    ground.enlisted().chain.refusals = [Unavailable("not mined in time"), reverted("AlreadyCommitted")]
+    ground.enlisted().chain.refusals = [Unavailable("not mined in time"), reverted("TooManyWorks")]
     worker = ground.worker()
     with pytest.raises(Unavailable):
         worker.run_once()
@@ -144,7 +144,7 @@ def test_a_transaction_that_is_not_in_our_ledger_yet_is_not_sent_twice(ground: G
 
 
 def test_a_work_taken_back_by_a_reorganisation_is_committed_again(ground: Ground) -> None:
-    ground.enlisted().chain.refusals = [reverted("AlreadyCommitted")]
+    ground.enlisted().chain.refusals = [reverted("TooManyWorks")]
     worker = ground.worker()
     worker.run_once()
     assert stage(ground) is Stage.COMMITTED
@@ -291,7 +291,7 @@ def test_a_policy_within_staleness_is_kept(ground: Ground) -> None:
 
 def test_a_trainer_without_bond_stops_and_says_what_it_needs(ground: Ground) -> None:
     ground.chain.bond_wei = 99
-    with pytest.raises(Stop, match="bond of 99 wei; task 7 needs 100 wei"):
+    with pytest.raises(Stop, match="99 wei of free bond; task 7 takes 1 wei more for a work"):
         ground.worker().run()
 
 
@@ -315,19 +315,21 @@ def test_a_trainer_delisted_in_the_middle_of_a_work_commits_it_after_enlisting(g
 
 
 def test_a_slashed_trainer_stops_and_says_for_which_work(ground: Ground) -> None:
+    ground.chain.bond_wei = 100
     worker = ground.enlisted().worker()
     worker.run_once()
     ground.chain.seal()
     ground.chain.slash(0, 0)
-    with pytest.raises(Stop, match=r"bond of 0 wei after work 7/0/0 was judged fraud"):
+    ground.chain.finalise(0)
+    with pytest.raises(Stop, match=r"0 wei of free bond after work 7/0/0 was judged fraud"):
         worker.run()
 
 
 def test_a_bond_that_is_gone_when_committing_stops(ground: Ground) -> None:
     worker = ground.enlisted().worker()
-    ground.chain.refusals = [reverted("NotBonded")]
+    ground.chain.refusals = [reverted("InsufficientBond")]
     ground.notes.on = {"work uploaded": lambda: setattr(ground.chain, "bond_wei", 10)}
-    with pytest.raises(Stop, match="bond of 10 wei"):
+    with pytest.raises(Stop, match="free bond; task 7 takes"):
         worker.run_once()
 
 
@@ -342,17 +344,17 @@ def test_refused_enlistments_that_do_no_harm(
     assert ground.worker().run_once() == outcome
 
 
-@pytest.mark.parametrize("error", ["NotBonded", "Anything"])
+@pytest.mark.parametrize("error", ["InsufficientBond", "WrongTerms"])
 def test_refused_enlistments_that_need_the_operator(
     ground: Ground, monkeypatch: pytest.MonkeyPatch, error: str
 ) -> None:
     monkeypatch.setattr(ground.chain, "enlist", refuse(reverted(error)))
-    with pytest.raises(Stop, match=error):
+    with pytest.raises(Stop, match=error if error == "WrongTerms" else "too small for all tasks"):
         ground.worker().run_once()
 
 
-def refuse(error: Reverted) -> Callable[[], None]:
-    def enlist() -> None:
+def refuse(error: Reverted) -> Callable[[bytes], None]:
+    def enlist(terms_hash: bytes) -> None:
         raise error
 
     return enlist
@@ -362,6 +364,111 @@ def test_a_refusal_that_nobody_foresaw_stops(ground: Ground) -> None:
     ground.enlisted().chain.refusals = [reverted("BadUnits")]
     with pytest.raises(Stop, match=r"the contract refuses our work.*BadUnits"):
         ground.worker().run_once()
+
+
+# -- collateral
+
+
+def test_a_trainer_without_free_bond_claims_what_is_decided_before_its_next_work(ground: Ground) -> None:
+    """Whatever a work earned: also where it earned nothing, or its epoch is void, its collateral is free again."""
+    ground.chain.bond_wei = 200
+    worker = ground.enlisted().worker()
+    for epoch in range(2):
+        worker.run_once()
+        ground.chain.seal()
+        ground.chain.publish_policy(epoch, ground.policy_root)
+    ground.chain.settle(0, bytes([0]))
+    ground.chain.finalise(0)
+    ground.chain.void(1)
+    assert isinstance(worker.run_once(), Assignment)
+    assert [[(ref.epoch, ref.work.index) for ref in claim] for claim in ground.chain.claims] == [[(0, 0), (1, 0)]]
+    assert len(ground.chain.commits) == 3
+
+
+def test_while_there_is_free_bond_nothing_is_claimed(ground: Ground) -> None:
+    worker = ground.enlisted().worker()
+    worker.run_once()
+    ground.chain.seal()
+    ground.chain.settle(0, bytes([100]))
+    ground.chain.publish_policy(0, ground.policy_root)
+    ground.chain.finalise(0)
+    worker.run_once()
+    assert not ground.chain.claims and len(ground.chain.commits) == 2
+
+
+def test_where_works_in_flight_hold_the_bond_it_waits_and_says_so_before_it_works(ground: Ground) -> None:
+    ground.chain.bond_wei = 100
+    worker = ground.enlisted().worker()
+    worker.run_once()
+    ground.chain.seal()
+    begun = ground.notes.messages.count("work begun")
+    step = worker.run_once()
+    assert isinstance(step, Idle) and "another takes 100 wei" in step.why and "assay stake bond" in step.why
+    assert ground.notes.messages.count("work begun") == begun
+    ground.chain.settle(0, bytes([100]))
+    ground.chain.publish_policy(0, ground.policy_root)
+    ground.chain.finalise(0)
+    assert isinstance(worker.run_once(), Assignment)
+    assert len(ground.chain.commits) == 2
+
+
+def test_a_fraud_is_not_claimed(ground: Ground) -> None:
+    """The contract would refuse the whole batch."""
+    ground.chain.bond_wei = 200
+    worker = ground.enlisted().worker()
+    for epoch, score in enumerate((255, 100)):
+        worker.run_once()
+        ground.chain.seal()
+        ground.chain.settle(epoch, bytes([score]))
+        ground.chain.publish_policy(epoch, ground.policy_root)
+        ground.chain.finalise(epoch)
+    worker.run_once()
+    assert [[ref.epoch for ref in claim] for claim in ground.chain.claims] == [[1]]
+
+
+# -- several works of one epoch
+
+
+def test_several_works_of_an_epoch_are_other_rollouts_and_only_the_last_says_so(ground: Ground) -> None:
+    worker = ground.enlisted().worker(works_each=2)
+    worker.run_once()
+    worker.run_once()
+    assert worker.run_once() == Idle("our work is committed: waiting for the next epoch")
+    assert len(set(ground.chain.commits)) == 2 and ground.chain.is_last == [False, True]
+    limits = RolloutLimits.of(SPEC)
+    first, second = (
+        read_rollouts(ground.journal().folder(FIRST, number) / "rollouts.parquet", limits) for number in range(2)
+    )
+    assert [row.prompt_ids for row in first.completions] != [row.prompt_ids for row in second.completions]
+
+
+def test_a_task_takes_no_more_works_of_one_trainer_than_its_terms_say(ground: Ground) -> None:
+    worker = ground.enlisted().worker(works_each=9)
+    for _ in range(5):
+        worker.run_once()
+    assert len(ground.chain.commits) == 3 and ground.chain.is_last == [False, False, True]
+
+
+def test_a_work_whose_transaction_may_be_on_its_way_is_not_sent_again_meanwhile(ground: Ground) -> None:
+    """Else one work would be committed twice, the second time under the seed of another."""
+    ground.enlisted().chain.before_commit = crash
+    with pytest.raises(Crash):
+        ground.worker(works_each=2).run_once()
+    ground.chain.before_commit = lambda: None
+    ground.chain.sends_still = True
+    worker = ground.worker(works_each=2)
+    assert isinstance(worker.run_once(), Idle) and not ground.chain.commits
+    ground.chain.sends_still = False
+    worker.run_once()
+    assert len(ground.chain.commits) == 1
+
+
+def test_a_task_of_rules_that_we_do_not_know_is_not_worked_on(ground: Ground) -> None:
+    task = ground.chain.refresh().task
+    task.params = replace(task.params, protocol_version=task.params.protocol_version + 1)
+    with pytest.raises(Stop, match="version"):
+        ground.worker().run_once()
+    assert ground.chain.enlistments == 0
 
 
 # -- the end
