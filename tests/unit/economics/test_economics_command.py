@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from offchain.cli import main
+from offchain.economics.assumptions import CLAIM_GAS, COMMIT_GAS
 from tests.unit.economics.terms import SORTING
 
 Economics = Callable[..., Result]
@@ -67,7 +68,7 @@ def test_a_rounded_slash_is_never_less_than_what_is_needed(economics: Economics,
 def test_gas_is_paid_in_a_coin_that_is_worth_so_many_tokens(economics: Economics) -> None:
     facts = json.loads(economics("--json", "--gas-price", "2", "--coin-price", "3000").stdout)
     row = next(row for row in facts["outlook"]["rates"] if row["sampling_bps"] == 5_000)
-    assert int(row["honest_earns_wei"]) == 64 * 10**16 - 210_000 * 2 * 10**9 * 3_000
+    assert int(row["honest_earns_wei"]) == 64 * 10**16 - (COMMIT_GAS + CLAIM_GAS) * 2 * 10**9 * 3_000
 
 
 def test_the_simulation_is_the_same_for_the_same_seed(economics: Economics) -> None:
@@ -85,7 +86,8 @@ def test_the_tables_in_the_documentation_are_what_the_command_prints(economics: 
     page = (SORTING.parents[1] / "docs" / "economics.md").read_text()
     blocks = [block.split("```")[0].strip("\n").splitlines() for block in page.split("\n```\n")[1::2]]
     tables = [block for block in blocks if not block[0].startswith("assay ")]
-    costs = "--read-cost 0.002 --check-cost 0.01 --plant-cost 0.01 --gas-price 0.05 --coin-price 1000".split()
+    named = {"read-cost": "0.002", "check-cost": "0.01", "plant-cost": "0.01", "gas-price": "0.05", "coin-price": "1000"}
+    costs = [word for name, value in named.items() for word in (f"--{name}", value)]
     assert " ".join(costs) in page
     runs = (economics(), economics("--simulate", *costs), economics("--panel", spec=None))
     printed = {line for run in runs for line in run.stdout.splitlines()}

@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import pytest
 
-from offchain.economics.assumptions import Assumptions
+from offchain.economics.assumptions import PLANT_GAS, Assumptions
 from offchain.economics.laziness import CheckingGame, break_even_rate, earned, settle_down, works_for
 from offchain.economics.plants import least_rate, plant_outlook
 from offchain.economics.trials import plant_trials
@@ -98,7 +98,7 @@ def test_no_plants_suffice_where_paying_one_costs_less_than_checking() -> None:
 def test_a_plant_costs_its_making_and_its_gas_and_yields_half_a_slash_up_to_ten_bonds() -> None:
     dear = replace(COSTLY, fake_wei=TOKEN, gas_price=Fraction(10**9))
     outlook = plant_outlook(TERMS, 8, dear)
-    assert outlook.plant_wei == TOKEN + 250_000 * 10**9
+    assert outlook.plant_wei == TOKEN + PLANT_GAS * 10**9
     assert outlook.planter_gets_wei == TERMS.verifier_bond // 4
     assert plant_outlook(TERMS, 8, replace(dear, weight_wei=10**6 * TOKEN)).planter_gets_wei == 10 * TOKEN
     assert outlook.deposit_wei * 10 == 12 * 64 * 10**16
