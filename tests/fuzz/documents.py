@@ -6,6 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from offchain.chain.creations import CONTRACTS
 from offchain.chain.deployment import load_deployment
 from offchain.cli.attested import MAX_DOCUMENT_BYTES, open_attested
 from offchain.cli.evidence import parse_document
@@ -25,7 +26,7 @@ from offchain.protocol.manifest import (
     parse_manifest,
 )
 from offchain.protocol.spec import EnvironmentSpec, TaskSpec, parse_spec
-from offchain.protocol.types import Address, Epoch, PolicyVersion, Root, Seed, TaskId, Work, WorkIndex
+from offchain.protocol.types import Address, Epoch, PolicyVersion, Root, Seed, TaskId, Work, WorkIndex, WorkKind
 from offchain.recipe.trace import MAX_TRACE_BYTES, StepTrace, parse_trace, trace_bytes
 from offchain.shardcast.store import build_bundle
 from tests.fuzz.mutate import HOSTILE_JSON, canonical, damaged, documents
@@ -45,8 +46,8 @@ FILES = tuple(
 )
 MANIFEST = Manifest(BundleKind.WORK, HEADER.fields(), FILES)
 CASE = Case(
-    TaskId(1), Epoch(0), Work(WHO, WorkIndex(0), 4, PolicyVersion(0), Root(HASH)), SPEC, Root(HASH), Seed(HASH),
-    Seed(HASH), Root(HASH), PolicyVersion(0), 2, 10_000,
+    TaskId(1), Epoch(0), Work(WHO, WorkIndex(0), WorkKind.FULL, 4, PolicyVersion(0), Root(HASH)), SPEC, Root(HASH),
+    Seed(HASH), Seed(HASH), Root(HASH), PolicyVersion(0), 2, 10_000,
 )  # fmt: skip
 VERDICT = conclude(
     [passed("bytes", 0, 0, "well-formed"), failed("toploc", "proof_mismatch", float("inf"), 38, "x", evidence={"a": 1})]  # pyright: ignore[reportArgumentType]
@@ -171,8 +172,8 @@ def deployment(folder: Path) -> Target:
     """A file that whoever runs a network hands out."""
     sample: dict[str, Any] = {
         "network": "local", "chain_id": 31_337, "rpc_url": "http://127.0.0.1:8545", "block": 1, "git_commit": "unknown",
-        **dict.fromkeys(("token", "staking", "registry", "attestations", "challenges", "payouts"), "0x" + "a1" * 20),
-        "unbonding_period_s": 9, "reporter_bps": 10, "creations": {"token": "0x" + "ab" * 32},
+        **dict.fromkeys(CONTRACTS, "0x" + "a1" * 20), "unbonding_period_s": 9, "seal_delay": 2, "header_wait": 64,
+        "seat_bond_wei": 10**18, "reporter_bps": 10, "creations": {"token": "0x" + "ab" * 32},
         "relays": ["http://127.0.0.1:9000"],
     }  # fmt: skip
 
