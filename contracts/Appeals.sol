@@ -121,7 +121,8 @@ contract Appeals is IAppeals {
     function commitChallenge(uint256 taskId, uint64 epoch, bytes32 commitment) external returns (uint32 id) {
         require(commitment != bytes32(0), Ballot.EmptyCommitment());
         Docket storage docket = _dockets[taskId][epoch];
-        id = docket.count++;
+        id = docket.count;
+        docket.count = id + 1;
         docket.challengeBy = ATTESTATIONS.holdChallenge(taskId, epoch);
         TaskParams memory params = REGISTRY.paramsOf(taskId);
         Challenge storage challenge = docket.challenges[id];
@@ -404,7 +405,9 @@ contract Appeals is IAppeals {
         jurors = PANELS.draw(request);
         uint16 voters;
         for (uint256 i; i < jurors.length; ++i) {
-            if (dispute.jurors[jurors[i]].seats++ == 0) ++voters;
+            Juror storage juror = dispute.jurors[jurors[i]];
+            if (juror.seats == 0) ++voters;
+            ++juror.seats;
         }
         dispute.seats = uint16(jurors.length); // PANEL_SEATS at most
         dispute.box.open(voters, params.appealWindow, params.appealWindow);

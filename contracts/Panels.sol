@@ -60,7 +60,8 @@ contract Panels is IPanels {
         uint32[] memory taken = new uint32[](count);
         for (uint256 i; i < count; ++i) {
             taken[i] = size;
-            _hold(pool, size++, juror);
+            _hold(pool, size, juror);
+            ++size;
         }
         pool.size.push(_block(), size);
         Juror storage record = pool.jurors[juror];
@@ -108,7 +109,9 @@ contract Panels is IPanels {
         uint256 count;
         for (uint256 i; i < order.length && count < PANEL_SEATS; ++i) {
             address juror = _eligible(request, order[i]);
-            if (juror != address(0)) jurors[count++] = juror;
+            if (juror == address(0)) continue;
+            jurors[count] = juror;
+            ++count;
         }
         // Shortens the list to those that were found.
         // solhint-disable-next-line no-inline-assembly
@@ -180,7 +183,9 @@ contract Panels is IPanels {
             for (uint256 j; j < count && !isTried; ++j) {
                 isTried = order[j] == seat;
             }
-            if (!isTried) order[count++] = seat;
+            if (isTried) continue;
+            order[count] = seat;
+            ++count;
         }
         // solhint-disable-next-line no-inline-assembly
         assembly ("memory-safe") {

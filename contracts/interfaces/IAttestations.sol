@@ -34,11 +34,7 @@ interface IAttestations {
     );
     /// @param sealedReport for the verifier alone: what it needs to reveal if it loses everything else
     event AttestationCommitted(
-        uint256 indexed taskId,
-        uint64 indexed epoch,
-        address indexed verifier,
-        bytes32 commitment,
-        bytes sealedReport
+        uint256 indexed taskId, uint64 indexed epoch, address indexed verifier, bytes32 commitment, bytes sealedReport
     );
     event AttestationRevealed(
         uint256 indexed taskId,
@@ -114,13 +110,8 @@ interface IAttestations {
     /// @param report one byte per work of the epoch, no more and no less
     /// @param salt of the commitment
     /// @param evidenceRoot manifest root of the evidence bundle; only told
-    function revealAttestation(
-        uint256 taskId,
-        uint64 epoch,
-        bytes calldata report,
-        bytes32 salt,
-        bytes32 evidenceRoot
-    ) external;
+    function revealAttestation(uint256 taskId, uint64 epoch, bytes calldata report, bytes32 salt, bytes32 evidenceRoot)
+        external;
 
     /// @notice Settles works from where the call before stopped; anybody may. Where reports differ, each work is decided by
     ///         itself: fraud if the quorum of enlisted weight says so; unavailable if half of the revealed weight does; else

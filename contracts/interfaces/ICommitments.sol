@@ -4,6 +4,7 @@ pragma solidity 0.8.37;
 import {WorkKind} from "./ITaskRegistry.sol";
 
 /// One work. Together with task and epoch it is everything that the stored hash commits to.
+// solhint-disable-next-line gas-struct-packing
 struct Work {
     address trainer; // operator, not worker key
     uint16 index; // position in the epoch

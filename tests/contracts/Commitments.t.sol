@@ -204,7 +204,7 @@ contract CommitmentsTest is Network {
         _assertIsClosed(taskId, true);
     }
 
-    function test_Delist_AndEnlistAgain_AfterItsLastWork_IsNotWaitedFor() public {
+    function test_Delist_AndEnlistAgainAfterItsLastWork_IsNotWaitedFor() public {
         uint256 taskId = _staffedTask();
         _bond(trainer, Role.Trainer, 60 * UNIT);
         _commit(taskId, trainer);
@@ -439,7 +439,7 @@ contract CommitmentsTest is Network {
         _commit(taskId, trainer); // of the next epoch
     }
 
-    function test_Delist_AndEnlistAgain_AmidItsWorks_IsWaitedFor() public {
+    function test_Delist_AndEnlistAgainAmidItsWorks_IsWaitedFor() public {
         uint256 taskId = _severalTask(3);
         _bond(trainer, Role.Trainer, 200 * UNIT);
         _commit(taskId, trainer);
@@ -709,7 +709,7 @@ contract CommitmentsTest is Network {
     }
 
     /// Claimed, slashed or opened as a plant: whoever tries what in whatever order, each work ends once.
-    function testFuzz_Works_EndOnce(uint8[24] memory attempts) public {
+    function testFuzz_End_ComesOnceForEachWork(uint8[24] memory attempts) public {
         uint256 taskId = _sealedTask();
         _judge(taskId, 0, hex"64ff00");
         address[3] memory trainers = [trainer, secondTrainer, thirdTrainer];
@@ -966,7 +966,7 @@ contract SeedTest is Network {
     }
 
     /// It can leave whenever it likes: the seed comes from a block after, whoever seals when, and in whatever block.
-    function testFuzz_Seed_IsThatOfTheNamedBlock(uint8 waits, uint8 later, bytes32 randao, bool isGrinder) public {
+    function testFuzz_Seed_ComesFromTheNamedBlock(uint8 waits, uint8 later, bytes32 randao, bool isGrinder) public {
         _grinder.enlist(_taskId, _termsHash(_taskId));
         _commitAll();
         vm.roll(vm.getBlockNumber() + waits);
@@ -998,7 +998,7 @@ contract SeedTest is Network {
 
     /// Whatever anybody does between the close and the seal: it stays closed, with the same works, the same judges and the
     /// same block of its seed; once it is ready it stays so; and it is sealed.
-    function testFuzz_Readiness_IsNeverUndone(uint16[24] memory actions) public {
+    function testFuzz_Readiness_StaysWhateverIsDone(uint16[24] memory actions) public {
         _judgedEpoch();
         _commitAll();
         vm.roll(vm.getBlockNumber() - 1);
@@ -1143,7 +1143,7 @@ contract CollateralTest is Network {
     /// forge-config: default.fuzz.runs = 64
     /// What is locked for a task is the larger of its bond, while enlisted, and of what its works in flight may cost; no
     /// wei answers for two tasks; and all of it comes free.
-    function testFuzz_Lock_IsTheBondOrWhatIsInFlight(uint16[40] memory actions) public {
+    function testFuzz_Lock_EqualsTheBondOrWhatIsInFlight(uint16[40] memory actions) public {
         for (uint256 i; i < actions.length; ++i) {
             _act(actions[i] & 1, actions[i] / 2);
             _assertLocks();

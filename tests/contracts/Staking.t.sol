@@ -310,7 +310,7 @@ contract StakingTest is Network {
     }
 
     /// Whoever names whom, in whatever order: no key acts for an operator that does not name it, and none for two.
-    function testFuzz_WorkerKeys_NameEachOther(uint8[24] memory actions) public {
+    function testFuzz_WorkerKeys_PointsBothWays(uint8[24] memory actions) public {
         uint256[4] memory keys = [uint256(WORKER_KEY), WORKER_KEY + 1, TRAINER_KEY, TRAINER_KEY + 1];
         for (uint256 i; i < actions.length; ++i) {
             address operator = vm.addr(keys[actions[i] % 4]);
@@ -405,7 +405,7 @@ contract StakingTest is Network {
     }
 
     /// Whatever is done with two bonds: nothing is made, nothing is lost, and what is locked stays bonded.
-    function testFuzz_Bonds_AreWhatIsHeld(uint8[40] memory actions, uint64[40] memory amounts) public {
+    function testFuzz_Bonds_MatchesWhatIsHeld(uint8[40] memory actions, uint64[40] memory amounts) public {
         uint256 burnt;
         uint256 paid;
         for (uint256 i; i < actions.length; ++i) {

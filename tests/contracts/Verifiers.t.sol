@@ -678,7 +678,7 @@ contract ElectorateTest is Network {
 
     /// The totals are the sums over its members, in the open epoch and, once it is sealed, in the next; nobody ever counts
     /// for more than answers for it while enlisted; and what is sealed stays as it was.
-    function testFuzz_Electorate_IsTheSumOfItsMembers(uint16[48] memory actions) public {
+    function testFuzz_Electorate_EqualsTheSumOfItsMembers(uint16[48] memory actions) public {
         for (uint256 i; i < actions.length; ++i) {
             _act(actions[i]);
             _assertSums();
