@@ -317,9 +317,13 @@ contract StakingTest is Network {
             uint256 key = keys[actions[i] / 4 % 4];
             bytes memory consent = _consent(key, operator);
             vm.prank(operator);
-            if (actions[i] / 16 % 3 == 0) try staking.renounceWorkerKey() {}
-                catch {} else if (actions[i] / 16 % 3 == 1) staking.setWorkerKey(address(0), 0, "");
-            else try staking.setWorkerKey(vm.addr(key), type(uint256).max, consent) {} catch {}
+            if (actions[i] / 16 % 3 == 0) {
+                try staking.renounceWorkerKey() {} catch {}
+            } else if (actions[i] / 16 % 3 == 1) {
+                staking.setWorkerKey(address(0), 0, "");
+            } else {
+                try staking.setWorkerKey(vm.addr(key), type(uint256).max, consent) {} catch {}
+            }
             _assertKeysAgree(keys);
         }
     }
