@@ -133,19 +133,20 @@ def show(invocation: Invocation, work: str) -> None:
     _, record, work_id = _find(invocation, work)
     phase = chain.appeals.phase_of(work_id.task_id, work_id.epoch, work_id.index)
     mine = [
-        {"score": each.score, "state": found.state.name.lower()}
+        (each.score, found.state.name.lower())
         for each in _kept(invocation, chain).of(work_id)
         if (found := each.challenge_in(record)) is not None
     ]
     dispute = record.disputes.get(work_id.index)
-    lines = [f"yours: {words.score(each['score'])}, {each['state']}" for each in mine]
+    lines = [f"yours: {words.score(score)}, {state}" for score, state in mine]
     if dispute is None:
         unknown = len(record.unrevealed_challenges)
         lines.append(f"nobody has disputed work {work_id}; {unknown} challenges of its epoch are not revealed yet")
     else:
         lines += fields(dispute_pairs(record, dispute, money_of(chain)))
     told = None if dispute is None else dispute_json(record, dispute)
-    data = {"work": str(work_id), "phase": phase.name.lower(), "dispute": told, "yours": mine}
+    yours = [{"score": score, "state": state} for score, state in mine]
+    data = {"work": str(work_id), "phase": phase.name.lower(), "dispute": told, "yours": yours}
     invocation.emit(data, lines)
 
 
