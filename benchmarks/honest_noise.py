@@ -53,7 +53,7 @@ from offchain.policy.interface import Policy
 from offchain.protocol.header import WorkHeader
 from offchain.protocol.manifest import BundleKind, BundleLimits
 from offchain.protocol.spec import CheckSpec, TaskSpec, ToplocSpec, parse_spec
-from offchain.protocol.types import BPS, Epoch, PolicyVersion, Root, Work, WorkIndex
+from offchain.protocol.types import BPS, Epoch, PolicyVersion, Root, Work, WorkIndex, WorkKind
 from offchain.recipe.trace import TRACE_NAME, trace_bytes
 from offchain.rollouts.table import ROLLOUTS_NAME, rollouts_bytes
 from offchain.shardcast.store import build_bundle, open_bundle
@@ -143,7 +143,7 @@ def judge_one(settings: Sequence[Setting], job: Job) -> Judged:
         case = Case(
             task_id=TASK,
             epoch=Epoch(job.number),
-            work=Work(TRAINER, WorkIndex(0), spec.rollout.groups, VERSION, root),
+            work=Work(TRAINER, WorkIndex(0), WorkKind.FULL, spec.rollout.groups, VERSION, root),
             spec=spec,
             spec_root=SPEC_ROOT,
             trainer_seed=bench.seed(job.number),

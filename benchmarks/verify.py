@@ -34,7 +34,7 @@ from offchain.protocol.encoding import trainer_seed
 from offchain.protocol.header import parse_work_header
 from offchain.protocol.manifest import BundleLimits, Manifest
 from offchain.protocol.spec import EnvironmentSpec, RolloutSpec, SamplerSpec, TaskSpec
-from offchain.protocol.types import BPS, Address, Epoch, PolicyVersion, Root, Seed, TaskId, Work, WorkIndex
+from offchain.protocol.types import BPS, Address, Epoch, PolicyVersion, Root, Seed, TaskId, Work, WorkIndex, WorkKind
 from offchain.recipe.inner import PseudoGradient
 from offchain.rollouts.table import ROLLOUTS_NAME, RolloutLimits, parse_rollouts, rollouts_bytes
 from offchain.rollouts.trajectory import Rollouts
@@ -231,7 +231,7 @@ def verify(
     chain = Case(
         task_id=TASK,
         epoch=epoch,
-        work=Work(TRAINER, WorkIndex(0), spec.rollout.groups, VERSION, manifest.root),
+        work=Work(TRAINER, WorkIndex(0), WorkKind.FULL, spec.rollout.groups, VERSION, manifest.root),
         spec=spec,
         spec_root=SPEC_ROOT,
         trainer_seed=trainer_seed(case.seed, TASK, epoch, TRAINER),
