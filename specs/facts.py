@@ -497,23 +497,25 @@ class AppealPaid(Fact):
 
 @dataclass(slots=True)
 class WorkEnded(Fact):
-    """Nothing can be claimed or slashed for a work any more."""
+    """Nothing can be claimed or slashed for a work any more, of so many units."""
 
     task_id: int
     epoch: int
     index: int
     trainer: Address
+    units: int
 
 
 @dataclass(slots=True)
 class Claimed(WorkEnded):
-    HIDDEN = ("to",)
+    HIDDEN = ("to", "units")
     amount: int
     to: Address
 
 
 @dataclass(slots=True)
 class FraudSlashed(WorkEnded):
+    HIDDEN = ("units",)
     amount: int
     reporter: Address
     reporter_amount: int
@@ -521,7 +523,7 @@ class FraudSlashed(WorkEnded):
 
 @dataclass(slots=True)
 class PlantOpened(WorkEnded):
-    HIDDEN = ("trainer", "planter")
+    HIDDEN = ("trainer", "planter", "units")
     commitment: bytes
     planter: Address
 

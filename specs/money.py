@@ -34,7 +34,7 @@ from specs.facts import (
 )
 from specs.history import History
 from specs.ledger import Posting, wallet
-from specs.words import BURNT, PANEL_SEATS, DisputePhase, Phase, PolicyState, share_down
+from specs.words import BURNT, PANEL_SEATS, Phase, PolicyState, share_down
 
 
 @singledispatch
@@ -189,12 +189,11 @@ def _(fact: ChallengeExpired, h: History) -> Iterator[Posting]:
 
 @postings.register
 def _(fact: DisputeDecided, h: History) -> Iterator[Posting]:
-    """Who disputes a score that stands loses the bond."""
-    if fact.phase != DisputePhase.UPHELD:
-        return
+    """Who disputes a score that stands loses the bond, or half of it where nothing was decided."""
+    bond = rules.terms(h, fact.task_id).challenge_bond
+    lost = bond - rules.bond_back(fact.phase, bond)
     for challenge in rules.challenges(h, fact.task_id, fact.epoch, fact.index):
-        pledge = ledger.pledge(fact.task_id, fact.epoch, challenge.id)
-        yield Posting(pledge, wallet(BURNT), rules.terms(h, fact.task_id).challenge_bond)
+        yield Posting(ledger.pledge(fact.task_id, fact.epoch, challenge.id), wallet(BURNT), lost)
 
 
 @postings.register

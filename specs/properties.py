@@ -298,6 +298,6 @@ class Observer:
         is_full = len(self._panels.get(place, ())) == PANEL_SEATS
         _must(is_full or not log["isAgainstVerifiers"], "a small panel blames verifiers", log)
         self._decided.add(place)
-        if log["phase"] == DisputePhase.UPHELD:
-            lost = len(self._challengers[place]) * self._terms[place[0]]["challengeBond"]
-            self._spend(place[:2], lost, log)
+        bond = self._terms[place[0]]["challengeBond"]
+        lost = {DisputePhase.UPHELD: bond, DisputePhase.UNDECIDED: bond - bond // 2}.get(log["phase"], 0)
+        self._spend(place[:2], len(self._challengers[place]) * lost, log)

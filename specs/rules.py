@@ -330,12 +330,22 @@ def in_flight(h: History, task_id: int, trainer: Address) -> int:
 
 def trainer_lock(h: History, task_id: int, trainer: Address) -> int:
     """One bond never answers for two works."""
-    return lock_for(h, task_id, in_flight(h, task_id, trainer), is_trainer(h, task_id, trainer))
+    return lock_for(h, task_id, units_in_flight(h, task_id, trainer), is_trainer(h, task_id, trainer))
 
 
 def lock_for(h: History, task_id: int, flying: int, is_enlisted: bool) -> int:
+    return max(terms(h, task_id).trainer_bond if is_enlisted else 0, stake_of(h, task_id, flying))
+
+
+def units_in_flight(h: History, task_id: int, trainer: Address) -> int:
+    here = {"task_id": task_id, "trainer": trainer}
+    return h.total("units", WorkCommitted, **here) - h.total("units", WorkEnded, **here)
+
+
+def stake_of(h: History, task_id: int, flying: int) -> int:
+    """What so many units can be slashed: a work of full size, the task's fraud slash."""
     t = terms(h, task_id)
-    return max(t.trainer_bond if is_enlisted else 0, t.fraud_slash * flying)
+    return -(-flying * t.fraud_slash // t.max_work_units)
 
 
 def stored_hash(h: History, task_id: int, epoch: int, index: int) -> bytes:
@@ -501,7 +511,7 @@ def quorum(h: History, task_id: int, epoch: int) -> int:
 def stake(h: History, task_id: int, epoch: int) -> int:
     """What a corrupt quorum could pay and slash: it has to have put up as much."""
     t = terms(h, task_id)
-    return cost(h, task_id, epoch) + t.verifier_fee + len(works(h, task_id, epoch)) * t.fraud_slash
+    return cost(h, task_id, epoch) + t.verifier_fee + stake_of(h, task_id, units(h, task_id, epoch))
 
 
 def reveal(h: History, task_id: int, epoch: int, verifier: Address) -> AttestationRevealed | None:
@@ -923,12 +933,17 @@ def owed(h: History, task_id: int, epoch: int, id: int) -> tuple[int, int]:
     ended = None if revealed is None else decided(h, task_id, epoch, revealed.index)
     if revealed is None or ended is None:
         return 0, 0
-    back = prepaid + (t.challenge_bond if ended.phase != DisputePhase.UPHELD else 0)
+    back = prepaid + bond_back(ended.phase, t.challenge_bond)
     if challenges(h, task_id, epoch, revealed.index)[0].id == id:
         back -= judging_cost(h, task_id, epoch, revealed.index)
     is_finder = finder_of(h, task_id, epoch, revealed.index) is revealed
     reward = h.ledger.holds(*ledger.reward(task_id, epoch, revealed.index)) if is_finder else 0
     return (0 if is_paid_out else back), reward
+
+
+def bond_back(phase: int, bond: int) -> int:
+    """An appeal that decides nothing has delayed an epoch: half of what was put down for it is burnt."""
+    return {DisputePhase.OVERTURNED: bond, DisputePhase.UNDECIDED: bond // 2}.get(DisputePhase(phase), 0)
 
 
 def finder_left(h: History, task_id: int, epoch: int, index: int) -> int:

@@ -22,7 +22,7 @@ MAX_URI = 512
 MAX_SEATS_AT_ONCE = 64
 SEALED_OVERHEAD = 128
 PANEL_SEATS = 15
-PANEL_QUORUM_BPS = 6_667
+PANEL_QUORUM_BPS = 6_666
 FINDER_BPS = PLANTER_BPS = 5_000
 REWARD_CAP = 10  # in challenge bonds
 REMEMBERED = 256  # blocks whose hashes a contract can ask for

@@ -31,17 +31,14 @@ def why_no_seal(h: History, task_id: int, header: bytes) -> Iterator[str]:
         yield "EpochNotReady"
         return
     yield from rules.why_no_seed(h, close.seed_block, header)
-    number = rules.open_number(h, task_id)
-    seal_by = rules.commit_by(h, task_id, number) + rules.terms(h, task_id).attest_window
-    if not can_judge(h, task_id, number) and h.now < seal_by:
-        yield "ElectorateTooSmall"
 
 
 def can_judge(h: History, task_id: int, epoch: int) -> bool:
-    """Who would corrupt a quorum has to put up more than can be had by it."""
+    """Who would corrupt a quorum has to put up more than can be had by it; and the bonds of who left still answer."""
     weight = rules.electorate(h, task_id, epoch)
     quorum = rules.share_up(weight, rules.terms(h, task_id).quorum_bps)
-    return quorum >= rules.stake(h, task_id, epoch)
+    seal_by = rules.commit_by(h, task_id, epoch) + rules.terms(h, task_id).attest_window
+    return quorum >= rules.stake(h, task_id, epoch) and h.now <= seal_by
 
 
 def seal(h: History, task_id: int, header: bytes) -> Iterator[Fact]:

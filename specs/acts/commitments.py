@@ -61,7 +61,7 @@ class EnlistTrainer(Act, contract="Commitments", function="enlist"):
         trainer = rules.operator_of(h, self.by)
         if rules.is_trainer(h, self.task_id, trainer):
             yield "AlreadyEnlisted"
-        yield from why_no_lock(h, self.task_id, trainer, rules.in_flight(h, self.task_id, trainer))
+        yield from why_no_lock(h, self.task_id, trainer, rules.units_in_flight(h, self.task_id, trainer))
 
     def follows(self, h: History) -> Iterator[Fact]:
         number = rules.open_number(h, self.task_id)
@@ -69,7 +69,7 @@ class EnlistTrainer(Act, contract="Commitments", function="enlist"):
 
 
 def why_no_lock(h: History, task_id: int, trainer: Address, flying: int) -> Iterator[str]:
-    """Whether a bond covers a trainer that is enlisted, with so many works in flight."""
+    """Whether a bond covers a trainer that is enlisted, with so many units in flight."""
     more = rules.lock_for(h, task_id, flying, True) - rules.trainer_lock(h, task_id, trainer)
     if more > 0 and more > rules.lockable(h, trainer, Role.TRAINER):
         yield "InsufficientBond"
@@ -143,7 +143,7 @@ class CommitWork(Act, contract="Commitments", function="commitWork"):
             return
         if rules.is_done(h, self.task_id, trainer):
             yield "TooManyWorks"
-        yield from why_no_lock(h, self.task_id, trainer, rules.in_flight(h, self.task_id, trainer) + 1)
+        yield from why_no_lock(h, self.task_id, trainer, rules.units_in_flight(h, self.task_id, trainer) + self.units)
 
     def follows(self, h: History) -> Iterator[Fact]:
         if self._is_late(h):

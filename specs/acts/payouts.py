@@ -67,7 +67,7 @@ def why_not_claimed(h: History, works: Sequence[WorkRef]) -> Iterator[str]:
 def claim(h: History, works: Sequence[WorkRef], to: Address) -> Iterator[Fact]:
     for ref in works:
         amount = rules.earned(h, ref.task_id, ref.epoch, ref.work)
-        yield Claimed(ref.task_id, ref.epoch, ref.work.index, ref.work.trainer, amount, to)
+        yield Claimed(ref.task_id, ref.epoch, ref.work.index, ref.work.trainer, ref.work.units, amount, to)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,12 +150,13 @@ class SlashFraud(Act, contract="Payouts", function="slashFraud"):
         task_id, epoch, work = self.work.task_id, self.work.epoch, self.work.work
         is_found = rules.is_found(h, task_id, epoch, work.index)
         reporter = h.places["Appeals"] if is_found else self.by
-        taken = rules.terms(h, task_id).fraud_slash
+        flying = rules.units_in_flight(h, task_id, work.trainer)
+        taken = rules.stake_of(h, task_id, flying) - rules.stake_of(h, task_id, flying - work.units)
         reward = taken * h.constants.reporter_bps // BPS
         if rules.is_trainer(h, task_id, work.trainer):
             yield from leave(h, task_id, work.trainer)
         yield Slashed(work.trainer, Role.TRAINER, taken, reporter, reward)
-        yield FraudSlashed(task_id, epoch, work.index, work.trainer, taken, reporter, reward)
+        yield FraudSlashed(task_id, epoch, work.index, work.trainer, work.units, taken, reporter, reward)
 
 
 # Plants.
@@ -210,7 +211,8 @@ class OpenPlant(Act, contract="Plants", function="openPlant"):
         plant = rules.plant(h, self.task_id, self._commitment())
         assert plant is not None, "checked before"
         work = self.work
-        yield PlantOpened(self.task_id, self.epoch, work.index, work.trainer, plant.commitment, plant.planter)
+        place = (self.task_id, self.epoch, work.index)
+        yield PlantOpened(*place, work.trainer, work.units, plant.commitment, plant.planter)
 
 
 @dataclass(frozen=True, slots=True)

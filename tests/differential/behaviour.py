@@ -105,7 +105,10 @@ class Behaviour:
         self.twin = twin
         self.h = twin.h
         self.people = twin.people
-        self.contents: dict[bytes, tuple[object, ...]] = {}  # by commitment
+        self.reports: dict[bytes, tuple[bytes, bytes]] = {}  # each with its salt, by commitment
+        self.challenges: dict[bytes, tuple[int, int, bytes]] = {}
+        self.votes: dict[bytes, tuple[int, bool, bytes]] = {}
+        self.plants: dict[bytes, tuple[bytes | None, bytes]] = {}
         self._pause = 1
         self._forgets = False
         self._kinds: dict[str, Callable[[random.Random], Sequence[Act]]] = {
@@ -358,7 +361,7 @@ class Behaviour:
                 report = bytes(byte if draw.random() < 0.6 else draw.choice(BYTES) for byte in common)
             salt = self._salt(draw)
             commitment = hashes.attestation(seed, each, report, salt)
-            self.contents[commitment] = (report, salt)
+            self.reports[commitment] = (report, salt)
             if draw.random() < 0.04:
                 commitment = self._strange_hash(draw)
             secret = draw.randbytes(draw.choice((0, 40, size + 128, size + 129)))
@@ -372,9 +375,7 @@ class Behaviour:
         acts: list[Act] = []
         for each in who:
             committed = self.h.last(AttestationCommitted, task_id=task_id, epoch=epoch, verifier=each)
-            promised = self.contents.get(committed.commitment) if committed is not None else None
-            report, salt = promised if promised is not None else (b"\x64", NONE)
-            assert isinstance(report, bytes) and isinstance(salt, bytes)
+            report, salt = self.reports.get(NONE if committed is None else committed.commitment, (b"\x64", NONE))
             report = draw.choice((report[:-1], report + b"\x64", report[::-1])) if draw.random() < 0.04 else report
             evidence = self._strange_hash(draw)
             acts += [attestations.RevealAttestation(self._key(each), task_id, epoch, report, salt, evidence)]
@@ -457,7 +458,7 @@ class Behaviour:
             others = [score for score in SCORES if score != standing]
             score = draw.choice(others) if draw.random() < 0.93 else draw.choice((standing, 101, UNAVAILABLE))
             commitment = hashes.challenge(*place, who, index, score, salt)
-            self.contents[commitment] = (index, score, salt)
+            self.challenges[commitment] = (index, score, salt)
             commitment = self._strange_hash(draw) if draw.random() < 0.03 else commitment
             acts += [appeals.CommitChallenge(who, *place, commitment)]
         return acts
@@ -475,8 +476,7 @@ class Behaviour:
         return acts
 
     def _reveal_challenge(self, draw: random.Random, each: ChallengeCommitted) -> Act:
-        index, score, salt = self.contents.get(each.commitment, (0, 50, NONE))
-        assert isinstance(index, int) and isinstance(score, int) and isinstance(salt, bytes)
+        index, score, salt = self.challenges.get(each.commitment, (0, 50, NONE))
         number = each.id + (draw.random() < 0.03)
         who = self._anybody(draw)
         return appeals.RevealChallenge(who, each.task_id, each.epoch, number, index, score, salt)
@@ -538,7 +538,7 @@ class Behaviour:
             score = common if draw.random() < 0.8 else draw.choice((*SCORES, UNAVAILABLE, 101))
             salt, says_beyond = self._salt(draw), beyond != (draw.random() < 0.1)
             commitment = hashes.judgement(seed, each, score, says_beyond, salt)
-            self.contents[commitment] = (score, says_beyond, salt)
+            self.votes[commitment] = (score, says_beyond, salt)
             commitment = self._strange_hash(draw) if draw.random() < 0.03 else commitment
             acts += [appeals.CommitVote(self._key(each), *place, commitment)]
         return acts
@@ -546,9 +546,7 @@ class Behaviour:
     def _reveal_vote(self, draw: random.Random, place: tuple[int, int, int], who: Address) -> Act:
         task_id, epoch, index = place
         committed = self.h.last(VoteCommitted, task_id=task_id, epoch=epoch, index=index, juror=who)
-        promised = self.contents.get(committed.commitment) if committed is not None else None
-        score, beyond, salt = promised if promised is not None and len(promised) == 3 else (0, False, NONE)
-        assert isinstance(score, int) and isinstance(beyond, bool) and isinstance(salt, bytes)
+        score, beyond, salt = self.votes.get(NONE if committed is None else committed.commitment, (0, False, NONE))
         score = draw.choice(SCORES) if draw.random() < 0.03 else score
         return appeals.RevealVote(self._key(who), *place, score, beyond, salt)
 
@@ -628,20 +626,19 @@ class Behaviour:
         task_id, who, salt = self._task(draw), self._of(draw, TRAINERS), self._salt(draw)
         if draw.random() < 0.25:
             decoy = hashes.plant(task_id, NOBODY, NONE, salt)
-            self.contents[decoy] = (None, salt)
+            self.plants[decoy] = (None, salt)
             return [payouts.CommitPlant(self._anybody(draw), task_id, decoy)]
         work = self._commit_work(draw, task_id, rules.open_number(self.h, task_id), who)
         assert isinstance(work, commitments.CommitWork)
         commitment = hashes.plant(task_id, rules.operator_of(self.h, work.by), work.manifest_root, salt)
-        self.contents[commitment] = (work.manifest_root, salt)
+        self.plants[commitment] = (work.manifest_root, salt)
         commitment = self._strange_hash(draw) if draw.random() < 0.05 else commitment
         return [payouts.CommitPlant(self._anybody(draw), task_id, commitment), work]
 
     def _openPlant(self, draw: random.Random) -> list[Act]:
         acts: list[Act] = []
         for plant in self.h.of(PlantCommitted)[-6:]:
-            root, salt = self.contents.get(plant.commitment, (None, NONE))
-            assert isinstance(salt, bytes)
+            root, salt = self.plants.get(plant.commitment, (None, NONE))
             acts += [payouts.OpenDecoy(self._anybody(draw), plant.task_id, salt)] if root is None else []
             for ref in self._refs(lambda work, root=root: work.manifest_root == root):
                 who = self._key(ref.work.trainer) if draw.random() < 0.9 else self._anybody(draw)
@@ -684,9 +681,6 @@ class Behaviour:
         if not rules.is_open(self.h, task_id):
             return [tasks.FundTask(self.people["initiator"], task_id, 200 * UNIT)]
         if rules.closed(self.h, task_id) is not None:
-            seal_by = rules.commit_by(self.h, task_id, number) + rules.terms(self.h, task_id).attest_window
-            if not attestations.can_judge(self.h, task_id, number) and draw.random() < 0.5:
-                return self._wait_until(draw, seal_by)
             return [self._seal_act(draw, task_id)]
         is_over = self.twin.now >= rules.commit_by(self.h, task_id, number)
         if rules.works(self.h, task_id, number) and (is_over or draw.random() < 0.2):

@@ -126,11 +126,12 @@ class Node:
         return _block(header), mined
 
     def skip(self, blocks: int, seconds: int) -> list[Block]:
-        """So many empty blocks, all within so many seconds."""
+        """So many empty blocks, within so many seconds, or one for each."""
         ((newest,),) = [self.batch([("eth_getBlockByNumber", ["latest", False])])]
         first = int(newest["number"], 16) + 1
-        self.batch([("anvil_mine", [hex(blocks - 1), hex(0)])])
-        self.batch([("evm_mine_detailed", [{"timestamp": int(newest["timestamp"], 16) + seconds}])])
+        at = int(newest["timestamp"], 16) + max(seconds, blocks)
+        self.batch([("anvil_mine", [hex(blocks - 1), hex(1)])] if blocks > 1 else [])
+        self.batch([("evm_mine_detailed", [{"timestamp": at}])])
         asked = [("eth_getBlockByNumber", [hex(number), False]) for number in range(first, first + blocks)]
         return [_block(each) for each in self.batch(asked)]
 
