@@ -88,7 +88,7 @@ contract Appeals is IAppeals {
     uint16 public constant FINDER_BPS = 5000;
     uint16 public constant FINDER_CAP = 10;
     /// Share of a panel's seats that makes a fraud, and that may blame verifiers.
-    uint16 public constant PANEL_QUORUM_BPS = 6667;
+    uint16 public constant PANEL_QUORUM_BPS = 6666;
     uint16 private constant _MAJORITY_BPS = 5001; // of at most PANEL_SEATS: more than half
 
     IERC20 public immutable TOKEN;
@@ -227,9 +227,8 @@ contract Appeals is IAppeals {
             ATTESTATIONS.correctScore(taskId, epoch, index, score, dispute.first[score] != 0);
         }
         ATTESTATIONS.releaseChallenges(taskId, epoch, dispute.challenges);
-        if (outcome == DisputePhase.Upheld) {
-            TOKEN.burn(uint256(dispute.challenges) * REGISTRY.paramsOf(taskId).challengeBond);
-        }
+        uint128 bond = REGISTRY.paramsOf(taskId).challengeBond;
+        TOKEN.burn(uint256(dispute.challenges) * (bond - _bondBack(outcome, bond)));
     }
 
     /// @inheritdoc IAppeals
@@ -471,7 +470,7 @@ contract Appeals is IAppeals {
         if (!isRevealed || dispute.outcome == DisputePhase.None) return 0;
         uint128 amount = _isFinder(dispute, challenge, id) ? dispute.reward : 0;
         if (state == ChallengeState.Claimed) return amount;
-        if (dispute.outcome != DisputePhase.Upheld) amount += challenge.bond;
+        amount += _bondBack(dispute.outcome, challenge.bond);
         uint128 spent = dispute.funder == id + 1 ? dispute.paidSeats * jurorFee : 0;
         return amount + challenge.prepaid - spent;
     }
@@ -495,6 +494,12 @@ contract Appeals is IAppeals {
 
     function _revealBy(uint256 taskId, Docket storage docket) private view returns (uint256) {
         return uint256(docket.challengeBy) + REGISTRY.paramsOf(taskId).revealWindow;
+    }
+
+    /// What of a bond comes back. An appeal that decides nothing has delayed an epoch: that is not free.
+    function _bondBack(DisputePhase outcome, uint128 bond) private pure returns (uint128) {
+        if (outcome == DisputePhase.Overturned) return bond;
+        return outcome == DisputePhase.Undecided ? bond / 2 : 0;
     }
 
     function _requireRevealing(uint256 taskId, uint64 epoch) private view {

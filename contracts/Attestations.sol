@@ -6,7 +6,7 @@ import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 
 import {Deployment} from "./interfaces/Deployment.sol";
 import {EpochPhase, IAttestations} from "./interfaces/IAttestations.sol";
-import {ICommitments} from "./interfaces/ICommitments.sol";
+import {ICommitments, Sealing} from "./interfaces/ICommitments.sol";
 import {IStaking} from "./interfaces/IStaking.sol";
 import {ITaskRegistry, TaskParams} from "./interfaces/ITaskRegistry.sol";
 import {IVerifiers} from "./interfaces/IVerifiers.sol";
@@ -292,36 +292,27 @@ contract Attestations is IAttestations {
     //////////////////////////////////////////////////////////////*/
 
     function _seal(uint256 taskId, bytes calldata header) private returns (uint64 epochId) {
-        uint16 works;
-        uint128 cost;
-        uint40 sealBy;
-        bytes32 seed;
-        {
-            bytes32 runningHash;
-            uint256 seedBlock;
-            // Commitments and Verifiers are of this deployment and call nobody outside of it.
-            // slither-disable-next-line reentrancy-benign
-            (epochId, works, cost, sealBy, runningHash, seedBlock) = COMMITMENTS.seal(taskId);
-            bytes32 randomness = Randomness.at(seedBlock, header, HEADER_WAIT);
-            seed = keccak256(abi.encode(randomness, runningHash, taskId, epochId));
-        }
+        // Commitments and Verifiers are of this deployment and call nobody outside of it.
+        // slither-disable-next-line reentrancy-benign
+        Sealing memory sealing = COMMITMENTS.seal(taskId);
+        epochId = sealing.epoch;
+        bytes32 randomness = Randomness.at(sealing.seedBlock, header, HEADER_WAIT);
+        bytes32 seed = keccak256(abi.encode(randomness, sealing.runningHash, taskId, epochId));
         (uint128 weight, uint16 verifiers) = VERIFIERS.seal(taskId);
         TaskParams memory params = REGISTRY.paramsOf(taskId);
         Epoch storage epoch = _epochs[taskId][epochId];
-        (epoch.works, epoch.quorumBps, epoch.cost, epoch.weight, epoch.seed) =
-        (works, params.quorumBps, cost, weight, seed);
+        (epoch.works, epoch.quorumBps, epoch.cost) = (sealing.works, params.quorumBps, sealing.cost);
+        (epoch.weight, epoch.seed) = (weight, seed);
 
-        // Who would corrupt a quorum has to put up more than can be had by it.
-        uint256 needed = uint256(cost) + params.verifierFee + uint256(works) * params.fraudSlash;
-        uint256 quorum = _quorumOf(epoch);
-        if (quorum < needed) {
-            require(block.timestamp >= sealBy, ElectorateTooSmall(quorum, needed, sealBy));
-            emit EpochSealed(taskId, epochId, seed, works, verifiers, weight, 0);
+        // Who would corrupt a quorum has to put up more than can be had by it. Nobody can join any more.
+        uint256 needed = uint256(sealing.cost) + params.verifierFee + sealing.stake;
+        if (_quorumOf(epoch) < needed || block.timestamp > sealing.sealBy) {
+            emit EpochSealed(taskId, epochId, seed, sealing.works, verifiers, weight, 0);
             _void(taskId, epochId, epoch);
             return epochId;
         }
         epoch.box.open(verifiers, params.attestWindow, params.revealWindow);
-        emit EpochSealed(taskId, epochId, seed, works, verifiers, weight, epoch.box.commitBy);
+        emit EpochSealed(taskId, epochId, seed, sealing.works, verifiers, weight, epoch.box.commitBy);
     }
 
     function _void(uint256 taskId, uint64 epochId, Epoch storage epoch) private {

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 
 import {Deployment} from "./interfaces/Deployment.sol";
-import {ICommitments, Work} from "./interfaces/ICommitments.sol";
+import {ICommitments, Sealing, Work} from "./interfaces/ICommitments.sol";
 import {IStaking, Role} from "./interfaces/IStaking.sol";
 import {ITaskRegistry, TaskParams, WorkKind} from "./interfaces/ITaskRegistry.sol";
 import {Economics} from "./libraries/Economics.sol";
@@ -14,7 +15,8 @@ import {Works} from "./libraries/Works.sol";
 
 /// @title Trainers, and the works that they commit to the open epoch of a task.
 /// @dev Holds no money. What of a trainer's bond is locked for a task is always
-///      max(trainerBond while it is enlisted, fraudSlash × works in flight), so that one bond never answers for two works.
+///      max(trainerBond while it is enlisted, fraudSlash × units in flight / maxWorkUnits), so that one bond never answers
+///      for two works, and a small work puts little at stake.
 contract Commitments is ICommitments {
     using SafeCast for uint256;
     using Terms for address;
@@ -36,8 +38,8 @@ contract Commitments is ICommitments {
 
     /// One trainer in one task. One slot.
     struct Record {
-        uint128 locked; // of its bond
-        uint24 inFlight; // works that may still be slashed
+        uint64 units; // of its works that may still be slashed
+        uint32 inFlight; // how many these are
         uint32 since; // the open epoch when it enlisted
         uint32 epoch; // the last epoch in which it has a work
         uint16 works; // in that epoch
@@ -100,7 +102,7 @@ contract Commitments is ICommitments {
         ++open.trainers;
         if (open.closedBlock == 0 && !_isDone(record, open.epoch)) ++open.waiting;
         emit TrainerEnlisted(taskId, trainer);
-        _relock(taskId, trainer, record);
+        _store(taskId, trainer, record, 0, REGISTRY.paramsOf(taskId));
     }
 
     /// @inheritdoc ICommitments
@@ -110,7 +112,7 @@ contract Commitments is ICommitments {
         bool mayLeave = STAKING.operatorOf(msg.sender) == trainer || _hasLeft(record, _open[taskId].epoch);
         require(mayLeave, StillActive(taskId, trainer));
         _leave(taskId, trainer, record);
-        _relock(taskId, trainer, record);
+        _store(taskId, trainer, record, 0, REGISTRY.paramsOf(taskId));
     }
 
     /// @inheritdoc ICommitments
@@ -175,23 +177,27 @@ contract Commitments is ICommitments {
     }
 
     /// @inheritdoc ICommitments
-    function seal(uint256 taskId)
-        external
-        returns (uint64 epoch, uint16 works, uint128 cost, uint40 sealBy, bytes32 runningHash, uint256 seedBlock)
-    {
+    function seal(uint256 taskId) external returns (Sealing memory sealing) {
         require(msg.sender == ATTESTATIONS, NotAuthorised(msg.sender));
         OpenEpoch storage open = _open[taskId];
-        (epoch, works, cost, runningHash) = (open.epoch, open.works, open.cost, open.runningHash);
+        uint40 epoch = open.epoch;
         require(_isSealable(open), EpochNotReady(taskId, epoch));
-        seedBlock = open.closedBlock + SEAL_DELAY;
         TaskParams memory params = REGISTRY.paramsOf(taskId);
-        // From the end of the commit window, which is bounded however late the epoch was closed: by then the bonds of those
-        // who left while it was open still answer.
-        sealBy = open.commitBy + params.attestWindow;
-        _sealed[taskId][epoch] = SealedEpoch(cost, params.maxEpochUnits - open.unitsLeft, works, open.commitBy);
-        uint128 unused = open.reserved - cost - params.verifierFee;
-        open.isOpen = false;
-        open.epoch = uint40(epoch) + 1;
+        uint32 units = params.maxEpochUnits - open.unitsLeft;
+        sealing = Sealing({
+            epoch: epoch,
+            works: open.works,
+            cost: open.cost,
+            stake: _stakeOf(units, params),
+            // From the end of the commit window, which is bounded however late the epoch was closed: until then the bonds of
+            // those who left while it was open still answer.
+            sealBy: open.commitBy + params.attestWindow,
+            runningHash: open.runningHash,
+            seedBlock: open.closedBlock + SEAL_DELAY
+        });
+        _sealed[taskId][epoch] = SealedEpoch(open.cost, units, open.works, open.commitBy);
+        uint128 unused = open.reserved - open.cost - params.verifierFee;
+        (open.isOpen, open.epoch) = (false, epoch + 1);
         open.waiting = open.trainers; // also when no epoch opens: `_leave` counts down
         (open.works, open.closedBlock, open.cost, open.reserved) = (0, 0, 0, 0);
         if (unused > 0) REGISTRY.free(taskId, unused);
@@ -199,16 +205,21 @@ contract Commitments is ICommitments {
     }
 
     /// @inheritdoc ICommitments
-    function settleWorks(uint256 taskId, address trainer, uint256[] calldata places, bytes32[] calldata hashes)
-        external
-    {
+    function settleWorks(
+        uint256 taskId,
+        address trainer,
+        uint64 units,
+        uint256[] calldata places,
+        bytes32[] calldata hashes
+    ) external {
         require(msg.sender == PAYOUTS, NotAuthorised(msg.sender));
         for (uint256 i; i < places.length; ++i) {
             _end(taskId, places[i], hashes[i], 0);
         }
         Record memory record = _records[taskId][trainer];
-        record.inFlight -= uint24(places.length); // each was stored, so it is one of them
-        _relock(taskId, trainer, record);
+        // Each was stored with its units, so they are part of these.
+        (record.inFlight, record.units) = (record.inFlight - uint32(places.length), record.units - units);
+        _store(taskId, trainer, record, 0, REGISTRY.paramsOf(taskId));
     }
 
     /// @inheritdoc ICommitments
@@ -222,13 +233,12 @@ contract Commitments is ICommitments {
         TaskParams memory params = REGISTRY.paramsOf(taskId);
         Record memory record = _records[taskId][trainer];
         if (record.isEnlisted) _leave(taskId, trainer, record);
-        --record.inFlight;
-        taken = params.fraudSlash; // locked for this work, whatever happened to others
-        record.locked -= taken;
+        // What is locked for this work, whatever happened to others.
+        taken = _stakeOf(record.units, params) - _stakeOf(record.units - work.units, params);
+        (record.inFlight, record.units) = (record.inFlight - 1, record.units - work.units);
         toRecipient = uint128(uint256(taken) * recipientBps / Economics.BPS);
-        uint128 price = work.units * params.kinds[uint256(work.kind)].unitPrice;
-        _relock(taskId, trainer, record, params);
-        REGISTRY.free(taskId, price);
+        _store(taskId, trainer, record, taken, params);
+        REGISTRY.free(taskId, work.units * params.kinds[uint256(work.kind)].unitPrice);
         STAKING.slash(Role.Trainer, trainer, taken, recipient, toRecipient);
     }
 
@@ -238,8 +248,8 @@ contract Commitments is ICommitments {
         bytes32 hash = Works.hash(work);
         _end(taskId, Works.place(epoch, work.index), hash, Works.plantHash(hash));
         Record memory record = _records[taskId][work.trainer];
-        --record.inFlight;
-        _relock(taskId, work.trainer, record);
+        (record.inFlight, record.units) = (record.inFlight - 1, record.units - work.units);
+        _store(taskId, work.trainer, record, 0, REGISTRY.paramsOf(taskId));
         if (!isReserved) return;
         REGISTRY.free(taskId, work.units * REGISTRY.paramsOf(taskId).kinds[uint256(work.kind)].unitPrice);
     }
@@ -285,8 +295,9 @@ contract Commitments is ICommitments {
 
     /// @inheritdoc ICommitments
     function collateralOf(uint256 taskId, address trainer) external view returns (uint128 locked, uint32 inFlight) {
-        Record storage record = _records[taskId][trainer];
-        return (record.locked, record.inFlight);
+        Record memory record = _records[taskId][trainer];
+        if (!record.isEnlisted && record.inFlight == 0) return (0, 0);
+        return (_lockOf(record, REGISTRY.paramsOf(taskId)), record.inFlight);
     }
 
     /// @inheritdoc ICommitments
@@ -334,7 +345,7 @@ contract Commitments is ICommitments {
         open.cost += units * price; // no more than what is reserved
         open.unitsLeft -= units;
         ++open.works;
-        if (_count(taskId, epoch, work.trainer, params, isLast)) --open.waiting;
+        if (_count(taskId, epoch, work, params, isLast)) --open.waiting;
         if (open.unitsLeft == 0 || open.works == MAX_WORKS || open.waiting == 0) _close(taskId, open);
         _open[taskId] = open;
     }
@@ -357,10 +368,11 @@ contract Commitments is ICommitments {
     }
 
     /// Counts one more work of a trainer; tells whether the epoch, which waited for it, does so no more.
-    function _count(uint256 taskId, uint64 epoch, address trainer, TaskParams memory params, bool isLast)
+    function _count(uint256 taskId, uint64 epoch, Work memory work, TaskParams memory params, bool isLast)
         private
         returns (bool ends)
     {
+        address trainer = work.trainer;
         Record memory record = _records[taskId][trainer];
         require(record.isEnlisted, NotEnlisted(taskId, trainer));
         if (record.works == 0 || record.epoch != epoch) {
@@ -368,11 +380,10 @@ contract Commitments is ICommitments {
         }
         uint16 max = params.maxWorksEach;
         require(!record.isDone && record.works < max, TooManyWorks(taskId, epoch, trainer, max));
-        ++record.works;
-        ++record.inFlight;
-        ends = isLast || record.works == max;
-        record.isDone = ends;
-        _relock(taskId, trainer, record, params);
+        ends = isLast || record.works + 1 == max;
+        (record.works, record.isDone) = (record.works + 1, ends);
+        (record.inFlight, record.units) = (record.inFlight + 1, record.units + work.units);
+        _store(taskId, trainer, record, 0, params);
     }
 
     /// The open epoch no longer waits for a trainer.
@@ -394,16 +405,13 @@ contract Commitments is ICommitments {
         _works[taskId][place] = replacement;
     }
 
-    function _relock(uint256 taskId, address trainer, Record memory record) private {
-        _relock(taskId, trainer, record, REGISTRY.paramsOf(taskId));
-    }
-
-    /// Locks what a trainer's part in a task needs now, no more and no less, and stores its record.
-    function _relock(uint256 taskId, address trainer, Record memory record, TaskParams memory params) private {
-        uint128 needed = record.inFlight * params.fraudSlash;
-        if (record.isEnlisted && needed < params.trainerBond) needed = params.trainerBond;
-        uint128 locked = record.locked;
-        record.locked = needed;
+    /// Stores a trainer's record, and locks what its part in the task needs now, no more and no less.
+    /// @param taken of what was locked until now: it is about to be slashed
+    function _store(uint256 taskId, address trainer, Record memory record, uint128 taken, TaskParams memory params)
+        private
+    {
+        uint128 locked = _lockOf(_records[taskId][trainer], params) - taken;
+        uint128 needed = _lockOf(record, params);
         _records[taskId][trainer] = record;
         if (needed > locked) STAKING.lock(Role.Trainer, trainer, needed - locked);
         else if (needed < locked) STAKING.unlock(Role.Trainer, trainer, locked - needed);
@@ -416,6 +424,17 @@ contract Commitments is ICommitments {
     function _isSealable(OpenEpoch storage open) private view returns (bool) {
         uint40 closedBlock = open.closedBlock;
         return closedBlock != 0 && block.number > closedBlock + SEAL_DELAY;
+    }
+
+    /// What is locked of a trainer's bond.
+    function _lockOf(Record memory record, TaskParams memory params) private pure returns (uint128) {
+        uint128 stake = _stakeOf(record.units, params);
+        return record.isEnlisted && stake < params.trainerBond ? params.trainerBond : stake;
+    }
+
+    /// What so many units can be slashed: fraudSlash for a work of full size, rounded up.
+    function _stakeOf(uint256 units, TaskParams memory params) private pure returns (uint128) {
+        return Math.ceilDiv(units * params.fraudSlash, params.maxWorkUnits).toUint128();
     }
 
     function _checkOpen(OpenEpoch memory open, uint256 taskId, uint64 epoch) private pure {

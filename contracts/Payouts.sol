@@ -126,16 +126,18 @@ contract Payouts is IPayouts {
         address trainer = works[0].work.trainer;
         uint256[] memory places = new uint256[](count);
         bytes32[] memory hashes = new bytes32[](count);
+        uint64 units;
         for (uint256 i; i < count; ++i) {
             WorkRef memory ref = works[i];
             if (ref.taskId != taskId) revert MixedTasks(taskId, ref.taskId);
             if (ref.work.trainer != trainer) revert MixedTrainers(trainer, ref.work.trainer);
             places[i] = Works.place(ref.epoch, ref.work.index);
             hashes[i] = Works.hash(ref.work);
+            units += ref.work.units;
         }
         bytes memory scores = ATTESTATIONS.finalScoresOf(taskId, places);
         // Reverts unless these are the works that were committed, and unclaimed.
-        COMMITMENTS.settleWorks(taskId, trainer, places, hashes);
+        COMMITMENTS.settleWorks(taskId, trainer, units, places, hashes);
         uint256 released;
         (amount, released) = _sum(taskId, works, scores);
         REGISTRY.pay(taskId, to, amount.toUint128(), released.toUint128());

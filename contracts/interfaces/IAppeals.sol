@@ -12,7 +12,7 @@ enum DisputePhase {
     Decidable, // votes are in, or time is over: waits for `decide`
     Upheld, // the score stands
     Overturned, // the panel gave another score
-    Undecided // no panel, or fewer than half of its seats voted: the score stands
+    Undecided // no panel, or fewer than half of its seats voted: the score stands, half of the bond is burnt
 }
 
 /// Where one challenge stands.
@@ -207,7 +207,7 @@ interface IAppeals {
     //////////////////////////////////////////////////////////////*/
 
     /// @notice Pays a challenger what its decided challenge owes it now; anybody may, again when more has come in.
-    ///         Its bond, unless the score stands; what judging did not use; and, for the first who had named the score that
+    ///         Its bond, or half of it where nothing was decided, unless the score was upheld; what judging did not use; and, for the first who had named the score that
     ///         holds now, the finder's reward.
     /// @param taskId which task
     /// @param epoch of the challenge

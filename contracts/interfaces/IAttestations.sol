@@ -61,8 +61,6 @@ interface IAttestations {
     //////////////////////////////////////////////////////////////*/
 
     error WrongPhase(uint256 taskId, uint64 epoch, EpochPhase phase);
-    /// The weight of a quorum does not cover what the epoch can pay and slash; verifiers may still join until `sealBy`.
-    error ElectorateTooSmall(uint256 weight, uint256 needed, uint40 sealBy);
     error NotEnlistedAtSeal(uint256 taskId, uint64 epoch, address verifier);
     error SealedReportTooLong(uint256 length, uint256 max);
     error BadReport(uint256 length, uint256 works);
@@ -82,8 +80,8 @@ interface IAttestations {
 
     /// @notice Seals the task's closed epoch; anybody may. seed = keccak256(abi.encode(randomness, runningHash, taskId,
     ///         epoch)), where the randomness is the prevrandao of block `EpochClosed.seedBlock`: who calls, and when,
-    ///         changes nothing. An epoch whose quorum does not outweigh what is at stake waits for verifiers for one attest
-    ///         window beyond its commit window, and is void then.
+    ///         changes nothing. An epoch whose quorum weighs less than what it can pay and slash is void at once, since
+    ///         nobody can join it any more; so is one that is sealed later than an attest window after its commit window.
     /// @param taskId which task
     /// @param header RLP of that block's header; reverts with WrongHeader
     /// @return epoch that was sealed

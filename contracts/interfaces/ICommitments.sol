@@ -14,6 +14,17 @@ struct Work {
     bytes32 manifestRoot;
 }
 
+/// An epoch that is being sealed.
+struct Sealing {
+    uint64 epoch;
+    uint16 works;
+    uint128 cost; // the most that they can earn
+    uint128 stake; // the most that they can be slashed
+    uint40 sealBy; // last second in which they can still be judged
+    bytes32 runningHash; // over all works of the task so far
+    uint256 seedBlock; // of which the seed comes
+}
+
 /// @title Trainers, and the works that they commit to the open epoch of a task.
 /// @notice Epochs and work indices count from 0. Each task has at most one open epoch. An epoch *closes* once and for all
 ///         when it is full, when nobody is left to wait for, or when its window is over; what closes it is latched, and
@@ -81,8 +92,8 @@ interface ICommitments {
     /// @param trainer whose enlistment
     function delist(uint256 taskId, address trainer) external;
 
-    /// @notice Commits to one work directory, and locks `fraudSlash` for it beyond what is locked for the task already.
-    ///         May be sent by the worker key.
+    /// @notice Commits to one work directory. What is locked for the task becomes max(trainerBond, fraudSlash × units in
+    ///         flight / maxWorkUnits), rounded up. May be sent by the worker key.
     /// @param taskId which task
     /// @param epoch the one that the work was made for: one that comes late does not land in the next
     /// @param kind of work; reverts with KindNotAskedFor where the task has no price for it
@@ -128,24 +139,24 @@ interface ICommitments {
     /// @notice Ends the open epoch and opens the next; only Attestations. Reverts with EpochNotReady unless the seed's
     ///         block, `SEAL_DELAY` blocks after it closed, is over.
     /// @param taskId which task
-    /// @return epoch that ended
-    /// @return works in it
-    /// @return cost the most that they can earn
-    /// @return sealBy last second at which verifiers may still be waited for
-    /// @return runningHash over all works of the task so far
-    /// @return seedBlock of which the seed comes
-    function seal(uint256 taskId)
-        external
-        returns (uint64 epoch, uint16 works, uint128 cost, uint40 sealBy, bytes32 runningHash, uint256 seedBlock);
+    /// @return sealing what the epoch that ended holds
+    function seal(uint256 taskId) external returns (Sealing memory sealing);
 
     /// @notice Ends works of one trainer that can no longer change and unlocks their collateral; only Payouts.
     /// @param taskId which task
     /// @param trainer whose
+    /// @param units of all of them
     /// @param places see Works.place
     /// @param hashes of the works; reverts with WrongWork where one is not stored there
-    function settleWorks(uint256 taskId, address trainer, uint256[] calldata places, bytes32[] calldata hashes) external;
+    function settleWorks(
+        uint256 taskId,
+        address trainer,
+        uint64 units,
+        uint256[] calldata places,
+        bytes32[] calldata hashes
+    ) external;
 
-    /// @notice Ends one work as fraud: takes `fraudSlash` and ends the trainer's enlistment; only Payouts.
+    /// @notice Ends one work as fraud: takes what is locked for it and ends the trainer's enlistment; only Payouts.
     /// @param taskId which task
     /// @param epoch of the work
     /// @param work that was committed; reverts with WrongWork

@@ -128,7 +128,6 @@ HINTS = {
     "WrongEpoch": "the epoch was sealed meanwhile: the next work counts for the next",
     "TooManyWorks": "the next work counts for the next epoch",
     "KindNotAskedFor": "the task has no price for works of this kind: see `assay task show`",
-    "ElectorateTooSmall": "verifiers may still join with more weight: `assay verifier run`",
     "EpochNotReady": "its window is not over, or the block of its seed is not there yet: wait",
     "CommitClosed": "the epoch takes no further works: the next work counts for the next",
     "NotAWorkerKey": "this key works for nobody",
