@@ -473,6 +473,7 @@ contract VerdictsTest is Disputed {
 }
 
 /// Whatever is challenged, said and left out: the contract holds what it owes, and in the end nothing.
+/// forge-config: default.fuzz.runs = 64
 contract AppealsMoneyTest is Disputed {
     uint32 private _count;
     uint256 private _given; // put down by challengers
@@ -559,7 +560,7 @@ contract AppealsMoneyTest is Disputed {
     /// In an order that chance decides; after each step what is owed is there.
     function _slashAndClaim(uint256 taskId) private {
         address[3] memory all = [verifier, secondVerifier, thirdVerifier];
-        for (uint256 step; step < 120; ++step) {
+        for (uint256 step; step < 60; ++step) {
             uint16 index = uint16(step % 3);
             uint256 which = _roll(4);
             if (which == 0) try appeals.slashVerdict(taskId, 0, index, all[_roll(3)], REPORT) {} catch {}
