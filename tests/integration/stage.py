@@ -40,7 +40,7 @@ from offchain.protocol.types import (
 )
 from offchain.shardcast.client import RelayClient
 from offchain.shardcast.relay import RelaySettings, create_relay, server_config
-from offchain.shardcast.store import build_bundle
+from offchain.shardcast.store import build_bundle, read_manifest
 from trainer.app import built_worker
 from trainer.deviations import make_deviation
 from trainer.settings import TrainerSettings
@@ -169,6 +169,13 @@ class Stage:
             if not any([verifier.run_once() for verifier in verifiers]):
                 self.anvil.mine()
                 time.sleep(0.1)
+
+    def copy_task_to(self, relay: str) -> None:
+        """Spec and first policy, for those who reach only this relay."""
+        account = self.sender_of("initiator").account
+        with RelayClient([relay], self.folder / "copies", chain_id=self.chain.deployment.chain_id) as client:
+            for name in ("policy", "task"):
+                client.publish(self.folder / name, read_manifest(self.folder / name), account)
 
     def bond(self, role: str, as_role: Role, amount: int) -> None:
         sender = self.sender_of(role)

@@ -1,14 +1,16 @@
 """Three verifiers judge two honest trainers and two cheats on a local chain, over a real relay."""
 
+import shutil
 from dataclasses import replace
 
 import pytest
 from fastapi.testclient import TestClient
 
 from offchain.chain.anvil import Anvil
+from offchain.chain.deployment import Deployment
 from offchain.protocol.types import Epoch, PolicyVersion, Role, Root, TaskId, WorkKind
 from offchain.shardcast.client import RelayClient
-from tests.integration.stage import PARAMS, Stage, work
+from tests.integration.stage import PARAMS, Stage, serving_relay, work
 from verifier.app import build_service, built_verifier
 from verifier.settings import ServeSettings
 
@@ -87,6 +89,47 @@ def test_verifier_that_is_killed_between_writing_and_sending_goes_on_with_the_sa
         assert (after.report, after.salt, after.evidence_root) == (before.report, before.salt, before.evidence_root)
     record = stage.ledger().epochs[Epoch(0)]
     assert len(record.commitments) == len(record.reveals) == 1
+
+
+def test_verifier_that_loses_everything_but_its_key_after_committing_reveals_and_is_paid(
+    stage: Stage, anvil: Anvil
+) -> None:
+    stage.bond("verifier 1", Role.VERIFIER, PARAMS.verifier_bond)
+    settings, first = stage.verifier_settings("verifier 1"), Epoch(0)
+    with built_verifier(settings) as verifier:
+        stage.run([verifier], lambda: len(stage.ledger().verifiers) == 1)
+        work([stage.trainer("trainer 1")])
+        stage.run([verifier], lambda: bool(stage.ledger().epochs[first].commitments))
+    assert not stage.ledger().epochs[first].reveals
+    shutil.rmtree(settings.state_dir)
+    with built_verifier(settings) as verifier:
+        stage.run([verifier], lambda: stage.ledger().epochs[first].is_settled)
+        assert stage.ledger().epochs[first].scores == bytes([100])
+        anvil.pass_time(PARAMS.challenge_window + PARAMS.reveal_window + 1)
+        stage.run([verifier], lambda: stage.ledger().epochs[first].is_final)
+    assert not stage.ledger().epochs[first].absences
+
+
+def test_bytes_that_one_verifier_alone_can_fetch_reach_the_others_before_the_cut_off(
+    stage: Stage, deployment: Deployment
+) -> None:
+    """A trainer that serves only some would divide them over whether its work was there."""
+    roles, first = ["verifier 1", "verifier 2"], Epoch(0)
+    for role in roles:
+        stage.bond(role, Role.VERIFIER, PARAMS.verifier_bond)
+    with serving_relay(stage.folder / "relay 2", deployment) as other:
+        stage.copy_task_to(other)
+        verifiers = [
+            stage.verifier(roles[0], relays=(stage.relay, other)),
+            stage.verifier(roles[1], relays=(other,)),
+        ]
+        stage.run(verifiers, lambda: len(stage.ledger().verifiers) == 2)
+        work([stage.trainer("trainer 1")])  # to the first relay only
+        root = stage.ledger().epochs[first].works[0].work.manifest_root
+        with RelayClient([other], stage.folder / "look", chain_id=deployment.chain_id) as client:
+            assert not client.has(root)
+        stage.run(verifiers, lambda: len(stage.ledger().epochs[first].reveals) == 2)
+    assert {reveal.report for reveal in stage.ledger().epochs[first].reveals.values()} == {bytes([100])}
 
 
 def test_work_that_no_relay_has_is_unavailable_and_no_fraud(stage: Stage, anvil: Anvil) -> None:
