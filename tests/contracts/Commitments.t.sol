@@ -750,7 +750,7 @@ contract CommitmentsTest is Network {
         vm.startPrank(caller);
         if (asPayouts) {
             vm.expectRevert(refused);
-            commitments.settleWorks(taskId, trainer, new uint256[](1), new bytes32[](1));
+            commitments.settleWorks(taskId, trainer, 10, new uint256[](1), new bytes32[](1));
             vm.expectRevert(refused);
             commitments.settleFraud(taskId, 0, work, caller, 10_000);
         }
@@ -1123,6 +1123,7 @@ contract CollateralTest is Network {
 
     uint256[2] private _tasks;
     uint256[2] private _inFlight;
+    uint256[2] private _units; // of these works
     Item[] private _items;
 
     function setUp() public override {
@@ -1141,7 +1142,7 @@ contract CollateralTest is Network {
     }
 
     /// forge-config: default.fuzz.runs = 64
-    /// What is locked for a task is the larger of its bond, while enlisted, and of what its works in flight may cost; no
+    /// What is locked for a task is the larger of its bond, while enlisted, and of what its units in flight may cost; no
     /// wei answers for two tasks; and all of it comes free.
     function testFuzz_Lock_EqualsTheBondOrWhatIsInFlight(uint16[40] memory actions) public {
         for (uint256 i; i < actions.length; ++i) {
@@ -1173,7 +1174,7 @@ contract CollateralTest is Network {
             vm.prank(trainer);
             try commitments.delist(taskId, trainer) {} catch {}
         } else if (what < 5) {
-            _tryCommit(which, action / 9 % 4 == 0);
+            _tryCommit(which, action / 9 % 4 == 0, uint16(1 + action / 36 % 10));
         } else if (what == 5) {
             _tryJudge(which, action);
         } else if (what == 6) {
@@ -1187,13 +1188,16 @@ contract CollateralTest is Network {
         }
     }
 
-    function _tryCommit(uint256 which, bool isLast) private {
+    function _tryCommit(uint256 which, bool isLast, uint16 units) private {
         uint256 taskId = _tasks[which];
         (uint64 epoch,,, uint16 index) = commitments.openEpochOf(taskId);
         vm.prank(trainer);
-        try commitments.commitWork(taskId, epoch, WorkKind.Full, ROOT, 10, 0, isLast) {
+        try commitments.commitWork(taskId, epoch, WorkKind.Full, ROOT, units, 0, isLast) {
             ++_inFlight[which];
-            _items.push(Item(which, _ref(taskId, epoch, trainer, index), false, false));
+            _units[which] += units;
+            WorkRef memory ref = _ref(taskId, epoch, trainer, index);
+            ref.work.units = units;
+            _items.push(Item(which, ref, false, false));
         } catch {}
     }
 
@@ -1211,7 +1215,8 @@ contract CollateralTest is Network {
             uint256 draw = uint256(keccak256(abi.encode(salt, i))) % 3;
             report[i] = draw == 0 ? bytes1(0xff) : draw == 1 ? bytes1(0x64) : bytes1(0);
         }
-        _judge(taskId, epoch, report);
+        // One that is sealed too late is void: its works are over as well.
+        if (attestations.phaseOf(taskId, epoch) != EpochPhase.Void) _judge(taskId, epoch, report);
         for (uint256 i; i < _items.length; ++i) {
             if (_items[i].which == which && _items[i].ref.epoch == epoch) _items[i].isJudged = true;
         }
@@ -1238,6 +1243,7 @@ contract CollateralTest is Network {
         vm.assertTrue(item.isJudged && !item.hasEnded, "once, and not before it is judged");
         item.hasEnded = true;
         --_inFlight[item.which];
+        _units[item.which] -= item.ref.work.units;
     }
 
     function _assertLocks() private view {
@@ -1246,7 +1252,7 @@ contract CollateralTest is Network {
             (uint128 locked, uint32 inFlight) = commitments.collateralOf(_tasks[i], trainer);
             vm.assertEq(inFlight, _inFlight[i], "in flight");
             uint256 bond = commitments.isEnlisted(_tasks[i], trainer) ? 60 : 0;
-            uint256 works = 48 * _inFlight[i];
+            uint256 works = (48 * _units[i] + 9) / 10; // 48 for ten units, which are a work of full size
             vm.assertEq(locked, bond > works ? bond : works, "locked for the task");
             sum += locked;
         }

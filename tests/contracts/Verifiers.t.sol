@@ -160,16 +160,7 @@ contract VerifiersTest is Network {
     function test_Enlist_AfterTheEpochHasClosed_DoesNotMakeUpForTooSmallAnElectorate() public {
         uint256 taskId = _closedBeforeOneVerifier();
         _enlistVerifier(taskId, outsider, 500 * UNIT);
-        (,,, uint40 commitBy) = commitments.epochOf(taskId, 0);
-        // 30 to earn, 3 for verifiers, thrice 50 to slash
-        vm.expectRevert(
-            abi.encodeWithSelector(
-                IAttestations.ElectorateTooSmall.selector, 66.66 ether, 183 * UNIT, commitBy + uint40(100)
-            )
-        );
-        attestations.sealEpoch(taskId);
-        _wait(200);
-        attestations.sealEpoch(taskId);
+        attestations.sealEpoch(taskId); // 30 to earn, 3 for verifiers, thrice 50 to slash: 66.66 do not outweigh that
         _assertPhase(taskId, 0, EpochPhase.Void);
     }
 
