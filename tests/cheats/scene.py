@@ -96,7 +96,10 @@ class Bench:
 
 @dataclass
 class Scene:
-    """The task. `policy` is the current one, `past` the version before it, `small` a cheaper model."""
+    """The task. `policy` is the current one, `past` the version before it, `small` a cheaper model.
+
+    `trainer`: who makes works where nobody else is named.
+    """
 
     policy: CausalPolicy
     past: CausalPolicy
@@ -104,12 +107,13 @@ class Scene:
     spec: TaskSpec = SPEC
     environment: Environment = field(default_factory=lambda: make_environment(SPEC.environment))
     drafts: dict[tuple[int, Address], Draft] = field(default_factory=dict[tuple[int, Address], Draft])
+    trainer: Address = TRAINER
 
     # ---- honest work
 
-    def seed(self, run: int, who: Address = TRAINER) -> Seed:
+    def seed(self, run: int, who: Address | None = None) -> Seed:
         """Each run is an epoch of its own."""
-        return trainer_seed(TASK_SEED, TASK, Epoch(run), who)
+        return trainer_seed(TASK_SEED, TASK, Epoch(run), who or self.trainer)
 
     def roll_out(self, seed: Seed, policy: Policy | None = None, spec: TaskSpec | None = None) -> Rollouts:
         """With proofs that are true of whatever policy ran."""
@@ -130,8 +134,9 @@ class Scene:
         result = run_inner_steps(self.policy, rollouts, spec, seed, on_step, on_state)
         return result.pseudo_gradient, result.trace
 
-    def draft(self, run: int, rollouts: Rollouts | None = None, who: Address = TRAINER) -> Draft:
+    def draft(self, run: int, rollouts: Rollouts | None = None, who: Address | None = None) -> Draft:
         """A work trained as it should be, on the rollouts given or on honest ones."""
+        who = who or self.trainer
         seed = self.seed(run, who)
         rollouts = rollouts or self.roll_out(seed)
         states: list[InnerState] = []
@@ -140,8 +145,9 @@ class Scene:
         kept = tuple(states) if self.spec.checks.replay == "steps" else ()
         return Draft(header, rollouts, update, trace, kept)
 
-    def honest(self, run: int, who: Address = TRAINER) -> Draft:
+    def honest(self, run: int, who: Address | None = None) -> Draft:
         """What an honest trainer submits; the last few are remembered, since many cheats start from one."""
+        who = who or self.trainer
         if (run, who) not in self.drafts:
             self.drafts[run, who] = self.draft(run, who=who)
             while len(self.drafts) > 8:
@@ -207,7 +213,7 @@ class Scene:
         root: Root,
         run: int,
         *,
-        who: Address = TRAINER,
+        who: Address | None = None,
         quarter: bool = False,
         others: Sequence[Path] = (),
     ) -> Judgement:
@@ -219,7 +225,7 @@ class Scene:
             manifest = open_bundle(folder, BundleLimits(self.spec.limits.work_bytes))
         except Malformed as error:
             return Judgement(malformed(str(error)))
-        case = self.case(run, root, who, quarter=quarter)
+        case = self.case(run, root, who or self.trainer, quarter=quarter)
         sketches = [self._sketch(other, number, case) for number, other in enumerate(others, start=1)]
         known = [each for each in sketches if each is not None]
         return judge(case, Bench(self.policy, self.environment), folder, manifest, known)
