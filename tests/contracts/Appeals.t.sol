@@ -587,7 +587,7 @@ contract DisputesTest is Disputed {
 
     function test_Decide_FraudByTwoThirds_IsOverturned() external {
         uint256 taskId = _drawn(0, 255, 15);
-        _voteWith(taskId, 0, _votes(11, 255, 4, 100), false);
+        _voteWith(taskId, 0, _votes(10, 255, 5, 100), false);
         vm.expectEmit(address(appeals));
         emit IAppeals.DisputeDecided(taskId, 0, 0, 255, DisputePhase.Overturned, true);
         vm.expectEmit(address(attestations));
@@ -600,10 +600,10 @@ contract DisputesTest is Disputed {
         vm.assertEq(payouts.slashFraud(_ref(taskId, 0, trainer, 0)), 50 * UNIT, "slashed");
     }
 
-    /// 10 of 15 are less than two thirds and a bit: no fraud, and their votes count as 0.
+    /// 9 of 15 are less than two thirds: no fraud, and their votes count as 0.
     function test_Decide_FraudWithoutTwoThirds_BecomesNothing() external {
         uint256 taskId = _drawn(0, 255, 15);
-        _decideWith(taskId, 0, _votes(10, 255, 5, 100), false);
+        _decideWith(taskId, 0, _votes(9, 255, 6, 100), false);
         _assertScore(taskId, 0, 0, DisputePhase.Overturned);
         vm.assertEq(_claimVotes(taskId, 0), 0, "nobody has voted for 0");
         _assertClaim(taskId, 0, UNIT + PREPAID);
@@ -666,12 +666,12 @@ contract DisputesTest is Disputed {
         payouts.slashFraud(_ref(taskId, 0, trainer, 0));
     }
 
-    function test_Decide_ASmallPanelCallsA0Fraud_TheChallengerKeepsItsBond() external {
+    function test_Decide_ASmallPanelCallsA0Fraud_DecidesNothing() external {
         uint256 taskId = _drawn(2, 255, 14);
         _decideWith(taskId, 2, _votes(14, 255, 0, 0), false);
         _assertScore(taskId, 2, 0, DisputePhase.Undecided);
         vm.assertEq(_claimVotes(taskId, 2), 14 * UNIT / 10, "all who voted");
-        _assertClaim(taskId, 0, UNIT + UNIT / 10);
+        _assertClaim(taskId, 0, UNIT / 2 + UNIT / 10);
         vm.assertEq(token.balanceOf(address(appeals)), 0, "nothing stays behind");
     }
 
@@ -685,12 +685,15 @@ contract DisputesTest is Disputed {
         vm.assertEq(token.balanceOf(address(appeals)), 0, "nobody has found it: all of the slash is burnt");
     }
 
+    /// An appeal that decides nothing has delayed the epoch: half of the bond is burnt for that.
     function test_Decide_FewerThanHalfOfTheSeats_ChangeNothing() external {
         uint256 taskId = _drawn(0, 255, 15);
+        uint256 burnt = token.balanceOf(Tokens.BURNT);
         _decideWith(taskId, 0, _votes(7, 255, 8, ABSENT), false);
+        vm.assertEq(token.balanceOf(Tokens.BURNT), burnt + UNIT / 2, "burnt");
         _assertScore(taskId, 0, 100, DisputePhase.Undecided);
         vm.assertEq(_claimVotes(taskId, 0), 7 * UNIT / 10, "who came has its fee");
-        _assertClaim(taskId, 0, UNIT + 8 * UNIT / 10);
+        _assertClaim(taskId, 0, UNIT / 2 + 8 * UNIT / 10);
         vm.assertEq(token.balanceOf(address(appeals)), 0, "nothing stays behind");
     }
 
@@ -704,7 +707,7 @@ contract DisputesTest is Disputed {
         uint256 taskId = _drawn(0, 255, 0);
         appeals.decide(taskId, 0, 0); // nobody to wait for
         _assertScore(taskId, 0, 100, DisputePhase.Undecided);
-        _assertClaim(taskId, 0, UNIT + PREPAID);
+        _assertClaim(taskId, 0, UNIT / 2 + PREPAID);
     }
 
     function test_Decide_NobodyDrewThePanel_ChangesNothing() external {
@@ -723,7 +726,7 @@ contract DisputesTest is Disputed {
         appeals.summonPanel(taskId, 0, 0);
         appeals.decide(taskId, 0, 0);
         _assertScore(taskId, 0, 100, DisputePhase.Undecided);
-        _assertClaim(taskId, 0, UNIT + PREPAID);
+        _assertClaim(taskId, 0, UNIT / 2 + PREPAID);
         attestations.finalise(taskId, 0);
     }
 

@@ -64,10 +64,10 @@ contract VerdictsTest is Disputed {
         uint256 taskId = _drawn(0, 255, 15);
         address[] memory jurors = _panel(taskId, 0);
         for (uint256 i; i < 15; ++i) {
-            _commitVote(taskId, 0, 0, jurors[i], 255, i < 5);
+            _commitVote(taskId, 0, 0, jurors[i], 255, i < 6);
         }
         for (uint256 i; i < 15; ++i) {
-            _revealVote(taskId, 0, 0, jurors[i], 255, i < 5);
+            _revealVote(taskId, 0, 0, jurors[i], 255, i < 6);
         }
         appeals.decide(taskId, 0, 0);
         _assertScore(taskId, 0, 255, DisputePhase.Overturned);
