@@ -6,23 +6,23 @@ have written balances into a contract whose code is beyond reproach.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from web3 import Web3
 from web3.exceptions import TransactionNotFound
 
 from offchain.chain.artifacts import Artifact, compile_contracts
-from offchain.chain.bytecode import compare, creation_arguments, creation_input
-from offchain.chain.creations import CONTRACTS, Constants, arguments_of, constructor_inputs, creation_values
+from offchain.chain.bytecode import compare, creation_arguments
+from offchain.chain.creations import CONTRACTS, DEPLOYMENT, Constants, arguments_of, constructor_inputs, creation_values
 from offchain.chain.deployment import Deployment
 from offchain.chain.rpc import asking_node, public_url
 from offchain.protocol.errors import Stop
 from offchain.protocol.types import Address
 
+Addresses = tuple[str, ...]
 BEWARE = "bond nothing there"
 # Of a deployment's file, and of `Constants`.
 CONSTANTS = ("unbonding_period_s", "seal_delay", "header_wait", "seat_bond_wei", "reporter_bps")
-NO_ADDRESS = "0x" + "00" * 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,18 +82,39 @@ def _check(
         deployment, field, artifact, code, {n: v for n, v in values.items() if n in parameters[artifact.contract]}
     )
     creation = _creation(web3, deployment, field)
-    if field == "token":  # who got how much of a new token is for its creator to choose
-        values |= creation_arguments(artifact, creation.data) or {"holder": NO_ADDRESS, "supply": 0}
-    if creation.data != creation_input(artifact, arguments_of(artifact.contract, parameters, values)):
+    told = creation_arguments(artifact, creation.data)
+    if told is None:
         raise Stop(
             f"{_named(deployment, field)} was created by other code than this source tree's (transaction "
             f"{deployment.creations[field]}), which may have written into its storage: {BEWARE}"
+        )
+    # Who got how much of a new token is for its creator to choose.
+    wanted = told if field == "token" else arguments_of(artifact.contract, parameters, values)
+    if difference := _difference(told, wanted):
+        raise Stop(
+            f"{_named(deployment, field)} was created for another deployment: it was told {difference}, as it must by "
+            f"the file: {BEWARE}; get the right file from whoever deployed, or deploy anew"
         )
     if creation.block < deployment.block:
         raise Stop(
             f"{_named(deployment, field)} was created in block {creation.block}, before block {deployment.block}, "
             "where the file begins, so events would be missed: put the lower number into the file"
         )
+
+
+def _difference(told: Mapping[str, object], wanted: Mapping[str, object]) -> str | None:
+    """The first constructor argument that is another: `NAME IS instead of MUST BE`; of the struct of all addresses, one
+    contract's.
+    """
+    for name, value in wanted.items():
+        if name == DEPLOYMENT:
+            parts = zip(CONTRACTS, cast(Addresses, told[name]), cast(Addresses, value), strict=True)
+        else:
+            parts = ((name, told[name], value),)
+        for part, found, right in parts:
+            if found != right:
+                return f"{part} {found} instead of {right}"
+    return None
 
 
 def _compare_code(

@@ -15,12 +15,12 @@ from offchain.chain.follow import Follower, NodeLogs, TaskFollower
 from offchain.chain.sender import Sender
 from offchain.protocol.errors import Stop, Unavailable
 from offchain.protocol.types import Role, Root, TaskId
-from tests.integration import stage
-from tests.integration.stage import UNIT
+from tests.integration import chain_walk
+from tests.integration.chain_walk import UNIT
 
 pytestmark = pytest.mark.chain
 
-PARAMS = replace(stage.PARAMS, sampling_bps=2_000, max_epochs=0)
+PARAMS = replace(chain_walk.PARAMS, max_epochs=0)
 
 
 @pytest.fixture

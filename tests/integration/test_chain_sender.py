@@ -14,7 +14,7 @@ from offchain.chain.contracts import Call
 from offchain.chain.deployment import Deployment
 from offchain.chain.sender import Sender, SenderSettings
 from offchain.protocol.errors import Reverted, Stop, Unavailable
-from offchain.protocol.types import Address, Epoch, PolicyVersion, Role, Root, TaskId
+from offchain.protocol.types import Address, Epoch, PolicyVersion, Role, Root, TaskId, WorkKind
 
 pytestmark = pytest.mark.chain
 
@@ -70,13 +70,17 @@ def test_reverts_are_told_by_name_and_values_before_anything_is_sent(chain: Chai
     root = Root(b"r" * 32)
     expected: list[tuple[Call, str, dict[str, object]]] = [
         (chain.registry.fund_task(task, 1), "UnknownTask", {"taskId": 77}),
-        (chain.registry.commit_work(task, Epoch(0), root, 1, PolicyVersion(0)), "EpochNotOpen", {"taskId": 77}),
+        (
+            chain.commitments.commit_work(task, Epoch(0), WorkKind.FULL, root, 1, PolicyVersion(0), is_last=True),
+            "UnknownTask",
+            {"taskId": 77},
+        ),
         (chain.staking.bond(Role.TRAINER, 0), "ZeroAmount", {}),
         (chain.staking.withdraw(Role.VERIFIER), "NothingToWithdraw", {"operator": me}),
         (
             chain.staking.request_unbond(Role.TRAINER, 5),
             "InsufficientBond",
-            {"operator": me, "bonded": 0, "needed": 5},
+            {"operator": me, "free": 0, "needed": 5},
         ),
         (
             chain.staking.bond(Role.TRAINER, 5),
