@@ -1,8 +1,8 @@
 """What of a trainer's bond answers for its works, and what frees it again: claims of works that are decided. Pure.
 
-The same rule as in contracts/Commitments.sol: max(trainerBond while enlisted, fraudSlash × works in flight) is locked,
-and a work is in flight until it is claimed, slashed or opened as a plant. So a trainer that never claims runs out of
-bond, however much it has earned.
+The same rule as in contracts/Commitments.sol: max(trainerBond while enlisted, fraudSlash × units in flight /
+maxWorkUnits) is locked, and a work is in flight until it is claimed, slashed or opened as a plant. So a trainer that
+never claims runs out of bond, however much it has earned.
 """
 
 from collections.abc import Iterator
@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from offchain.chain.contracts import WorkRef
 from offchain.chain.ledger import TaskLedger
-from offchain.protocol.types import SCORE_FRAUD, Address, TaskParams
+from offchain.chain.records import EpochRecord
+from offchain.protocol.types import SCORE_FRAUD, Address, TaskParams, WorkIndex
 
 CLAIM_BATCH = 50  # works claimed in one transaction
 
@@ -24,10 +25,20 @@ class Collateral:
     in_flight: int
 
 
-def missing_wei(params: TaskParams, held: Collateral) -> int:
-    """How much more free bond another work takes."""
-    needed = max(params.trainer_bond, params.fraud_slash * (held.in_flight + 1))
-    return max(0, needed - held.locked_wei - held.free_wei)
+def missing_wei(params: TaskParams, held: Collateral, units: int) -> int:
+    """How much more free bond it takes to have so many units in flight."""
+    stake = -(-units * params.fraud_slash // params.max_work_units)
+    return max(0, max(params.trainer_bond, stake) - held.locked_wei - held.free_wei)
+
+
+def units_in_flight(ledger: TaskLedger, trainer: Address) -> int:
+    """Of a trainer's works that can still be slashed, or are not claimed yet."""
+    return sum(
+        committed.work.units
+        for record in ledger.epochs.values()
+        for committed in record.works_of(trainer)
+        if not _is_ended(record, committed.work.index)
+    )
 
 
 def claimable(ledger: TaskLedger, trainer: Address) -> Iterator[WorkRef]:
@@ -38,8 +49,13 @@ def claimable(ledger: TaskLedger, trainer: Address) -> Iterator[WorkRef]:
         for committed in record.works_of(trainer):
             index = committed.work.index
             is_fraud = record.is_final and record.score_of(index) == SCORE_FRAUD
-            if not is_fraud and index not in record.claims and index not in record.plants:
+            if not is_fraud and not _is_ended(record, index):
                 yield WorkRef(ledger.task_id, record.epoch, committed.work)
+
+
+def _is_ended(record: EpochRecord, index: WorkIndex) -> bool:
+    """Whether nothing is locked for a work any more."""
+    return index in record.claims or index in record.frauds or index in record.plants
 
 
 def is_anything_in_flight(ledger: TaskLedger, trainer: Address) -> bool:

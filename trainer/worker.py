@@ -19,7 +19,7 @@ from offchain.protocol.manifest import BundleKind, Manifest
 from offchain.protocol.spec import EnvironmentSpec
 from offchain.protocol.types import Address, Epoch, Root
 from offchain.protocol.version import require_version
-from trainer.collateral import CLAIM_BATCH, Collateral, claimable, is_anything_in_flight, missing_wei
+from trainer.collateral import CLAIM_BATCH, Collateral, claimable, is_anything_in_flight, missing_wei, units_in_flight
 from trainer.deviations import Deviation
 from trainer.journal import Entry, Journal, Stage
 from trainer.submit import Commission, Committer, Publisher, reopen_bundle
@@ -194,23 +194,27 @@ class Worker:
 
         None: there is enough. Raises Stop: there is not, and nothing of ours that is under way will free any.
         """
-        params = ledger.task.params
-        if missing_wei(params, self._chain.collateral()) == 0:
+        held = self._chain.collateral()
+        if self._missing_wei(ledger, held) == 0:
             return None
         for works in self._claimable_batches(ledger):
             self._claim(works)
-            if missing_wei(params, self._chain.collateral()) == 0:
+            ledger, held = self._chain.refresh(), self._chain.collateral()
+            if self._missing_wei(ledger, held) == 0:
                 return None
-        held = self._chain.collateral()
-        missing = missing_wei(params, held)
-        if missing == 0:
-            return None
+        missing = self._missing_wei(ledger, held)
         if not is_anything_in_flight(ledger, self._chain.trainer):
             raise Stop(self._why_short(ledger, held, missing))
         return Idle(
             f"{held.in_flight} works in flight hold {held.locked_wei} wei of bond, and another takes {missing} wei: "
             "waiting until they are decided; to go on meanwhile add to it with `assay stake bond`"
         )
+
+    def _missing_wei(self, ledger: TaskLedger, held: Collateral) -> int:
+        """How much more free bond another work takes."""
+        units = 0 if self._workshop is None else self._workshop.spec.rollout.groups
+        units += units_in_flight(ledger, self._chain.trainer)
+        return missing_wei(ledger.task.params, held, units)
 
     def _claimable_batches(self, ledger: TaskLedger) -> list[list[WorkRef]]:
         works = list(claimable(ledger, self._chain.trainer))

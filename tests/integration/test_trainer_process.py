@@ -28,7 +28,6 @@ pytestmark = pytest.mark.chain
 
 PARAMS = replace(
     stage.PARAMS,
-    verifier_bond=60 * UNIT,
     verifier_fee=UNIT,
     max_work_units=16,
     max_epochs=3,
@@ -111,8 +110,8 @@ def bonded(
     start = {"kind": "tiny", "layers": 1, "width": 32, "heads": 2, "warmup": {"steps": 20, "batch": 32}}
     task_id = open_task(chain, relay, sender_of("initiator"), tmp_path, start, SPEC, PARAMS)
     trainer = sender_of("trainer")
-    trainer.send(chain.token.approve(chain.staking.address, PARAMS.trainer_bond))
-    trainer.send(chain.staking.bond(Role.TRAINER, PARAMS.trainer_bond))
+    trainer.send(chain.token.approve(chain.staking.address, 2 * PARAMS.trainer_bond))
+    trainer.send(chain.staking.bond(Role.TRAINER, 2 * PARAMS.trainer_bond))
     deployment_file = tmp_path / "deployment.json"
     deployment_file.write_text(deployment.model_dump_json())
     options = {

@@ -255,9 +255,13 @@ class ListedChain:
     def is_sending(self) -> bool:
         return self.sends_still
 
+    def stake(self, works: int) -> int:
+        """What so many works of ours can be slashed."""
+        return -(-works * SPEC.rollout.groups * self.params.fraud_slash // self.params.max_work_units)
+
     def collateral(self) -> Collateral:
         enlisted = TRAINER in self._ledger.trainers
-        locked = max(self.params.trainer_bond * enlisted, self.params.fraud_slash * self.in_flight)
+        locked = max(self.params.trainer_bond * enlisted, self.stake(self.in_flight))
         return Collateral(locked, self.bond_wei - locked, self.in_flight)
 
     def enlist(self, terms_hash: bytes) -> None:
@@ -282,7 +286,7 @@ class ListedChain:
             raise reverted("WrongEpoch")
         if record is not None and len(record.works_of(TRAINER)) >= self.params.max_works_each:
             raise reverted("TooManyWorks")
-        if self.bond_wei < self.params.fraud_slash * (self.in_flight + 1):
+        if self.bond_wei < self.stake(self.in_flight + 1):
             raise reverted("InsufficientBond")
         self.commits.append(commission.manifest_root)
         self.is_last.append(commission.is_last)

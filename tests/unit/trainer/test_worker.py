@@ -426,6 +426,25 @@ def test_a_fraud_is_not_claimed(ground: Ground) -> None:
     assert [[ref.epoch for ref in claim] for claim in ground.chain.claims] == [[1]]
 
 
+@pytest.mark.parametrize(("bond", "works"), [(99, 0), (100, 2), (149, 2), (150, 3)])
+def test_a_small_work_takes_little_bond(ground: Ground, bond: int, works: int) -> None:
+    """Works of half the size that the task allows, and so of half the stake."""
+    task = ground.chain.refresh().task
+    task.params = ground.chain.params = replace(task.params, max_work_units=8)
+    ground.chain.bond_wei = bond
+    worker = ground.worker()
+    if not works:
+        with pytest.raises(Stop, match="free bond"):
+            worker.run_once()
+        return
+    worker.run_once()
+    for epoch in range(4):
+        if isinstance(worker.run_once(), Assignment):
+            ground.chain.seal()
+            ground.chain.publish_policy(epoch, ground.policy_root)
+    assert len(ground.chain.commits) == works
+
+
 # -- several works of one epoch
 
 
