@@ -7,6 +7,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
+from offchain.chain.blame import fooled, suspects
 from offchain.chain.contracts import (
     AppealsContract,
     AttestationsContract,
@@ -21,7 +22,7 @@ from offchain.chain.contracts import (
 from offchain.chain.ledger import TaskLedger
 from offchain.chain.records import EpochRecord
 from offchain.protocol.types import SCORE_FRAUD, Address, Epoch, EpochPhase, PolicyState
-from verifier.disputes import absent_jurors, fooled, suspects
+from verifier.disputes import absent_jurors
 
 REVEALS_ARE_OVER = frozenset({EpochPhase.ATTESTED, EpochPhase.MISSED, EpochPhase.CHALLENGEABLE})
 

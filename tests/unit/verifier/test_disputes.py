@@ -4,11 +4,12 @@ from dataclasses import replace
 
 import pytest
 
+from offchain.chain.blame import fooled, suspects
 from offchain.chain.records import DisputeRecord, EpochRecord, Reveal, Vote
 from offchain.protocol.encoding import derive, uniform_bps
 from offchain.protocol.types import Address, DisputePhase, Epoch, Root, Seed, WorkIndex
 from tests.unit.verifier.chronicle import PARAMS
-from verifier.disputes import absent_jurors, fooled, suspects
+from verifier.disputes import absent_jurors
 
 VERIFIERS = tuple(Address(f"0x{n:040d}") for n in (1, 2, 3))
 JURORS = tuple(Address(f"0x{n:040d}") for n in (21, 22, 23))
