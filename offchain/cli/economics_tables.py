@@ -64,7 +64,7 @@ def _rates(params: "TaskParams", outlook: "Outlook", money: Money) -> list[str]:
     return [
         "",
         "Per work, at each sampling rate: what honesty earns, and what a cheat; the smallest safe slash; a verifier's",
-        "cost; whether openTask accepts. Locked for each work, and lost by a cheat: "
+        "cost; whether openTask accepts. Locked for each work of full size, and lost by a cheat: "
         f"{money.show(params.fraud_slash)}.",
         *table(rows, head, right=frozenset(range(5))),
     ]
@@ -95,7 +95,7 @@ def _flight(params: "TaskParams", outlook: "Outlook", money: Money) -> list[str]
     return [
         "",
         f"An epoch every {duration(outlook.epoch_s)}, final {duration(outlook.judging_s)} after its seal at the "
-        f"latest: {flight.works} works of a trainer in flight,",
+        f"latest: {flight.works} full works of a trainer in flight,",
         f"each with {money.show(params.fraud_slash)} locked for it. A trainer that is never to wait bonds "
         f"{_short(flight.bond_wei, money, up=True)}.",
     ]
@@ -235,6 +235,7 @@ def _grief(outlook: "Outlook", assumed: "Assumptions", money: Money) -> list[str
                 ("  a challenge for nothing", f"{_short(grief.challenge_wei, money)}; it delays an epoch by at most "
                     f"{duration(grief.challenge_delay_s)}"),
                 ("  … that is not revealed", f"{_short(grief.silent_wei, money)}; {duration(grief.silent_delay_s)}"),
+                ("  … that nobody decides", f"{_short(grief.undecided_wei, money)}, and the fees of jurors who voted"),
                 ("  an epoch made void", f"{_short(grief.void_wei, money)}, by {blockers} who stay silent"),
                 ("  a policy not signed", f"{_short(grief.unsigned_wei, money)}, by {blockers}, and "
                     f"{_short(grief.others_lose_wei, money)} by the others"),

@@ -10,7 +10,9 @@ from offchain.protocol.types import PANEL_SEATS
 
 @dataclass(frozen=True, slots=True)
 class CollusionGame:
-    """Money in units of what one work earns. Every work of an epoch is a fraud, and all are paid.
+    """Money in units of what one work earns. Every work of an epoch is a fraud of full size, and all are paid.
+
+    Smaller works earn, risk and count for the floor in proportion to their units, and are more verdicts to answer for.
 
     `weight`: of the colluding verifiers. `challenged`: probability that somebody looks at an epoch, and then challenges
     all of its works. `panel_share`: the part of the jurors' seats that colludes too.

@@ -16,10 +16,8 @@ from offchain.protocol.economics import (
     gain_of,
     greatest_gain,
     judging_s,
-    needed_electorate,
     needed_slash,
     needed_slash_of,
-    needed_weight,
     share_up,
 )
 from offchain.protocol.types import BPS, FINDER_BPS, FINDER_CAP, PANEL_SEATS, TaskParams, WorkKind
@@ -58,7 +56,7 @@ class KindRow:
 
 @dataclass(frozen=True, slots=True)
 class FlightOutlook:
-    """Works of one trainer that may await judgement at once, and the bond that answers for them."""
+    """Works of full size of one trainer that may await judgement at once, and the bond that answers for them."""
 
     epochs: int
     works: int
@@ -67,7 +65,7 @@ class FlightOutlook:
 
 @dataclass(frozen=True, slots=True)
 class ElectorateRow:
-    """An epoch with so many full works: what its verifiers must put up, or it is void."""
+    """An epoch with so many works of full size: what its verifiers must put up, or it is void."""
 
     works: int
     quorum_wei: int
@@ -105,7 +103,7 @@ class LazyOutlook:
 
 @dataclass(frozen=True, slots=True)
 class ChallengeOutlook:
-    """Whoever disputes a score that pays a fraud which was drawn: `behind` equal verifiers stand behind it."""
+    """Who disputes a score that pays a fraud of full size that was drawn: `behind` equal verifiers stand behind it."""
 
     down_wei: int  # bond, and the judging
     behind: int
@@ -122,6 +120,7 @@ class GriefOutlook:
     challenge_wei: int
     silent_delay_s: int  # by a challenge that is not revealed
     silent_wei: int
+    undecided_wei: int  # by a challenge that no panel decides; the fees of jurors who voted are on top
     blockers: int  # of the assumed verifiers, without whom there is no quorum
     void_wei: int  # what their absence costs them, for an epoch
     unsigned_wei: int  # what they lose for a policy that they do not sign
@@ -220,17 +219,22 @@ def kind_row(params: TaskParams, kind: WorkKind, assumed: Assumptions) -> KindRo
 
 
 def flight_outlook(params: TaskParams, assumed: Assumptions) -> FlightOutlook:
-    """Each work in flight has a slash locked for it, so that the bond bounds them, and no number of them is unsafe."""
+    """Each work in flight has a slash locked for its units: the bond bounds them, and no number of them is unsafe."""
     epochs = epochs_in_flight(params, assumed.epoch_of(params))
     works = epochs * min(params.max_works_each, epoch_works(params))
-    return FlightOutlook(epochs, works, max(params.trainer_bond, works * params.fraud_slash))
+    units = epochs * min(params.max_works_each * params.max_work_units, params.max_epoch_units)
+    return FlightOutlook(epochs, works, max(params.trainer_bond, _stake_of(params, units)))
 
 
 def electorate_row(params: TaskParams, works: int, assumed: Assumptions) -> ElectorateRow:
-    needed = needed_electorate(params, works)
+    """The last works of a full epoch may be smaller ones, and count by their units."""
+    units = params.max_epoch_units if works == epoch_works(params) else works * params.max_work_units
+    price = max(kind.unit_price for kind in params.kinds)
+    quorum = units * price + params.verifier_fee + _stake_of(params, units)
+    needed = (quorum - 1) * BPS // params.quorum_bps + 1
     return ElectorateRow(
         works=works,
-        quorum_wei=needed_weight(params, works),
+        quorum_wei=quorum,
         all_wei=needed,
         each_wei=-(-needed // assumed.verifiers),
         is_met=assumed.verifiers * assumed.weight_of(params) >= needed,
@@ -290,6 +294,7 @@ def grief_outlook(params: TaskParams, assumed: Assumptions) -> GriefOutlook:
         challenge_wei=challenge_cost(params),
         silent_delay_s=params.reveal_window,
         silent_wei=params.challenge_bond,
+        undecided_wei=params.challenge_bond - params.challenge_bond // 2,
         blockers=blockers,
         void_wei=blockers * share_up(assumed.weight_of(params), params.absence_slash_bps),
         unsigned_wei=_wei(blockers * fee),
@@ -301,6 +306,11 @@ def grief_outlook(params: TaskParams, assumed: Assumptions) -> GriefOutlook:
 def _checking(sampling_bps: int, assumed: Assumptions) -> Fraction:
     """What one work costs a verifier: reading it, and replaying it if it is drawn."""
     return assumed.read_wei + Fraction(assumed.check_wei * sampling_bps, BPS)
+
+
+def _stake_of(params: TaskParams, units: int) -> int:
+    """What so many units can be slashed: `fraud_slash` for a work of full size, rounded up as the contracts do."""
+    return -(-units * params.fraud_slash // params.max_work_units)
 
 
 def _lazy_that_block(params: TaskParams, verifiers: int) -> int:

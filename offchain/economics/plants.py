@@ -30,7 +30,7 @@ class PlantOutlook:
     rate: float | None
     per_epoch: float | None  # plants in a full epoch
     deposit_wei: int
-    locked_wei: int  # of a planting trainer's bond, for each plant
+    locked_wei: int  # of a planting trainer's bond, for each plant of full size; in proportion for smaller ones
     plant_wei: int  # what a plant costs who plants it
     per_work_wei: int | None  # … at that rate, for each other work
     planter_gets_wei: int  # for each lazy verifier, where the others find the plant

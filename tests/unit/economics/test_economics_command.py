@@ -174,7 +174,7 @@ def test_terms_under_which_no_plants_suffice_are_told(economics: Economics) -> N
 def test_panels_need_no_task_file(economics: Economics) -> None:
     result = economics("--panel", spec=None)
     assert result.exit_code == 0
-    assert "11 of 15" in result.stdout and "16.4 %" in result.stdout
+    assert "10 of 15" in result.stdout and "6 of 15" in result.stdout and "6.11 %" in result.stdout
     small = json.loads(economics("--panel", "--pool", "10", "--json", spec=None).stdout)
     assert {row["size"] for row in small["panels"]} == {3, 5, 7, 9}
     assert "name a task file" in economics(spec=None).stderr

@@ -99,6 +99,9 @@ def test_more_works_in_flight_need_more_bond_and_no_larger_slash() -> None:
     assert long.bond_wei == long.works * TERMS.fraud_slash > short.bond_wei
     several = flight_outlook(replace(TERMS, max_works_each=3), Assumptions(epoch_s=10**9))
     assert several.works == 6
+    # Three works each, of which two and a half fill an epoch.
+    tight = flight_outlook(replace(TERMS, max_works_each=3, max_epoch_units=160), Assumptions(epoch_s=10**9))
+    assert (tight.works, tight.bond_wei) == (4, 2 * 5 * TERMS.fraud_slash // 2)
 
 
 @given(works=st.integers(1, 8), weight=st.integers(1, 40), verifiers=st.integers(1, 5))
@@ -108,6 +111,13 @@ def test_an_epoch_is_met_just_when_its_quorum_outweighs_it(works: int, weight: i
     assert row.is_met == (quorum_of(verifiers * weight * TOKEN, TERMS.quorum_bps) >= at_stake)
     assert row.quorum_wei == at_stake
     assert quorum_of(verifiers * row.each_wei, TERMS.quorum_bps) >= at_stake
+
+
+def test_a_full_epoch_weighs_what_all_of_its_units_do() -> None:
+    """Also those that are too few for one more work of full size: smaller ones use them."""
+    row = look(replace(TERMS, max_epoch_units=160), NO_COSTS).electorate[-1]
+    assert row.works == 2
+    assert row.quorum_wei == 5 * (GAIN + TERMS.fraud_slash) // 2 + TERMS.verifier_fee
 
 
 def test_without_sampling_nothing_is_safe() -> None:
@@ -171,6 +181,7 @@ def test_being_in_the_way_costs_what_the_terms_take() -> None:
     grief = grief_outlook(TERMS, Assumptions(verifiers=4, weight_wei=50 * TOKEN))
     assert (grief.challenge_wei, grief.challenge_delay_s) == (TOKEN + 15 * TOKEN // 10, 300 + 3 * 600)
     assert (grief.silent_wei, grief.silent_delay_s) == (TOKEN, 300)
+    assert grief.undecided_wei == TOKEN // 2
     assert (grief.blockers, grief.void_wei) == (2, 2 * TOKEN // 2)
     assert grief.unsigned_wei == grief.others_lose_wei == TERMS.verifier_fee // 2
 
