@@ -14,8 +14,9 @@ from tests.unit.cli.conftest import Assay
 HEAVY = ("torch", "web3", "trainer", "verifier", "sqlalchemy", "fastapi", "pydantic", "numpy", "transformers")
 SENDING = {
     "deploy", "token transfer", "task open", "task fund", "task close", "task refund", "task upload", "stake bond",
-    "stake unbond", "stake withdraw", "stake leave", "stake release", "challenge open", "challenge claim",
-    "stake worker-key", "rewards claim", "rewards claim-fees",
+    "stake unbond", "stake withdraw", "stake leave", "stake release", "stake worker-key", "stake renounce",
+    "stake seats take", "stake seats leave", "challenge commit", "challenge reveal", "challenge claim",
+    "rewards claim", "rewards claim-fees",
 }  # fmt: skip
 
 
