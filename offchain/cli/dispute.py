@@ -10,7 +10,7 @@ from offchain.protocol.types import PANEL_SEATS, Address, DisputePhase
 OUTCOMES = {
     DisputePhase.UPHELD: "upheld: the score stands, the challengers' bonds are burnt",
     DisputePhase.OVERTURNED: "overturned: the panel gave another score",
-    DisputePhase.UNDECIDED: "undecided: the panel gave no answer, the score stands, challengers get their bonds back",
+    DisputePhase.UNDECIDED: "undecided: no answer, the score stands, half of the challengers' bonds is burnt",
 }
 
 

@@ -12,6 +12,7 @@ from offchain.cli.earnings import WorkEarning, earning_of, policy_of
 from offchain.cli.evidence import FindingView, Statement, VerdictView
 from offchain.cli.following import phase_of
 from offchain.cli.output import fields, jsonable, moment
+from offchain.protocol.economics import quorum_of
 from offchain.protocol.encoding import must_replay
 from offchain.protocol.types import (
     SCORE_FRAUD,
@@ -19,6 +20,7 @@ from offchain.protocol.types import (
     SCORE_UNPAID,
     Address,
     PolicyState,
+    TaskParams,
     WorkId,
     score_at,
 )
@@ -104,24 +106,40 @@ def to_json(told: Explanation) -> dict[str, Any]:
         "slashed_wei": told.earning.slashed_wei,
         "findings": [jsonable(finding) for finding in verdict.findings] if verdict else None,
         "attestations": [_attestation_json(told, who) for who in _verifiers(record)],
-        "void_because": why_void(record) if record.is_void else None,
+        "void_because": why_void(record, told.ledger.task.params) if record.is_void else None,
         "dispute": dispute_json(record, dispute) if (dispute := record.disputes.get(work.index)) else None,
         "plant": _plant_json(told),
         "next_policy": {"state": policy_of(record), "version": record.policy.version if record.policy else None},
     }
 
 
-def why_void(record: EpochRecord) -> str:
+def why_void(record: EpochRecord, params: TaskParams) -> str:
     """Why an epoch that is void found no judgement."""
     if record.attest_by == 0:
+        quorum = quorum_of(record.weight_at_seal, params.quorum_bps)
+        if quorum >= _at_stake(record, params):
+            return "it was sealed too late: the time to judge it was over"
         return "its electorate was too light: the weight of a quorum did not cover what the epoch could pay and slash"
     return "nobody settled it in time" if record.is_attested else "it found no quorum of verifiers"
+
+
+def _at_stake(record: EpochRecord, params: TaskParams) -> int:
+    """What an epoch can pay and slash, in wei: a quorum of its verifiers has to weigh at least as much."""
+    works = [committed.work for committed in record.works]
+    cost = sum(work.units * params.kinds[work.kind].unit_price for work in works)
+    return cost + params.verifier_fee + _slash_of(sum(work.units for work in works), params)
+
+
+def _slash_of(units: int, params: TaskParams) -> int:
+    """What is locked for so many units of a trainer, and lost if they are fraud; to the wei where none are beside."""
+    return -(-units * params.fraud_slash // params.max_work_units)
 
 
 def _outcome(told: Explanation) -> list[str]:
     head = f"work {told.work_id}: {told.earning.state}"
     if told.record.is_void:
-        return [head, f"  its epoch is void, for {why_void(told.record)}", *_void_ending(told), *_plant(told)]
+        why = why_void(told.record, told.ledger.task.params)
+        return [head, f"  its epoch is void, for {why}", *_void_ending(told), *_plant(told)]
     if told.score is None:
         return [head, f"  its epoch is {phase_of(told.record)}; there is no score yet"]
     lines = [f"{head}, score {words.score(told.score)}"]
@@ -144,7 +162,7 @@ def _ending(told: Explanation) -> list[str]:
     """What the score costs or earns."""
     earning, money = told.earning, told.money
     if told.score == SCORE_FRAUD:
-        slash = earning.slashed_wei or told.ledger.task.params.fraud_slash
+        slash = earning.slashed_wei or _slash_of(told.committed.work.units, told.ledger.task.params)
         return [f"  its trainer {'lost' if earning.slashed_wei else 'loses'} {money.show(slash)} of its bond"]
     lines: list[str] = []
     if told.score == SCORE_UNAVAILABLE:

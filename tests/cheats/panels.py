@@ -77,9 +77,9 @@ class CheatingJurors:
 CHEATING_JURORS = (
     CheatingJurors("nobody cheats, a fraud was paid", 0, None, SCORE_FRAUD, SCORE_FULL, SCORE_FRAUD, True),
     CheatingJurors("nobody cheats, a good work was blamed", 0, None, SCORE_FULL, SCORE_FRAUD, SCORE_FULL, True),
-    CheatingJurors("a quarter acquits a paid fraud", 4, SCORE_FULL, SCORE_FRAUD, SCORE_FULL, SCORE_FRAUD, True),
+    CheatingJurors("a third acquits a paid fraud", 5, SCORE_FULL, SCORE_FRAUD, SCORE_FULL, SCORE_FRAUD, True),
     CheatingJurors(
-        "a third spares a paid fraud its slash", 5, SCORE_FULL, SCORE_FRAUD, SCORE_FULL, SCORE_UNPAID, False
+        "two fifths spare a paid fraud its slash", 6, SCORE_FULL, SCORE_FRAUD, SCORE_FULL, SCORE_UNPAID, False
     ),
     CheatingJurors(
         "just under half cannot get a fraud paid", 7, SCORE_FULL, SCORE_FRAUD, SCORE_FULL, SCORE_UNPAID, False

@@ -147,6 +147,10 @@ CLAIMED = (Claimed, {"epoch": 0, "trainer": WORKER, "index": 0, "amount": 80})
 PUBLISHED = (PolicyPublished, {"epoch": 0, "version": 1, "policy_root": b"q" * 32, "uri": "assay:0x71"})
 SKIPPED = (PolicySkipped, {"epoch": 0, "state": PolicyState.SKIPPED})
 TOO_LIGHT: tuple[Happening, ...] = ((SEALED[0], {**SEALED[1], "attest_by": 0}), (EpochVoid, {"epoch": 0}))
+TOO_LATE: tuple[Happening, ...] = (
+    (SEALED[0], {**SEALED[1], "attest_by": 0, "weight": 600}),  # pays 160 and 90, can be slashed 100
+    (EpochVoid, {"epoch": 0}),
+)
 
 
 def said(score: int, *findings: FindingView) -> Statement:
@@ -192,6 +196,11 @@ def test_a_fraud_says_what_failed_by_how_much_who_said_so_and_what_it_cost() -> 
     assert "assay explain 1/0/1 --save DIR" in text
 
 
+def test_a_fraud_that_is_not_slashed_yet_says_what_its_units_cost() -> None:
+    """8 units of at most 64, for which 400 are locked."""
+    assert "its trainer loses 50 ASSAY of its bond" in "\n".join(to_lines(story(1, ledger(*TO_FINAL))))
+
+
 def test_evidence_that_cannot_be_had_is_told_and_the_outcome_still_stands() -> None:
     missing = Statement(JUDGE, Root(b"v" * 32), None, "no relay has it")
     told = "\n".join(to_lines(story(1, ledger(*TO_FINAL), missing)))
@@ -233,6 +242,7 @@ def test_a_void_epoch_pays_and_slashes_nobody_and_frees_bonds() -> None:
     ("events", "because"),
     [
         (TOO_LIGHT, "its electorate was too light"),
+        (TOO_LATE, "it was sealed too late"),
         ((*TO_SETTLED[:-2], (EpochVoid, {"epoch": 0})), "nobody settled it in time"),
     ],
 )
@@ -324,7 +334,8 @@ def test_a_small_panel_is_told_to_slash_nobody() -> None:
 
 
 @pytest.mark.parametrize(
-    ("outcome", "says"), [(DisputePhase.UPHELD, "bonds are burnt"), (DisputePhase.UNDECIDED, "get their bonds back")]
+    ("outcome", "says"),
+    [(DisputePhase.UPHELD, "bonds are burnt"), (DisputePhase.UNDECIDED, "bonds is burnt")],
 )
 def test_a_score_that_stands_says_what_became_of_the_challengers_bonds(outcome: DisputePhase, says: str) -> None:
     votes = judged(100, against=False, outcome=outcome)
