@@ -26,7 +26,7 @@ class Act:
         if contract:
             cls.CONTRACT, cls.FUNCTION = contract, function
         # A class with slots is made twice, the second time without these words: that one counts.
-        if cls.FUNCTION:
+        if cls.__module__.startswith("specs.") and cls.FUNCTION:
             ACTS[cls.CONTRACT, cls.FUNCTION] = cls
 
     @property

@@ -37,6 +37,7 @@ from specs.words import (
     Work,
     WorkRef,
 )
+from tests.differential.meddling import meddle
 from tests.differential.people import JURORS, TRAINERS, VERIFIERS, WORKERS, sign
 from tests.differential.twin import UNIT, Twin
 
@@ -84,11 +85,12 @@ OTHER_TERMS = replace(
 )
 STEP_KINDS = (
     *("goOn",) * 60,
+    *("aftermath",) * 25,
     *("works", "seal", "report", "reveal", "settle") * 2,
     *("bond", "unbond", "withdraw", "enlist", "delist", "releaseBond", "fund", "endTask", "policy", "finalise", "void"),
     *("absence", "challenge", "challenge", "dispute", "dispute", "verdict", "winnings", "winnings", "seats", "forget"),
     *("claim", "claim", "claimFees", "slashFraud", "slashFraud", "hotKey", "wait", "allow", "sameBlock", "lateStake"),
-    *("plant", "plant", "openPlant", "paidPlant", "strange"),
+    *("plant", "plant", "openPlant", "paidPlant", "strange", "meddle"),
 )
 
 
@@ -96,6 +98,12 @@ STEP_KINDS = (
 class Step:
     kind: str
     chance: int
+
+
+def chosen(seed: int, count: int, kinds: Sequence[str] = STEP_KINDS) -> list[Step]:
+    """So many steps of these kinds, by chance."""
+    draw = random.Random(seed)
+    return [Step(draw.choice(kinds), draw.getrandbits(32)) for _ in range(count)]
 
 
 class Behaviour:
@@ -121,7 +129,7 @@ class Behaviour:
         step([staking.Bond(people[name], Role.TRAINER, 170 * UNIT) for name in TRAINERS])
         step([staking.Bond(people[name], Role.VERIFIER, 900 * UNIT) for name in VERIFIERS])
         step([staking.Bond(people[name], Role.VERIFIER, 150 * UNIT) for name in (*JURORS, "challenger")])
-        step([appeals.TakeSeats(people[name], CLASS, count) for name, count in zip(JURORS, (3, 5, 4, 4), strict=True)])
+        step([appeals.TakeSeats(people[name], CLASS, count) for name, count in zip(JURORS, (5, 8, 8, 8), strict=True)])
         for task_id, terms in enumerate((TERMS, OTHER_TERMS), start=1):
             step([tasks.OpenTask(people["initiator"], terms, ROOT, TEXTS[0], ROOT, 300 * UNIT)])
             word = rules.opened(self.h, task_id).terms_hash
@@ -353,12 +361,16 @@ class Behaviour:
     def _commit_reports(self, draw: random.Random, task_id: int, epoch: int, who: Sequence[Address]) -> list[Act]:
         """Mostly alike; now and then a promise that is another's, or that nobody can keep."""
         seed, size = rules.seed(self.h, task_id, epoch), len(rules.works(self.h, task_id, epoch))
-        common = bytes(draw.choice(BYTES) for _ in range(size))
+        roots = {root for root, _ in self.plants.values()}
+        planted = [work.manifest_root in roots for work in rules.works(self.h, task_id, epoch)]
+        common = bytes(FRAUD if each and draw.random() < 0.7 else draw.choice(BYTES) for each in planted)
         acts: list[Act] = []
         for each in who:
             report = common
             if draw.random() < 0.3:
                 report = bytes(byte if draw.random() < 0.6 else draw.choice(BYTES) for byte in common)
+            if draw.random() < 0.02:
+                report = draw.choice((report[:-1], report + b"\x64", b""))
             salt = self._salt(draw)
             commitment = hashes.attestation(seed, each, report, salt)
             self.reports[commitment] = (report, salt)
@@ -495,9 +507,9 @@ class Behaviour:
         if phase == DisputePhase.REVEALED:
             return self._call_panel(draw, place)
         members = [] if drawn is None else sorted(set(drawn.jurors))
-        jurors = self._some(draw, members, 0.85) or [self._anybody(draw)]
+        jurors = self._some(draw, members, 0.92) or [self._anybody(draw)]
         if box is not None and phase == DisputePhase.APPEAL_COMMIT:
-            if box.commits and draw.random() < 0.5:
+            if len(box.commits) * 2 > box.voters and draw.random() < 0.5:
                 return self._wait_until(draw, box.commit_by)
             return self._commit_votes(draw, place, jurors)
         if box is not None and phase == DisputePhase.APPEAL_REVEAL:
@@ -531,11 +543,12 @@ class Behaviour:
     def _commit_votes(self, draw: random.Random, place: tuple[int, int, int], who: Sequence[Address]) -> list[Act]:
         drawn, first = rules.panel(self.h, *place), rules.challenges(self.h, *place)[0]
         seed = NONE if drawn is None else drawn.seed
-        common = draw.choice((first.standing, first.score, first.score, FRAUD, draw.choice(SCORES), UNAVAILABLE))
-        beyond = draw.random() < 0.2
+        ours = (first.score,) * 5
+        common = draw.choice((first.standing, *ours, FRAUD, draw.choice(SCORES), UNAVAILABLE))
+        beyond = draw.random() < 0.15
         acts: list[Act] = []
         for each in who:
-            score = common if draw.random() < 0.8 else draw.choice((*SCORES, UNAVAILABLE, 101))
+            score = common if draw.random() < 0.85 else draw.choice((*SCORES, UNAVAILABLE, 101))
             salt, says_beyond = self._salt(draw), beyond != (draw.random() < 0.1)
             commitment = hashes.judgement(seed, each, score, says_beyond, salt)
             self.votes[commitment] = (score, says_beyond, salt)
@@ -623,7 +636,10 @@ class Behaviour:
 
     def _plant(self, draw: random.Random) -> list[Act]:
         """To a work that comes with it, and to nothing; sometimes by who copies a commitment."""
-        task_id, who, salt = self._task(draw), self._of(draw, TRAINERS), self._salt(draw)
+        return self._plant_in(draw, self._task(draw))
+
+    def _plant_in(self, draw: random.Random, task_id: int) -> list[Act]:
+        who, salt = self._of(draw, TRAINERS), self._salt(draw)
         if draw.random() < 0.25:
             decoy = hashes.plant(task_id, NOBODY, NONE, salt)
             self.plants[decoy] = (None, salt)
@@ -672,6 +688,52 @@ class Behaviour:
         self._pause = max(1, moment - self.twin.now + draw.choice((0, 0, 0, 0, -1, 1)))
         return []
 
+    def _meddle(self, draw: random.Random) -> list[Act]:
+        return meddle(self._anybody(draw))
+
+    def _aftermath(self, draw: random.Random) -> list[Act]:
+        """All that follows from how a recent epoch was judged: slashes, rewards, fees, its policy."""
+        ended = [(each.task_id, each.epoch) for each in self.h.of(EpochSealed)[-6:] if each.attest_by]
+        if not ended:
+            return self._goOn(draw)
+        place = draw.choice(ended)
+        acts = [*self._verdicts(draw, place), *self._plants_of(draw, place)]
+        for who in rules.members(self.h, *place):
+            if rules.reveal(self.h, *place, who) is None:
+                acts += [attestations.SlashAbsence(self._anybody(draw), *place, who)]
+            elif rules.fee_due(self.h, *place, who) and draw.random() < 0.5:
+                acts += [payouts.ClaimFees(self._anybody(draw), place[0], (place[1],), who)]
+        for ref in self._refs(lambda work: (work.task_id, work.epoch) == place):
+            if rules.score_of(self.h, *place, ref.work.index) == FRAUD and draw.random() < 0.5:
+                acts += [payouts.SlashFraud(self._anybody(draw), ref)]
+        for each in self.h.of(ChallengeCommitted, task_id=place[0], epoch=place[1]):
+            acts += [appeals.ClaimChallenge(self._anybody(draw), *place, each.id)] if draw.random() < 0.3 else []
+        acts += [self._publish(draw, *place)] if draw.random() < 0.3 else []
+        return acts
+
+    def _verdicts(self, draw: random.Random, place: tuple[int, int]) -> Iterator[Act]:
+        for index in dict.fromkeys(
+            each.index for each in self.h.of(ChallengeRevealed, task_id=place[0], epoch=place[1])
+        ):
+            ended, drawn = rules.decided(self.h, *place, index), rules.panel(self.h, *place, index)
+            if ended is None or drawn is None:
+                continue
+            for who in self._some(draw, sorted(set(drawn.jurors)), 0.6):
+                yield appeals.ClaimVote(self._anybody(draw), *place, index, who)
+                yield appeals.DismissJuror(self._anybody(draw), *place, index, who)
+            for who in rules.members(self.h, *place) if ended.is_against_verifiers else ():
+                report = self._report_of(draw, *place, who)
+                yield appeals.SlashVerdict(self._anybody(draw), *place, index, who, report)
+
+    def _plants_of(self, draw: random.Random, place: tuple[int, int]) -> Iterator[Act]:
+        salts = dict(self.plants.values())
+        for ref in self._refs(lambda work: (work.task_id, work.epoch) == place and work.manifest_root in salts):
+            who = self._key(ref.work.trainer)
+            yield payouts.OpenPlant(who, *place, ref.work, salts[ref.work.manifest_root])
+            for verifier in rules.members(self.h, *place):
+                report = self._report_of(draw, *place, verifier)
+                yield payouts.SlashPaidPlant(self._anybody(draw), *place, ref.work.index, verifier, report)
+
     def _goOn(self, draw: random.Random) -> list[Act]:
         """What is due: the next thing that somebody could do for an epoch of one of the tasks."""
         task_id = draw.choice((1, 2))
@@ -686,7 +748,8 @@ class Behaviour:
         if rules.works(self.h, task_id, number) and (is_over or draw.random() < 0.2):
             close = commitments.CloseEpoch(self._anybody(draw), task_id)
             return [close] if is_over else self._wait_until(draw, rules.commit_by(self.h, task_id, number))
-        return [*self._come_back(draw, task_id), *self._works_for(draw, task_id, number)]
+        planted = self._plant_in(draw, task_id) if draw.random() < 0.25 else []
+        return [*self._come_back(draw, task_id), *planted, *self._works_for(draw, task_id, number)]
 
     def _works_for(self, draw: random.Random, task_id: int, number: int) -> Iterator[Act]:
         for who in self._trainers(draw):
@@ -737,7 +800,7 @@ class Behaviour:
             c for c in known if rules.challenge_state(self.h, task_id, epoch, c.id) == ChallengeState.COMMITTED
         ]
         if self.twin.now < end:
-            if draw.random() < 0.3:
+            if draw.random() < 0.4:
                 return self._challenge(draw)
             return [self._publish(draw, task_id, epoch)] if draw.random() < 0.2 else self._wait_until(draw, end)
         if open_ones:

@@ -106,6 +106,7 @@ class Caretaker:
 
     def _empty(self) -> None:
         """Claims for all, unlocks all, refunds all; then everybody takes home what is theirs."""
+        self._wait(max(rules.terms(self.h, task_id).reveal_window for task_id in rules.tasks(self.h)))
         self._step([*self._policies()])
         self._step([*self._pay_works()])
         self._step([*self._pay_fees()])

@@ -36,10 +36,11 @@ class Transaction:
 
 @dataclass(frozen=True, slots=True)
 class Mined:
-    """A transaction in a block; `output` is what it returned or reverted with."""
+    """A transaction in a block: the one sent as number `sent`; `output` is what it returned or reverted with."""
 
     hash: str
     output: bytes
+    sent: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,27 +114,32 @@ class Node:
         return [bytes.fromhex(answer[2:]) for answer in self.batch([("eth_call", [each, "latest"]) for each in asked])]
 
     def mine(self, transactions: Sequence[Transaction], timestamp: int) -> tuple[Block, list[Mined]]:
-        """One block with exactly these transactions, in this order."""
-        # Requests of one batch may overtake one another: the block is asked for when all transactions have been taken.
+        """One block with exactly these transactions. They are told in the order in which they are in the block."""
+        # Requests of one batch may overtake one another, if they are of different senders. The block is asked for when all
+        # have been taken.
         hashes = self.batch([self._send(each) for each in transactions])
         ((header,),) = self.batch([("evm_mine_detailed", [{"timestamp": timestamp}])])
-        mined = [
-            Mined(each["hash"], bytes.fromhex(str(each.get("output", "0x"))[2:])) for each in header["transactions"]
-        ]
-        if [each.hash for each in mined] != hashes:
-            raise Unavailable(f"{len(hashes)} transactions sent, {len(mined)} in the block, or in another order")
+        found = {each["hash"]: bytes.fromhex(str(each.get("output", "0x"))[2:]) for each in header["transactions"]}
+        if set(found) != set(hashes):
+            raise Unavailable(f"{len(hashes)} transactions sent, {len(found)} in the block")
+        mined = [Mined(hash_, output, hashes.index(hash_)) for hash_, output in found.items()]
         self.sent += len(transactions)
         return _block(header), mined
 
     def skip(self, blocks: int, seconds: int) -> list[Block]:
-        """So many empty blocks, within so many seconds, or one for each."""
-        ((newest,),) = [self.batch([("eth_getBlockByNumber", ["latest", False])])]
-        first = int(newest["number"], 16) + 1
-        at = int(newest["timestamp"], 16) + max(seconds, blocks)
+        """So many empty blocks, within so many seconds, or a few more."""
+        before = self._newest()
         self.batch([("anvil_mine", [hex(blocks - 1), hex(1)])] if blocks > 1 else [])
+        # Its clock goes on between blocks whose times it was not told.
+        at = max(before.time + seconds, self._newest().time + 1)
         self.batch([("evm_mine_detailed", [{"timestamp": at}])])
+        first = before.number + 1
         asked = [("eth_getBlockByNumber", [hex(number), False]) for number in range(first, first + blocks)]
         return [_block(each) for each in self.batch(asked)]
+
+    def _newest(self) -> Block:
+        (newest,) = self.batch([("eth_getBlockByNumber", ["latest", False])])
+        return _block(newest)
 
     def header(self, number: int) -> bytes:
         """RLP of a block's header."""

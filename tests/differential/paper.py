@@ -51,6 +51,10 @@ class PaperTwin(Twin):
         self.observer.check_held()
         return self.refusals
 
+    def compare(self, recent: int | None = None) -> int:
+        """There is nothing to compare with."""
+        return 0
+
     def _perform(self, act: Act) -> str | None:
         self.h.choices = Choices()
         before = self.h.count

@@ -63,11 +63,15 @@ class Twin:
         self._names = {address: name for name, address in self.contracts.items()}
 
     def step(self, acts: Sequence[Act], seconds: int = 1) -> list[str | None]:
-        """All of them in one block, so many seconds later. Raises Disagreement, Broken."""
+        """All of them in one block, so many seconds later; how each ended. Raises Disagreement, Broken."""
         block, mined = self.node.mine([self._transaction(each) for each in acts], max(self.now, GENESIS) + seconds)
         self.h.enter(block)
         receipts = self.node.receipts(mined)
-        self.refusals = [self._compare(*each) for each in zip(acts, mined, receipts, strict=True)]
+        refusals = {
+            each.sent: self._compare(acts[each.sent], each, receipt)
+            for each, receipt in zip(mined, receipts, strict=True)
+        }
+        self.refusals = [refusals[number] for number in range(len(acts))]
         self.observer.check_held()
         return self.refusals
 
