@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Generator
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 
@@ -25,7 +26,8 @@ from offchain.shardcast.engines.choose import open_engine
 from offchain.shardcast.tidying import Tidier
 from trainer.deviations import Deviation
 from trainer.journal import Journal, exclusive
-from trainer.onchain import OnChain
+from trainer.onchain import OnChain, PlantsOnChain
+from trainer.planter import Planter
 from trainer.settings import AssistantSettings, TrainerSettings
 from trainer.worker import Worker
 from trainer.workshop import Fetcher, TrainingGroup
@@ -57,6 +59,8 @@ def built_worker(settings: TrainerSettings, stop: StopFlag, deviation: Deviation
         store = EventStore(state / "events.db", deployment)
         relays = settings.relays or deployment.relays
         status = StatusFile(settings.status_file or state / "status.jsonl", logging.getLogger("trainer"))
+        sender = Sender(chain, account)
+        planter = _planter(settings, chain, sender, state, status)
         with (
             open_engine(
                 settings.engine,
@@ -70,7 +74,7 @@ def built_worker(settings: TrainerSettings, stop: StopFlag, deviation: Deviation
         ):
             try:
                 yield Worker(
-                    OnChain(chain, TaskFollower(chain, store, task_id), Sender(chain, account), task_id),
+                    OnChain(chain, TaskFollower(chain, store, task_id), sender, task_id),
                     transport,
                     account,
                     Journal(state),
@@ -83,9 +87,23 @@ def built_worker(settings: TrainerSettings, stop: StopFlag, deviation: Deviation
                     tidy_cache=Tidier(transport.cache),
                     group=group,
                     works_each=settings.works_each,
+                    planter=planter,
                 )
             finally:
                 store.close()
+
+
+def _planter(settings: TrainerSettings, chain: Chain, trainer: Sender, state: Path, status: Status) -> Planter | None:
+    """None where nothing was ever planted, nor shall be. Raises Stop: the key that pays cannot be opened."""
+    directory = state / "plants"
+    if settings.plant_rate == 0 and not directory.is_dir():
+        return None
+    payer = trainer
+    if settings.planter_keystore is not None:
+        password = read_password(settings.planter_password_file or settings.password_file)
+        payer = Sender(chain, load_account(settings.planter_keystore, password))
+    task_id = TaskId(settings.task_id)
+    return Planter(task_id, PlantsOnChain(chain, trainer, payer, task_id), directory, settings.plant_rate, status)
 
 
 @contextmanager

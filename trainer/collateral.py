@@ -13,8 +13,6 @@ from offchain.chain.ledger import TaskLedger
 from offchain.chain.records import EpochRecord
 from offchain.protocol.types import SCORE_FRAUD, Address, TaskParams, WorkIndex
 
-CLAIM_BATCH = 50  # works claimed in one transaction
-
 
 @dataclass(frozen=True, slots=True)
 class Collateral:

@@ -13,6 +13,7 @@ import torch
 
 from offchain.policy.interface import Policy
 from offchain.protocol.errors import Stop
+from offchain.protocol.spec import TaskSpec
 from offchain.recipe.inner import PseudoGradient
 
 NOISE = 0.5  # of each tensor's own standard deviation
@@ -27,12 +28,31 @@ class Deviation(Protocol):
         """The policy that rolls out, in place of the one that the work declares."""
         ...
 
+    def training_spec(self, spec: TaskSpec) -> TaskSpec:
+        """What training goes by, in place of the task's."""
+        ...
+
     def update(self, pseudo_gradient: PseudoGradient) -> PseudoGradient:
         """The update that is submitted, in place of the one that training made."""
         ...
 
 
-class OtherModel:
+class Honest:
+    """Deviates nowhere; others do in one place."""
+
+    name = "honest"
+
+    def policy_for_rollout(self, policy: Policy) -> Policy:
+        return policy
+
+    def training_spec(self, spec: TaskSpec) -> TaskSpec:
+        return spec
+
+    def update(self, pseudo_gradient: PseudoGradient) -> PseudoGradient:
+        return pseudo_gradient
+
+
+class OtherModel(Honest):
     """Rolls out with another model of the same shape, and proves it honestly: what a cheaper model would look like."""
 
     name = "other-model"
@@ -46,23 +66,29 @@ class OtherModel:
                 parameter += NOISE * (parameter.std() if parameter.numel() > 1 else parameter.abs()) * noise
         return other
 
-    def update(self, pseudo_gradient: PseudoGradient) -> PseudoGradient:
-        return pseudo_gradient
 
-
-class AlteredUpdate:
+class AlteredUpdate(Honest):
     """Rolls out and trains honestly, then submits the update with its sign turned: the policy would unlearn."""
 
     name = "altered-update"
-
-    def policy_for_rollout(self, policy: Policy) -> Policy:
-        return policy
 
     def update(self, pseudo_gradient: PseudoGradient) -> PseudoGradient:
         return {name: np.negative(tensor) for name, tensor in pseudo_gradient.items()}
 
 
-DEVIATIONS: dict[str, Callable[[], Deviation]] = {kind.name: kind for kind in (OtherModel, AlteredUpdate)}
+class HalfRate(Honest):
+    """Trains with half the learning rate: a replay shows it, and nothing else does.
+
+    An honest step, only shorter: a verifier that pays it harms the policy little. So it is what is planted.
+    """
+
+    name = "half-rate"
+
+    def training_spec(self, spec: TaskSpec) -> TaskSpec:
+        return spec.model_copy(update={"recipe": spec.recipe.model_copy(update={"lr": spec.recipe.lr / 2})})
+
+
+DEVIATIONS: dict[str, Callable[[], Deviation]] = {kind.name: kind for kind in (OtherModel, AlteredUpdate, HalfRate)}
 
 
 def make_deviation(name: str) -> Deviation:

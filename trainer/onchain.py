@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 
 from offchain.chain.connection import Chain
-from offchain.chain.contracts import WorkRef
+from offchain.chain.contracts import AppealsContract, Call, PlantsContract, WorkRef
 from offchain.chain.events import WorkCommitted
 from offchain.chain.follow import TaskFollower
 from offchain.chain.ledger import TaskLedger
 from offchain.chain.sender import Sender
-from offchain.protocol.types import Address, Role, TaskId, WorkKind
+from offchain.protocol.types import Address, Epoch, Role, TaskId, WorkKind
 from trainer.collateral import Collateral
 from trainer.submit import Commission, Commitment
 
@@ -58,3 +58,45 @@ class OnChain:
         receipt = self._sender.send(call)
         event = receipt.event(WorkCommitted)
         return Commitment(event.index, receipt.tx_hash, receipt.gas_used)
+
+
+class PlantsOnChain:
+    """The planter's `PlantChain`, on a real chain."""
+
+    def __init__(self, chain: Chain, trainer: Sender, planter: Sender, task_id: TaskId) -> None:
+        """Raises Unavailable: the node is down."""
+        self._chain, self._trainer, self._planter, self._task_id = chain, trainer, planter, task_id
+        self.trainer: Address = chain.staking.operator_of(trainer.address)
+
+    @property
+    def planter(self) -> Address:
+        return self._planter.address
+
+    @property
+    def plants(self) -> PlantsContract:
+        return self._chain.plants
+
+    @property
+    def appeals(self) -> AppealsContract:
+        return self._chain.appeals
+
+    def now(self) -> int:
+        return self._chain.now()
+
+    def deposit_wei(self) -> int:
+        return self._chain.plants.deposit_of(self._task_id)
+
+    def balance_wei(self) -> int:
+        return self._chain.token.balance_of(self.planter)
+
+    def pay(self, call: Call, amount_wei: int) -> None:
+        token = self._chain.token
+        if amount_wei and token.allowance(self.planter, call.to) < amount_wei:
+            self._planter.send(token.approve(call.to, amount_wei))
+        self._planter.send(call)
+
+    def send_as_trainer(self, call: Call) -> None:
+        self._trainer.send(call)
+
+    def epoch_of(self, commitment: bytes) -> Epoch:
+        return self._chain.plants.plant_of(self._task_id, commitment).epoch

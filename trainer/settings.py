@@ -27,6 +27,11 @@ class TrainerSettings(BaseSettings):
     works_each: int = Field(default=1, ge=1, le=1_024)  # works that we commit to an epoch, as far as the task lets us
     threads: int = Field(default=1, ge=1, le=256)
     poll_s: float = Field(default=0.5, gt=0, le=60)
+    plant_rate: float = Field(
+        default=0.0, ge=0, le=1
+    )  # share of our works that are frauds we have committed to as such
+    planter_keystore: Path | None = None  # of the account that pays deposits and challenges; None: our own key
+    planter_password_file: Path | None = None  # None: that of our own key
     group: str | None = None  # [HOST:]PORT where assistants find us; None: we train alone
     group_secret: Path | None = None  # what the group's members prove to know; None: `group.secret` in state_dir
     group_wait_s: float = Field(default=30.0, ge=1, le=3_600)  # for an assistant that hangs

@@ -1,6 +1,6 @@
 """The trainer's loop: see what the chain asks for, make it, commit it, go on with the next epoch."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +8,6 @@ from typing import Protocol
 
 from eth_account.signers.local import LocalAccount
 
-from offchain.chain.contracts import WorkRef
 from offchain.chain.ledger import TaskLedger
 from offchain.daemon.status import Status
 from offchain.daemon.stopping import Interrupted, StopFlag
@@ -17,11 +16,12 @@ from offchain.policy.interface import Policy
 from offchain.protocol.errors import Rejected, Reverted, Stop, Unavailable
 from offchain.protocol.manifest import BundleKind, Manifest
 from offchain.protocol.spec import EnvironmentSpec
-from offchain.protocol.types import Address, Epoch, Root
+from offchain.protocol.types import Epoch, Root
 from offchain.protocol.version import require_version
-from trainer.collateral import CLAIM_BATCH, Collateral, claimable, is_anything_in_flight, missing_wei, units_in_flight
-from trainer.deviations import Deviation
+from trainer.bond import Bond, BondChain
+from trainer.deviations import Deviation, HalfRate
 from trainer.journal import Entry, Journal, Stage
+from trainer.planter import Planter
 from trainer.submit import Commission, Committer, Publisher, reopen_bundle
 from trainer.tasks import (
     TASK_LIMITS,
@@ -43,21 +43,11 @@ EPOCH_GONE = frozenset({"EpochNotOpen", "WrongEpoch", "CommitClosed", "EpochFull
 NOT_ENLISTED = frozenset({"NotEnlisted", "InsufficientBond"})
 
 
-class TaskChain(Committer, Protocol):
+class TaskChain(Committer, BondChain, Protocol):
     """One task on chain, for one trainer. Every method raises Unavailable, those that send also Reverted and Stop."""
 
-    @property
-    def trainer(self) -> Address:
-        """The operator that our key acts for."""
-        ...
-
-    def refresh(self) -> TaskLedger: ...
     def now(self) -> int:
         """Unix time of the newest block."""
-        ...
-
-    def collateral(self) -> Collateral:
-        """What of our bond answers for this task, and what is free."""
         ...
 
     def is_sending(self) -> bool:
@@ -65,7 +55,6 @@ class TaskChain(Committer, Protocol):
         ...
 
     def enlist(self, terms_hash: bytes) -> None: ...
-    def claim(self, works: Sequence[WorkRef]) -> None: ...
 
 
 class Transport(Fetcher, Publisher, Protocol):
@@ -91,6 +80,7 @@ class Worker:
         tidy_cache: Callable[[Iterable[Root]], None] = lambda in_use: None,
         group: TrainingGroup | None = None,
         works_each: int = 1,
+        planter: Planter | None = None,
     ) -> None:
         self._chain = chain
         self._transport = transport
@@ -105,6 +95,8 @@ class Worker:
         self._tidy_cache = tidy_cache
         self._group = group
         self._works_each = works_each
+        self._planter = planter
+        self._bond = Bond(chain, status) if planter is None else Bond(chain, status, planter.is_pending)
         self._workshop: Workshop | None = None
         self._said: str | None = None
 
@@ -137,6 +129,8 @@ class Worker:
         """
         ledger = self._chain.refresh()
         self._tidy_cache(roots_in_use(ledger))
+        if self._planter is not None:
+            self._planter.advance(ledger)
         workshop = self._workshop = self._workshop or self._open_workshop(ledger)
         step = next_step(ledger, self._chain.trainer, workshop.spec.rollout.groups, self._works_each)
         if isinstance(step, Finished):
@@ -149,6 +143,11 @@ class Worker:
             return self._work_on(step, ledger, workshop)
         self._rest(step, ledger, workshop)
         return step
+
+    @property
+    def _units(self) -> int:
+        """Of one of our works."""
+        return 0 if self._workshop is None else self._workshop.spec.rollout.groups
 
     # -- before any work
 
@@ -173,7 +172,7 @@ class Worker:
         )
 
     def _enlist(self, ledger: TaskLedger) -> Idle | Finished:
-        if (waiting := self._lacks_bond(ledger)) is not None:
+        if (waiting := self._bond.lacking(ledger, self._units)) is not None:
             return waiting
         try:
             self._chain.enlist(ledger.task.terms_hash)
@@ -187,63 +186,6 @@ class Worker:
         self._status("enlisted", trainer=self._chain.trainer)
         return Idle("enlisted")
 
-    # -- bond
-
-    def _lacks_bond(self, ledger: TaskLedger) -> Idle | None:
-        """Free bond by claiming what is decided, where another work would take more than there is.
-
-        None: there is enough. Raises Stop: there is not, and nothing of ours that is under way will free any.
-        """
-        held = self._chain.collateral()
-        if self._missing_wei(ledger, held) == 0:
-            return None
-        for works in self._claimable_batches(ledger):
-            self._claim(works)
-            ledger, held = self._chain.refresh(), self._chain.collateral()
-            if self._missing_wei(ledger, held) == 0:
-                return None
-        missing = self._missing_wei(ledger, held)
-        if not is_anything_in_flight(ledger, self._chain.trainer):
-            raise Stop(self._why_short(ledger, held, missing))
-        return Idle(
-            f"{held.in_flight} works in flight hold {held.locked_wei} wei of bond, and another takes {missing} wei: "
-            "waiting until they are decided; to go on meanwhile add to it with `assay stake bond`"
-        )
-
-    def _missing_wei(self, ledger: TaskLedger, held: Collateral) -> int:
-        """How much more free bond another work takes."""
-        units = 0 if self._workshop is None else self._workshop.spec.rollout.groups
-        units += units_in_flight(ledger, self._chain.trainer)
-        return missing_wei(ledger.task.params, held, units)
-
-    def _claimable_batches(self, ledger: TaskLedger) -> list[list[WorkRef]]:
-        works = list(claimable(ledger, self._chain.trainer))
-        return [works[first : first + CLAIM_BATCH] for first in range(0, len(works), CLAIM_BATCH)]
-
-    def _claim(self, works: list[WorkRef]) -> None:
-        try:
-            self._chain.claim(works)
-        except Reverted as error:  # somebody claimed one of them for us: the ledger will show it
-            self._status("claim refused", why=str(error))
-            return
-        self._status("works claimed", works=len(works), first=works[0].epoch, last=works[-1].epoch)
-
-    def _why_short(self, ledger: TaskLedger, held: Collateral, missing: int) -> str:
-        slashed = self._slashed_works(ledger)
-        because = f" after work {slashed[-1]} was judged fraud (see `assay explain {slashed[-1]}`)" if slashed else ""
-        return (
-            f"trainer {self._chain.trainer} has {held.free_wei} wei of free bond{because}; task {ledger.task_id} takes "
-            f"{missing} wei more for a work: add to it with `assay stake bond`"
-        )
-
-    def _slashed_works(self, ledger: TaskLedger) -> list[str]:
-        return [
-            f"{ledger.task_id}/{record.epoch}/{index}"
-            for record in ledger.epochs.values()
-            for index, fraud in record.frauds.items()
-            if fraud.trainer == self._chain.trainer
-        ]
-
     # -- a work
 
     def _work_on(self, assignment: Assignment, ledger: TaskLedger, workshop: Workshop) -> Assignment | Idle:
@@ -254,7 +196,7 @@ class Worker:
             if entry is None or not entry.is_over:
                 self._missed(entry or _new_entry(assignment), "the epoch is about to be sealed")
             return Idle("the epoch is about to be sealed: waiting for the next")
-        if (waiting := self._lacks_bond(ledger)) is not None:
+        if (waiting := self._bond.lacking(ledger, self._units)) is not None:
             self._rest(waiting, ledger, workshop)
             return waiting
         self._said = None
@@ -270,7 +212,8 @@ class Worker:
             entry = None
         if entry is None:
             self._journal.discard_work(assignment.epoch, assignment.number)
-            entry = self._journal.write(_new_entry(assignment))
+            is_plant = self._planter is not None and self._planter.wants_next()
+            entry = self._journal.write(_new_entry(assignment, is_plant=is_plant))
         pinned = replace(assignment, policy_version=entry.policy_version, policy_root=entry.policy_root)
         entry, manifest = self._made(entry, pinned, workshop)
         self._submit(entry, manifest, workshop, is_last=assignment.is_last)
@@ -284,7 +227,8 @@ class Worker:
             manifest = reopen_bundle(folder, workshop.spec, entry.manifest_root)
         if manifest is None:
             self._status("work begun", epoch=entry.epoch, policy_version=entry.policy_version)
-            manifest = workshop.make(assignment, folder)
+            bench = replace(workshop, deviation=HalfRate(), group=None) if entry.is_plant else workshop
+            manifest = bench.make(assignment, folder)
             entry = self._journal.write(replace(entry, stage=Stage.MADE, manifest_root=manifest.root))
         self._status("work made", epoch=entry.epoch, manifest_root=manifest.root.hex(), size_bytes=manifest.size_bytes)
         return entry, manifest
@@ -295,6 +239,9 @@ class Worker:
         self._transport.publish(self._journal.folder(entry.epoch, entry.number), manifest, self._account)
         self._status("work uploaded", epoch=entry.epoch, manifest_root=manifest.root.hex())
         if not self._can_commit(entry, workshop):
+            return
+        if entry.is_plant and not self._is_covered(entry, manifest.root):
+            self._missed(entry, "its plant came too late to cover it")
             return
         entry = self._journal.write(replace(entry, stage=Stage.SENDING))
         try:
@@ -315,6 +262,14 @@ class Worker:
             tx_hash="0x" + commitment.tx_hash.hex(),
             gas_used=commitment.gas_used,
         )
+
+    def _is_covered(self, entry: Entry, root: Root) -> bool:
+        """Whether a plant covers this work: without one it would be a fraud like any other."""
+        try:
+            return self._planter is not None and self._planter.cover(entry.epoch, root)
+        except Reverted as error:
+            self._status("plant refused", epoch=entry.epoch, why=str(error))
+            return False
 
     def _can_commit(self, entry: Entry, workshop: Workshop) -> bool:
         """Whether the chain still wants this work; takes note when it has it already, or goes on without it."""
@@ -339,7 +294,7 @@ class Worker:
             self._missed(entry, str(error))
         elif error.error in NOT_ENLISTED:  # delisted: enlists again at the next look, as far as the bond allows
             self._status("not taken for now", epoch=entry.epoch, why=str(error))
-            self._lacks_bond(self._chain.refresh())
+            self._bond.lacking(self._chain.refresh(), self._units)
         else:
             raise Stop(f"the contract refuses our work: {error}") from error
 
@@ -384,7 +339,7 @@ class Worker:
             self._journal.write(replace(entry, stage=Stage.COMMITTED))
 
 
-def _new_entry(assignment: Assignment) -> Entry:
+def _new_entry(assignment: Assignment, *, is_plant: bool = False) -> Entry:
     return Entry(
         assignment.epoch,
         Stage.MAKING,
@@ -392,4 +347,5 @@ def _new_entry(assignment: Assignment) -> Entry:
         assignment.policy_root,
         assignment.seed,
         number=assignment.number,
+        is_plant=is_plant,
     )

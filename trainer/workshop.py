@@ -156,11 +156,12 @@ class Workshop:
         def submitted(update: PseudoGradient) -> PseudoGradient:
             return update if self.deviation is None else self.deviation.update(update)
 
+        spec = self.spec if self.deviation is None else self.deviation.training_spec(self.spec)
         try:
             train(
                 policy,
                 rollouts,
-                self.spec,
+                spec,
                 assignment.seed,
                 folder,
                 submit=submitted,

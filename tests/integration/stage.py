@@ -133,7 +133,9 @@ class Stage:
     sender_of: SenderOf
     stack: ExitStack
 
-    def trainer(self, role: str, deviation: str | None = None, bond: int = 4 * PARAMS.trainer_bond) -> Worker:
+    def trainer(
+        self, role: str, deviation: str | None = None, bond: int = 4 * PARAMS.trainer_bond, **options: Any
+    ) -> Worker:
         settings = TrainerSettings(
             network=str(self.deployment_file),
             task_id=self.task_id,
@@ -144,7 +146,9 @@ class Stage:
         )
         self.bond(role, Role.TRAINER, bond)
         return self.stack.enter_context(
-            built_worker(settings, threading.Event(), make_deviation(deviation) if deviation else None)
+            built_worker(
+                settings.model_copy(update=options), threading.Event(), make_deviation(deviation) if deviation else None
+            )
         )
 
     def verifier_settings(self, role: str, **options: Any) -> VerifierSettings:

@@ -57,6 +57,7 @@ from offchain.shardcast.store import build_bundle, open_bundle
 from trainer.collateral import Collateral
 from trainer.deviations import Deviation
 from trainer.journal import Journal
+from trainer.planter import Planter
 from trainer.submit import Commission, Commitment
 from trainer.worker import Worker
 
@@ -347,6 +348,7 @@ class Ground:
         stop: StopFlag | None = None,
         deviation: Deviation | None = None,
         works_each: int = 1,
+        planter: Planter | None = None,
     ) -> Worker:
         return Worker(
             self.chain,
@@ -361,6 +363,7 @@ class Ground:
             poll_s=0.001,
             tidy_cache=self.remember,
             works_each=works_each,
+            planter=planter,
         )
 
     def remember(self, in_use: Iterable[Root]) -> None:
