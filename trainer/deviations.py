@@ -6,6 +6,7 @@ are true of what it really ran. The honest trainer has no deviation: `build_work
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -13,8 +14,8 @@ import torch
 
 from offchain.policy.interface import Policy
 from offchain.protocol.errors import Stop
-from offchain.protocol.spec import TaskSpec
 from offchain.recipe.inner import PseudoGradient
+from offchain.rollouts.trajectory import Completion, Rollouts
 
 NOISE = 0.5  # of each tensor's own standard deviation
 
@@ -28,8 +29,8 @@ class Deviation(Protocol):
         """The policy that rolls out, in place of the one that the work declares."""
         ...
 
-    def training_spec(self, spec: TaskSpec) -> TaskSpec:
-        """What training goes by, in place of the task's."""
+    def rollouts_for_training(self, rollouts: Rollouts) -> Rollouts:
+        """What is trained on, in place of what the work declares."""
         ...
 
     def update(self, pseudo_gradient: PseudoGradient) -> PseudoGradient:
@@ -45,8 +46,8 @@ class Honest:
     def policy_for_rollout(self, policy: Policy) -> Policy:
         return policy
 
-    def training_spec(self, spec: TaskSpec) -> TaskSpec:
-        return spec
+    def rollouts_for_training(self, rollouts: Rollouts) -> Rollouts:
+        return rollouts
 
     def update(self, pseudo_gradient: PseudoGradient) -> PseudoGradient:
         return pseudo_gradient
@@ -76,19 +77,27 @@ class AlteredUpdate(Honest):
         return {name: np.negative(tensor) for name, tensor in pseudo_gradient.items()}
 
 
-class HalfRate(Honest):
-    """Trains with half the learning rate: a replay shows it, and nothing else does.
+class HalfRead(Honest):
+    """Trains on the first half of each completion alone: what a trainer would do that is short of time.
 
-    An honest step, only shorter: a verifier that pays it harms the policy little. So it is what is planted.
+    Only a replay shows it: all that can be checked without one hangs together. What it learns is true as far as it
+    goes, so a verifier that pays it does the policy little harm: it is what is planted.
     """
 
-    name = "half-rate"
+    name = "half-read"
 
-    def training_spec(self, spec: TaskSpec) -> TaskSpec:
-        return spec.model_copy(update={"recipe": spec.recipe.model_copy(update={"lr": spec.recipe.lr / 2})})
+    def rollouts_for_training(self, rollouts: Rollouts) -> Rollouts:
+        return Rollouts(rollouts.group_size, tuple(_first_half(each) for each in rollouts.completions))
 
 
-DEVIATIONS: dict[str, Callable[[], Deviation]] = {kind.name: kind for kind in (OtherModel, AlteredUpdate, HalfRate)}
+def _first_half(completion: Completion) -> Completion:
+    tokens = -(-len(completion.completion_ids) // 2)
+    return replace(
+        completion, completion_ids=completion.completion_ids[:tokens], logprobs_T=completion.logprobs_T[:tokens]
+    )
+
+
+DEVIATIONS: dict[str, Callable[[], Deviation]] = {kind.name: kind for kind in (OtherModel, AlteredUpdate)}
 
 
 def make_deviation(name: str) -> Deviation:

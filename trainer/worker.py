@@ -19,7 +19,7 @@ from offchain.protocol.spec import EnvironmentSpec
 from offchain.protocol.types import Epoch, Root
 from offchain.protocol.version import require_version
 from trainer.bond import Bond, BondChain
-from trainer.deviations import Deviation, HalfRate
+from trainer.deviations import Deviation, HalfRead
 from trainer.journal import Entry, Journal, Stage
 from trainer.planter import Planter
 from trainer.submit import Commission, Committer, Publisher, reopen_bundle
@@ -227,7 +227,7 @@ class Worker:
             manifest = reopen_bundle(folder, workshop.spec, entry.manifest_root)
         if manifest is None:
             self._status("work begun", epoch=entry.epoch, policy_version=entry.policy_version)
-            bench = replace(workshop, deviation=HalfRate(), group=None) if entry.is_plant else workshop
+            bench = replace(workshop, deviation=HalfRead(), group=None) if entry.is_plant else workshop
             manifest = bench.make(assignment, folder)
             entry = self._journal.write(replace(entry, stage=Stage.MADE, manifest_root=manifest.root))
         self._status("work made", epoch=entry.epoch, manifest_root=manifest.root.hex(), size_bytes=manifest.size_bytes)

@@ -156,12 +156,13 @@ class Workshop:
         def submitted(update: PseudoGradient) -> PseudoGradient:
             return update if self.deviation is None else self.deviation.update(update)
 
-        spec = self.spec if self.deviation is None else self.deviation.training_spec(self.spec)
+        if self.deviation is not None:
+            rollouts = self.deviation.rollouts_for_training(rollouts)
         try:
             train(
                 policy,
                 rollouts,
-                spec,
+                self.spec,
                 assignment.seed,
                 folder,
                 submit=submitted,
