@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 FEE_BATCH = 20  # epochs whose fees are claimed in one transaction
 # What settling takes, generously: chains bound a transaction at 2^24 gas.
-GAS_BOUND = 10_000_000
+GAS_BOUND = 8_000_000
 GAS_OF_WORK = 20_000
 GAS_OF_SCORE = 1_000  # of one work in one report, where reports differ
 STEP = 32  # works whose scores share a word of storage
