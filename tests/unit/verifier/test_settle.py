@@ -178,7 +178,7 @@ def test_what_a_node_finds_too_much_for_a_block_is_settled_in_smaller_parts(scen
     scene.chronicle = chronicle_of_many_works(500)
     scene.sent.fits = lambda call: cast("int", call.arguments["count"]) <= 100
     assert scene.housekeeper.settle(scene.chronicle.ledger, scene.chronicle.record())
-    assert scene.sent.calls[0].arguments["count"] == 96
+    assert 50 < cast("int", scene.sent.calls[0].arguments["count"]) <= 100  # and no smaller than needed
 
 
 def test_parts_are_the_smaller_the_more_reports_differ() -> None:
