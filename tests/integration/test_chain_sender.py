@@ -181,6 +181,15 @@ def test_sending_again_after_a_timeout_finds_the_first_one(chain: Chain, outside
     assert paid(chain) == 2  # resolved: from here an equal call is a new one
 
 
+def test_what_another_process_has_under_way_is_known(chain: Chain, outsider: Sender, paused: Anvil) -> None:
+    assert not outsider.is_sending()
+    with pytest.raises(Unavailable):
+        Sender(chain, outsider.account, IMPATIENT).send(pay(chain))
+    assert outsider.is_sending()
+    paused.mine()
+    assert not outsider.is_sending()
+
+
 def test_a_call_that_still_waits_is_waited_for(chain: Chain, outsider: Sender, paused: Anvil) -> None:
     sender = Sender(chain, outsider.account, IMPATIENT)
     for _ in range(2):

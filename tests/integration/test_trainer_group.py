@@ -21,7 +21,7 @@ from offchain.policy import initial_policy, load_policy, save_policy
 from offchain.protocol.encoding import trainer_seed
 from offchain.protocol.manifest import BundleKind, Manifest
 from offchain.protocol.spec import EnvironmentSpec, RecipeSpec, RolloutSpec, SamplerSpec, TaskSpec
-from offchain.protocol.types import Address, Epoch, PolicyVersion, Seed, TaskId, Work, WorkIndex
+from offchain.protocol.types import Address, Epoch, PolicyVersion, Seed, TaskId, Work, WorkIndex, WorkKind
 from offchain.recipe.inner import run_inner_steps
 from offchain.rollouts.table import RolloutLimits, read_rollouts
 from offchain.shardcast.store import build_bundle
@@ -155,7 +155,7 @@ def require_good(site: Site, manifest: Manifest) -> dict[str, float]:
     case = Case(
         task_id=TaskId(1),
         epoch=Epoch(0),
-        work=Work(TRAINER, WorkIndex(0), SPEC.rollout.groups, PolicyVersion(0), manifest.root),
+        work=Work(TRAINER, WorkIndex(0), WorkKind.FULL, SPEC.rollout.groups, PolicyVersion(0), manifest.root),
         spec=SPEC,
         spec_root=site.spec_root,
         trainer_seed=site.assignment.seed,
