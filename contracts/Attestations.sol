@@ -280,7 +280,8 @@ contract Attestations is IAttestations {
     /// @inheritdoc IAttestations
     function phaseOf(uint256 taskId, uint64 epochId) public view returns (EpochPhase) {
         Epoch storage epoch = _epochs[taskId][epochId];
-        if (epoch.outcome != EpochPhase.Committing || epoch.seed == bytes32(0)) return epoch.outcome;
+        // No epoch is sealed without works.
+        if (epoch.outcome != EpochPhase.Committing || epoch.works == 0) return epoch.outcome;
         Ballot.Stage stage = epoch.box.stageOf();
         if (stage == Ballot.Stage.Commit) return EpochPhase.AttestCommit;
         if (stage == Ballot.Stage.Reveal) return EpochPhase.AttestReveal;
@@ -323,19 +324,21 @@ contract Attestations is IAttestations {
 
     /// Writes scores, 32 to a slot, and tells how many of them earn something.
     function _store(Epoch storage epoch, bytes memory scores, uint256 first) private returns (uint16 paid) {
-        uint256 at = first;
-        uint256 word = uint256(epoch.scores[at / 32]);
+        uint256 next = first;
+        uint256 count;
+        // What is there of a slot that was begun before.
+        uint256 word = first % 32 == 0 ? 0 : uint256(epoch.scores[first / 32]) >> (256 - 8 * (first % 32));
         for (uint256 i; i < scores.length; ++i) {
-            uint8 score = uint8(scores[i]);
-            if (Scores.isPaid(score)) ++paid;
-            word |= uint256(score) << (248 - 8 * (at % 32));
-            ++at;
-            if (at % 32 == 0) {
-                epoch.scores[at / 32 - 1] = bytes32(word);
+            uint256 score = uint8(scores[i]);
+            if (Scores.isPaid(uint8(score))) ++count;
+            word = word << 8 | score;
+            if (++next % 32 == 0) {
+                epoch.scores[next / 32 - 1] = bytes32(word);
                 word = 0;
             }
         }
-        if (at % 32 != 0) epoch.scores[at / 32] = bytes32(word);
+        if (next % 32 != 0) epoch.scores[next / 32] = bytes32(word << (256 - 8 * (next % 32)));
+        paid = uint16(count); // no more than the works
     }
 
     /// Adds to each report on how many of these works it and the outcome are the same. An outcome of unavailable is the
@@ -429,9 +432,9 @@ contract Attestations is IAttestations {
     }
 
     function _adopt(bytes calldata report, uint256 first, uint256 end) private pure returns (bytes memory outcome) {
-        outcome = new bytes(end - first);
-        for (uint256 i = first; i < end; ++i) {
-            outcome[i - first] = bytes1(Scores.scoreAt(report, i));
+        outcome = report[first:end];
+        for (uint256 i; i < outcome.length; ++i) {
+            if (!Scores.isScore(uint8(outcome[i]))) outcome[i] = 0;
         }
     }
 }

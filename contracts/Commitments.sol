@@ -7,10 +7,10 @@ import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 import {Deployment} from "./interfaces/Deployment.sol";
 import {ICommitments, Sealing, Work} from "./interfaces/ICommitments.sol";
 import {IStaking, Role} from "./interfaces/IStaking.sol";
-import {ITaskRegistry, TaskParams, WorkKind} from "./interfaces/ITaskRegistry.sol";
+import {ITaskRegistry, WorkKind} from "./interfaces/ITaskRegistry.sol";
 import {Economics} from "./libraries/Economics.sol";
 import {Randomness} from "./libraries/Randomness.sol";
-import {Terms} from "./libraries/Terms.sol";
+import {Terms, WorkTerms} from "./libraries/Terms.sol";
 import {Works} from "./libraries/Works.sol";
 
 /// @title Trainers, and the works that they commit to the open epoch of a task.
@@ -97,12 +97,14 @@ contract Commitments is ICommitments {
         Record memory record = _records[taskId][trainer];
         require(!record.isEnlisted, AlreadyEnlisted(taskId, trainer));
 
+        WorkTerms memory terms = _termsOf(taskId);
+        uint128 locked = _lockOf(record, terms);
         record.isEnlisted = true;
         record.since = uint32(open.epoch);
         ++open.trainers;
         if (open.closedBlock == 0 && !_isDone(record, open.epoch)) ++open.waiting;
         emit TrainerEnlisted(taskId, trainer);
-        _store(taskId, trainer, record, 0, REGISTRY.paramsOf(taskId));
+        _store(taskId, trainer, record, locked, terms);
     }
 
     /// @inheritdoc ICommitments
@@ -111,8 +113,10 @@ contract Commitments is ICommitments {
         require(record.isEnlisted, NotEnlisted(taskId, trainer));
         bool mayLeave = STAKING.operatorOf(msg.sender) == trainer || _hasLeft(record, _open[taskId].epoch);
         require(mayLeave, StillActive(taskId, trainer));
+        WorkTerms memory terms = _termsOf(taskId);
+        uint128 locked = _lockOf(record, terms);
         _leave(taskId, trainer, record);
-        _store(taskId, trainer, record, 0, REGISTRY.paramsOf(taskId));
+        _store(taskId, trainer, record, locked, terms);
     }
 
     /// @inheritdoc ICommitments
@@ -170,7 +174,7 @@ contract Commitments is ICommitments {
         require(msg.sender == address(REGISTRY), NotAuthorised(msg.sender));
         OpenEpoch storage open = _open[taskId];
         if (open.isOpen && open.works == 0) {
-            uint40 commitBy = (block.timestamp + REGISTRY.paramsOf(taskId).commitWindow).toUint40();
+            uint40 commitBy = (block.timestamp + _termsOf(taskId).commitWindow).toUint40();
             open.commitBy = commitBy;
             emit EpochOpened(taskId, open.epoch, commitBy);
         }
@@ -182,21 +186,21 @@ contract Commitments is ICommitments {
         OpenEpoch storage open = _open[taskId];
         uint40 epoch = open.epoch;
         require(_isSealable(open), EpochNotReady(taskId, epoch));
-        TaskParams memory params = REGISTRY.paramsOf(taskId);
-        uint32 units = params.maxEpochUnits - open.unitsLeft;
+        WorkTerms memory terms = _termsOf(taskId);
+        uint32 units = terms.maxEpochUnits - open.unitsLeft;
         sealing = Sealing({
             epoch: epoch,
             works: open.works,
             cost: open.cost,
-            stake: _stakeOf(units, params),
+            stake: _stakeOf(units, terms),
             // From the end of the commit window, which is bounded however late the epoch was closed: until then the bonds of
             // those who left while it was open still answer.
-            sealBy: open.commitBy + params.attestWindow,
+            sealBy: open.commitBy + terms.attestWindow,
             runningHash: open.runningHash,
             seedBlock: open.closedBlock + SEAL_DELAY
         });
         _sealed[taskId][epoch] = SealedEpoch(open.cost, units, open.works, open.commitBy);
-        uint128 unused = open.reserved - open.cost - params.verifierFee;
+        uint128 unused = open.reserved - open.cost - terms.verifierFee;
         (open.isOpen, open.epoch) = (false, epoch + 1);
         open.waiting = open.trainers; // also when no epoch opens: `_leave` counts down
         (open.works, open.closedBlock, open.cost, open.reserved) = (0, 0, 0, 0);
@@ -216,10 +220,12 @@ contract Commitments is ICommitments {
         for (uint256 i; i < places.length; ++i) {
             _end(taskId, places[i], hashes[i], 0);
         }
+        WorkTerms memory terms = _termsOf(taskId);
         Record memory record = _records[taskId][trainer];
+        uint128 locked = _lockOf(record, terms);
         // Each was stored with its units, so they are part of these.
         (record.inFlight, record.units) = (record.inFlight - uint32(places.length), record.units - units);
-        _store(taskId, trainer, record, 0, REGISTRY.paramsOf(taskId));
+        _store(taskId, trainer, record, locked, terms);
     }
 
     /// @inheritdoc ICommitments
@@ -230,15 +236,16 @@ contract Commitments is ICommitments {
         require(msg.sender == PAYOUTS, NotAuthorised(msg.sender));
         _end(taskId, Works.place(epoch, work.index), Works.hash(work), 0);
         address trainer = work.trainer;
-        TaskParams memory params = REGISTRY.paramsOf(taskId);
+        WorkTerms memory terms = _termsOf(taskId);
         Record memory record = _records[taskId][trainer];
+        uint128 locked = _lockOf(record, terms);
         if (record.isEnlisted) _leave(taskId, trainer, record);
         // What is locked for this work, whatever happened to others.
-        taken = _stakeOf(record.units, params) - _stakeOf(record.units - work.units, params);
+        taken = _stakeOf(record.units, terms) - _stakeOf(record.units - work.units, terms);
         (record.inFlight, record.units) = (record.inFlight - 1, record.units - work.units);
         toRecipient = uint128(uint256(taken) * recipientBps / Economics.BPS);
-        _store(taskId, trainer, record, taken, params);
-        REGISTRY.free(taskId, work.units * params.kinds[uint256(work.kind)].unitPrice);
+        _store(taskId, trainer, record, locked - taken, terms);
+        REGISTRY.free(taskId, work.units * terms.unitPrices[uint256(work.kind)]);
         STAKING.slash(Role.Trainer, trainer, taken, recipient, toRecipient);
     }
 
@@ -247,11 +254,12 @@ contract Commitments is ICommitments {
         require(msg.sender == PLANTS, NotAuthorised(msg.sender));
         bytes32 hash = Works.hash(work);
         _end(taskId, Works.place(epoch, work.index), hash, Works.plantHash(hash));
+        WorkTerms memory terms = _termsOf(taskId);
         Record memory record = _records[taskId][work.trainer];
+        uint128 locked = _lockOf(record, terms);
         (record.inFlight, record.units) = (record.inFlight - 1, record.units - work.units);
-        _store(taskId, work.trainer, record, 0, REGISTRY.paramsOf(taskId));
-        if (!isReserved) return;
-        REGISTRY.free(taskId, work.units * REGISTRY.paramsOf(taskId).kinds[uint256(work.kind)].unitPrice);
+        _store(taskId, work.trainer, record, locked, terms);
+        if (isReserved) REGISTRY.free(taskId, work.units * terms.unitPrices[uint256(work.kind)]);
     }
 
     /*//////////////////////////////////////////////////////////////
@@ -276,7 +284,7 @@ contract Commitments is ICommitments {
     {
         OpenEpoch storage open = _open[taskId];
         if (open.isOpen && epoch == open.epoch) {
-            units = REGISTRY.paramsOf(taskId).maxEpochUnits - open.unitsLeft;
+            units = _termsOf(taskId).maxEpochUnits - open.unitsLeft;
             return (open.works, units, open.cost, open.commitBy);
         }
         SealedEpoch storage past = _sealed[taskId][epoch];
@@ -297,7 +305,7 @@ contract Commitments is ICommitments {
     function collateralOf(uint256 taskId, address trainer) external view returns (uint128 locked, uint32 inFlight) {
         Record memory record = _records[taskId][trainer];
         if (!record.isEnlisted && record.inFlight == 0) return (0, 0);
-        return (_lockOf(record, REGISTRY.paramsOf(taskId)), record.inFlight);
+        return (_lockOf(record, _termsOf(taskId)), record.inFlight);
     }
 
     /// @inheritdoc ICommitments
@@ -321,18 +329,18 @@ contract Commitments is ICommitments {
     //////////////////////////////////////////////////////////////*/
 
     function _commit(uint256 taskId, uint64 epoch, Work memory work, bool isLast) private {
-        TaskParams memory params = REGISTRY.termsOf(taskId).paramsAt();
+        WorkTerms memory terms = _termsOf(taskId);
         OpenEpoch memory open = _open[taskId];
         _checkOpen(open, taskId, epoch);
         uint16 units = work.units;
-        require(units > 0 && units <= params.maxWorkUnits, BadUnits(units, params.maxWorkUnits));
+        require(units > 0 && units <= terms.maxWorkUnits, BadUnits(units, terms.maxWorkUnits));
         require(units <= open.unitsLeft, EpochFull(taskId, epoch, open.unitsLeft));
-        uint128 price = params.kinds[uint256(work.kind)].unitPrice;
+        uint128 price = terms.unitPrices[uint256(work.kind)];
         require(price > 0, KindNotAskedFor(taskId, work.kind));
         if (block.timestamp >= open.commitBy) {
             // An epoch that nobody wanted waits: its first work starts the window again.
             require(open.works == 0 && !_isTaskClosed(taskId), CommitClosed(taskId, epoch));
-            open.commitBy = (block.timestamp + params.commitWindow).toUint40();
+            open.commitBy = (block.timestamp + terms.commitWindow).toUint40();
             emit EpochOpened(taskId, epoch, open.commitBy);
         }
         work.index = open.works;
@@ -345,7 +353,7 @@ contract Commitments is ICommitments {
         open.cost += units * price; // no more than what is reserved
         open.unitsLeft -= units;
         ++open.works;
-        if (_count(taskId, epoch, work, params, isLast)) --open.waiting;
+        if (_count(taskId, epoch, work, terms, isLast)) --open.waiting;
         if (open.unitsLeft == 0 || open.works == MAX_WORKS || open.waiting == 0) _close(taskId, open);
         _open[taskId] = open;
     }
@@ -355,9 +363,9 @@ contract Commitments is ICommitments {
         OpenEpoch storage open = _open[taskId];
         uint128 cost = REGISTRY.reserveEpoch(taskId, open.epoch);
         if (cost == 0) return;
-        TaskParams memory params = REGISTRY.paramsOf(taskId);
-        uint40 commitBy = (block.timestamp + params.commitWindow).toUint40();
-        (open.isOpen, open.unitsLeft, open.reserved, open.commitBy) = (true, params.maxEpochUnits, cost, commitBy);
+        WorkTerms memory terms = _termsOf(taskId);
+        uint40 commitBy = (block.timestamp + terms.commitWindow).toUint40();
+        (open.isOpen, open.unitsLeft, open.reserved, open.commitBy) = (true, terms.maxEpochUnits, cost, commitBy);
         emit EpochOpened(taskId, open.epoch, commitBy);
     }
 
@@ -368,22 +376,23 @@ contract Commitments is ICommitments {
     }
 
     /// Counts one more work of a trainer; tells whether the epoch, which waited for it, does so no more.
-    function _count(uint256 taskId, uint64 epoch, Work memory work, TaskParams memory params, bool isLast)
+    function _count(uint256 taskId, uint64 epoch, Work memory work, WorkTerms memory terms, bool isLast)
         private
         returns (bool ends)
     {
         address trainer = work.trainer;
         Record memory record = _records[taskId][trainer];
         require(record.isEnlisted, NotEnlisted(taskId, trainer));
+        uint128 locked = _lockOf(record, terms);
         if (record.works == 0 || record.epoch != epoch) {
             (record.epoch, record.works, record.isDone) = (uint32(epoch), 0, false);
         }
-        uint16 max = params.maxWorksEach;
+        uint16 max = terms.maxWorksEach;
         require(!record.isDone && record.works < max, TooManyWorks(taskId, epoch, trainer, max));
         ends = isLast || record.works + 1 == max;
         (record.works, record.isDone) = (record.works + 1, ends);
         (record.inFlight, record.units) = (record.inFlight + 1, record.units + work.units);
-        _store(taskId, trainer, record, 0, params);
+        _store(taskId, trainer, record, locked, terms);
     }
 
     /// The open epoch no longer waits for a trainer.
@@ -406,15 +415,18 @@ contract Commitments is ICommitments {
     }
 
     /// Stores a trainer's record, and locks what its part in the task needs now, no more and no less.
-    /// @param taken of what was locked until now: it is about to be slashed
-    function _store(uint256 taskId, address trainer, Record memory record, uint128 taken, TaskParams memory params)
+    /// @param locked until now, without what is about to be slashed
+    function _store(uint256 taskId, address trainer, Record memory record, uint128 locked, WorkTerms memory terms)
         private
     {
-        uint128 locked = _lockOf(_records[taskId][trainer], params) - taken;
-        uint128 needed = _lockOf(record, params);
+        uint128 needed = _lockOf(record, terms);
         _records[taskId][trainer] = record;
         if (needed > locked) STAKING.lock(Role.Trainer, trainer, needed - locked);
         else if (needed < locked) STAKING.unlock(Role.Trainer, trainer, locked - needed);
+    }
+
+    function _termsOf(uint256 taskId) private view returns (WorkTerms memory) {
+        return REGISTRY.termsOf(taskId).workTermsAt();
     }
 
     function _isTaskClosed(uint256 taskId) private view returns (bool isTaskClosed) {
@@ -427,14 +439,14 @@ contract Commitments is ICommitments {
     }
 
     /// What is locked of a trainer's bond.
-    function _lockOf(Record memory record, TaskParams memory params) private pure returns (uint128) {
-        uint128 stake = _stakeOf(record.units, params);
-        return record.isEnlisted && stake < params.trainerBond ? params.trainerBond : stake;
+    function _lockOf(Record memory record, WorkTerms memory terms) private pure returns (uint128) {
+        uint128 stake = _stakeOf(record.units, terms);
+        return record.isEnlisted && stake < terms.trainerBond ? terms.trainerBond : stake;
     }
 
     /// What so many units can be slashed: fraudSlash for a work of full size, rounded up.
-    function _stakeOf(uint256 units, TaskParams memory params) private pure returns (uint128) {
-        return Math.ceilDiv(units * params.fraudSlash, params.maxWorkUnits).toUint128();
+    function _stakeOf(uint256 units, WorkTerms memory terms) private pure returns (uint128) {
+        return Math.ceilDiv(units * terms.fraudSlash, terms.maxWorkUnits).toUint128();
     }
 
     function _checkOpen(OpenEpoch memory open, uint256 taskId, uint64 epoch) private pure {

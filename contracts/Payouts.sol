@@ -10,9 +10,10 @@ import {EpochPhase, IAttestations} from "./interfaces/IAttestations.sol";
 import {ICommitments, Work} from "./interfaces/ICommitments.sol";
 import {IPayouts, WorkRef} from "./interfaces/IPayouts.sol";
 import {IPolicies, PolicyState} from "./interfaces/IPolicies.sol";
-import {ITaskRegistry, KindTerms} from "./interfaces/ITaskRegistry.sol";
+import {ITaskRegistry} from "./interfaces/ITaskRegistry.sol";
 import {Economics} from "./libraries/Economics.sol";
 import {Scores} from "./libraries/Scores.sol";
+import {Terms} from "./libraries/Terms.sol";
 import {Works} from "./libraries/Works.sol";
 
 /// @title Who gets what, once an epoch is final.
@@ -21,6 +22,7 @@ import {Works} from "./libraries/Works.sol";
 contract Payouts is IPayouts {
     using BitMaps for BitMaps.BitMap;
     using SafeCast for uint256;
+    using Terms for address;
 
     ITaskRegistry public immutable REGISTRY;
     ICommitments public immutable COMMITMENTS;
@@ -148,13 +150,13 @@ contract Payouts is IPayouts {
         private
         returns (uint256 amount, uint256 released)
     {
-        KindTerms[4] memory kinds = REGISTRY.paramsOf(taskId).kinds;
+        uint128[4] memory prices = REGISTRY.termsOf(taskId).pricesAt();
         for (uint256 i; i < works.length; ++i) {
             WorkRef memory ref = works[i];
             Work memory work = ref.work;
             uint8 score = uint8(scores[i]);
             if (score == Scores.FRAUD || score == Scores.FOUND_FRAUD) revert IsFraud(taskId, ref.epoch, work.index);
-            uint256 full = score == Scores.VOID ? 0 : uint256(work.units) * kinds[uint256(work.kind)].unitPrice;
+            uint256 full = score == Scores.VOID ? 0 : uint256(work.units) * prices[uint256(work.kind)];
             uint256 earned = Scores.isPaid(score) ? full * score / Scores.FULL : 0;
             released += full;
             amount += earned;

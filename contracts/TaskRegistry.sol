@@ -10,7 +10,7 @@ import {ICommitments} from "./interfaces/ICommitments.sol";
 import {IStaking} from "./interfaces/IStaking.sol";
 import {ITaskRegistry, KindTerms, TaskParams, WorkKind} from "./interfaces/ITaskRegistry.sol";
 import {Economics} from "./libraries/Economics.sol";
-import {Terms} from "./libraries/Terms.sol";
+import {Terms, WorkTerms} from "./libraries/Terms.sol";
 import {Tokens} from "./libraries/Tokens.sol";
 
 /// @title Tasks: their terms and their money.
@@ -68,14 +68,13 @@ contract TaskRegistry is ITaskRegistry {
         _checkParams(params);
         require(bytes(specURI).length <= _MAX_URI, UriTooLong(bytes(specURI).length, _MAX_URI));
         require(policyRoot != bytes32(0), EmptyRoot());
-        uint256 needed = _epochCost(params);
-        require(budget >= needed, BudgetTooSmall(budget, needed));
 
         taskId = ++taskCount;
         bytes32 termsHash = keccak256(abi.encode(taskId, msg.sender, params, specHash, policyRoot));
         Task storage task = _tasks[taskId];
         task.budget = budget;
         task.terms = Terms.store(params, msg.sender, policyRoot, termsHash, bytes32(taskId));
+        _requireFunds(task.terms, budget);
         // Nothing is at stake that early, so that the openness of this seed does no harm.
         bytes32 seed = keccak256(abi.encode(block.prevrandao, taskId, specHash));
         emit TaskOpened(taskId, msg.sender, params, specHash, specURI, policyRoot, termsHash, seed);
@@ -125,13 +124,13 @@ contract TaskRegistry is ITaskRegistry {
         require(msg.sender == address(COMMITMENTS), NotAuthorised(msg.sender));
         Task storage task = _known(taskId);
         if (task.isClosed) return 0;
-        TaskParams memory params = task.terms.paramsAt();
-        if (params.maxEpochs != 0 && epoch >= params.maxEpochs) {
+        WorkTerms memory terms = task.terms.workTermsAt();
+        if (terms.maxEpochs != 0 && epoch >= terms.maxEpochs) {
             task.isClosed = true;
             emit TaskClosed(taskId);
             return 0;
         }
-        uint256 cost = _epochCost(params);
+        uint256 cost = _epochCost(terms);
         if (task.budget < cost) return 0;
         task.budget -= uint128(cost); // no more than the budget
         task.reserved += uint128(cost);
@@ -213,6 +212,11 @@ contract TaskRegistry is ITaskRegistry {
         require(windows < unbonding, WindowsTooLong(windows, unbonding));
     }
 
+    function _requireFunds(address terms, uint256 budget) private view {
+        uint256 needed = _epochCost(terms.workTermsAt());
+        require(budget >= needed, BudgetTooSmall(budget, needed));
+    }
+
     function _checkKinds(TaskParams calldata params) private pure {
         require(params.samplingBps > 0 && params.samplingBps <= Economics.BPS, BadParams("samplingBps"));
         bool any;
@@ -229,11 +233,11 @@ contract TaskRegistry is ITaskRegistry {
     }
 
     /// The most that one epoch can cost.
-    function _epochCost(TaskParams memory params) private pure returns (uint256) {
+    function _epochCost(WorkTerms memory terms) private pure returns (uint256) {
         uint256 price;
-        for (uint256 kind; kind < params.kinds.length; ++kind) {
-            if (params.kinds[kind].unitPrice > price) price = params.kinds[kind].unitPrice;
+        for (uint256 kind; kind < terms.unitPrices.length; ++kind) {
+            if (terms.unitPrices[kind] > price) price = terms.unitPrices[kind];
         }
-        return params.maxEpochUnits * price + params.verifierFee;
+        return terms.maxEpochUnits * price + terms.verifierFee;
     }
 }

@@ -9,7 +9,7 @@ import {Ballot} from "../../contracts/libraries/Ballot.sol";
 import {Economics} from "../../contracts/libraries/Economics.sol";
 import {Sampling} from "../../contracts/libraries/Sampling.sol";
 import {Scores} from "../../contracts/libraries/Scores.sol";
-import {Terms} from "../../contracts/libraries/Terms.sol";
+import {Terms, WorkTerms} from "../../contracts/libraries/Terms.sol";
 import {Works} from "../../contracts/libraries/Works.sol";
 import {Network} from "./Network.sol";
 
@@ -272,6 +272,10 @@ contract TermsKeeper {
         return Terms.paramsAt(terms);
     }
 
+    function workTermsAt(address terms) external view returns (WorkTerms memory) {
+        return Terms.workTermsAt(terms);
+    }
+
     function originAt(address terms) external view returns (address, bytes32, bytes32) {
         return Terms.originAt(terms);
     }
@@ -290,10 +294,27 @@ contract TermsTest is Network {
         vm.assertEq(
             keccak256(abi.encode(keeper.paramsAt(terms))), keccak256(abi.encode(params)), "another set of terms"
         );
+        vm.assertEq(
+            keccak256(abi.encode(keeper.workTermsAt(terms))),
+            keccak256(abi.encode(_part(params))),
+            "another part of them"
+        );
         (address who, bytes32 root, bytes32 hash) = keeper.originAt(terms);
         vm.assertEq(who, initiator_, "initiator");
         vm.assertEq(root, policyRoot, "policy");
         vm.assertEq(hash, termsHash, "terms hash");
+    }
+
+    function _part(TaskParams memory params) private pure returns (WorkTerms memory part) {
+        for (uint256 kind; kind < 4; ++kind) {
+            part.unitPrices[kind] = params.kinds[kind].unitPrice;
+        }
+        (part.trainerBond, part.fraudSlash, part.verifierFee) =
+        (params.trainerBond, params.fraudSlash, params.verifierFee);
+        (part.maxEpochUnits, part.maxWorkUnits, part.maxWorksEach) =
+        (params.maxEpochUnits, params.maxWorkUnits, params.maxWorksEach);
+        (part.maxEpochs, part.commitWindow, part.attestWindow) =
+        (params.maxEpochs, params.commitWindow, params.attestWindow);
     }
 
     /// All bits set, and none: no field runs into its neighbours.
