@@ -115,8 +115,8 @@ class Node:
 
     def mine(self, transactions: Sequence[Transaction], timestamp: int) -> tuple[Block, list[Mined]]:
         """One block with exactly these transactions. They are told in the order in which they are in the block."""
-        # Requests of one batch may overtake one another, if they are of different senders. The block is asked for when all
-        # have been taken.
+        # Requests of one batch may overtake one another, unless they are of one sender. All have to be taken before the
+        # block is asked for.
         hashes = self.batch([self._send(each) for each in transactions])
         ((header,),) = self.batch([("evm_mine_detailed", [{"timestamp": timestamp}])])
         found = {each["hash"]: bytes.fromhex(str(each.get("output", "0x"))[2:]) for each in header["transactions"]}

@@ -1,7 +1,8 @@
 """The contracts on a chain, and the specification of them: told the same, they must end up alike.
 
 After each block: every call was refused, for a reason that the specification has, or by neither; every log is one that
-follows by the specification, and no other; and nothing has happened that must never happen (specs/properties.py).
+follows by the specification, and no other; the chain layer reads each as it lies there; and nothing has happened that
+must never happen (specs/properties.py).
 """
 
 from collections import Counter
@@ -22,7 +23,8 @@ from specs.ledger import MINT, Posting, wallet
 from specs.properties import Log, Observer
 from specs.words import Address, Constants
 from tests.differential.calls import act_data, fact_fields, log_fields, read_log
-from tests.differential.node import GENESIS, Ledger, Mined, Node, Receipt, Transaction, deploy_quickly
+from tests.differential.node import GENESIS, Ledger, Mined, Node, RawLog, Receipt, Transaction, deploy_quickly
+from tests.differential.typed import ChainLayer
 from tests.differential.views import SPENDERS, Disagreement, View, differences, views_of
 
 UNIT = 10**18
@@ -60,6 +62,7 @@ class Twin:
         return self.h.now
 
     def __post_init__(self) -> None:
+        self.layer = ChainLayer(self.contracts)
         self._names = {address: name for name, address in self.contracts.items()}
 
     def step(self, acts: Sequence[Act], seconds: int = 1) -> list[str | None]:
@@ -85,6 +88,7 @@ class Twin:
 
     def _compare(self, act: Act, mined: Mined, receipt: Receipt) -> str | None:
         logs = [self._read(each) for each in receipt.logs]
+        self.layer.check_act(act)
         told = [log for log in logs if log.event not in TOKEN_EVENTS]
         self.h.choices = Choices(next((log["jurors"] for log in told if log.event == "PanelDrawn"), None))
         before = self.h.count
@@ -111,8 +115,10 @@ class Twin:
         if missing or surplus:
             raise Disagreement(f"{act}: the contract tells {surplus}, the specification {missing}")
 
-    def _read(self, log: Any) -> Log:
-        return read_log(log, self._names[log.address], self.h.block)
+    def _read(self, raw: RawLog) -> Log:
+        log = read_log(raw, self._names[raw.address], self.h.block)
+        self.layer.check_log(raw, log)
+        return log
 
     def compare(self, recent: int | None = None) -> int:
         """How many values were compared, of the `recent` newest epochs. Raises Disagreement: one is another."""
