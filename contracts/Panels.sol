@@ -97,7 +97,8 @@ contract Panels is IPanels {
     function dismiss(bytes32 class, address juror, uint40 since) external {
         require(msg.sender == address(APPEALS), NotAuthorised(msg.sender));
         Juror storage record = _pools[class].jurors[juror];
-        if (record.seats == 0 || record.since > since) return;
+        // The first dismissal counts: a later one would undo it for panels of the time between.
+        if (record.seats == 0 || record.since > since || record.dismissedAt >= record.since) return;
         record.dismissedAt = uint40(block.number);
         emit JurorDismissed(class, juror);
     }

@@ -42,7 +42,7 @@ interface IPanels {
     function leaveSeats(bytes32 class, uint32[] calldata seats) external;
 
     /// @notice Makes all seats that a juror holds now count for nothing, until it leaves all and takes some again; only
-    ///         Appeals. Does nothing if it has done so since.
+    ///         Appeals. Does nothing if it has done so since, or is dismissed.
     /// @param class of the panel in which it did not vote
     /// @param juror whom
     /// @param since block from whose pool the panel was drawn

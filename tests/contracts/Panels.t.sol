@@ -379,6 +379,19 @@ contract PanelsTest is Network {
         vm.assertEq(panels.draw(_request(0)).length, 15, "all");
     }
 
+    /// Somebody has a second absence of a juror punished, so that the first one counts from then on only.
+    function test_Dismiss_Twice_DoesNotUndoTheFirst() external {
+        _seatJurors(15);
+        uint40 since = uint40(vm.getBlockNumber());
+        _nextBlock();
+        _dismiss(_juror(3), since);
+        _nextBlock();
+        PanelRequest memory request = _request(0);
+        vm.assertEq(panels.draw(request).length, 14, "dismissed");
+        _dismiss(_juror(3), since);
+        vm.assertEq(panels.draw(request).length, 14, "as it was");
+    }
+
     function _request(bytes32 seed) private view returns (PanelRequest memory) {
         return PanelRequest({
             class: CLASS,
