@@ -338,6 +338,7 @@ SEED, OTHER_SEED = Seed(b"s" * 32), Seed(b"t" * 32)
 
 def recover_signer(task_id: TaskId, epoch: Epoch, seed: Seed, policy_root: Root, signature: bytes) -> Address:
     """A signature of the tests: the seed that it is over, then its signer."""
+    assert len(seed) == 32
     if not signature:
         raise Rejected("no signature")
     return Address(signature[32:].decode()) if signature[:32] == seed else OTHER
