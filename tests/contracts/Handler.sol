@@ -10,9 +10,9 @@ import {Role} from "../../contracts/interfaces/IStaking.sol";
 import {KindTerms, TaskParams, WorkKind} from "../../contracts/interfaces/ITaskRegistry.sol";
 import {Judges} from "./Judges.sol";
 
-/// Five operators, each trainer and verifier at once, three jurors, an initiator with two tasks, a challenger, a planter, a
-/// stranger, and whatever they may think of doing. What the contracts refuse is no step; what they allow, `Ledger` writes
-/// down. Chance decides who does what, in which order, within one block or over days, up to a second before or after a
+/// Five operators, each trainer and verifier at once, three jurors, an initiator with two tasks, a challenger, a planter,
+/// a stranger, and whatever they may think of doing. What the contracts refuse is no step; what they allow, `Ledger`
+/// writes down. Chance decides who does what, in which order, within one block or over days, up to a second before or after a
 /// phase ends.
 contract Handler is Judges {
     constructor() {

@@ -5,7 +5,7 @@ import {Campaign} from "./Campaign.sol";
 
 /// Who judges, with what weight, and what of it is for good, under any order of steps by all who may take part.
 contract JudgementInvariants is Campaign {
-    /// Checked after every step. What was closed, sealed or final before is compared with what is by the handler itself.
+    /// Checked after every step. The handler itself compares what was closed, sealed or final with what is.
     function invariant_JudgementIsByThoseWhoWereEnlisted() public view {
         _nothingHappenedThatMustNot();
         for (uint256 taskId = 1; taskId <= handler.TASKS(); ++taskId) {
@@ -23,7 +23,8 @@ contract JudgementInvariants is Campaign {
         invariant_JudgementIsByThoseWhoWereEnlisted();
     }
 
-    /// Steps in an order that chance decides come as far as every kind of payment and slash: the invariants mean something.
+    /// Steps in an order that chance decides come as far as every kind of payment and slash, and most of what is tried
+    /// is done: the invariants mean something.
     function test_Handler_ReachesEveryKindOfStep() public {
         bytes32[] memory kinds = _kinds();
         uint256[] memory reached = new uint256[](kinds.length);

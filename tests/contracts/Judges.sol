@@ -6,8 +6,8 @@ import {EpochPhase} from "../../contracts/interfaces/IAttestations.sol";
 import {Work} from "../../contracts/interfaces/ICommitments.sol";
 import {Ledger} from "./Ledger.sol";
 
-/// How verifiers, challengers and jurors of a campaign behave: mostly they agree, so that epochs come to an end; some keep
-/// silent, err, copy what others have said, or say what means nothing.
+/// How verifiers, challengers and jurors of a campaign behave: mostly they agree, so that epochs come to an end; some
+/// keep silent, err, copy what others have said, or say what means nothing.
 abstract contract Judges is Ledger {
     uint256 internal constant KEYS = 30; // private keys of the operators; their worker keys follow 30 later
     uint32 internal constant WINDOW = 120; // of attestations, reveals, and each stage of an appeal
@@ -165,8 +165,8 @@ abstract contract Judges is Ledger {
         (reports[0], reports[1]) = (reports[1], reports[0]);
     }
 
-    /// Fraud exactly where a quorum of all says so; else unavailable where half of those who spoke say so; else the lower
-    /// median of what they say, with everything else a zero.
+    /// Fraud exactly where a quorum of all says so; else unavailable where half of those who spoke say so; else the
+    /// lower median of what they say, with everything else a zero.
     function _isScoreRight(uint64 epoch, uint16 index) private view returns (bool) {
         uint8 score = attestations.scoreOf(_current, epoch, index);
         (,,,,, uint256 total,) = attestations.tallyOf(_current, epoch);

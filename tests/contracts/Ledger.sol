@@ -10,8 +10,8 @@ import {Role} from "../../contracts/interfaces/IStaking.sol";
 import {TaskParams} from "../../contracts/interfaces/ITaskRegistry.sol";
 import {Network} from "./Network.sol";
 
-/// Who takes part in a campaign, and what an outsider sees of it: from the token's balances, from what views tell, and from
-/// what it has seen before. Whatever must not have happened is written down in `violations`.
+/// Who takes part in a campaign, and what an outsider sees of it: from the token's balances, from what views tell, and
+/// from what it has seen before. Whatever must not have happened is written down in `violations`.
 abstract contract Ledger is Network {
     /// What has been seen of an epoch and may not change any more.
     struct Seen {

@@ -6,7 +6,7 @@ import {Ledger} from "./Ledger.sol";
 
 /// The money of the protocol under any order of steps by all who may take part in two tasks.
 contract MoneyInvariants is Campaign {
-    /// Wei that rounding may leave reserved of an epoch's fee: fewer than it has verifiers, and one when it is forfeited.
+    /// Wei that rounding may leave reserved of an epoch's fee: one for each of five verifiers, and one for the absent.
     uint256 private constant _CRUMBS = 6;
 
     /// Checked after every step.

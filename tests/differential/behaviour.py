@@ -352,8 +352,9 @@ class Behaviour:
 
     def _forget(self, draw: random.Random) -> list[Act]:
         """So many blocks pass that no contract can ask for a seed's block; seldom, since it takes time."""
-        self._forgets = draw.random() < 0.15
-        return self._seal(draw)
+        closed = [task_id for task_id in rules.tasks(self.h) if rules.closed(self.h, task_id) is not None]
+        self._forgets = draw.random() < (0.5 if closed else 0.05)
+        return [self._seal_act(draw, task_id) for task_id in closed] or self._seal(draw)
 
     def _report(self, draw: random.Random) -> list[Act]:
         return self._commit_reports(draw, *self._epoch(draw), self._some(draw, list(self.people.values()), 0.8))
@@ -369,6 +370,8 @@ class Behaviour:
             report = common
             if draw.random() < 0.3:
                 report = bytes(byte if draw.random() < 0.6 else draw.choice(BYTES) for byte in common)
+            if draw.random() < 0.25:  # it has not looked, and pays what is planted
+                report = bytes(100 if is_plant else byte for byte, is_plant in zip(report, planted, strict=True))
             if draw.random() < 0.02:
                 report = draw.choice((report[:-1], report + b"\x64", b""))
             salt = self._salt(draw)
@@ -525,11 +528,11 @@ class Behaviour:
         end, summoned = rules.reveals_end(self.h, *place[:2]), rules.summoned(self.h, *place)
         if self.twin.now < end and draw.random() < 0.8:
             return self._wait_until(draw, end)
-        if summoned is None or draw.random() < 0.1:
+        if draw.random() < (0.9 if summoned is None else 0.1):
             return [appeals.SummonPanel(self._anybody(draw), *place)]
         work = rules.as_work(rules.works(self.h, *place[:2])[place[2]])
         header = b""
-        if summoned.seed_block in self.h.blocks and draw.random() < 0.8:
+        if summoned is not None and summoned.seed_block in self.h.blocks and draw.random() < 0.8:
             header = self._header(draw, summoned.seed_block)
         return [appeals.DrawPanel(self._anybody(draw), *place[:2], self._maybe_other(draw, work), header)]
 
