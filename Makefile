@@ -12,9 +12,12 @@ export SOLCX_BINARY_PATH := $(CURDIR)/.build/solcx
 export HF_HUB_OFFLINE := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
+# Side by side, since most tests wait for one thing or another; those of whole networks alone.
+PYTEST := $(VENV)/pytest -n auto --maxprocesses 4 --dist worksteal
+
 SETUP := .venv/installed .venv-ape/installed node_modules/installed .build/solcx/solc-v0.8.37
 
-.PHONY: long-run bench-noise bench-noise-smollm2 bench-shardcast help setup abi lock fmt check test test-quick test-contracts demo bench-gossip bench-toploc bench-codecs bench-aggregation bench-diloco gas cheats slither trees fuzz bench-verify clean
+.PHONY: long-run bench-noise bench-noise-smollm2 bench-shardcast help setup abi lock fmt check test test-quick test-contracts demo bench-gossip bench-toploc bench-codecs bench-aggregation bench-diloco gas cheats slither trees fuzz fuzz-contracts bench-verify clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -51,7 +54,7 @@ node_modules/installed: package.json package-lock.json
 	$(FORGE) build --skip test
 	touch $@
 
-abi: .build/forge/compiled ## Generate the contracts' ABIs into offchain/chain/abi
+abi: .build/forge/compiled ## Generate the contracts' ABIs into offchain/assay_core/chain/abi
 	$(VENV)/python tools/abi.py
 
 trees: .venv/installed ## Write the given/when/then trees of the contracts' tests
@@ -86,11 +89,11 @@ check: .build/forge/compiled slither ## Style, types, import rules, generated fi
 	$(VENV)/codespell
 
 test: test-contracts ## Everything: contracts, units, chain, slow, the demo
-	$(VENV)/pytest -m "not e2e"
+	$(PYTEST) -m "not e2e"
 	$(VENV)/pytest -m e2e
 
-test-quick: $(SETUP) ## The offline tests, in seconds
-	$(VENV)/pytest
+test-quick: $(SETUP) ## The offline tests, in a minute or two
+	$(PYTEST)
 
 test-contracts: .build/forge/compiled ## Forge: units, fuzz, invariants, gas bounds
 	FOUNDRY_PROFILE=long $(FORGE) test
@@ -146,6 +149,10 @@ cheats: .venv/installed ## Every known cheat fifty times, and honest works: none
 SECONDS_EACH ?= 60
 fuzz: .venv/installed ## Hostile bytes with random seeds at every parser: SECONDS_EACH=60
 	OMP_NUM_THREADS=1 $(VENV)/python -m tests.fuzz.run --examples 2000 --seconds $(SECONDS_EACH)
+
+FUZZ_RUNS ?= 4000
+fuzz-contracts: .build/forge/compiled ## The contracts' fuzz tests and campaigns with a random seed: FUZZ_RUNS=4000
+	FOUNDRY_PROFILE=long $(FORGE) test --fuzz-seed 0x$$(od -An -N8 -tx1 /dev/urandom | tr -d ' ') --fuzz-runs $(FUZZ_RUNS) --match-test 'testFuzz|invariant'
 
 clean: ## Remove what was built and installed
 	rm -rf .venv .venv-ape .venv-slither node_modules .build runs *.egg-info

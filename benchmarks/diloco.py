@@ -20,6 +20,7 @@ import torch
 from pydantic import TypeAdapter
 from pydantic_core import to_json
 
+from assay_protocol.devnet.localnet import empty_folder
 from benchmarks.diloco_network import Outcome, run_network
 from benchmarks.diloco_plan import Plan
 from benchmarks.diloco_rehearsal import Point, rehearse
@@ -32,7 +33,6 @@ from benchmarks.diloco_report import (
     traffic_table,
 )
 from benchmarks.outer import PAGE, write_between_marks
-from offchain.cli.localnet import empty_folder
 
 T = TypeVar("T")
 RUNS = Path(__file__).parents[1] / "runs" / "diloco"

@@ -13,21 +13,21 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from assay_core.chain.event_store import EventStore
+from assay_core.chain.follow import TaskFollower
+from assay_core.chain.ledger import EpochRecord, TaskLedger
+from assay_core.environments import make_environment
+from assay_core.protocol.errors import Stop
+from assay_core.protocol.spec import TaskSpec
+from assay_core.protocol.types import SCORE_FULL, TaskId
+from assay_core.transport.engine import Engine
+from assay_protocol.devnet.demo.observe import RewardCurve, works_of
+from assay_protocol.devnet.localnet import LocalNetwork, Party
+from assay_protocol.devnet.processes import Child, Children
+from assay_protocol.task_file import TaskFile
 from benchmarks.diloco_plan import Plan, write_task_file
 from benchmarks.diloco_rehearsal import Point
 from benchmarks.diloco_traffic import Traffic, parameters_of, traffic_of
-from offchain.chain.event_store import EventStore
-from offchain.chain.follow import TaskFollower
-from offchain.chain.ledger import EpochRecord, TaskLedger
-from offchain.cli.demo.observe import RewardCurve, works_of
-from offchain.cli.localnet import LocalNetwork, Party
-from offchain.cli.processes import Child, Children
-from offchain.cli.taskfile import TaskFile
-from offchain.environments import make_environment
-from offchain.protocol.errors import Stop
-from offchain.protocol.spec import TaskSpec
-from offchain.protocol.types import SCORE_FULL, Role, TaskId
-from offchain.shardcast.engine import Engine
 
 TOKEN = 10**18
 LOOK_SECONDS = 0.5  # at the chain
@@ -119,10 +119,8 @@ class _Course:
 
     def _start(self, verifiers: Sequence[Party], trainers: Sequence[_Trainer], task_id: TaskId) -> None:
         params = self._network.chain.registry.params_of(task_id)
-        for verifier in verifiers:
-            self._network.bond(verifier, Role.VERIFIER, params.verifier_bond)
-        for trainer in trainers:
-            self._network.bond(trainer.party, Role.TRAINER, params.trainer_bond)
+        self._network.bond_verifiers(verifiers, params)
+        self._network.bond_trainers([trainer.party for trainer in trainers], params)
         self._network.tick()
         for verifier in verifiers:
             self._work(verifier, "verifier", task_id)

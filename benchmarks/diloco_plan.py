@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from offchain.cli.taskfile import TaskFile, read_task_file
+from assay_protocol.task_file import TaskFile, read_task_file
 
-DEMO_TASK = Path(__file__).parents[1] / "offchain" / "cli" / "demo" / "sorting.toml"
+DEMO_TASK = Path(__file__).parents[1] / "offchain" / "assay_protocol" / "devnet" / "demo" / "sorting.toml"
 COMPLETIONS_CHECKED = 64  # of each work, drawn; the demo checks all
 
 

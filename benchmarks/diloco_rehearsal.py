@@ -13,21 +13,21 @@ from pathlib import Path
 
 import torch
 
+from assay_core.bundle.directory import build_bundle
+from assay_core.bundle.manifest import BundleKind
+from assay_core.bundle.trajectory import Rollouts
+from assay_core.environments import make_environment
+from assay_core.policy import initial_policy, load_policy, save_policy
+from assay_core.policy.evaluate import evaluate
+from assay_core.protocol.encoding import derive
+from assay_core.protocol.spec import TaskSpec
+from assay_core.protocol.types import Seed, WorkIndex
+from assay_protocol.devnet.demo.observe import EVALUATION_SEED
+from assay_trainer.inner import train
+from assay_trainer.rollout import roll_out
+from assay_verifier.aggregate import write_next
+from assay_verifier.inbox import Delivery
 from benchmarks.diloco_plan import Plan, write_task_file
-from offchain.cli.demo.observe import EVALUATION_SEED
-from offchain.environments import make_environment
-from offchain.policy import initial_policy, load_policy, save_policy
-from offchain.policy.evaluate import evaluate
-from offchain.protocol.encoding import derive
-from offchain.protocol.manifest import BundleKind
-from offchain.protocol.spec import TaskSpec
-from offchain.protocol.types import Seed, WorkIndex
-from offchain.rollouts.trajectory import Rollouts
-from offchain.shardcast.store import build_bundle
-from trainer.inner import train
-from trainer.rollout import roll_out
-from verifier.aggregate import write_next
-from verifier.inbox import Delivery
 
 
 @dataclass(frozen=True, slots=True)

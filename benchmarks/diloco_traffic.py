@@ -3,17 +3,17 @@
 from dataclasses import dataclass
 from math import prod
 
-from offchain.chain.ledger import TaskLedger
-from offchain.cli.demo.observe import works_of
-from offchain.outer.readable import Float32File
-from offchain.outer.updates import FOLDER as UPDATE_FOLDER
-from offchain.policy.weights import WEIGHTS_NAME
-from offchain.protocol.manifest import BundleKind, BundleLimits, Manifest
-from offchain.protocol.spec import TaskSpec
-from offchain.protocol.types import Address, Root
-from offchain.rollouts.table import ROLLOUTS_NAME
-from offchain.shardcast.engine import Engine
-from offchain.shardcast.store import read_manifest
+from assay_core.aggregation.optimizer import WEIGHTS_NAME
+from assay_core.aggregation.updates import FOLDER as UPDATE_FOLDER
+from assay_core.bundle.directory import read_manifest
+from assay_core.bundle.manifest import BundleKind, BundleLimits, Manifest
+from assay_core.bundle.named_tensors import Float32File
+from assay_core.bundle.rollouts import ROLLOUTS_NAME
+from assay_core.chain.ledger import TaskLedger
+from assay_core.protocol.spec import TaskSpec
+from assay_core.protocol.types import Address, Root
+from assay_core.transport.engine import Engine
+from assay_protocol.devnet.demo.observe import works_of
 
 GRADIENT_BYTES = 4  # float32, as data-parallel training exchanges gradients by default
 

@@ -13,12 +13,12 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from assay_core.aggregation.topology import Kind
+from assay_protocol.gossip.report import table, write_report
+from assay_protocol.gossip.scenario import Scenario, read_scenario
+from assay_protocol.gossip.simulate import Outcome, simulate
 from benchmarks.gossip_real import Measured, run_real
 from benchmarks.netlab import shaping_fault
-from offchain.gossip.report import table, write_report
-from offchain.gossip.scenario import Scenario, read_scenario
-from offchain.gossip.simulate import Outcome, simulate
-from offchain.outer.topology import Kind
 
 REPEATS = 20  # simulations whose mean a real run is compared with
 REAL_RUNS = 2  # as chance has its say in a real run too

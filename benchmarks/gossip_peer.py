@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 from eth_account import Account
 
-from offchain.gossip.node import GossipNode, Seat
-from offchain.gossip.peer import GossipPeer, Pace, Place
-from offchain.gossip.wire import Wire
-from offchain.outer.codecs import codec_named
-from offchain.outer.topology import make_topology
-from offchain.protocol.types import Address
+from assay_core.aggregation.codecs import codec_named
+from assay_core.aggregation.topology import make_topology
+from assay_core.protocol.types import Address
+from assay_protocol.gossip.node import GossipNode, Seat
+from assay_protocol.gossip.peer import GossipPeer, Pace, Place
+from assay_protocol.gossip.wire import Wire
 
 
 def peer_key(seat: int) -> bytes:

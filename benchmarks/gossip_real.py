@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from assay_core.aggregation.topology import Kind
+from assay_core.bundle.directory import write_atomically
+from assay_protocol.gossip.scenario import Scenario, with_headers
 from benchmarks.gossip_peer import first_state
 from benchmarks.netlab import Laboratory
-from offchain.gossip.scenario import Scenario, with_headers
-from offchain.outer.topology import Kind
-from offchain.shardcast.store import write_atomically
 
 PORT = 7_700
 START_S = 1.0  # from the moment when all are ready

@@ -29,11 +29,21 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from benchmarks.honest_subjects import SUBJECTS, Subject
-from offchain.calibration.conditions import computing, under
-from offchain.calibration.thresholds import FLOAT32_ONLY, HONEST
-from offchain.cli.calibrate import plan
-from offchain.cli.calibration_works import (
+from assay_core.aggregation.codecs import codec_named
+from assay_core.aggregation.updates import FOLDER, write_update
+from assay_core.bundle.directory import build_bundle, open_bundle
+from assay_core.bundle.header import WorkHeader
+from assay_core.bundle.manifest import BundleKind, BundleLimits
+from assay_core.bundle.rollouts import ROLLOUTS_NAME, rollouts_bytes
+from assay_core.environments import make_environment
+from assay_core.environments.interface import Environment
+from assay_core.policy import save_policy
+from assay_core.policy.interface import Policy
+from assay_core.protocol.spec import CheckSpec, TaskSpec, ToplocSpec, parse_spec
+from assay_core.protocol.types import BPS, Epoch, PolicyVersion, Root, Work, WorkIndex, WorkKind
+from assay_core.training.trace import TRACE_NAME, trace_bytes
+from assay_protocol.calibration.conditions import computing, under
+from assay_protocol.calibration.submissions import (
     TASK,
     TRAINER,
     CalibrationBench,
@@ -43,24 +53,14 @@ from offchain.cli.calibration_works import (
     open_bench,
     start_process,
 )
-from offchain.cli.taskfile import read_task_file
-from offchain.environments import make_environment
-from offchain.environments.interface import Environment
-from offchain.outer.codecs import codec_named
-from offchain.outer.updates import FOLDER, write_update
-from offchain.policy import save_policy
-from offchain.policy.interface import Policy
-from offchain.protocol.header import WorkHeader
-from offchain.protocol.manifest import BundleKind, BundleLimits
-from offchain.protocol.spec import CheckSpec, TaskSpec, ToplocSpec, parse_spec
-from offchain.protocol.types import BPS, Epoch, PolicyVersion, Root, Work, WorkIndex
-from offchain.recipe.trace import TRACE_NAME, trace_bytes
-from offchain.rollouts.table import ROLLOUTS_NAME, rollouts_bytes
-from offchain.shardcast.store import build_bundle, open_bundle
-from verifier.case import Case
-from verifier.checks import update
-from verifier.judge import judge
-from verifier.verdict import SCORE_FULL
+from assay_protocol.calibration.thresholds import FLOAT32_ONLY, HONEST
+from assay_protocol.cli.calibrate import plan
+from assay_protocol.task_file import read_task_file
+from assay_verifier.case import Case
+from assay_verifier.checks import update
+from assay_verifier.judge import judge
+from assay_verifier.verdict import SCORE_FULL
+from benchmarks.honest_subjects import SUBJECTS, Subject
 
 PAGE = Path(__file__).parents[1] / "docs" / "calibration.md"
 SPEC_ROOT, POLICY_ROOT = (Root(sha256(word).digest()) for word in (b"spec", b"policy"))
@@ -107,7 +107,7 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Bench:
+class JudgeContext:
     loaded: Policy
     task_environment: Environment
 
@@ -135,26 +135,26 @@ def key_of(settings: Sequence[Setting], job: Job) -> str:
 
 def judge_one(settings: Sequence[Setting], job: Job) -> Judged:
     """Make and judge one honest work; policy and spec go by its number."""
-    bench = open_bench(settings[job.number % len(settings)])
-    spec = limits_of(bench.spec, job.regime)
+    context = open_bench(settings[job.number % len(settings)])
+    spec = limits_of(context.spec, job.regime)
     with tempfile.TemporaryDirectory(prefix="noise-") as folder:
-        root = write(Path(folder), bench, job, bench.make(job.number, job.made))
+        root = write(Path(folder), context, job, context.make(job.number, job.made))
         manifest = open_bundle(Path(folder), BundleLimits(spec.limits.work_bytes), root)
         case = Case(
             task_id=TASK,
             epoch=Epoch(job.number),
-            work=Work(TRAINER, WorkIndex(0), spec.rollout.groups, VERSION, root),
+            work=Work(TRAINER, WorkIndex(0), WorkKind.FULL, spec.rollout.groups, VERSION, root),
             spec=spec,
             spec_root=SPEC_ROOT,
-            trainer_seed=bench.seed(job.number),
+            trainer_seed=context.seed(job.number),
             epoch_seed=None,  # everything is checked
             policy_root=POLICY_ROOT,
             newest_version=VERSION,
             max_staleness=0,
             sampling_bps=BPS,
         )
-        with computing(job.judged.flags(), bench.policy.backbone.module()):
-            judged = Bench(under(bench.policy, job.judged), bench.environment)
+        with computing(job.judged.flags(), context.policy.backbone.module()):
+            judged = JudgeContext(under(context.policy, job.judged), context.environment)
             verdict = judge(case, judged, Path(folder), manifest).verdict
     last = verdict.findings[-1]
     return Judged(
@@ -166,12 +166,12 @@ def judge_one(settings: Sequence[Setting], job: Job) -> Judged:
     )
 
 
-def write(folder: Path, bench: CalibrationBench, job: Job, made: Made) -> Root:
+def write(folder: Path, context: CalibrationBench, job: Job, made: Made) -> Root:
     """Put a work on disk, as its trainer would commit to it."""
     (folder / "trace").mkdir()
     (folder / ROLLOUTS_NAME).write_bytes(rollouts_bytes(made.rollouts))
     (folder / TRACE_NAME).write_bytes(trace_bytes(made.result.trace))
-    write_update(folder / FOLDER, made.result.pseudo_gradient, codec_named(bench.spec.codec))
+    write_update(folder / FOLDER, made.result.pseudo_gradient, codec_named(context.spec.codec))
     header = WorkHeader(
         TASK, Epoch(job.number), TRAINER, VERSION, POLICY_ROOT, made.seed, SPEC_ROOT, {"assay": "noise"}
     )

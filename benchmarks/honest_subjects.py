@@ -4,11 +4,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from offchain.cli.taskfile import TaskFile
-from offchain.environments.interface import Environment
-from offchain.policy import initial_policy
-from offchain.policy.causal import CausalPolicy
-from offchain.protocol.spec import EnvironmentSpec, RolloutSpec, SamplerSpec, TaskSpec
+from assay_core.environments.interface import Environment
+from assay_core.policy import initial_policy
+from assay_core.policy.causal import CausalPolicy
+from assay_core.protocol.spec import EnvironmentSpec, RolloutSpec, SamplerSpec, TaskSpec
+from assay_protocol.task_file import TaskFile
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 WARM_UPS = (32, 64, 192)  # supervised steps behind the tiny policies

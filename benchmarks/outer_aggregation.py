@@ -6,12 +6,12 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from assay_core.aggregation.aggregate import Contribution, aggregate
+from assay_core.aggregation.optimizer import outer_step
+from assay_core.aggregation.rules import Rule, RuleName
+from assay_core.bundle.numbers import Float32
+from assay_core.protocol.types import WorkIndex
 from benchmarks.character_model import Trainers, Weights, initial_weights, load_text, validation_loss
-from offchain.outer.aggregate import Contribution, aggregate
-from offchain.outer.numbers import Float32
-from offchain.outer.optimizer import outer_step
-from offchain.outer.rules import Rule, RuleName
-from offchain.protocol.types import WorkIndex
 
 TRAINERS = 8
 Attack = Literal["none", "sign flip", "noise", "scaling", "small shift"]

@@ -10,6 +10,14 @@ import numpy as np
 from matplotlib import rcParams
 from matplotlib.figure import Figure
 
+from assay_core.aggregation.aggregate import Contribution, aggregate
+from assay_core.aggregation.codecs import Codec, codec_named
+from assay_core.aggregation.feedback import ErrorFeedback
+from assay_core.aggregation.layout import encoded_bytes
+from assay_core.aggregation.optimizer import outer_step
+from assay_core.aggregation.rules import Rule
+from assay_core.bundle.numbers import Float32
+from assay_core.protocol.types import WorkIndex
 from benchmarks.character_model import (
     CONTEXT,
     SEQUENCES,
@@ -19,14 +27,6 @@ from benchmarks.character_model import (
     load_text,
     validation_loss,
 )
-from offchain.outer.aggregate import Contribution, aggregate
-from offchain.outer.codecs import Codec, codec_named
-from offchain.outer.feedback import ErrorFeedback
-from offchain.outer.layout import encoded_bytes
-from offchain.outer.numbers import Float32
-from offchain.outer.optimizer import outer_step
-from offchain.outer.rules import Rule
-from offchain.protocol.types import WorkIndex
 
 TRAINERS = 8
 TOKENS_PER_STEP = SEQUENCES * CONTEXT  # of one trainer

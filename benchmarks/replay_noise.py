@@ -3,10 +3,10 @@
     python -m benchmarks.replay_noise [--works N] [--smollm2]
 
 Works of a small sorting task are trained by a machine in float32 and replayed by others: other attention kernels,
-batches, padding, threads and libraries (`offchain/calibration/conditions.py`), smaller micro-batches, and weights
-disturbed by 2e-7 of themselves, which stands for machines that we do not have. Whole and step by step, with all weights
-trained and with adapters, under three codecs; or small works of `examples/syllogism-lora.toml`. Prints the largest of
-each measure beside its default threshold.
+batches, padding, threads and libraries (`offchain/assay_protocol/calibration/conditions.py`), smaller micro-batches,
+and weights disturbed by 2e-7 of themselves, which stands for machines that we do not have. Whole and step by step, with
+all weights trained and with adapters, under three codecs; or small works of `examples/syllogism-lora.toml`. Prints the
+largest of each measure beside its default threshold.
 """
 
 import argparse
@@ -21,22 +21,22 @@ from typing import Any
 
 import torch
 
-from offchain.calibration.conditions import FLOAT32, Condition, computing, offered, under
-from offchain.cli.taskfile import read_task_file
-from offchain.environments import Environment, make_environment
-from offchain.outer.codecs import codec_named
-from offchain.policy import initial_policy
-from offchain.policy.causal import CausalPolicy
-from offchain.protocol.spec import CheckSpec, EnvironmentSpec, RecipeSpec, RolloutSpec, SamplerSpec, TaskSpec
-from offchain.protocol.types import Seed
-from offchain.recipe import inner
-from offchain.recipe.inner import InnerResult, repeat_inner_step, run_inner_steps
-from offchain.recipe.states import Arrays, InnerState
-from offchain.rollouts.trajectory import Rollouts
-from trainer.prover import prove
-from trainer.rollout import roll_out
-from verifier.checks import replay
-from verifier.verdict import Finding
+from assay_core.aggregation.codecs import codec_named
+from assay_core.bundle.trajectory import Rollouts
+from assay_core.environments import Environment, make_environment
+from assay_core.policy import initial_policy
+from assay_core.policy.causal import CausalPolicy
+from assay_core.protocol.spec import CheckSpec, EnvironmentSpec, RecipeSpec, RolloutSpec, SamplerSpec, TaskSpec
+from assay_core.protocol.types import Seed
+from assay_core.training import inner
+from assay_core.training.inner import InnerResult, repeat_inner_step, run_inner_steps
+from assay_core.training.states import Arrays, InnerState
+from assay_protocol.calibration.conditions import FLOAT32, Condition, computing, offered, under
+from assay_protocol.task_file import read_task_file
+from assay_trainer.prover import prove
+from assay_trainer.rollout import roll_out
+from assay_verifier.checks import replay
+from assay_verifier.verdict import Finding
 
 SPEC = TaskSpec(
     title="sort four digits",

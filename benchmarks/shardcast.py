@@ -28,13 +28,13 @@ from typing import Any
 import httpx
 from eth_account import Account
 
+from assay_core.bundle.directory import build_bundle, read_manifest
+from assay_core.bundle.manifest import SHARD_BYTES, BundleKind, BundleLimits, Manifest
+from assay_core.protocol.types import Address, Epoch, Root, TaskId
+from assay_core.transport.relay.client import RelayClient
+from assay_core.transport.relay.server import RelaySettings, serve
+from assay_protocol.devnet.anvil import free_port
 from benchmarks.netlab import Laboratory, shaping_fault
-from offchain.chain.anvil import free_port
-from offchain.protocol.manifest import SHARD_BYTES, BundleKind, BundleLimits, Manifest
-from offchain.protocol.types import Address, Epoch, Root, TaskId
-from offchain.shardcast.client import RelayClient
-from offchain.shardcast.relay import RelaySettings, serve
-from offchain.shardcast.store import build_bundle, read_manifest
 
 CHAIN_ID = 31_337
 KEY = b"\x07" * 32
@@ -362,7 +362,7 @@ class Ground:
     folder: Path
     policy: Path
     manifest: Manifest
-    shelf: Path
+    shards: Path
 
     @property
     def root(self) -> str:
@@ -386,13 +386,13 @@ def raw_relayed(stage: Stage, ground: Ground) -> Measured:
 
 
 def direct(stage: Stage, ground: Ground) -> Measured:
-    origin = stage.relay("origin", directory=ground.shelf)
+    origin = stage.relay("origin", directory=ground.shards)
     return stage.time(stage.child("client", stage.place("cache"), ground.root, origin))
 
 
 def mirrored(stage: Stage, ground: Ground) -> Measured:
     """The relay begins to copy when the client asks for the first time: nothing is there beforehand."""
-    origin = stage.relay("origin", directory=ground.shelf)
+    origin = stage.relay("origin", directory=ground.shards)
     relay = stage.relay("relay", origin)
     return stage.time(stage.child("client", stage.place("cache"), ground.root, relay))
 
@@ -424,7 +424,7 @@ def wired(stage: Stage, ground: Ground, mbit: float, *, has_relay: bool) -> Meas
         def inside(peer: int) -> list[str]:
             return ["ip", "netns", "exec", laboratory._namespace(peer)]
 
-        urls = [relay(0, ground.shelf)]
+        urls = [relay(0, ground.shards)]
         if has_relay:
             urls.insert(0, relay(1, stage.place("relay"), urls[0]))
         client = stage.child("far-client", stage.place("cache"), ground.root, *urls, prefix=inside(2))
@@ -432,12 +432,12 @@ def wired(stage: Stage, ground: Ground, mbit: float, *, has_relay: bool) -> Meas
 
 
 def spread(stage: Stage, ground: Ground, clients: int, second: Path) -> Measured:
-    relays = [stage.relay("relay 1", directory=ground.shelf), stage.relay("relay 2", directory=second)]
+    relays = [stage.relay("relay 1", directory=ground.shards), stage.relay("relay 2", directory=second)]
     return stage.time(*(stage.child("client", stage.place("cache"), ground.root, *relays) for _ in range(clients)))
 
 
 def spread_by_nginx(stage: Stage, ground: Ground, clients: int, second: Path) -> Measured:
-    with nginx(ground.folder, ground.shelf) as one, nginx(ground.folder, second) as two:
+    with nginx(ground.folder, ground.shards) as one, nginx(ground.folder, second) as two:
         manifest = ground.policy
         return stage.time(
             *(stage.child("obstore-client", stage.place("file"), manifest, one, two) for _ in range(clients))
@@ -453,10 +453,10 @@ def _wait_for_manifest(relay: str, root: str) -> None:
 def prepare(folder: Path, size: int) -> Ground:
     manifest = make_policy(folder / "policy", size)
     stage = Stage(folder / "upload")
-    relay = stage.relay("origin", directory=folder / "shelf")
+    relay = stage.relay("origin", directory=folder / "shards")
     stage.time(stage.child("publisher", folder / "policy", folder / "upload" / "cache", relay))
     stage.close()
-    return Ground(folder, folder / "policy", manifest, folder / "shelf")
+    return Ground(folder, folder / "policy", manifest, folder / "shards")
 
 
 Case = tuple[str, Callable[[Stage, Ground], Measured]]
@@ -550,7 +550,7 @@ def on_a_wire(folder: Path, size: int, rounds: int, mbit: float) -> str:
 def many_to_many(folder: Path, size: int, rounds: int, clients: int) -> str:
     ground = prepare(folder / "many", size)
     second = folder / "second"
-    shutil.copytree(ground.shelf, second)
+    shutil.copytree(ground.shards, second)
     ours, theirs = f"2 relays → {clients} clients", f"2 nginx → {clients} obstore"
     cases: list[Case] = [(ours, lambda stage, ground: spread(stage, ground, clients, second))]
     if NGINX and _has_obstore():

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from offchain.protocol.errors import MalformedManifest
-from offchain.protocol.manifest import BundleKind, Manifest
-from offchain.shardcast.store import read_manifest
+from assay_core.bundle.directory import read_manifest
+from assay_core.bundle.manifest import BundleKind, Manifest
+from assay_core.protocol.errors import MalformedManifest
 
 WORD = 4  # bytes of a float32, which policies and their outer momentum are kept in
 

@@ -19,7 +19,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from offchain.toploc import Bf16Bits, Distance, build_proofs, check_proofs
+from assay_core.toploc import Bf16Bits, Distance, build_proofs, check_proofs
 
 REFERENCE = Path(__file__).parents[1] / ".build" / "toploc-reference"
 HIDDEN = (576, 2_048, 4_096)

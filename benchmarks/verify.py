@@ -24,30 +24,30 @@ from typing import Any
 import numpy as np
 import torch
 
-from offchain.cli.taskfile import TaskFile, read_task_file
-from offchain.environments import make_environment
-from offchain.environments.interface import Environment
-from offchain.policy import initial_policy
-from offchain.policy.causal import CausalPolicy, Ids
-from offchain.policy.interface import Policy, Prefill
-from offchain.protocol.encoding import trainer_seed
-from offchain.protocol.header import parse_work_header
-from offchain.protocol.manifest import BundleLimits, Manifest
-from offchain.protocol.spec import EnvironmentSpec, RolloutSpec, SamplerSpec, TaskSpec
-from offchain.protocol.types import BPS, Address, Epoch, PolicyVersion, Root, Seed, TaskId, Work, WorkIndex
-from offchain.recipe.inner import PseudoGradient
-from offchain.rollouts.table import ROLLOUTS_NAME, RolloutLimits, parse_rollouts, rollouts_bytes
-from offchain.rollouts.trajectory import Rollouts
-from offchain.shardcast.store import open_bundle, write_atomically
-from trainer.inner import train
-from trainer.prover import prove
-from trainer.rollout import roll_out
-from trainer.submit import finish_bundle
-from trainer.tasks import Assignment
-from verifier.case import Case
-from verifier.checks.duplicates import BUCKETS, Sketch
-from verifier.judge import judge, sketch_work
-from verifier.verdict import SCORE_FULL, Finding
+from assay_core.bundle.directory import open_bundle, write_atomically
+from assay_core.bundle.header import parse_work_header
+from assay_core.bundle.manifest import BundleLimits, Manifest
+from assay_core.bundle.rollouts import ROLLOUTS_NAME, RolloutLimits, parse_rollouts, rollouts_bytes
+from assay_core.bundle.trajectory import Rollouts
+from assay_core.environments import make_environment
+from assay_core.environments.interface import Environment
+from assay_core.policy import initial_policy
+from assay_core.policy.causal import CausalPolicy, Ids
+from assay_core.policy.interface import Policy, Prefill
+from assay_core.protocol.encoding import trainer_seed
+from assay_core.protocol.spec import EnvironmentSpec, RolloutSpec, SamplerSpec, TaskSpec
+from assay_core.protocol.types import BPS, Address, Epoch, PolicyVersion, Root, Seed, TaskId, Work, WorkIndex, WorkKind
+from assay_core.training.inner import PseudoGradient
+from assay_protocol.task_file import TaskFile, read_task_file
+from assay_trainer.inner import train
+from assay_trainer.prover import prove
+from assay_trainer.rollout import roll_out
+from assay_trainer.submit import finish_bundle
+from assay_trainer.tasks import Assignment
+from assay_verifier.case import Case
+from assay_verifier.checks.duplicates import BUCKETS, Sketch
+from assay_verifier.judge import judge, sketch_work
+from assay_verifier.verdict import SCORE_FULL, Finding
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "verification-cost.md"
@@ -123,7 +123,7 @@ class Timed(CausalPolicy):
 
 
 @dataclass(frozen=True, slots=True)
-class Bench:
+class JudgeContext:
     """The bench of a verifier that has loaded its policy."""
 
     loaded: Policy
@@ -201,7 +201,7 @@ def warm_up_spec(spec: TaskSpec) -> TaskSpec:
 def produce(
     case: Costed, spec: TaskSpec, policy: CausalPolicy, environment: Environment, folder: Path, number: int
 ) -> tuple[Manifest, Rollouts, dict[str, float]]:
-    """A trainer's work, as `trainer.workshop` makes it, and its costs by stage."""
+    """A trainer's work, as `assay_trainer.submission_builder` makes it, and its costs by stage."""
     seed = trainer_seed(case.seed, TASK, Epoch(number), TRAINER)
     clock = Clock()
     unproved = [row for batch in roll_out(policy, environment, spec, seed) for row in batch]
@@ -231,7 +231,7 @@ def verify(
     chain = Case(
         task_id=TASK,
         epoch=epoch,
-        work=Work(TRAINER, WorkIndex(0), spec.rollout.groups, VERSION, manifest.root),
+        work=Work(TRAINER, WorkIndex(0), WorkKind.FULL, spec.rollout.groups, VERSION, manifest.root),
         spec=spec,
         spec_root=SPEC_ROOT,
         trainer_seed=trainer_seed(case.seed, TASK, epoch, TRAINER),
@@ -250,8 +250,8 @@ def verify(
     def note(finding: Finding) -> None:
         clock.mark(finding.check)
 
-    bench = Bench(Timed(policy, clock), environment)
-    verdict = judge(chain, bench, folder, manifest, [STRANGER], note).verdict
+    context = JudgeContext(Timed(policy, clock), environment)
+    verdict = judge(chain, context, folder, manifest, [STRANGER], note).verdict
     if verdict.score != SCORE_FULL:
         raise ValueError(f"{case.name}: an honest work was rejected: {verdict.findings[-1].detail}")
     return clock.stages

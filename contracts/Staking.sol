@@ -6,35 +6,36 @@ import {IERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/IERC2
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
-import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 
+import {Deployment} from "./interfaces/Deployment.sol";
 import {IStaking, Role} from "./interfaces/IStaking.sol";
 import {Tokens} from "./libraries/Tokens.sol";
 
 /// @title Bonds of trainers and verifiers.
-/// @dev Holds exactly what is bonded and what is unbonding. The contracts of a deployment name one another in their
-///      constructors; docs/decisions/0002-contracts.md has the order.
+/// @dev Holds exactly what is bonded and what is unbonding. What is locked is part of what is bonded.
 contract Staking is IStaking, EIP712 {
     using SafeERC20 for IERC20;
     using SafeCast for uint256;
     using Tokens for IERC20;
 
-    /// First slot: what is at stake. Second slot: everything else.
+    /// First slot: what is at stake. The others: money that moves, and what came in the newest block.
     struct Bond {
         uint128 bonded;
+        uint128 locked;
         uint128 unbonding;
-        uint128 fresh; // bonded in block `freshAt`, so not active in it
-        uint40 freshAt;
         uint40 withdrawableAt;
-        uint16 enlistments;
+        uint40 freshAt;
+        uint128 fresh; // bonded in block `freshAt`, so not free in it
     }
 
-    bytes32 private constant _WORKER_KEY_TYPEHASH = keccak256("WorkerKey(address operator,address worker)");
+    bytes32 private constant _WORKER_KEY_TYPEHASH =
+        keccak256("WorkerKey(address operator,address worker,uint256 nonce,uint256 deadline)");
 
     IERC20 public immutable TOKEN;
-    address public immutable REGISTRY;
-    address public immutable ATTESTATIONS;
+    address public immutable COMMITMENTS;
+    address public immutable VERIFIERS;
+    address public immutable PANELS;
     /// @inheritdoc IStaking
     uint40 public immutable UNBONDING_PERIOD;
 
@@ -42,15 +43,20 @@ contract Staking is IStaking, EIP712 {
     mapping(address worker => address operator) private _operators;
     /// @inheritdoc IStaking
     mapping(address operator => address worker) public workerOf;
+    /// @inheritdoc IStaking
+    mapping(address worker => uint256) public workerNonceOf;
 
-    // No address is checked for zero: `assay deploy --check` compares all of a deployment with what was deployed.
-    // slither-disable-next-line missing-zero-check
-    constructor(IERC20 token, address registry, address attestations, uint40 unbondingPeriod) EIP712("Assay", "1") {
-        TOKEN = token;
-        REGISTRY = registry;
-        ATTESTATIONS = attestations;
+    constructor(Deployment memory deployment, uint40 unbondingPeriod) EIP712("Assay", "2") {
+        TOKEN = deployment.token;
+        COMMITMENTS = address(deployment.commitments);
+        VERIFIERS = address(deployment.verifiers);
+        PANELS = address(deployment.panels);
         UNBONDING_PERIOD = unbondingPeriod;
     }
+
+    /*//////////////////////////////////////////////////////////////
+                                OPERATORS
+    //////////////////////////////////////////////////////////////*/
 
     /// @inheritdoc IStaking
     function bond(Role role, uint128 amount) external {
@@ -70,8 +76,8 @@ contract Staking is IStaking, EIP712 {
     function requestUnbond(Role role, uint128 amount) external {
         Bond storage held = _bonds[msg.sender][role];
         require(amount > 0, ZeroAmount());
-        require(held.enlistments == 0, StillEnlisted(msg.sender, held.enlistments));
-        require(amount <= held.bonded, InsufficientBond(msg.sender, held.bonded, amount));
+        uint128 free = held.bonded - held.locked;
+        require(amount <= free, InsufficientBond(msg.sender, free, amount));
 
         uint40 withdrawableAt = (block.timestamp + UNBONDING_PERIOD).toUint40();
         held.bonded -= amount;
@@ -93,66 +99,76 @@ contract Staking is IStaking, EIP712 {
     }
 
     /// @inheritdoc IStaking
-    /// @dev Warning: consent carries no nonce. An operator that has removed a key may name it again with the same signature.
-    function setWorkerKey(address worker, bytes calldata signature) external {
+    function setWorkerKey(address worker, uint256 deadline, bytes calldata signature) external {
         if (worker != address(0)) {
             address taken = _operators[worker];
             require(taken == address(0) || taken == msg.sender, WorkerKeyTaken(worker, taken));
-            bytes32 digest = _hashTypedDataV4(keccak256(abi.encode(_WORKER_KEY_TYPEHASH, msg.sender, worker)));
-            (address signer, ECDSA.RecoverError failure,) = ECDSA.tryRecoverCalldata(digest, signature);
+            require(block.timestamp <= deadline, ConsentExpired(deadline));
+            uint256 nonce = workerNonceOf[worker];
+            workerNonceOf[worker] = nonce + 1;
+            bytes32 structHash = keccak256(abi.encode(_WORKER_KEY_TYPEHASH, msg.sender, worker, nonce, deadline));
+            (address signer, ECDSA.RecoverError failure,) =
+                ECDSA.tryRecoverCalldata(_hashTypedDataV4(structHash), signature);
             require(failure == ECDSA.RecoverError.NoError && signer == worker, BadWorkerSignature(worker));
         }
-        delete _operators[workerOf[msg.sender]];
-        workerOf[msg.sender] = worker;
-        if (worker != address(0)) _operators[worker] = msg.sender;
-        emit WorkerKeySet(msg.sender, worker);
+        _nameWorker(msg.sender, worker);
     }
 
     /// @inheritdoc IStaking
-    function slash(address operator, Role role, uint128 amount, address reporter, uint128 reporterAmount, bool leaves)
-        external
-    {
+    function renounceWorkerKey() external {
+        address operator = _operators[msg.sender];
+        require(operator != address(0), NotAWorkerKey(msg.sender));
+        ++workerNonceOf[msg.sender];
+        _nameWorker(operator, address(0));
+    }
+
+    /*//////////////////////////////////////////////////////////////
+                                 KEEPERS
+    //////////////////////////////////////////////////////////////*/
+
+    /// @inheritdoc IStaking
+    function lock(Role role, address operator, uint128 amount) external {
         _requireKeeper(role);
         Bond storage held = _bonds[operator][role];
-        if (leaves) --held.enlistments;
-        if (amount == 0) return;
-        (uint128 bonded, uint128 unbonding) = (held.bonded, held.unbonding);
-        uint128 fromBonded = amount < bonded ? amount : bonded;
-        // Checked: whoever slashes knows what was set aside, and that is no more than both amounts together.
-        (held.bonded, held.unbonding) = (bonded - fromBonded, unbonding - (amount - fromBonded));
-        emit Slashed(operator, role, amount);
-
-        // The registry first, which has already counted it, then a stranger.
-        if (amount > reporterAmount) TOKEN.safeTransfer(REGISTRY, amount - reporterAmount);
-        if (reporterAmount > 0) TOKEN.safeTransfer(reporter, reporterAmount);
+        uint128 free = _free(held);
+        require(amount <= free, InsufficientBond(operator, free, amount));
+        held.locked += amount;
     }
 
     /// @inheritdoc IStaking
-    function enlisted(address operator, Role role, bool enter) external {
+    function unlock(Role role, address operator, uint128 amount) external {
+        _requireKeeper(role);
+        _bonds[operator][role].locked -= amount;
+    }
+
+    /// @inheritdoc IStaking
+    function slash(Role role, address operator, uint128 amount, address recipient, uint128 recipientAmount) external {
         _requireKeeper(role);
         Bond storage held = _bonds[operator][role];
-        if (enter) ++held.enlistments;
-        else --held.enlistments;
+        (held.bonded, held.locked) = (held.bonded - amount, held.locked - amount);
+        emit Slashed(operator, role, amount, recipient, recipientAmount);
+        TOKEN.burn(amount - recipientAmount);
+        if (recipientAmount > 0) TOKEN.safeTransfer(recipient, recipientAmount);
     }
 
+    /*//////////////////////////////////////////////////////////////
+                                  VIEWS
+    //////////////////////////////////////////////////////////////*/
+
     /// @inheritdoc IStaking
-    function activeBond(Role role, address key) external view returns (address operator, uint128 amount) {
+    function freeBond(Role role, address key) external view returns (address operator, uint128 amount) {
         operator = operatorOf(key);
-        Bond storage held = _bonds[operator][role];
-        // Block numbers are counted, not sent: nobody can make two of them differ.
-        // slither-disable-next-line incorrect-equality
-        uint256 fresh = held.freshAt == block.number ? held.fresh : 0;
-        amount = uint128(Math.saturatingSub(held.bonded, fresh)); // no more than `bonded`
+        amount = _free(_bonds[operator][role]);
     }
 
     /// @inheritdoc IStaking
     function bondOf(address operator, Role role)
         external
         view
-        returns (uint128 bonded, uint128 unbonding, uint40 withdrawableAt, uint16 enlistments)
+        returns (uint128 bonded, uint128 locked, uint128 unbonding, uint40 withdrawableAt)
     {
         Bond storage held = _bonds[operator][role];
-        return (held.bonded, held.unbonding, held.withdrawableAt, held.enlistments);
+        return (held.bonded, held.locked, held.unbonding, held.withdrawableAt);
     }
 
     /// @inheritdoc IStaking
@@ -165,6 +181,7 @@ contract Staking is IStaking, EIP712 {
         require(amount > 0, ZeroAmount());
         Bond storage held = _bonds[msg.sender][role];
         held.bonded += amount;
+        // Block numbers are counted, not sent: nobody can make two of them differ.
         // slither-disable-next-line incorrect-equality
         held.fresh = held.freshAt == block.number ? held.fresh + amount : amount;
         held.freshAt = uint40(block.number); // 2^40 blocks are out of reach
@@ -172,8 +189,24 @@ contract Staking is IStaking, EIP712 {
         TOKEN.pull(msg.sender, amount);
     }
 
-    /// The registry keeps the enlistments of trainers and what they set aside, Attestations those of verifiers.
+    function _nameWorker(address operator, address worker) private {
+        delete _operators[workerOf[operator]];
+        workerOf[operator] = worker;
+        if (worker != address(0)) _operators[worker] = operator;
+        emit WorkerKeySet(operator, worker);
+    }
+
+    /// What of a bond can be locked in this block.
+    function _free(Bond storage held) private view returns (uint128) {
+        uint128 unlocked = held.bonded - held.locked;
+        // slither-disable-next-line incorrect-equality
+        uint128 fresh = held.freshAt == block.number ? held.fresh : 0;
+        return unlocked > fresh ? unlocked - fresh : 0;
+    }
+
     function _requireKeeper(Role role) private view {
-        require(msg.sender == (role == Role.Trainer ? REGISTRY : ATTESTATIONS), NotAuthorised(msg.sender));
+        bool isKeeper =
+            role == Role.Trainer ? msg.sender == COMMITMENTS : msg.sender == VERIFIERS || msg.sender == PANELS;
+        require(isKeeper, NotAuthorised(msg.sender));
     }
 }

@@ -2,8 +2,9 @@
 writes deployments/NAME.json.
 
 The node's URL comes from ASSAY_RPC_URL, since URLs hold API keys. Without a keystore the first development account of a
-local chain deploys. What is created, in which order, is in offchain/chain/creations.py; the code in artifacts.py beside
-it, so that what goes to the chain is what the tests ran, byte for byte (ape's own compile would add a metadata hash).
+local chain deploys. What is created, in which order, is in assay_core/chain/creations.py; the code in artifacts.py
+beside it, so that what goes to the chain is what the tests ran, byte for byte (ape's own compile would add a metadata
+hash).
 """
 
 import json
@@ -19,11 +20,11 @@ from ape_accounts.accounts import KeyfileAccount
 from ethpm_types import ContractType
 from web3 import HTTPProvider, Web3
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "offchain"))
 
-from offchain.chain.artifacts import compile_contracts
-from offchain.chain.creations import Constants, constructor_inputs, plan_creations
-from offchain.chain.networks import LOCAL_CHAINS, ape_choice
+from assay_core.chain.artifacts import compile_contracts
+from assay_core.chain.creations import Constants, constructor_inputs, plan_creations
+from assay_core.chain.networks import LOCAL_CHAINS, ape_choice
 
 
 def open_account(keystore: Path | None, password_file: str, chain_id: int):
@@ -86,6 +87,18 @@ def create_all(account, constants: Constants, token: str | None) -> dict[str, ob
     }
 
 
+def constants_of(options: dict[str, int], holder: str, supply: int) -> Constants:
+    return Constants(
+        unbonding_period_s=options["unbonding_period"],
+        seal_delay=options["seal_delay"],
+        header_wait=options["header_wait"],
+        seat_bond_wei=options["seat_bond"],
+        reporter_bps=options["reporter_bps"],
+        holder=holder,
+        supply=supply,
+    )
+
+
 @click.command()
 @click.option("--name", required=True, help="Name of the network: one of ape-config.yaml, or any for a local chain.")
 @click.option(
@@ -97,11 +110,11 @@ def create_all(account, constants: Constants, token: str | None) -> dict[str, ob
 @click.option("--token-supply", type=int, default=10**27, help="Supply of the new token, in wei.")
 @click.option("--unbonding-period", type=int, required=True, help="Seconds.")
 @click.option("--reporter-bps", type=int, required=True, help="A reporter's part of a slash, in basis points.")
-@click.option("--seal-delay", type=int, required=True, help="Blocks between an epoch's last work and its seal.")
+@click.option("--seal-delay", type=int, required=True, help="Blocks from an epoch's last work to that of its seed.")
+@click.option("--header-wait", type=int, required=True, help="Blocks before a seed needs no header.")
+@click.option("--seat-bond", type=int, required=True, help="What a juror's seat locks, in wei.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Where to write what was created.")
-def cli(
-    name, keystore, password_file, token, token_holder, token_supply, unbonding_period, reporter_bps, seal_delay, out
-):
+def cli(name, keystore, password_file, token, token_holder, token_supply, out, **constants):
     """Create Assay's contracts on the chain behind ASSAY_RPC_URL."""
     url = os.environ.get("ASSAY_RPC_URL")
     if not url:
@@ -109,9 +122,7 @@ def cli(
     chain_id = Web3(HTTPProvider(url)).eth.chain_id
     with networks.parse_network_choice(ape_choice(name, chain_id, url)):
         account = open_account(keystore, password_file, chain_id)
-        holder = token_holder or account.address
-        constants = Constants(unbonding_period, reporter_bps, holder, token_supply, seal_delay)
-        made = create_all(account, constants, token)
+        made = create_all(account, constants_of(constants, token_holder or account.address, token_supply), token)
     record = {"network": name, "chain_id": chain_id, "rpc_url": url, "git_commit": git_commit(), **made}
     out.write_text(json.dumps(record, indent=2) + "\n")
     click.echo(f"created: {out}")

@@ -12,13 +12,13 @@ import pytest
 from eth_account import Account
 from eth_utils.crypto import keccak
 
-from offchain.chain.anvil import Anvil, development_account
-from offchain.chain.connection import Chain
-from offchain.chain.deploy import DeploySettings, deploy
-from offchain.chain.deployment import Deployment
-from offchain.chain.keys import LOCAL_ROUNDS, write_keystore
-from offchain.chain.sender import Sender
-from offchain.protocol.types import Address
+from assay_core.chain.connection import Chain
+from assay_core.chain.deploy import DeploySettings, deploy
+from assay_core.chain.deployment import Deployment
+from assay_core.chain.keys import LOCAL_ROUNDS, development_account, write_keystore
+from assay_core.chain.sender import Sender
+from assay_core.protocol.types import Address
+from assay_protocol.devnet.anvil import Anvil
 
 COIN_WEI = 100 * 10**18
 TOKENS_WEI = 1_000_000 * 10**18

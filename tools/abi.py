@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Copy the contracts' ABIs from forge's output into `offchain/chain/abi`; with --check, fail when they are out of date.
+"""Copy the contracts' ABIs from forge's output into `assay_core/chain/abi`; with --check, fail when they are outdated.
 
 Only the ABI is kept, in a fixed order, so that a change of the file is a change of the interface.
 """
@@ -10,11 +10,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from offchain.chain.abis import CONTRACTS
+from assay_core.chain.abis import CONTRACTS
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILT = ROOT / ".build" / "forge"
-KEPT = ROOT / "offchain" / "chain" / "abi"
+KEPT = ROOT / "offchain" / "assay_core" / "chain" / "abi"
 
 
 def abi_text(name: str) -> str:

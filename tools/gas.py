@@ -27,7 +27,7 @@ GROUPS = ("GasTest", "GasPerEpochTest", "GasBounds")
 
 TOLERANCE = 0.005  # either way; gas is deterministic, but a comment must not be able to break the build
 WORKS = (1, 10, 100, 1000)
-PARTS = ("commit", "claim", "attest", "claim fees", "seal, settle, finalise")
+PARTS = ("commit", "claim", "attest", "claim fees", "seal, settle, publish, finalise")
 COLORS = ("#1f6f5c", "#5fae96", "#d98b3a", "#e8bf8c", "#666666")
 RED = "#b3362b"
 

@@ -83,7 +83,8 @@ def leaves(rest: list[str], comment: str, test: str) -> tuple[str, list[str]]:
     is_call = condition.split()[0] in PREPOSITIONS
     outcomes = [f"it {word}" for word in words[1:] if word != "reverts"]
     if comment:
-        outcomes.append("so that: " + " ".join(line.strip("/ ") for line in comment.strip().splitlines()))
+        lines = [line.strip("/ ") for line in comment.strip().splitlines()]
+        outcomes.append("so that: " + " ".join(line for line in lines if not line.startswith("forge-config:")))
     outcomes += [f"it emits {event}" for event in unique(re.findall(r"emit I?\w+\.(\w+)\(", test))]
     errors = unique(re.findall(r"(\w+)\.selector", test.replace("function ", "")))
     outcomes += [f"it reverts with {error}" for error in errors if error[0].isupper()]

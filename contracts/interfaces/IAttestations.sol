@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-/// Where an epoch stands. `Committing` is the registry's open epoch; the rest happens here.
+/// Where an epoch stands. `Committing` is the open epoch of Commitments; the rest happens here.
 enum EpochPhase {
     Committing,
     AttestCommit,
@@ -13,13 +13,16 @@ enum EpochPhase {
     Missed // reveals over without a quorum: waits for `voidEpoch`
 }
 
-/// @title Judgement of sealed epochs by the stake of their verifiers.
-/// @notice A report is one byte per work: 0 not paid, 1-100 percent of the price, 255 fraud. Any other byte, and a byte
-///         that is missing, counts as 0.
+/// @title Judgement of sealed epochs by the weight of their verifiers.
+/// @notice A report is one byte per work: 0 not paid, 1-100 percent of the price, 254 unavailable (its bytes could not
+///         be had in time), 255 fraud; any other byte counts as 0. Reports are on chain when they count: they come with
+///         the reveal, so that anybody can settle.
 interface IAttestations {
-    event VerifierEnlisted(uint256 indexed taskId, address indexed verifier, uint128 weight);
-    event VerifierDelisted(uint256 indexed taskId, address indexed verifier);
-    event VerifierBondReleased(uint256 indexed taskId, address indexed verifier, uint128 amount);
+    /*//////////////////////////////////////////////////////////////
+                                 EVENTS
+    //////////////////////////////////////////////////////////////*/
+
+    /// @param attestBy end of the commit phase, a Unix time; 0 when the epoch is void at once for want of verifiers
     event EpochSealed(
         uint256 indexed taskId,
         uint64 indexed epoch,
@@ -29,158 +32,219 @@ interface IAttestations {
         uint128 weight,
         uint40 attestBy
     );
+    /// @param sealedReport for the verifier alone: what it needs to reveal if it loses everything else
     event AttestationCommitted(
-        uint256 indexed taskId, uint64 indexed epoch, address indexed verifier, bytes32 commitment
+        uint256 indexed taskId, uint64 indexed epoch, address indexed verifier, bytes32 commitment, bytes sealedReport
     );
     event AttestationRevealed(
-        uint256 indexed taskId, uint64 indexed epoch, address indexed verifier, bytes32 reportHash, bytes32 evidenceRoot
+        uint256 indexed taskId,
+        uint64 indexed epoch,
+        address indexed verifier,
+        uint128 weight,
+        bytes report,
+        bytes32 evidenceRoot
     );
-    /// The quorum has revealed. Aggregation follows `EpochSettled`.
+    /// The quorum has revealed.
     event EpochAttested(uint256 indexed taskId, uint64 indexed epoch, uint128 weight);
-    event EpochSettled(uint256 indexed taskId, uint64 indexed epoch, bytes scores, uint40 challengeBy);
-    /// The bytes of a report that `settle` went without.
-    event ReportShown(uint256 indexed taskId, uint64 indexed epoch, bytes32 reportHash);
-    event PolicyPublished(
-        uint256 indexed taskId, uint64 indexed epoch, uint32 indexed version, bytes32 policyRoot, string uri
-    );
+    /// @param first index of `scores`
+    event ScoresSettled(uint256 indexed taskId, uint64 indexed epoch, uint16 first, bytes scores);
+    /// All works have their scores. Aggregation follows.
+    event EpochSettled(uint256 indexed taskId, uint64 indexed epoch, uint16 paid, uint40 challengeBy);
+    /// An appeal has changed a score.
+    event ScoreCorrected(uint256 indexed taskId, uint64 indexed epoch, uint16 indexed index, uint8 score);
     event EpochFinal(uint256 indexed taskId, uint64 indexed epoch);
     event EpochVoid(uint256 indexed taskId, uint64 indexed epoch);
     event AbsenceSlashed(uint256 indexed taskId, uint64 indexed epoch, address indexed verifier, uint128 amount);
 
+    /*//////////////////////////////////////////////////////////////
+                                 ERRORS
+    //////////////////////////////////////////////////////////////*/
+
     error WrongPhase(uint256 taskId, uint64 epoch, EpochPhase phase);
-    error AlreadyEnlisted(uint256 taskId, address verifier);
-    error NotEnlisted(uint256 taskId, address verifier);
     error NotEnlistedAtSeal(uint256 taskId, uint64 epoch, address verifier);
-    error NotBonded(address verifier, uint256 bonded, uint256 needed);
-    error TooSoonToEnlist(uint256 taskId, address verifier, uint40 from);
-    error NothingToRelease(uint256 taskId, address verifier);
-    error StillAnswerable(uint256 taskId, address verifier, uint40 from);
-    error NoVerifiers(uint256 taskId);
-    error AlreadyAttested(uint256 taskId, uint64 epoch, address verifier);
-    error EmptyCommitment();
-    error NotCommitted(uint256 taskId, uint64 epoch, address verifier);
-    error CommitmentMismatch(bytes32 commitment, bytes32 revealed);
+    error SealedReportTooLong(uint256 length, uint256 max);
+    error BadReport(uint256 length, uint256 works);
     error ReportsUnsorted(bytes32 reportHash);
     error UnknownReport(bytes32 reportHash);
     error ReportsIncomplete(uint256 weight, uint256 revealed);
     error StillChallengeable(uint256 taskId, uint64 epoch, uint40 challengeBy);
-    error ChallengeClosed(uint256 taskId, uint64 epoch, uint40 challengeBy);
-    error UnknownWork(uint256 taskId, uint64 epoch, uint16 index);
     error OpenChallenges(uint256 taskId, uint64 epoch, uint256 count);
-    error EmptyRoot();
-    error PolicyOutOfOrder(uint256 taskId, uint64 epoch, uint64 newest);
-    error SignersUnsorted(address verifier);
-    error NoQuorum(uint256 weight, uint256 needed);
-    error WasPresent(uint256 taskId, uint64 epoch, address verifier);
-    error AlreadySlashed(uint256 taskId, uint64 epoch, address verifier);
-    error NotAuthorised(address caller);
-    error UnknownTask(uint256 taskId);
+    /// Nobody revealed: a chain that stood still is no reason to slash all.
+    error NobodyRevealed(uint256 taskId, uint64 epoch);
     error NotFinal(uint256 taskId, uint64 epoch);
+    error NotAuthorised(address caller);
 
-    /// Enlists the caller's operator for a task; its weight, at least verifierBond, is all of its active bond that is not
-    /// set aside for other tasks, and is now set aside for this one. Counts for epochs that are sealed in later blocks.
-    /// Locks the bond against unbonding until `delist`. Only slashes for what it does in this task lower the weight;
-    /// nothing raises it but enlisting anew.
-    function enlist(uint256 taskId) external;
+    /*//////////////////////////////////////////////////////////////
+                                 EPOCHS
+    //////////////////////////////////////////////////////////////*/
 
-    /// Ends the caller's enlistment for epochs sealed from now on; it still owes its attestation, and its vote in appeals,
-    /// to those sealed before. Its weight goes on answering for this task, and for no other, until UNBONDING_PERIOD has
-    /// passed; then it may enlist for this task again. Fees stay claimable through one further enlistment.
-    function delist(uint256 taskId) external;
+    /// @notice Seals the task's closed epoch; anybody may. seed = keccak256(abi.encode(randomness, runningHash, taskId,
+    ///         epoch)), where the randomness is the prevrandao of block `EpochClosed.seedBlock`: who calls, and when,
+    ///         changes nothing. An epoch whose quorum weighs less than what it can pay and slash is void at once, since
+    ///         nobody can join it any more; so is one that is sealed later than an attest window after its commit
+    ///         window.
+    /// @param taskId which task
+    /// @param header RLP of that block's header; reverts with WrongHeader
+    /// @return epoch that was sealed
+    function sealEpochWith(uint256 taskId, bytes calldata header) external returns (uint64 epoch);
 
-    /// Frees what a former verifier's bond still had set aside for a task; anybody may call.
-    function releaseBond(uint256 taskId, address verifier) external;
-
-    /// Ends the commit phase of the task's open epoch; fixes seed = keccak256(abi.encode(prevrandao, runningHash)) and
-    /// the enlisted weight. Anybody may call.
+    /// @notice As `sealEpochWith`, for chains whose headers nobody can show: the randomness is the hash of that block.
+    ///         Reverts with HeaderAwaited for `HEADER_WAIT` blocks.
+    /// @param taskId which task
+    /// @return epoch that was sealed
     function sealEpoch(uint256 taskId) external returns (uint64 epoch);
 
-    /// commitment = keccak256(abi.encode(taskId, epoch, verifier, reportHash, salt)), verifier being the operator.
-    function commitAttestation(uint256 taskId, uint64 epoch, bytes32 commitment) external;
+    /// @notice Commits the caller's operator to a report.
+    /// @param taskId which task
+    /// @param epoch in AttestCommit
+    /// @param commitment keccak256(abi.encode(seed, verifier, keccak256(report), salt)): it holds for the works that
+    ///        were sealed under this seed, and for no others
+    /// @param sealedReport report and salt, encrypted by the verifier for itself, so that it can reveal after a loss of
+    ///        its database; only told, at most works + 128 bytes; may be empty
+    function commitAttestation(uint256 taskId, uint64 epoch, bytes32 commitment, bytes calldata sealedReport) external;
 
-    /// reportHash = keccak256(report). `evidenceRoot` is the manifest root of the evidence bundle (it holds the report's
-    /// bytes); it is only emitted.
-    function revealAttestation(uint256 taskId, uint64 epoch, bytes32 reportHash, bytes32 salt, bytes32 evidenceRoot)
+    /// @notice Reveals a report; it counts from now on.
+    /// @param taskId which task
+    /// @param epoch in AttestReveal
+    /// @param report one byte per work of the epoch, no more and no less
+    /// @param salt of the commitment
+    /// @param evidenceRoot manifest root of the evidence bundle; only told
+    function revealAttestation(uint256 taskId, uint64 epoch, bytes calldata report, bytes32 salt, bytes32 evidenceRoot)
         external;
 
-    /// Hands in the bytes of every distinct report revealed, in ascending order of their hashes. Stores the scores and
-    /// starts the challenge window. Once a further reveal window has passed, reports may be missing (whoever revealed one
-    /// may hold its bytes back) as long as those handed in carry the quorum; a missing one counts as not revealed.
-    function settle(uint256 taskId, uint64 epoch, bytes[] calldata reports) external;
+    /// @notice Settles works from where the call before stopped; anybody may. Where reports differ, each work is
+    ///         decided by itself: fraud if the quorum of enlisted weight says so; unavailable if half of the revealed
+    ///         weight does; else the median by revealed weight, where fraud and unavailable count as 0.
+    /// @param taskId which task
+    /// @param epoch in Attested
+    /// @param reports every distinct report revealed, in ascending order of their hashes
+    /// @param count most works to settle in this call
+    function settle(uint256 taskId, uint64 epoch, bytes[] calldata reports, uint16 count) external;
 
-    /// Publishes the policy that follows from a settled epoch. `signatures` are EIP-712 signatures by (worker or operator
-    /// keys of) verifiers enlisted at the seal, in ascending order of operator, over
-    /// `Policy(uint256 taskId,uint64 epoch,bytes32 policyRoot)`; their weight must reach the quorum.
-    function publishPolicy(
-        uint256 taskId,
-        uint64 epoch,
-        bytes32 policyRoot,
-        string calldata uri,
-        bytes[] calldata signatures
-    ) external;
-
-    /// Ends the challenge window; claims and slashes follow.
+    /// @notice Ends the challenge window; claims and slashes follow.
+    /// @param taskId which task
+    /// @param epoch in Challengeable, its window over, no challenge open
     function finalise(uint256 taskId, uint64 epoch) external;
 
-    /// Ends an epoch that found no quorum, or that nobody could settle for UNBONDING_PERIOD: nobody is paid or slashed for
-    /// its works.
+    /// @notice Ends an epoch that found no quorum, or that nobody settled for UNBONDING_PERIOD: nobody is paid or
+    ///         slashed for its works.
+    /// @param taskId which task
+    /// @param epoch in Missed, or Attested for too long
     function voidEpoch(uint256 taskId, uint64 epoch) external;
 
-    /// Hands in the bytes of a revealed report that `settle` went without, or of an epoch that nobody could settle: its
-    /// verifiers were present after all. Anybody may call.
-    function showReport(uint256 taskId, uint64 epoch, bytes calldata report) external;
-
-    /// Takes `absenceSlash`, to the task's budget, from a verifier that was enlisted at the seal of a settled or void epoch
-    /// and did not commit or did not reveal; and, once the epoch is final or void and one more reveal window has passed,
-    /// from one whose report nobody has seen. Ends its enlistment when less than verifierBond is left.
+    /// @notice Slashes a verifier that did not reveal in an epoch in which somebody did, once reveals are over.
+    /// @param taskId which task
+    /// @param epoch sealed
+    /// @param verifier that judged it; reverts with WasPresent when it revealed
     function slashAbsence(uint256 taskId, uint64 epoch, address verifier) external;
 
-    /// Takes up to `amount` from a verifier that was enlisted at the seal, to the task: `heldBps` of what was taken is
-    /// reserved, the rest the budget's. Only Challenges, which emits the amounts.
-    function slashVerifier(uint256 taskId, uint64 epoch, address verifier, uint128 amount, uint16 heldBps)
-        external
-        returns (uint128 taken, uint128 held);
+    /*//////////////////////////////////////////////////////////////
+                            OTHER CONTRACTS
+    //////////////////////////////////////////////////////////////*/
 
-    /// Keeps a challengeable epoch from becoming final; returns the score that stands and how many may judge it again.
-    /// Only Challenges.
-    function openChallenge(uint256 taskId, uint64 epoch, uint16 index) external returns (uint8 score, uint16 verifiers);
+    /// @notice Keeps a challengeable epoch from becoming final; only Appeals.
+    /// @param taskId which task
+    /// @param epoch in Challengeable, before its end
+    /// @return challengeBy end of its challenge window
+    function holdChallenge(uint256 taskId, uint64 epoch) external returns (uint40 challengeBy);
 
-    /// Ends a challenge with the score on which the appeal decided; `isWon` when it is the challenger's. Where it is not the
-    /// one that stood, agreement is counted anew in `reports`, which are those behind the outcome, as `settle` took them, but
-    /// for `missing` ones. Only Challenges.
-    function closeChallenge(
-        uint256 taskId,
-        uint64 epoch,
-        uint16 index,
-        uint8 score,
-        bool isWon,
-        bytes[] calldata reports
-    ) external returns (uint256 missing);
+    /// @notice Ends what `holdChallenge` began; only Appeals.
+    /// @param taskId which task
+    /// @param epoch of the challenges
+    /// @param count how many of them
+    function releaseChallenges(uint256 taskId, uint64 epoch, uint16 count) external;
 
-    /// Scores of works of one task that can no longer change, a byte for each of `places` (see Works.place), as stored: a
-    /// fraud that a challenger found is 254; reverts with `NotFinal` if one still can.
+    /// @notice Changes the score of one work; only Appeals, while it holds the epoch.
+    /// @param taskId which task
+    /// @param epoch of the work
+    /// @param index of the work
+    /// @param score that an appeal gave
+    /// @param isFound whether it is a fraud whose finder waits in Appeals for the reporter's share
+    function correctScore(uint256 taskId, uint64 epoch, uint16 index, uint8 score, bool isFound) external;
+
+    /*//////////////////////////////////////////////////////////////
+                                 VIEWS
+    //////////////////////////////////////////////////////////////*/
+
+    /// @notice Scores that can no longer change, as they are stored: 253 is a fraud whose finder waits in Appeals; 252
+    ///         stands for every work of a void epoch. Reverts with NotFinal if one still can.
+    /// @param taskId which task
+    /// @param places of works, see Works.place
+    /// @return scores a byte for each
     function finalScoresOf(uint256 taskId, uint256[] calldata places) external view returns (bytes memory scores);
 
-    /// Score of one work of a settled epoch.
+    /// @notice Score of one work of a settled epoch.
+    /// @param taskId which task
+    /// @param epoch of the work
+    /// @param index of the work
+    /// @return the score
     function scoreOf(uint256 taskId, uint64 epoch, uint16 index) external view returns (uint8);
+
+    /// @notice Where an epoch stands.
+    /// @param taskId which task
+    /// @param epoch any
+    /// @return the phase; Committing also for one that has not opened
     function phaseOf(uint256 taskId, uint64 epoch) external view returns (EpochPhase);
+
+    /// @notice The seed of an epoch.
+    /// @param taskId which task
+    /// @param epoch any
+    /// @return the seed; 0 while it is not sealed
     function seedOf(uint256 taskId, uint64 epoch) external view returns (bytes32);
-    /// Newest policy version of a task (0: the initiator's) and its root.
-    function policyOf(uint256 taskId) external view returns (uint32 version, bytes32 policyRoot);
-    function isEnlisted(uint256 taskId, address verifier) external view returns (bool);
-    /// What of a verifier's bond is set aside for tasks.
-    function neededBondOf(address verifier) external view returns (uint128);
-    /// What of a verifier's bond answers for its verdicts in a task; for one that left until `until` (0: still enlisted).
-    function collateralOf(uint256 taskId, address verifier) external view returns (uint128 amount, uint40 until);
-    /// What a verifier revealed: its report's hash (0: nothing, or nothing that counted), its weight, the works on which
-    /// it differed from the outcome, how many works there were, the epoch's enlisted weight.
+
+    /// @notice The quorum of an epoch.
+    /// @param taskId which task
+    /// @param epoch sealed
+    /// @return the least weight that is one
+    function quorumOf(uint256 taskId, uint64 epoch) external view returns (uint128);
+
+    /// @notice When the phases of a sealed epoch end; brought forward when all have acted.
+    /// @param taskId which task
+    /// @param epoch sealed
+    /// @return attestBy end of the commit phase
+    /// @return revealBy end of the reveal phase
+    /// @return challengeBy end of the challenge window; 0 until it is settled
+    /// @return paid how many works earn something; 0 until it is settled
+    function scheduleOf(uint256 taskId, uint64 epoch)
+        external
+        view
+        returns (uint40 attestBy, uint40 revealBy, uint40 challengeBy, uint16 paid);
+
+    /// @notice What a verifier did in an epoch.
+    /// @param taskId which task
+    /// @param epoch sealed
+    /// @param verifier whom
+    /// @return reportHash first 31 bytes of keccak256(report); 0: it did not reveal
+    /// @return weight with which it judges the epoch
+    /// @return agreements works on which its report and the settled score are the same
     function attestationOf(uint256 taskId, uint64 epoch, address verifier)
         external
         view
-        returns (bytes32 reportHash, uint128 weight, uint16 differences, uint16 works, uint128 enlistedWeight);
-    /// Verifiers enlisted at the seal, those that committed, those that revealed, and the weight revealed.
+        returns (bytes31 reportHash, uint128 weight, uint16 agreements);
+
+    /// @notice Blocks for which a header is waited for before a block's hash serves.
+    function HEADER_WAIT() external view returns (uint8);
+
+    /// @notice Counts of an epoch.
+    /// @param taskId which task
+    /// @param epoch sealed
+    /// @return works in it
+    /// @return settled how many of them have a score
+    /// @return verifiers that judge it
+    /// @return committed of them
+    /// @return revealed of them
+    /// @return revealedWeight of those that revealed
+    /// @return weight of all
     function tallyOf(uint256 taskId, uint64 epoch)
         external
         view
-        returns (uint16 verifiers, uint16 committed, uint16 revealed, uint128 revealedWeight, uint128 enlistedWeight);
+        returns (
+            uint16 works,
+            uint16 settled,
+            uint16 verifiers,
+            uint16 committed,
+            uint16 revealed,
+            uint128 revealedWeight,
+            uint128 weight
+        );
 }

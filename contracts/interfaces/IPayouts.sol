@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Work} from "./ITaskRegistry.sol";
+import {Work} from "./ICommitments.sol";
 
 /// A work together with where it was committed.
 struct WorkRef {
@@ -14,7 +14,7 @@ struct WorkRef {
 interface IPayouts {
     event Claimed(uint256 indexed taskId, uint64 indexed epoch, address indexed trainer, uint16 index, uint256 amount);
     event FeesClaimed(uint256 indexed taskId, uint64 indexed epoch, address indexed verifier, uint256 amount);
-    /// @param reporter who gets `reporterAmount`; the contract Challenges: whoever won the challenge
+    /// @param reporter who gets `reporterAmount`; the contract Appeals: who found it in a challenge
     event FraudSlashed(
         uint256 indexed taskId,
         uint64 indexed epoch,
@@ -29,26 +29,51 @@ interface IPayouts {
     error MixedTrainers(address first, address other);
     error MixedTasks(uint256 first, uint256 other);
     error NoWorks();
+    error NotTheTrainer(address caller, address trainer);
     error IsFraud(uint256 taskId, uint64 epoch, uint16 index);
     error NotFraud(uint256 taskId, uint64 epoch, uint16 index, uint8 score);
     error AlreadyClaimed(uint256 taskId, uint64 epoch, address verifier);
     error NotRevealed(uint256 taskId, uint64 epoch, address verifier);
+    /// The policy of the epoch is neither published nor skipped yet.
+    error PolicyPending(uint256 taskId, uint64 epoch);
+    /// The policy of the epoch was skipped: its fee went back to the budget.
+    error FeeForfeited(uint256 taskId, uint64 epoch);
+    error ReporterShareTooLarge(uint16 reporterBps, uint256 max);
 
-    /// Pays units × unitPrice × score % for each work to its trainer (one trainer, one task per call), in one transfer.
-    /// Anybody may call: the money goes to the trainer. A work with score 0 pays nothing and frees its reservation.
+    /// @notice Pays units × price × score % for each work to its trainer and unlocks their collateral; anybody may. A
+    ///         work of score 0, or of a void epoch, pays nothing.
+    /// @param works of one trainer in one task, of epochs that are final or void; reverts with IsFraud for a fraud
+    /// @return amount that was paid
     function claim(WorkRef[] calldata works) external returns (uint256 amount);
 
-    /// Pays the caller's operator its share of the verifier fee of each epoch:
-    /// fee × weight / enlisted weight × (works − differences) / works.
-    function claimFees(uint256 taskId, uint64[] calldata epochs) external returns (uint256 amount);
+    /// @notice As `claim`, to another address; only the trainer itself (the operator), for one that cannot take the
+    ///         token.
+    /// @param works of the caller
+    /// @param to who is paid
+    /// @return amount that was paid
+    function claimTo(WorkRef[] calldata works, address to) external returns (uint256 amount);
 
-    /// Takes up to `fraudSlash` of what the trainer of a work that is finally 255 has set aside for the task, and ends its
-    /// enlistment. REPORTER_BPS of it go to the caller, or, where a challenge brought the fraud to light, wait in Challenges
-    /// for the challenger; the rest is the task's.
+    /// @notice Pays a verifier its share of the fee of final epochs whose policy is published or not due:
+    ///         fee × weight / enlisted weight × agreements / works. Anybody may.
+    /// @param taskId which task
+    /// @param epochs in which it revealed
+    /// @param verifier whom
+    /// @return amount that was paid
+    function claimFees(uint256 taskId, uint64[] calldata epochs, address verifier) external returns (uint256 amount);
+
+    /// @notice Takes `fraudSlash` from the trainer of a work that is finally fraud and ends its enlistment.
+    ///         REPORTER_BPS of it go to the caller, or, where a challenge found it, wait in Appeals; the rest is burnt.
+    /// @param work the fraud
+    /// @return amount that was taken
     function slashFraud(WorkRef calldata work) external returns (uint256 amount);
 
-    /// What `claimFees` would pay for one epoch now.
+    /// @notice What `claimFees` would pay for one epoch now.
+    /// @param taskId which task
+    /// @param epoch any
+    /// @param verifier whom
+    /// @return the amount
     function feeOf(uint256 taskId, uint64 epoch, address verifier) external view returns (uint256);
 
+    /// @notice The reporter's share of a fraud's slash, in basis points.
     function REPORTER_BPS() external view returns (uint16);
 }

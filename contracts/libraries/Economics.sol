@@ -9,16 +9,23 @@ library Economics {
 
     /// Least slash with which cheating does not pay: gain × (1 − p) × margin / p, rounded up.
     /// @param gain the most that one work can earn; below 2^160
-    /// @param samplingBps p, the probability that one work is replayed, in basis points; not 0
-    function neededSlash(uint256 gain, uint256 samplingBps) internal pure returns (uint256) {
-        uint256 numerator = gain * (BPS - samplingBps) * MARGIN_BPS;
-        uint256 denominator = samplingBps * BPS;
+    /// @param samplingBps probability that a work is drawn, in basis points; not 0
+    /// @param detectionBps probability that a cheat is found in a work that is drawn; not 0
+    function neededSlash(uint256 gain, uint256 samplingBps, uint256 detectionBps) internal pure returns (uint256) {
+        uint256 found = samplingBps * detectionBps;
+        uint256 numerator = gain * (BPS * BPS - found) * MARGIN_BPS;
+        uint256 denominator = found * BPS;
         return (numerator + denominator - 1) / denominator;
     }
 
     /// The part of an epoch's verifier fee that falls to `weight` of the epoch's `enlistedWeight`.
     function feeShare(uint256 fee, uint256 weight, uint256 enlistedWeight) internal pure returns (uint256) {
         return fee * weight / enlistedWeight; // both factors are below 2^128
+    }
+
+    /// `bps` of an amount, rounded up.
+    function shareUp(uint256 amount, uint256 bps) internal pure returns (uint256) {
+        return (amount * bps + BPS - 1) / BPS;
     }
 
     /// Whether `weight` is at least `quorumBps` of `enlistedWeight`.

@@ -5,91 +5,159 @@ import {Create2} from "@openzeppelin/contracts/utils/Create2.sol";
 
 import {TaskParams} from "../interfaces/ITaskRegistry.sol";
 
+/// The part of the terms that works and their money need: reading it costs a fourth of reading all.
+struct WorkTerms {
+    uint128[4] unitPrices; // by WorkKind
+    uint128 trainerBond;
+    uint128 fraudSlash;
+    uint128 verifierFee;
+    uint32 maxEpochUnits;
+    uint16 maxWorkUnits;
+    uint16 maxWorksEach;
+    uint16 maxEpochs;
+    uint32 commitWindow;
+    uint32 attestWindow;
+}
+
 /// @title What is agreed once for a task and never changes, kept as the code of an account of its own.
-/// @notice 256 bytes of code cost half of what eight storage slots do, to write and to read.
-/// @dev The first word ends in five windows and begins with zeros: the code starts with STOP, so that nobody can run it.
+/// @notice 327 bytes of code cost half of what eleven storage slots do, to write and to read.
+/// @dev The code starts with STOP, so that nobody can run it. Fields follow without padding, in the order of the
+///      struct; then initiator, policy root and terms hash.
 library Terms {
-    /// PUSH2 256, DUP1, PUSH1 10, RETURNDATASIZE, CODECOPY, RETURNDATASIZE, RETURN: returns the 256 bytes that follow.
-    bytes10 private constant _RETURN_REST = 0x61010080600a3d393df3;
+    /// PUSH2 327, DUP1, PUSH1 10, RETURNDATASIZE, CODECOPY, RETURNDATASIZE, RETURN: returns the 327 bytes that follow.
+    bytes10 private constant _RETURN_REST = 0x61014780600a3d393df3;
+    uint256 private constant _AMOUNTS = 73; // where the amounts start
+    uint256 private constant _RATES = 169;
+    uint256 private constant _WINDOWS = 191;
+    uint256 private constant _CLASS = 211;
+    uint256 private constant _ORIGIN = 243;
 
     /// @param salt unique within the calling contract
-    function store(TaskParams calldata params, address initiator, bytes32 policyRoot, bytes32 salt)
+    function store(TaskParams calldata params, address initiator, bytes32 policyRoot, bytes32 termsHash, bytes32 salt)
         internal
         returns (address)
     {
-        bytes memory code =
-            bytes.concat(_RETURN_REST, _rates(params), _amounts(params), abi.encode(initiator, policyRoot));
+        bytes memory code = bytes.concat(
+            _RETURN_REST,
+            bytes1(0),
+            _kinds(params),
+            _amounts(params),
+            _rates(params),
+            _windows(params),
+            abi.encodePacked(params.panelClass, initiator, policyRoot, termsHash)
+        );
         return Create2.deploy(0, salt, code);
     }
 
+    /// Each narrowing takes a field's own bits.
     function paramsAt(address terms) internal view returns (TaskParams memory params) {
-        (uint256 windows, bytes32 rates, bytes32 prices, bytes32 bonds, bytes32 slashes, bytes32 verdicts) =
-            abi.decode(terms.code, (uint256, bytes32, bytes32, bytes32, bytes32, bytes32));
-        // Each narrowing takes the field's own bits out of the word that `_rates` or `_amounts` made.
-        params.appealWindow = uint32(windows);
-        params.challengeWindow = uint32(windows >> 32);
-        params.revealWindow = uint32(windows >> 64);
-        params.attestWindow = uint32(windows >> 96);
-        params.commitWindow = uint32(windows >> 128);
-        params.verifierFee = uint128(bytes16(rates));
-        params.maxEpochUnits = uint32(bytes4(rates << 128));
-        params.maxWorkUnits = uint16(bytes2(rates << 160));
-        params.quorumBps = uint16(bytes2(rates << 176));
-        params.samplingBps = uint16(bytes2(rates << 192));
-        params.maxStaleness = uint16(bytes2(rates << 208));
-        params.maxEpochs = uint16(bytes2(rates << 224));
-        params.unitPrice = uint128(bytes16(prices));
-        params.absenceSlash = uint128(uint256(prices));
-        params.trainerBond = uint128(bytes16(bonds));
-        params.verifierBond = uint128(uint256(bonds));
-        params.fraudSlash = uint128(bytes16(slashes));
-        params.challengeBond = uint128(uint256(slashes));
-        params.verdictSlash = uint128(uint256(verdicts));
+        bytes memory code = terms.code;
+        for (uint256 kind; kind < 4; ++kind) {
+            params.kinds[kind].unitPrice = uint128(_read(code, 1 + 18 * kind, 16));
+            params.kinds[kind].detectionBps = uint16(_read(code, 17 + 18 * kind, 2));
+        }
+        params.trainerBond = uint128(_read(code, _AMOUNTS, 16));
+        params.verifierBond = uint128(_read(code, _AMOUNTS + 16, 16));
+        params.fraudSlash = uint128(_read(code, _AMOUNTS + 32, 16));
+        params.challengeBond = uint128(_read(code, _AMOUNTS + 48, 16));
+        params.jurorFee = uint128(_read(code, _AMOUNTS + 64, 16));
+        params.verifierFee = uint128(_read(code, _AMOUNTS + 80, 16));
+        params.maxEpochUnits = uint32(_read(code, _RATES, 4));
+        params.maxWorkUnits = uint16(_read(code, _RATES + 4, 2));
+        params.maxWorksEach = uint16(_read(code, _RATES + 6, 2));
+        params.quorumBps = uint16(_read(code, _RATES + 8, 2));
+        params.samplingBps = uint16(_read(code, _RATES + 10, 2));
+        params.absenceSlashBps = uint16(_read(code, _RATES + 12, 2));
+        params.verdictSlashBps = uint16(_read(code, _RATES + 14, 2));
+        params.maxStaleness = uint16(_read(code, _RATES + 16, 2));
+        params.maxEpochs = uint16(_read(code, _RATES + 18, 2));
+        params.protocolVersion = uint16(_read(code, _RATES + 20, 2));
+        params.commitWindow = uint32(_read(code, _WINDOWS, 4));
+        params.attestWindow = uint32(_read(code, _WINDOWS + 4, 4));
+        params.revealWindow = uint32(_read(code, _WINDOWS + 8, 4));
+        params.challengeWindow = uint32(_read(code, _WINDOWS + 12, 4));
+        params.appealWindow = uint32(_read(code, _WINDOWS + 16, 4));
+        params.panelClass = bytes32(_read(code, _CLASS, 32));
     }
 
-    function pricesAt(address terms) internal view returns (uint128 unitPrice, uint128 fraudSlash) {
-        (,, bytes32 prices,, bytes32 slashes) = abi.decode(terms.code, (uint256, bytes32, bytes32, bytes32, bytes32));
-        return (uint128(bytes16(prices)), uint128(bytes16(slashes)));
+    function workTermsAt(address terms) internal view returns (WorkTerms memory part) {
+        bytes memory code = terms.code;
+        part.unitPrices = _prices(code);
+        part.trainerBond = uint128(_read(code, _AMOUNTS, 16));
+        part.fraudSlash = uint128(_read(code, _AMOUNTS + 32, 16));
+        part.verifierFee = uint128(_read(code, _AMOUNTS + 80, 16));
+        // Several fields of one word.
+        uint256 rates = _read(code, _RATES, 32);
+        part.maxEpochUnits = uint32(rates >> 224);
+        part.maxWorkUnits = uint16(rates >> 208);
+        part.maxWorksEach = uint16(rates >> 192);
+        part.maxEpochs = uint16(rates >> 96);
+        uint256 windows = _read(code, _WINDOWS, 32);
+        part.commitWindow = uint32(windows >> 224);
+        part.attestWindow = uint32(windows >> 192);
     }
 
-    function originAt(address terms) internal view returns (address initiator, bytes32 policyRoot) {
-        (,,,,,, initiator, policyRoot) =
-            abi.decode(terms.code, (uint256, bytes32, bytes32, bytes32, bytes32, bytes32, address, bytes32));
+    function pricesAt(address terms) internal view returns (uint128[4] memory) {
+        return _prices(terms.code);
+    }
+
+    function originAt(address terms) internal view returns (address initiator, bytes32 policyRoot, bytes32 termsHash) {
+        bytes memory code = terms.code;
+        initiator = address(uint160(_read(code, _ORIGIN, 20)));
+        policyRoot = bytes32(_read(code, _ORIGIN + 20, 32));
+        termsHash = bytes32(_read(code, _ORIGIN + 52, 32));
+    }
+
+    function _prices(bytes memory code) private pure returns (uint128[4] memory prices) {
+        for (uint256 kind; kind < 4; ++kind) {
+            prices[kind] = uint128(_read(code, 1 + 18 * kind, 16));
+        }
+    }
+
+    function _read(bytes memory code, uint256 at, uint256 size) private pure returns (uint256 value) {
+        // All places are constants within the 327 bytes.
+        // solhint-disable no-inline-assembly
+        // slither-disable-next-line assembly
+        assembly ("memory-safe") {
+            value := shr(sub(256, mul(8, size)), mload(add(add(code, 32), at)))
+        }
+    }
+
+    function _kinds(TaskParams calldata params) private pure returns (bytes memory packed) {
+        for (uint256 kind; kind < 4; ++kind) {
+            packed = abi.encodePacked(packed, params.kinds[kind].unitPrice, params.kinds[kind].detectionBps);
+        }
+    }
+
+    function _amounts(TaskParams calldata params) private pure returns (bytes memory) {
+        return abi.encodePacked(
+            params.trainerBond,
+            params.verifierBond,
+            params.fraudSlash,
+            params.challengeBond,
+            params.jurorFee,
+            params.verifierFee
+        );
     }
 
     function _rates(TaskParams calldata params) private pure returns (bytes memory) {
         return bytes.concat(
             abi.encodePacked(
-                bytes12(0),
-                params.commitWindow,
-                params.attestWindow,
-                params.revealWindow,
-                params.challengeWindow,
-                params.appealWindow
+                params.maxEpochUnits, params.maxWorkUnits, params.maxWorksEach, params.quorumBps, params.samplingBps
             ),
             abi.encodePacked(
-                params.verifierFee,
-                params.maxEpochUnits,
-                params.maxWorkUnits,
-                params.quorumBps,
-                params.samplingBps,
+                params.absenceSlashBps,
+                params.verdictSlashBps,
                 params.maxStaleness,
                 params.maxEpochs,
-                bytes2(0)
+                params.protocolVersion
             )
         );
     }
 
-    function _amounts(TaskParams calldata params) private pure returns (bytes memory) {
+    function _windows(TaskParams calldata params) private pure returns (bytes memory) {
         return abi.encodePacked(
-            params.unitPrice,
-            params.absenceSlash,
-            params.trainerBond,
-            params.verifierBond,
-            params.fraudSlash,
-            params.challengeBond,
-            bytes16(0),
-            params.verdictSlash
+            params.commitWindow, params.attestWindow, params.revealWindow, params.challengeWindow, params.appealWindow
         );
     }
 }

@@ -14,10 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from safetensors.numpy import load_file, save_file
 
-from offchain.protocol.encoding import Json, canonical_json, parse_canonical_json
-from offchain.protocol.errors import Reason
-from offchain.protocol.manifest import MANIFEST_NAME
-from offchain.rollouts.table import ROLLOUTS_NAME, SCHEMA
+from assay_core.bundle.manifest import MANIFEST_NAME
+from assay_core.bundle.rollouts import ROLLOUTS_NAME, SCHEMA
+from assay_core.protocol.encoding import Json, canonical_json, parse_canonical_json
+from assay_core.protocol.errors import Reason
 from tests.cheats.cheat import Catalogue, Seen
 from tests.cheats.scene import Draft, Scene
 

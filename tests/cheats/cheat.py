@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from offchain.protocol.errors import Reason
-from offchain.protocol.types import SCORE_FRAUD, SCORE_UNPAID
+from assay_core.protocol.errors import Reason
+from assay_core.protocol.types import SCORE_FRAUD, SCORE_UNPAID
 from tests.cheats.scene import Draft, Scene, make_scene, make_step_wise_scene
 
 

@@ -4,9 +4,10 @@ from collections.abc import Callable, Mapping
 
 import torch
 
-from offchain.protocol.spec import TaskSpec
-from offchain.protocol.types import Seed
-from offchain.recipe.inner import (
+from assay_core.bundle.trajectory import Rollouts
+from assay_core.protocol.spec import TaskSpec
+from assay_core.protocol.types import Seed
+from assay_core.training.inner import (
     Learner,
     PseudoGradient,
     TrainablePolicy,
@@ -16,9 +17,8 @@ from offchain.recipe.inner import (
     plan_of,
     state_digest,
 )
-from offchain.recipe.states import InnerState
-from offchain.recipe.trace import StepTrace
-from offchain.rollouts.trajectory import Rollouts
+from assay_core.training.states import InnerState
+from assay_core.training.trace import StepTrace
 
 Gradients = Mapping[str, torch.Tensor]
 

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from offchain.protocol.errors import Reason
-from offchain.rollouts.trajectory import Completion
+from assay_core.bundle.trajectory import Completion
+from assay_core.protocol.errors import Reason
 from tests.cheats.cheat import Catalogue, Seen
 from tests.cheats.rollout_cheats import LOGPROBS, TOKENS, solved, with_rows
 from tests.cheats.scene import Draft, Scene

@@ -7,18 +7,18 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from offchain.policy.causal import CausalPolicy
-from offchain.policy.interface import Policy
-from offchain.protocol.encoding import derive
-from offchain.protocol.errors import Reason
-from offchain.protocol.spec import SamplerSpec
-from offchain.protocol.types import Seed
-from offchain.rollouts.seeding import work_prompts
-from offchain.rollouts.trajectory import Completion, Rollouts
-from offchain.toploc import Hidden, build_all
+from assay_core.bundle.trajectory import Completion, Rollouts
+from assay_core.policy.causal import CausalPolicy
+from assay_core.policy.interface import Policy
+from assay_core.protocol.encoding import derive
+from assay_core.protocol.errors import Reason
+from assay_core.protocol.spec import SamplerSpec
+from assay_core.protocol.types import Seed
+from assay_core.toploc import Hidden, build_all
+from assay_core.training.seeding import work_prompts
+from assay_trainer.deviations import OtherModel
 from tests.cheats.cheat import Catalogue, Seen
 from tests.cheats.scene import COLLEAGUE, EARLIER, Draft, Scene
-from trainer.deviations import OtherModel
 
 ROLLOUT_CHEATS = Catalogue()
 fraud, refused = ROLLOUT_CHEATS.fraud, ROLLOUT_CHEATS.refused

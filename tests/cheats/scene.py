@@ -14,31 +14,31 @@ import numpy.typing as npt
 import torch
 from eth_utils.address import to_checksum_address
 
-from offchain.cli.taskfile import read_task_file
-from offchain.environments import Environment, make_environment
-from offchain.outer.codecs import codec_named
-from offchain.outer.updates import FOLDER, write_update
-from offchain.policy import initial_policy
-from offchain.policy.causal import CausalPolicy
-from offchain.policy.interface import Policy
-from offchain.protocol.encoding import Json, derive, trainer_seed
-from offchain.protocol.errors import Malformed
-from offchain.protocol.header import WorkHeader
-from offchain.protocol.manifest import BundleKind, BundleLimits
-from offchain.protocol.spec import EnvironmentSpec, RecipeSpec, RolloutSpec, SamplerSpec, TaskSpec
-from offchain.protocol.types import BPS, Address, Epoch, PolicyVersion, Root, Seed, TaskId, Work, WorkIndex
-from offchain.recipe.inner import OnState, OnStep, PseudoGradient, run_inner_steps
-from offchain.recipe.states import InnerState, write_state
-from offchain.recipe.trace import TRACE_NAME, StepTrace, trace_bytes
-from offchain.rollouts.table import ROLLOUTS_NAME, rollouts_bytes
-from offchain.rollouts.trajectory import Completion, Rollouts
-from offchain.shardcast.store import build_bundle, open_bundle, read_manifest
-from offchain.toploc import Hidden, build_all
-from trainer.prover import prove
-from trainer.rollout import roll_out
-from verifier.case import Case
-from verifier.checks.duplicates import Sketch
-from verifier.judge import Judgement, judge, malformed, sketch_work
+from assay_core.aggregation.codecs import codec_named
+from assay_core.aggregation.updates import FOLDER, write_update
+from assay_core.bundle.directory import build_bundle, open_bundle, read_manifest
+from assay_core.bundle.header import WorkHeader
+from assay_core.bundle.manifest import BundleKind, BundleLimits
+from assay_core.bundle.rollouts import ROLLOUTS_NAME, rollouts_bytes
+from assay_core.bundle.trajectory import Completion, Rollouts
+from assay_core.environments import Environment, make_environment
+from assay_core.policy import initial_policy
+from assay_core.policy.causal import CausalPolicy
+from assay_core.policy.interface import Policy
+from assay_core.protocol.encoding import Json, derive, trainer_seed
+from assay_core.protocol.errors import Malformed
+from assay_core.protocol.spec import EnvironmentSpec, RecipeSpec, RolloutSpec, SamplerSpec, TaskSpec
+from assay_core.protocol.types import BPS, Address, Epoch, PolicyVersion, Root, Seed, TaskId, Work, WorkIndex, WorkKind
+from assay_core.toploc import Hidden, build_all
+from assay_core.training.inner import OnState, OnStep, PseudoGradient, run_inner_steps
+from assay_core.training.states import InnerState, write_state
+from assay_core.training.trace import TRACE_NAME, StepTrace, trace_bytes
+from assay_protocol.task_file import read_task_file
+from assay_trainer.prover import prove
+from assay_trainer.rollout import roll_out
+from assay_verifier.case import Case
+from assay_verifier.checks.duplicates import Sketch
+from assay_verifier.judge import Judgement, judge, malformed, sketch_work
 
 TRAINER = Address("0x00000000000000000000000000000000000000A1")
 COLLEAGUE = Address(to_checksum_address("0x" + "b2" * 20))
@@ -81,7 +81,7 @@ class Draft:
 
 
 @dataclass(frozen=True)
-class Bench:
+class JudgeContext:
     """The judge's bench: the declared policy, already loaded."""
 
     loaded: Policy
@@ -96,7 +96,10 @@ class Bench:
 
 @dataclass
 class Scene:
-    """The task. `policy` is the current one, `past` the version before it, `small` a cheaper model."""
+    """The task. `policy` is the current one, `past` the version before it, `small` a cheaper model.
+
+    `trainer`: who makes works where nobody else is named.
+    """
 
     policy: CausalPolicy
     past: CausalPolicy
@@ -104,12 +107,13 @@ class Scene:
     spec: TaskSpec = SPEC
     environment: Environment = field(default_factory=lambda: make_environment(SPEC.environment))
     drafts: dict[tuple[int, Address], Draft] = field(default_factory=dict[tuple[int, Address], Draft])
+    trainer: Address = TRAINER
 
     # ---- honest work
 
-    def seed(self, run: int, who: Address = TRAINER) -> Seed:
+    def seed(self, run: int, who: Address | None = None) -> Seed:
         """Each run is an epoch of its own."""
-        return trainer_seed(TASK_SEED, TASK, Epoch(run), who)
+        return trainer_seed(TASK_SEED, TASK, Epoch(run), who or self.trainer)
 
     def roll_out(self, seed: Seed, policy: Policy | None = None, spec: TaskSpec | None = None) -> Rollouts:
         """With proofs that are true of whatever policy ran."""
@@ -130,8 +134,9 @@ class Scene:
         result = run_inner_steps(self.policy, rollouts, spec, seed, on_step, on_state)
         return result.pseudo_gradient, result.trace
 
-    def draft(self, run: int, rollouts: Rollouts | None = None, who: Address = TRAINER) -> Draft:
+    def draft(self, run: int, rollouts: Rollouts | None = None, who: Address | None = None) -> Draft:
         """A work trained as it should be, on the rollouts given or on honest ones."""
+        who = who or self.trainer
         seed = self.seed(run, who)
         rollouts = rollouts or self.roll_out(seed)
         states: list[InnerState] = []
@@ -140,8 +145,9 @@ class Scene:
         kept = tuple(states) if self.spec.checks.replay == "steps" else ()
         return Draft(header, rollouts, update, trace, kept)
 
-    def honest(self, run: int, who: Address = TRAINER) -> Draft:
+    def honest(self, run: int, who: Address | None = None) -> Draft:
         """What an honest trainer submits; the last few are remembered, since many cheats start from one."""
+        who = who or self.trainer
         if (run, who) not in self.drafts:
             self.drafts[run, who] = self.draft(run, who=who)
             while len(self.drafts) > 8:
@@ -207,7 +213,7 @@ class Scene:
         root: Root,
         run: int,
         *,
-        who: Address = TRAINER,
+        who: Address | None = None,
         quarter: bool = False,
         others: Sequence[Path] = (),
     ) -> Judgement:
@@ -219,10 +225,10 @@ class Scene:
             manifest = open_bundle(folder, BundleLimits(self.spec.limits.work_bytes))
         except Malformed as error:
             return Judgement(malformed(str(error)))
-        case = self.case(run, root, who, quarter=quarter)
+        case = self.case(run, root, who or self.trainer, quarter=quarter)
         sketches = [self._sketch(other, number, case) for number, other in enumerate(others, start=1)]
         known = [each for each in sketches if each is not None]
-        return judge(case, Bench(self.policy, self.environment), folder, manifest, known)
+        return judge(case, JudgeContext(self.policy, self.environment), folder, manifest, known)
 
     def case(self, run: int, root: Root, who: Address, *, quarter: bool) -> Case:
         spec = self.spec
@@ -232,7 +238,7 @@ class Scene:
         return Case(
             task_id=TASK,
             epoch=Epoch(run),
-            work=Work(who, WorkIndex(0), spec.rollout.groups, VERSION, root),
+            work=Work(who, WorkIndex(0), WorkKind.FULL, spec.rollout.groups, VERSION, root),
             spec=spec,
             spec_root=SPEC_ROOT,
             trainer_seed=self.seed(run, who),

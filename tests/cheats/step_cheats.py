@@ -15,9 +15,9 @@ import numpy.typing as npt
 import torch
 from safetensors.numpy import load_file, save_file
 
-from offchain.protocol.errors import Reason
-from offchain.recipe.inner import Learner, borrowed, in_float32, plan_of
-from offchain.recipe.states import InnerState, state_name
+from assay_core.protocol.errors import Reason
+from assay_core.training.inner import Learner, borrowed, in_float32, plan_of
+from assay_core.training.states import InnerState, state_name
 from tests.cheats.cheat import Catalogue, Seen
 from tests.cheats.forging import Gradients, train_with
 from tests.cheats.scene import EARLIER, Draft, Scene
@@ -61,7 +61,7 @@ def with_files(scene: Scene, run: int, change: Callable[[Path], None]) -> Draft:
 
 @fraud("one step against the gradient", Reason.REPLAY_MISMATCH, DIRECTION, seen=Seen.STEP)
 def turned(scene: Scene, run: int) -> Draft:
-    """Turns the gradient in one of four steps, with states that hang together."""
+    """Rotation the gradient in one of four steps, with states that hang together."""
     step = chosen_step(scene, run)
 
     def alter(number: int, gradients: Gradients) -> None:
@@ -128,7 +128,7 @@ def gradient_of(scene: Scene, run: int, batch: int, at: InnerState) -> Gradients
     "poison in a few elements of one step", Reason.REPLAY_MISMATCH, DIRECTION, LENGTH, LARGEST, FIRST, seen=Seen.STEP
 )
 def few_elements(scene: Scene, run: int) -> Draft:
-    """Turns the gradient of the eight elements that move furthest, in one step of four."""
+    """Rotation the gradient of the eight elements that move furthest, in one step of four."""
     draft, step = scene.honest(run), chosen_step(scene, run)
     first = draft.states[step].first
     flat = np.concatenate([first[name].reshape(-1) for name in sorted(first)])

@@ -15,13 +15,16 @@ from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 from pathlib import Path
 
-from offchain.protocol.spec import CheckSpec, ToplocSpec
+from assay_core.inspect import wording as words
+from assay_core.protocol.spec import CheckSpec, ToplocSpec
+from assay_core.protocol.types import PANEL_SEATS
+from assay_verifier.verdict import SCORE_FULL, Verdict
 from tests.cheats.catalogue import CHAPTERS, CHEATS
 from tests.cheats.cheat import Cheat, Seen
 from tests.cheats.limits import LIMITS
+from tests.cheats.panels import CHEATING_JURORS, try_jurors
 from tests.cheats.scene import COLLEAGUE, Draft, Scene, make_scene, make_step_wise_scene
 from tests.cheats.verifiers import CHEATING_VERIFIERS, try_verifiers
-from verifier.verdict import SCORE_FULL, Verdict
 
 DOCUMENT = Path("docs/cheats.md")
 BEGIN, END = "<!-- made by `make cheats`: begin -->", "<!-- made by `make cheats`: end -->"
@@ -181,14 +184,24 @@ def _row(cheat: Cheat, tally: Tally, honest: Tally) -> str:
 
 
 def verifier_lines(runs: int) -> Iterable[str]:
-    yield "| verifiers | what they do | of | outcome is the truth | fee, of an honest one's |"
-    yield "|---|---|---|---|---|"
+    yield "| verifiers | what they do | of | outcome is the truth | fee, of an honest one's | frauds they would pay |"
+    yield "|---|---|---|---|---|---|"
     for cheat in CHEATING_VERIFIERS:
         result = try_verifiers(cheat, runs)
         yield (
             f"| {cheat.name} | {cheat.what} | {cheat.count} of {cheat.of} | {percent(result.truth_rate, 1)} | "
-            f"{percent(result.fee_share, 1)} |"
+            f"{percent(result.fee_share, 1)} | {percent(result.paid_frauds, 1)} |"
         )
+
+
+def juror_lines() -> Iterable[str]:
+    yield "| jurors | seats | the work is | verifiers had said | what holds | verifiers pay |"
+    yield "|---|---|---|---|---|---|"
+    for cheat in CHEATING_JURORS:
+        ruling = try_jurors(cheat)
+        told = (words.score(cheat.truth), words.score(cheat.standing), words.score(ruling.score))
+        pay = "yes" if ruling.is_against_verifiers else "no"
+        yield f"| {cheat.name} | {cheat.count} of {PANEL_SEATS} | {' | '.join(told)} | {pay} |"
 
 
 def section_lines(tallies: Tallies) -> Iterable[str]:
@@ -216,14 +229,24 @@ def _found(cheat: Cheat, tally: Tally) -> str:
 VERIFIERS = """
 ## Verifiers
 
-Stake decides: a work is fraud if the quorum (two thirds) says so, else its score is the median by stake, and who
-differs from the outcome loses a share of its fee. A third of the stake or more can make an epoch void by silence, a
-quorum decides anything; see [known limits](known-limits.md).
+Stake decides first: a work is fraud if the quorum (two thirds) says so, unavailable if half of what was revealed does,
+else its score is the median by stake, and who differs from the outcome loses a share of its fee. Each fraud that a
+verifier pays costs it a slash where it was planted. A third of the stake or more can make an epoch void by silence,
+half can call works unavailable, a quorum decides anything that nobody challenges; see
+[known limits](known-limits.md).
+"""
+
+JURORS = """
+A challenge puts a score before jurors who are none of these verifiers, fifteen seats drawn by lot.
 """
 
 
+def people_lines(runs: int) -> Iterable[str]:
+    yield from (VERIFIERS, *verifier_lines(runs), JURORS, *juror_lines())
+
+
 def report(tallies: Tallies, runs: int) -> str:
-    return "\n".join([*table_lines(tallies), *section_lines(tallies), VERIFIERS, *verifier_lines(runs)])
+    return "\n".join([*table_lines(tallies), *section_lines(tallies), *people_lines(runs)])
 
 
 def write_into(document: Path, text: str) -> None:
@@ -251,7 +274,7 @@ def main() -> None:
     chosen = parser.parse_args()
     began = time.monotonic()
     tallies = try_all(chosen.runs, chosen.honest, chosen.jobs)
-    print("\n".join([*table_lines(tallies), "", *verifier_lines(chosen.runs)]))
+    print("\n".join([*table_lines(tallies), "", *verifier_lines(chosen.runs), "", *juror_lines()]))
     took_s = time.monotonic() - began
     print(f"\n{len(CHEATS)} cheats × {chosen.runs} runs, {chosen.honest} honest works of each kind, {took_s:.0f} s")
     if chosen.write:

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from assay_verifier.verdict import SCORE_FULL, Verdict
 from tests.cheats.catalogue import CHEATS
 from tests.cheats.cheat import Cheat
 from tests.cheats.limits import LIMITS
 from tests.cheats.scene import Scene, make_scene, make_step_wise_scene
-from verifier.verdict import SCORE_FULL, Verdict
 
 RUNS = 2
 

@@ -6,14 +6,14 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from offchain.outer.exact import l2_norm
-from offchain.protocol.encoding import derive
-from offchain.protocol.errors import Reason
-from offchain.recipe.inner import PseudoGradient
-from offchain.recipe.trace import StepTrace
+from assay_core.aggregation.exact import l2_norm
+from assay_core.protocol.encoding import derive
+from assay_core.protocol.errors import Reason
+from assay_core.training.inner import PseudoGradient
+from assay_core.training.trace import StepTrace
+from assay_trainer.deviations import AlteredUpdate
 from tests.cheats.cheat import Catalogue, Seen
 from tests.cheats.scene import COLLEAGUE, EARLIER, Draft, Scene
-from trainer.deviations import AlteredUpdate
 
 UPDATE_CHEATS = Catalogue()
 fraud, refused = UPDATE_CHEATS.fraud, UPDATE_CHEATS.refused

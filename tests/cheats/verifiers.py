@@ -1,7 +1,7 @@
 """Verifiers that cheat, against the rule by which stake decides: a model of `contracts/libraries/Scores.sol`.
 
-The contracts' own tests (`tests/contracts/`) hold them to the same two properties, for any votes and stakes: fraud
-exactly when the quorum says so, else the median by weight.
+The contracts' own tests (`tests/contracts/`) hold them to the same three properties, for any votes and stakes: fraud
+exactly when the quorum says so, else unavailable exactly when half of the weight revealed does, else the median by it.
 """
 
 from collections.abc import Callable, Sequence
@@ -9,9 +9,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from offchain.protocol.economics import verifier_fee
-from offchain.protocol.encoding import attestation_commitment, report_hash
-from offchain.protocol.types import BPS, SCORE_FRAUD, SCORE_FULL, SCORE_UNPAID, Address, Epoch, TaskId
+from assay_core.protocol.economics import verifier_fee
+from assay_core.protocol.encoding import attestation_commitment
+from assay_core.protocol.types import (
+    BPS,
+    SCORE_FRAUD,
+    SCORE_FULL,
+    SCORE_UNAVAILABLE,
+    SCORE_UNPAID,
+    Address,
+    Seed,
+    is_paid,
+)
 
 QUORUM_BPS = 6_667
 STAKE = 100
@@ -26,17 +35,25 @@ class Settled:
     fees: tuple[int, ...]
 
 
-def reaches_quorum(weight: int, enlisted: int) -> bool:
-    return weight * BPS >= QUORUM_BPS * enlisted
+def reaches_quorum(weight: int, enlisted: int, quorum_bps: int = QUORUM_BPS) -> bool:
+    return weight * BPS >= quorum_bps * enlisted
 
 
-def decide(scores: Sequence[int], weights: Sequence[int], enlisted: int) -> int:
-    """Fraud if the quorum says so, else the median by weight, a fraud vote counting as 0; of two middles the lower."""
-    fraud = sum(weight for score, weight in zip(scores, weights, strict=True) if score == SCORE_FRAUD)
-    if fraud and reaches_quorum(fraud, enlisted):
+def decide(scores: Sequence[int], weights: Sequence[int], enlisted: int, quorum_bps: int = QUORUM_BPS) -> int:
+    """Fraud if the quorum says so, unavailable if half of the weight does, else the median, of two middles the lower.
+
+    Where neither is the outcome, a vote for fraud and one for unavailable count as 0.
+    """
+
+    def behind(wanted: int) -> int:
+        return sum(weight for score, weight in zip(scores, weights, strict=True) if score == wanted)
+
+    fraud, total, up_to = behind(SCORE_FRAUD), sum(weights), 0
+    if fraud and reaches_quorum(fraud, enlisted, quorum_bps):
         return SCORE_FRAUD
-    votes = [SCORE_UNPAID if score == SCORE_FRAUD else score for score in scores]
-    total, up_to = sum(weights), 0
+    if behind(SCORE_UNAVAILABLE) * 2 >= total:
+        return SCORE_UNAVAILABLE
+    votes = [score if score <= SCORE_FULL else SCORE_UNPAID for score in scores]
     for vote, weight in sorted(zip(votes, weights, strict=True)):
         up_to += weight
         if up_to * 2 >= total:
@@ -59,7 +76,8 @@ def settle(reports: Sequence[bytes | None]) -> Settled:
 def _fee(report: bytes | None, scores: bytes, enlisted: int) -> int:
     if report is None:
         return 0
-    differences = sum(one != other for one, other in zip(report, scores, strict=True))
+    pairs = zip(report, scores, strict=True)
+    differences = sum(one != other for one, other in pairs if other != SCORE_UNAVAILABLE)  # what costs nobody a fee
     return verifier_fee(FEE, STAKE, enlisted, differences, len(scores))
 
 
@@ -82,16 +100,32 @@ def always_no(truth: bytes, _: np.random.Generator) -> bytes:
     return bytes([SCORE_FRAUD]) * len(truth)
 
 
+def always_unavailable(truth: bytes, _: np.random.Generator) -> bytes:
+    return bytes([SCORE_UNAVAILABLE]) * len(truth)
+
+
+def hushed(truth: bytes, _: np.random.Generator) -> bytes:
+    """Frauds only: to spare them their slash."""
+    return bytes(SCORE_UNAVAILABLE if score == SCORE_FRAUD else score for score in truth)
+
+
 def turned(truth: bytes, _: np.random.Generator) -> bytes:
     return bytes(SCORE_FULL if score != SCORE_FULL else SCORE_FRAUD for score in truth)
 
 
 def copied(truth: bytes, generator: np.random.Generator) -> bytes | None:
     """A commitment copied from another verifier opens under that verifier's address only: no reveal is possible."""
-    salt = generator.bytes(32)
-    theirs = attestation_commitment(TaskId(1), Epoch(0), _verifier(1), truth, salt)
-    ours = attestation_commitment(TaskId(1), Epoch(0), _verifier(2), truth, salt)
-    return truth if theirs == ours and report_hash(truth) else None
+    salt, seed = generator.bytes(32), Seed(generator.bytes(32))
+    theirs = attestation_commitment(seed, _verifier(1), truth, salt)
+    ours = attestation_commitment(seed, _verifier(2), truth, salt)
+    return truth if theirs == ours else None
+
+
+def kept(truth: bytes, generator: np.random.Generator) -> bytes | None:
+    """A commitment of its own that it made before the chain was taken back opens for the former seed only."""
+    salt, verifier = generator.bytes(32), _verifier(1)
+    before, after = (attestation_commitment(Seed(generator.bytes(32)), verifier, truth, salt) for _ in range(2))
+    return truth if before == after else None
 
 
 def _verifier(number: int) -> Address:
@@ -103,6 +137,15 @@ CHEATING_VERIFIERS = (
     CheatingVerifiers("a verifier that always says no", "Reports fraud without looking.", 1, 4, always_no),
     CheatingVerifiers(
         "a verifier that copies", "Commits to a copy of another's commitment; cannot reveal it.", 1, 4, copied
+    ),
+    CheatingVerifiers(
+        "a verifier that replays a commitment", "Keeps one that it made for another seed; cannot reveal it.", 1, 4, kept
+    ),
+    CheatingVerifiers(
+        "a verifier that fetches nothing", "Calls every work unavailable without looking.", 1, 4, always_unavailable
+    ),
+    CheatingVerifiers(
+        "verifiers that hush up", "A third of the stake calls frauds unavailable, to spare them.", 3, 10, hushed
     ),
     CheatingVerifiers(
         "verifiers that collude below the quorum", "A third of the stake accepts cheats, slashes others.", 3, 10, turned
@@ -117,14 +160,18 @@ def an_epoch(generator: np.random.Generator, works: int = 12) -> bytes:
 
 @dataclass(frozen=True)
 class VerifierResult:
-    """How often the outcome was the truth, and the mean fee of the cheats as a share of what an honest one gets."""
+    """How often the outcome was the truth, and the mean fee of the cheats as a share of what an honest one gets.
+
+    `paid_frauds`: the share of frauds that the cheats' reports pay. Each costs a slash where it was planted.
+    """
 
     truth_rate: float
     fee_share: float
+    paid_frauds: float
 
 
 def try_verifiers(cheat: CheatingVerifiers, runs: int) -> VerifierResult:
-    right, cheats_fee, honest_fee = 0, 0, 0
+    right, cheats_fee, honest_fee, frauds, paid = 0, 0, 0, 0, 0
     for run in range(runs):
         generator = np.random.default_rng(run)
         truth = an_epoch(generator)
@@ -133,4 +180,7 @@ def try_verifiers(cheat: CheatingVerifiers, runs: int) -> VerifierResult:
         right += settled.scores == truth
         cheats_fee += sum(settled.fees[: cheat.count])
         honest_fee += settled.fees[-1] * cheat.count
-    return VerifierResult(right / runs, cheats_fee / max(honest_fee, 1))
+        for lie in (each for each in lies if each is not None):
+            said = [score for score, true in zip(lie, truth, strict=True) if true == SCORE_FRAUD]
+            frauds, paid = frauds + len(said), paid + sum(is_paid(score) for score in said)
+    return VerifierResult(right / runs, cheats_fee / max(honest_fee, 1), paid / max(frauds, 1))

@@ -3,11 +3,12 @@ pragma solidity 0.8.37;
 
 import {WorkRef} from "../../contracts/interfaces/IPayouts.sol";
 import {Role} from "../../contracts/interfaces/IStaking.sol";
-import {TaskParams} from "../../contracts/interfaces/ITaskRegistry.sol";
+import {TaskParams, WorkKind} from "../../contracts/interfaces/ITaskRegistry.sol";
 import {Network} from "./Network.sol";
 
 /// What of the cheatcodes only measuring needs.
 interface Meter {
+    function setBlockhash(uint256 blockNumber, bytes32 blockHash) external;
     function snapshotValue(string calldata group, string calldata name, uint256 value) external;
 }
 
@@ -30,6 +31,55 @@ abstract contract Metered is Network {
         Meter(address(vm)).snapshotValue("GasBounds", name, bound);
         vm.assertLe(used, bound, name);
     }
+
+    /// As a verifier commits: beside its commitment, what it needs to reveal if it loses everything else.
+    function _commitSealed(uint256 taskId, uint64 epoch, address operator, address key, bytes memory report) internal {
+        bytes32 commitment = _commitment(taskId, epoch, operator, report);
+        bytes memory sealedReport = _noise(report.length + 64);
+        vm.prank(key);
+        attestations.commitAttestation(taskId, epoch, commitment, sealedReport);
+    }
+
+    /// Bytes that are almost never zero, as ciphertexts are.
+    function _noise(uint256 length) internal pure returns (bytes memory noise) {
+        noise = new bytes(length);
+        for (uint256 i; i < length; ++i) {
+            noise[i] = bytes1(uint8(uint256(keccak256(abi.encode(i)))));
+        }
+    }
+
+    /// Scores that differ from each other, and from those of another `salt`, almost everywhere.
+    function _scores(uint256 works, uint256 salt) internal pure returns (bytes memory report) {
+        report = new bytes(works);
+        for (uint256 i; i < works; ++i) {
+            report[i] = bytes1(1 + uint8(uint256(keccak256(abi.encode(i, salt))) % 100));
+        }
+    }
+
+    /// A task of many works: trainers with `each` of them, and verifiers whose quorum outweighs what is at stake.
+    function _openLarge(uint256 works, uint16 each, uint256 judges, uint128 budget) internal returns (uint256 taskId) {
+        TaskParams memory params = _params();
+        (params.maxEpochUnits, params.maxWorksEach, params.commitWindow) = (uint32(works * 10), each, 450);
+        taskId = _openTask(params, budget);
+        uint128 weight = uint128(works * 100 * UNIT / judges + 100 * UNIT);
+        for (uint256 i; i < judges; ++i) {
+            _enlistVerifier(taskId, _judgeAt(i), weight);
+        }
+        for (uint256 i; i < works / each; ++i) {
+            _bond(_trainer(i), Role.Trainer, uint128(each) * 600 * UNIT);
+            bytes32 termsHash = _termsHash(taskId);
+            vm.prank(_trainer(i));
+            commitments.enlist(taskId, termsHash);
+        }
+    }
+
+    function _judgeAt(uint256 i) internal view returns (address) {
+        return i < 3 ? vm.addr(verifierKeys[i]) : address(uint160(uint256(keccak256(abi.encode("verifier", i)))));
+    }
+
+    function _trainer(uint256 i) internal pure returns (address) {
+        return address(uint160(uint256(keccak256(abi.encode("trainer", i)))));
+    }
 }
 
 /// One operation each, in the steady state: its counters and balances are not zero before, and somebody else has been
@@ -38,12 +88,22 @@ abstract contract Metered is Network {
 contract GasTest is Metered {
     // Bonds.
 
+    function test_Gas_OneMoreBond() public {
+        _bond(secondTrainer, Role.Trainer, 60 * UNIT);
+        _bond(trainer, Role.Trainer, 60 * UNIT);
+        _fund(trainer, address(staking), 200 * UNIT);
+        vm.prank(trainer);
+        staking.bond(Role.Trainer, 100 * UNIT);
+        _assertGas("bond: one more", 65_000);
+    }
+
+    /// The peer's figure is of a first bond.
     function test_Gas_Bond() public {
         _bond(secondTrainer, Role.Trainer, 60 * UNIT);
         _fund(trainer, address(staking), 200 * UNIT);
         vm.prank(trainer);
         staking.bond(Role.Trainer, 100 * UNIT);
-        _assertGas("bond", 110_000);
+        _assertGas("bond", 112_000);
     }
 
     function test_Gas_Unbond() public {
@@ -58,9 +118,12 @@ contract GasTest is Metered {
         _record("withdraw");
     }
 
-    function test_Gas_SetWorkerKey() public {
-        _nameWorker(trainer, 77);
+    function test_Gas_WorkerKey() public {
+        address worker = _nameWorker(trainer, 77);
         _record("setWorkerKey");
+        vm.prank(worker);
+        staking.renounceWorkerKey();
+        _record("renounceWorkerKey");
     }
 
     // Tasks.
@@ -73,7 +136,7 @@ contract GasTest is Metered {
         _record("openTask: the first of a deployment");
         vm.prank(initiator);
         registry.openTask(params, keccak256("spec"), "https://example.org/tasks/sort-digits.toml", POLICY, 1000 * UNIT);
-        _assertGas("openTask", 250_000);
+        _assertGas("openTask", 305_000);
     }
 
     function test_Gas_FundCloseRefund() public {
@@ -87,37 +150,32 @@ contract GasTest is Metered {
         _record("closeTask");
         registry.refundTask(taskId);
         _record("refundTask");
+        _wait(100);
+        commitments.abandonEpoch(taskId);
+        _record("abandonEpoch");
     }
 
     function test_Gas_EnlistTrainer() public {
         uint256 taskId = _openTask();
         _enlistTrainer(taskId, secondTrainer);
-        _bond(trainer, Role.Trainer, 60 * UNIT);
-        vm.prank(trainer);
-        registry.enlist(taskId);
+        _enlistTrainer(taskId, trainer);
         _record("enlist: a trainer");
         vm.prank(trainer);
-        registry.delist(taskId, trainer);
+        commitments.delist(taskId, trainer);
         _record("delist: a trainer");
-        _wait(UNBONDING);
-        registry.releaseBond(taskId, trainer);
-        _record("releaseBond: a trainer");
     }
 
     function test_Gas_EnlistVerifier() public {
         uint256 taskId = _openTask();
         _enlistVerifier(taskId, secondVerifier, 100 * UNIT);
-        _bond(verifier, Role.Verifier, 100 * UNIT);
-        vm.prank(verifier);
-        attestations.enlist(taskId);
+        _enlistVerifier(taskId, verifier, 100 * UNIT);
         _record("enlist: a verifier");
-        _nextBlock();
         vm.prank(verifier);
-        attestations.delist(taskId);
+        verifiers.delist(taskId);
         _record("delist: a verifier");
         _wait(UNBONDING);
-        attestations.releaseBond(taskId, verifier);
-        _record("releaseBond: a verifier");
+        verifiers.releaseBond(taskId, verifier);
+        _record("releaseBond");
     }
 
     // An epoch.
@@ -127,35 +185,44 @@ contract GasTest is Metered {
         address worker = _nameWorker(secondTrainer, 77);
         _commit(taskId, trainer);
         vm.prank(worker);
-        registry.commitWork(taskId, 0, ROOT, 10, 12);
-        _assertGas("commitWork", 70_000);
+        commitments.commitWork(taskId, 0, WorkKind.Full, ROOT, 10, 12, false);
+        _assertGas("commitWork", 97_000);
+        TaskParams memory params = _params();
+        params.maxWorksEach = 2;
+        taskId = _staff(_openTask(params, 1000 * UNIT));
+        _bond(secondTrainer, Role.Trainer, 60 * UNIT);
+        _commit(taskId, trainer);
+        _commit(taskId, secondTrainer);
+        vm.prank(worker);
+        commitments.commitWork(taskId, 0, WorkKind.Full, _rootOf(2), 10, 12, false);
+        _record("commitWork: one more of the same trainer");
+        _wait(100);
+        commitments.closeEpoch(taskId);
+        _record("closeEpoch");
     }
 
     function test_Gas_SealEpoch() public {
-        uint256 taskId = _sealedTask();
+        uint256 taskId = _staffedTask();
+        _enrich();
+        _commitAllAndSeal(taskId);
         _commitAllAndSeal(taskId);
         _record("sealEpoch");
+        _commit(taskId, trainer);
+        _commit(taskId, secondTrainer);
+        _commit(taskId, thirdTrainer);
+        bytes memory header = _header();
+        Meter(address(vm)).setBlockhash(vm.getBlockNumber() - 1, keccak256(header));
+        attestations.sealEpochWith(taskId, header);
+        _record("sealEpochWith");
     }
 
     function test_Gas_Attest() public {
         uint256 taskId = _sealedTask();
-        address worker = _nameWorker(secondVerifier, 77);
-        bytes memory report = hex"64ff32";
-        _commitReport(taskId, 0, verifier, report);
-        bytes32 commitment = _commitment(taskId, 0, secondVerifier, report);
-        vm.prank(worker);
-        attestations.commitAttestation(taskId, 0, commitment);
-        uint256 committing = _lastGas();
-        _commitReport(taskId, 0, thirdVerifier, report);
-        _reveal(taskId, 0, verifier, report);
-        uint256 firstReveal = _lastGas();
-        vm.prank(worker);
-        attestations.revealAttestation(taskId, 0, keccak256(report), SALT, EVIDENCE);
-        uint256 revealing = _lastGas();
-        vm.snapshotValue("attest: commit", committing);
-        vm.snapshotValue("attest: reveal", revealing);
-        vm.snapshotValue("attest: reveal, the first of a report", firstReveal);
-        _assertGas("attest: commit and reveal", committing + revealing, 150_000);
+        _measureAttesting("3 works", taskId, hex"64ff32");
+    }
+
+    function test_Gas_AttestHundredWorks() public {
+        _measureAttesting("100 works", _sealedTaskOf(100, 1, 3), _scores(100, 0));
     }
 
     function test_Gas_Settle() public {
@@ -168,40 +235,56 @@ contract GasTest is Metered {
     }
 
     function test_Gas_SettleHundredWorks() public {
-        uint256 taskId = _sealedTaskOfHundred();
-        bytes memory report = new bytes(100);
-        for (uint256 i; i < 100; ++i) {
-            report[i] = i % 7 == 0 ? bytes1(0xff) : bytes1(uint8(i));
-        }
+        uint256 taskId = _sealedTaskOf(100, 1, 3);
+        bytes memory report = _scores(100, 0);
         _attest(taskId, 0, report);
         _settle(taskId, 0, report);
-        _assertGas("settle: 100 works", 200_000);
+        _assertGas("settle: 100 works", 250_000);
     }
 
     function test_Gas_SettleHundredWorksOfThreeReports() public {
-        uint256 taskId = _sealedTaskOfHundred();
-        bytes[3] memory reports = _threeReports();
-        _attest(taskId, 0, reports[0], reports[1], reports[2]);
-        attestations.settle(taskId, 0, _sorted(reports[0], reports[1], reports[2]));
+        uint256 taskId = _sealedTaskOf(100, 1, 3);
+        _settleDiffering(taskId, 100, 3, 100);
         _record("settle: 100 works, three reports that differ everywhere");
     }
 
+    /// The worst that can have to be settled still fits transactions: in pieces.
+    function test_Gas_SettleThousandWorksOfThirtyReports() public {
+        uint256 taskId = _sealedTaskOf(1000, 100, 30);
+        _settleDiffering(taskId, 1000, 30, 50);
+        _record("settle: 50 of 1,000 works, thirty reports that differ everywhere");
+        vm.assertLe(_lastGas(), 16_777_216, "no transaction takes more");
+    }
+
     function test_Gas_PublishPolicy() public {
-        uint256 taskId = _sealedTask();
+        uint256 taskId = _staffedTask();
+        _enrich();
+        _commitAllAndSeal(taskId);
         _judge(taskId, 0, hex"646464");
-        attestations.publishPolicy(taskId, 0, POLICY, "https://example.org", _signatures(taskId, 0, POLICY, 3));
+        policies.publishPolicy(taskId, 0, POLICY, "https://example.org", _signatures(taskId, 0, POLICY, 3));
         _commitAllAndSeal(taskId);
         _judge(taskId, 1, hex"646464");
-        attestations.publishPolicy(taskId, 1, ROOT, "https://example.org", _signatures(taskId, 1, ROOT, 3));
+        policies.publishPolicy(taskId, 1, ROOT, "https://example.org", _signatures(taskId, 1, ROOT, 3));
         _record("publishPolicy: 3 signatures");
+        _commitAllAndSeal(taskId);
+        _judge(taskId, 2, hex"646464");
+        _wait(100);
+        policies.skipPolicy(taskId, 2);
+        _record("skipPolicy: too late");
+        _commitAllAndSeal(taskId);
+        _judge(taskId, 3, hex"000000");
+        policies.skipPolicy(taskId, 3);
+        _record("skipPolicy: not due");
     }
 
     function test_Gas_VoidEpoch() public {
         uint256 taskId = _sealedTask();
         _commitReport(taskId, 0, verifier, hex"646464");
-        _wait(200);
+        _wait(100);
+        _reveal(taskId, 0, verifier, hex"646464");
         attestations.voidEpoch(taskId, 0);
         _record("voidEpoch");
+        attestations.slashAbsence(taskId, 0, thirdVerifier);
         attestations.slashAbsence(taskId, 0, secondVerifier);
         _record("slashAbsence");
     }
@@ -211,18 +294,16 @@ contract GasTest is Metered {
     function test_Gas_Claim() public {
         uint256 taskId = _playTwelveEpochs();
         payouts.claim(_refs(_ref(taskId, 0, trainer, 0)));
-        _record("claim: one work, a trainer's first");
-
         payouts.claim(_refs(_ref(taskId, 1, trainer, 0)));
         uint256 one = _lastGas();
-        _assertGas("claim: one work", 85_000);
+        _assertGas("claim: one work", 100_000);
 
         WorkRef[] memory refs = new WorkRef[](10);
         for (uint64 i; i < 10; ++i) {
             refs[i] = _ref(taskId, 2 + i, trainer, 0);
         }
         payouts.claim(refs);
-        _assertGas("claim: each further work", (_lastGas() - one) / 9, 12_000);
+        _assertGas("claim: each further work", (_lastGas() - one) / 9, 16_000);
     }
 
     function test_Gas_ClaimFees() public {
@@ -236,123 +317,178 @@ contract GasTest is Metered {
     }
 
     function test_Gas_SlashFraud() public {
-        uint256 taskId = _sealedTask();
+        uint256 taskId = _staffedTask();
+        _enrich();
+        _commitAllAndSeal(taskId);
         _judge(taskId, 0, hex"64ff64");
         _commitAllAndSeal(taskId);
         _judge(taskId, 1, hex"ff6464");
         require(token.transfer(outsider, 1));
         vm.prank(outsider);
         payouts.slashFraud(_ref(taskId, 0, secondTrainer, 1));
-        _record("slashFraud: a trainer's first mark");
-
         payouts.claim(_refs(_ref(taskId, 0, trainer, 0)));
         vm.prank(outsider);
         payouts.slashFraud(_ref(taskId, 1, trainer, 0));
-        _assertGas("slashFraud", 120_000);
+        _assertGas("slashFraud", 150_000);
     }
 
     // Challenges.
 
     function test_Gas_Challenge() public {
+        _seatJurors(20);
+        _record("takeSeats: one");
         uint256 taskId = _sealedTask();
         _attest(taskId, 0, hex"ffff64");
         _settle(taskId, 0, hex"ffff64");
-        _challenge(taskId, 0, 0, 100);
-        _challenge(taskId, 0, 1, 100);
-        _record("challenge");
+        _commitChallenge(taskId, 0, 0, 100, outsider);
+        _commitChallenge(taskId, 0, 1, 100, outsider);
+        _record("commitChallenge");
+        _wait(100);
+        appeals.revealChallenge(taskId, 0, 0, 0, 100, SALT);
+        appeals.revealChallenge(taskId, 0, 1, 1, 100, SALT);
+        _record("revealChallenge");
+        _draw(taskId, 0, trainer, 0);
+        _appeal(taskId, 0, 0, 20, 100, false);
 
-        _appeal(taskId, 0, 0, 100, 100, 100);
-        address worker = _nameWorker(secondVerifier, 77);
-        _commitVote(taskId, 0, 1, verifier, 100);
-        _commitVote(taskId, 0, 1, worker, secondVerifier, 100);
-        uint256 committing = _lastGas();
-        _commitVote(taskId, 0, 1, thirdVerifier, 100);
-        _revealVote(taskId, 0, 1, verifier, 100);
-        uint256 firstReveal = _lastGas();
-        _revealVote(taskId, 0, 1, worker, 100);
-        uint256 revealing = _lastGas();
-        _revealVote(taskId, 0, 1, thirdVerifier, 100);
-        vm.snapshotValue("appeal: commit", committing);
-        vm.snapshotValue("appeal: reveal", revealing);
-        vm.snapshotValue("appeal: reveal, the first of a score", firstReveal);
-        vm.snapshotValue("appeal: commit and reveal", committing + revealing);
-
-        challenges.decide(taskId, 0, 0, _list(hex"ffff64"));
-        challenges.decide(taskId, 0, 1, _list(hex"ffff64"));
-        _record("decide: overturned, one report of 3 works");
-        challenges.slashVerdict(taskId, 0, 1, verifier, hex"ffff64");
-        challenges.slashVerdict(taskId, 0, 1, secondVerifier, hex"ffff64");
-        _record("slashVerdict");
-        challenges.claim(taskId, 0, 1, outsider);
-        _record("claim: what a challenge owes its challenger");
+        appeals.summonPanel(taskId, 0, 1);
+        _record("summonPanel");
+        vm.roll(vm.getBlockNumber() + 2);
+        appeals.drawPanel(taskId, 0, _work(secondTrainer, 1), "");
+        _record("drawPanel: 15 of 20 seats");
+        _voteOn(taskId, 1, 100);
+        appeals.decide(taskId, 0, 1);
+        _record("decide: overturned");
+        _slashAndClaim(taskId);
     }
 
     function test_Gas_ChallengesThatFail() public {
+        _seatJurors(20);
         uint256 taskId = _sealedTask();
         _attest(taskId, 0, hex"646464");
         _settle(taskId, 0, hex"646464");
-        _challenge(taskId, 0, 0, 255);
-        _challenge(taskId, 0, 1, 255);
-        _appeal(taskId, 0, 0, 100, 100, 100);
-        bytes[] memory none = new bytes[](0);
-        challenges.decide(taskId, 0, 0, none);
+        for (uint16 index; index < 3; ++index) {
+            _commitChallenge(taskId, 0, index, 255, outsider);
+        }
+        _wait(100);
+        appeals.revealChallenge(taskId, 0, 0, 0, 255, SALT);
+        appeals.revealChallenge(taskId, 0, 1, 1, 255, SALT);
+        _wait(100);
+        appeals.expireChallenge(taskId, 0, 2);
+        _record("expireChallenge");
+        appeals.summonPanel(taskId, 0, 0);
+        appeals.summonPanel(taskId, 0, 1);
+        vm.roll(vm.getBlockNumber() + 2);
+        appeals.drawPanel(taskId, 0, _work(trainer, 0), "");
+        appeals.drawPanel(taskId, 0, _work(secondTrainer, 1), "");
+        _appeal(taskId, 0, 0, 20, 100, false);
         _record("decide: upheld");
-        require(token.transfer(verifier, 1));
-        challenges.claim(taskId, 0, 0, verifier);
-        _record("claim: a verifier's share of a lost challenge");
-
         _wait(200); // nobody votes on the other
-        challenges.decide(taskId, 0, 1, none);
+        appeals.decide(taskId, 0, 1);
         _record("decide: undecided");
-        challenges.slashAbsence(taskId, 0, 1, thirdVerifier);
-        _record("slashAbsence: of an appeal");
+        for (uint256 i; i < 20; ++i) {
+            if (appeals.seatsOf(taskId, 0, 1, _juror(i)) > 0) appeals.dismissJuror(taskId, 0, 1, _juror(i));
+        }
+        _record("dismissJuror");
     }
 
-    function test_Gas_DecideHundredWorksOfThreeReports() public {
-        uint256 taskId = _sealedTaskOfHundred();
-        bytes[3] memory reports = _threeReports();
-        _attest(taskId, 0, reports[0], reports[1], reports[2]);
-        bytes[] memory sorted = _sorted(reports[0], reports[1], reports[2]);
-        attestations.settle(taskId, 0, sorted);
-        _challenge(taskId, 0, 99, 255);
-        _appeal(taskId, 0, 99, 255, 255, 255);
-        challenges.decide(taskId, 0, 99, sorted);
-        _record("decide: overturned, three reports of 100 works");
+    function test_Gas_Seats() public {
+        _seatJurors(20);
+        _bond(outsider, Role.Verifier, 10 * SEAT_BOND);
+        vm.prank(outsider);
+        panels.takeSeats(CLASS, 10);
+        _record("takeSeats: ten");
+        uint32[] memory seats = new uint32[](1);
+        seats[0] = 20;
+        vm.prank(outsider);
+        panels.leaveSeats(CLASS, seats);
+        _record("leaveSeats: one");
+    }
+
+    // Plants.
+
+    function test_Gas_Plants() public {
+        TaskParams memory params = _params();
+        params.samplingBps = 10_000;
+        uint256 taskId = _staff(_openTask(params, 1000 * UNIT));
+        _plant(taskId, trainer, 1);
+        _plant(taskId, secondTrainer, 2);
+        _record("commitPlant");
+        _commitAllAndSeal(taskId);
+        bytes memory lazy = hex"646464";
+        _attest(taskId, 0, lazy, hex"ffff64", hex"ffff64");
+        _settle(taskId, 0, _sorted(lazy, hex"ffff64"));
+        vm.prank(trainer);
+        plants.openPlant(taskId, 0, _work(trainer, 0), bytes32(uint256(1)));
+        vm.prank(secondTrainer);
+        plants.openPlant(taskId, 0, _work(secondTrainer, 1), bytes32(uint256(2)));
+        _record("openPlant");
+        _finalise(taskId, 0);
+        plants.slashPaidPlant(taskId, 0, 0, verifier, lazy);
+        plants.slashPaidPlant(taskId, 0, 1, verifier, lazy);
+        _record("slashPaidPlant");
+        _plant(taskId, trainer, 3);
+        _wait(2 * UNBONDING);
+        plants.forfeitPlant(taskId, _plantOf(taskId, trainer, 3));
+        _record("forfeitPlant");
     }
 
     // Steps.
 
-    function _sealedTaskOfHundred() private returns (uint256 taskId) {
-        TaskParams memory params = _params();
-        params.maxEpochUnits = 1000;
-        params.commitWindow = 450;
-        taskId = _staff(_openTask(params, 5000 * UNIT));
-        for (uint256 i; i < 97; ++i) {
-            _enlistTrainer(taskId, vm.addr(1000 + i));
-        }
-        _commit(taskId, trainer);
-        _commit(taskId, secondTrainer);
-        _commit(taskId, thirdTrainer);
-        for (uint256 i; i < 97; ++i) {
-            _commit(taskId, vm.addr(1000 + i));
+    function _measureAttesting(string memory label, uint256 taskId, bytes memory report) private {
+        address worker = _nameWorker(secondVerifier, 77);
+        _commitSealed(taskId, 0, verifier, verifier, report);
+        _commitSealed(taskId, 0, secondVerifier, worker, report);
+        uint256 committing = _lastGas();
+        _commitSealed(taskId, 0, thirdVerifier, thirdVerifier, report);
+        _reveal(taskId, 0, verifier, report);
+        uint256 firstReveal = _lastGas();
+        _reveal(taskId, 0, worker, report);
+        uint256 revealing = _lastGas();
+        vm.snapshotValue(string.concat("attest: commit, ", label), committing);
+        vm.snapshotValue(string.concat("attest: reveal, ", label), revealing);
+        vm.snapshotValue(string.concat("attest: reveal, the first of a report, ", label), firstReveal);
+        string memory name = string.concat("attest: commit and reveal, ", label);
+        _assertGas(name, committing + revealing, 147_000 + 60 * report.length);
+    }
+
+    function _sealedTaskOf(uint256 works, uint16 each, uint256 judges) private returns (uint256 taskId) {
+        taskId = _openLarge(works, each, judges, uint128(works * 10 + 3) * UNIT);
+        for (uint256 i; i < works; ++i) {
+            _commit(taskId, _trainer(i / each));
         }
         attestations.sealEpoch(taskId);
     }
 
-    function _threeReports() private pure returns (bytes[3] memory reports) {
-        reports = [new bytes(100), new bytes(100), new bytes(100)];
-        for (uint256 i; i < 300; ++i) {
-            reports[i % 3][i / 3] = bytes1(uint8(uint256(keccak256(abi.encode(i))) % 101));
+    function _settleDiffering(uint256 taskId, uint256 works, uint256 count, uint16 piece) private {
+        bytes[] memory reports = new bytes[](count);
+        for (uint256 i; i < count; ++i) {
+            reports[i] = _scores(works, i);
+            _commitReport(taskId, 0, _judgeAt(i), reports[i]);
         }
+        for (uint256 i; i < count; ++i) {
+            _reveal(taskId, 0, _judgeAt(i), reports[i]);
+        }
+        _sort(reports);
+        attestations.settle(taskId, 0, reports, piece);
     }
 
     function _playTwelveEpochs() private returns (uint256 taskId) {
         taskId = _staff(_openTask(_params(), 2000 * UNIT));
+        _enrich();
         _fund(trainer, address(staking), 1);
         _fund(verifier, address(staking), 1);
         for (uint64 epoch; epoch < 12; ++epoch) {
             _commitAllAndSeal(taskId);
             _judge(taskId, epoch, hex"645032");
+            policies.publishPolicy(taskId, epoch, POLICY, "", _signatures(taskId, epoch, POLICY, 3));
+        }
+    }
+
+    /// Trainers that need not claim before they commit again.
+    function _enrich() private {
+        address[3] memory trainers = [trainer, secondTrainer, thirdTrainer];
+        for (uint256 i; i < 3; ++i) {
+            _bond(trainers[i], Role.Trainer, 600 * UNIT);
         }
     }
 
@@ -361,15 +497,64 @@ contract GasTest is Metered {
         for (uint64 i; i < count; ++i) {
             epochs[i] = first + i;
         }
-        vm.prank(verifier);
-        payouts.claimFees(taskId, epochs);
+        payouts.claimFees(taskId, epochs, verifier);
     }
 
-    function _commitVote(uint256 taskId, uint64 epoch, uint16 index, address key, address operator, uint8 score)
-        private
-    {
-        vm.prank(key);
-        challenges.commitAppeal(taskId, epoch, index, _vote(taskId, epoch, index, operator, score));
+    /// All of the panel vote alike; the last commit and reveal are recorded.
+    function _voteOn(uint256 taskId, uint16 index, uint8 score) private {
+        for (uint256 i; i < 20; ++i) {
+            if (appeals.seatsOf(taskId, 0, index, _juror(i)) > 0) {
+                _commitVote(taskId, 0, index, _juror(i), score, false);
+            }
+        }
+        _record("commitVote");
+        for (uint256 i; i < 20; ++i) {
+            if (appeals.seatsOf(taskId, 0, index, _juror(i)) > 0) {
+                _revealVote(taskId, 0, index, _juror(i), score, false);
+            }
+        }
+        _record("revealVote");
+    }
+
+    function _slashAndClaim(uint256 taskId) private {
+        appeals.slashVerdict(taskId, 0, 1, verifier, hex"ffff64");
+        appeals.slashVerdict(taskId, 0, 1, secondVerifier, hex"ffff64");
+        _record("slashVerdict");
+        appeals.claimChallenge(taskId, 0, 1);
+        _record("claimChallenge");
+        for (uint256 i; i < 20; ++i) {
+            if (appeals.seatsOf(taskId, 0, 1, _juror(i)) == 0) continue;
+            require(token.transfer(_juror(i), 1));
+            appeals.claimVote(taskId, 0, 1, _juror(i));
+            _record("claimVote");
+            return;
+        }
+    }
+
+    function _plant(uint256 taskId, address author, uint256 salt) private {
+        _fund(outsider, address(plants), 100 * UNIT);
+        bytes32 commitment = _plantOf(taskId, author, salt);
+        vm.prank(outsider);
+        plants.commitPlant(taskId, commitment);
+    }
+
+    function _plantOf(uint256 taskId, address author, uint256 salt) private pure returns (bytes32) {
+        return keccak256(abi.encode(taskId, author, _rootOf(uint16(salt - 1)), bytes32(salt)));
+    }
+
+    /// As Ethereum's headers are: 20 fields, the fourteenth is prevrandao.
+    function _header() private pure returns (bytes memory) {
+        bytes memory hash = abi.encodePacked(bytes1(0xa0), keccak256("field"));
+        bytes memory number = hex"8401234567";
+        bytes memory numbers = bytes.concat(number, number, number, number);
+        bytes memory hashes = bytes.concat(hash, hash);
+        bytes memory fields = bytes.concat(hashes, hex"94", bytes20(keccak256("proposer")));
+        fields = bytes.concat(fields, hashes, hash, hex"b90100");
+        fields = bytes.concat(fields, _noise(256), hex"80", numbers);
+        fields = bytes.concat(fields, hex"8b", bytes11("extra data."), hash);
+        fields = bytes.concat(fields, hex"880000000000000000", number, hash);
+        fields = bytes.concat(fields, number, number, hashes);
+        return bytes.concat(hex"f9", bytes2(uint16(fields.length)), fields);
     }
 }
 
@@ -382,7 +567,7 @@ contract GasPerEpochTest is Metered {
     struct Spent {
         uint256 committing;
         uint256 attesting;
-        uint256 settling; // with sealing and finalising
+        uint256 settling; // with sealing, the policy and finality
         uint256 claiming;
         uint256 claimingFees;
     }
@@ -419,42 +604,35 @@ contract GasPerEpochTest is Metered {
         _claim(taskId, 1, EPOCHS, works, spent);
         vm.snapshotValue(string.concat(label, ": commit"), spent.committing / EPOCHS);
         vm.snapshotValue(string.concat(label, ": attest"), spent.attesting / EPOCHS);
-        vm.snapshotValue(string.concat(label, ": seal, settle, finalise"), spent.settling / EPOCHS);
+        vm.snapshotValue(string.concat(label, ": seal, settle, publish, finalise"), spent.settling / EPOCHS);
         vm.snapshotValue(string.concat(label, ": claim"), spent.claiming / EPOCHS);
         vm.snapshotValue(string.concat(label, ": claim fees"), spent.claimingFees / EPOCHS);
     }
 
-    function _prepare(uint16 works) private returns (uint256 taskId) {
-        TaskParams memory params = _params();
-        params.maxEpochUnits = uint32(works) * 10;
-        params.commitWindow = 400; // no window passes without a work, and has to start anew
-        taskId = _openTask(params, (EPOCHS + 2) * (works * 10 + 3) * UNIT);
-        for (uint256 i; i < works; ++i) {
-            _enlistTrainer(taskId, _trainer(i));
-        }
-        for (uint256 i; i < 3; ++i) {
-            _enlistVerifier(taskId, vm.addr(verifierKeys[i]), 100 * UNIT);
-        }
+    function _prepare(uint16 works) private returns (uint256) {
+        return _openLarge(works, 1, 3, (EPOCHS + 2) * (uint128(works) * 10 + 3) * UNIT);
     }
 
     function _play(uint256 taskId, uint64 epoch, uint16 works, bytes memory report, Spent memory spent) private {
         for (uint256 i; i < works; ++i) {
             vm.prank(_trainer(i));
-            registry.commitWork(taskId, epoch, ROOT, 10, 0);
+            commitments.commitWork(taskId, epoch, WorkKind.Full, _rootOf(uint16(i)), 10, 0, false);
             spent.committing += _lastGas();
         }
-        vm.roll(vm.getBlockNumber() + 1);
+        vm.roll(vm.getBlockNumber() + 2);
         attestations.sealEpoch(taskId);
         spent.settling += _lastGas();
         for (uint256 i; i < 3; ++i) {
-            _commitReport(taskId, epoch, vm.addr(verifierKeys[i]), report);
+            _commitSealed(taskId, epoch, _judgeAt(i), _judgeAt(i), report);
             spent.attesting += _lastGas();
         }
         for (uint256 i; i < 3; ++i) {
-            _reveal(taskId, epoch, vm.addr(verifierKeys[i]), report);
+            _reveal(taskId, epoch, _judgeAt(i), report);
             spent.attesting += _lastGas();
         }
         _settle(taskId, epoch, report);
+        spent.settling += _lastGas();
+        policies.publishPolicy(taskId, epoch, POLICY, "https://example.org", _signatures(taskId, epoch, POLICY, 3));
         spent.settling += _lastGas();
         _finalise(taskId, epoch);
         spent.settling += _lastGas();
@@ -474,13 +652,8 @@ contract GasPerEpochTest is Metered {
             spent.claiming += _lastGas();
         }
         for (uint256 i; i < 3; ++i) {
-            vm.prank(vm.addr(verifierKeys[i]));
-            payouts.claimFees(taskId, epochs);
+            payouts.claimFees(taskId, epochs, _judgeAt(i));
             spent.claimingFees += _lastGas();
         }
-    }
-
-    function _trainer(uint256 i) private pure returns (address) {
-        return address(uint160(uint256(keccak256(abi.encode("trainer", i)))));
     }
 }

@@ -1,660 +1,809 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {ChallengeState, DisputePhase} from "../../contracts/interfaces/IAppeals.sol";
 import {EpochPhase} from "../../contracts/interfaces/IAttestations.sol";
-import {ChallengePhase} from "../../contracts/interfaces/IChallenges.sol";
+import {Work} from "../../contracts/interfaces/ICommitments.sol";
+import {WorkRef} from "../../contracts/interfaces/IPayouts.sol";
+import {PlantState} from "../../contracts/interfaces/IPlants.sol";
 import {Role} from "../../contracts/interfaces/IStaking.sol";
-import {TaskParams} from "../../contracts/interfaces/ITaskRegistry.sol";
-import {Network} from "./Network.sol";
+import {KindTerms, TaskParams, WorkKind} from "../../contracts/interfaces/ITaskRegistry.sol";
+import {Judges} from "./Judges.sol";
 
-/// Five operators, each trainer and verifier at once, an initiator with two tasks, a challenger, a stranger, and whatever
-/// they may think of doing. What the contracts refuse is no step; what they allow is written down here as an outsider would
-/// see it, from the token's balances and from what each may lose.
-contract Handler is Network {
-    uint256 public constant TASKS = 2;
-    uint16 private constant _WORKS = 5; // one of each operator at most
-
-    address[5] public operators;
-    address public immutable challenger = vm.addr(40);
-    address public immutable stranger = vm.addr(41);
-    /// What has come into the registry and gone out of it, by task.
-    mapping(uint256 taskId => uint256) public inflow;
-    mapping(uint256 taskId => uint256) public outflow;
-    uint256 public bondedEver;
-    uint256 public slashedEver;
-    uint256 public early;
-    uint256 public doublePayments;
-    uint256 public unfairSlashes;
-    uint256 public meddlings;
-    /// How often each kind of step succeeded, so that a run can show that it got that far.
-    mapping(bytes32 kind => uint256) public successes;
-
-    uint256 private _current; // the task of the step under way
-    uint256 private _held;
-    uint256 private _staked;
-    mapping(bytes32 => uint256) private _payments;
-    mapping(bytes32 => bytes) private _reports;
-    mapping(bytes32 => bytes[]) private _settled;
-    mapping(bytes32 => uint8) private _votes;
-    mapping(bytes32 => uint256) private _dueAt;
-    bytes private constant _WITHHELD = hex"323232323232";
-
-    /// Attributes the registry's change of balance to the task of the step.
-    modifier step(uint256 seed) {
-        _current = seed % TASKS + 1;
-        (_held, _staked) = (token.balanceOf(address(registry)), token.balanceOf(address(staking)));
-        _;
-        _book();
-    }
-
+/// Five operators, each trainer and verifier at once, three jurors, an initiator with two tasks, a challenger, a planter,
+/// a stranger, and whatever they may think of doing. What the contracts refuse is no step; what they allow, `Ledger`
+/// writes down. Chance decides who does what, in which order, within one block or over days, up to a second before or after a
+/// phase ends.
+contract Handler is Judges {
     constructor() {
         setUp();
-        for (uint256 i; i < 5; ++i) {
-            operators[i] = vm.addr(30 + i);
-            _bond(operators[i], Role.Trainer, 500 * UNIT);
-            _bond(operators[i], Role.Verifier, uint128(150 * UNIT + i * 20 * UNIT));
-            bondedEver += 800 * UNIT + i * 40 * UNIT;
-            _fund(operators[i], address(staking), 1000 * UNIT);
-        }
-        TaskParams memory params = _params();
-        (params.maxEpochUnits, params.verifierFee) = (33, 3 * UNIT + 1);
-        (params.attestWindow, params.revealWindow) = (300, 300);
-        (params.challengeWindow, params.appealWindow) = (200, 300);
+        _invite();
         for (uint256 taskId = 1; taskId <= TASKS; ++taskId) {
-            _openTask(params, 300 * UNIT);
-            inflow[taskId] = 300 * UNIT;
+            _openTask(_terms(taskId), 400 * UNIT);
+            inflow[taskId] = 400 * UNIT;
+            bytes32 termsHash = _termsHash(taskId);
             for (uint256 i; i < 5; ++i) {
-                if (i < 3) _call(operators[i], address(registry), abi.encodeCall(registry.enlist, taskId));
-                _call(operators[i], address(attestations), abi.encodeCall(attestations.enlist, taskId));
-                // A bond answers for one task: another half for the other.
-                if (taskId < TASKS) _bond(operators[i], Role.Verifier, uint128(150 * UNIT + i * 20 * UNIT));
+                _call(operators[i], address(commitments), abi.encodeCall(commitments.enlist, (taskId, termsHash)));
+                bytes memory data = abi.encodeCall(verifiers.enlist, (taskId, termsHash, _weightOf(i), address(0)));
+                _call(operators[i], address(verifiers), data);
             }
         }
-        _fund(initiator, address(registry), 10_000 * UNIT);
-        _fund(challenger, address(registry), 10_000 * UNIT);
+        for (uint256 i; i < 3; ++i) {
+            _call(jurors[i], address(panels), abi.encodeCall(panels.takeSeats, (CLASS, uint16(10 + i))));
+            _call(jurors[i], address(panels), abi.encodeCall(panels.takeSeats, (_smallClass(), uint16(1 + i))));
+        }
         _nextBlock();
     }
 
-    // Bonds.
+    /// Bonds and allowances of everybody.
+    function _invite() private {
+        for (uint256 i; i < 5; ++i) {
+            operators[i] = vm.addr(KEYS + i);
+            _bondFor(operators[i], Role.Trainer, 600 * UNIT);
+            _bondFor(operators[i], Role.Verifier, 2 * _weightOf(i) + 20 * UNIT);
+            _nameWorker(operators[i], 2 * KEYS + i);
+            people.push(operators[i]);
+        }
+        for (uint256 i; i < 3; ++i) {
+            jurors[i] = vm.addr(50 + i);
+            _bondFor(jurors[i], Role.Verifier, 400 * UNIT);
+            people.push(jurors[i]);
+        }
+        address[5] memory others = [challenger, planter, stranger, outsider, initiator];
+        for (uint256 i; i < 5; ++i) {
+            people.push(others[i]);
+        }
+        for (uint256 i; i < people.length; ++i) {
+            _numberOf[people[i]] = i;
+            if (people[i] == stranger) continue; // has nothing, and gets nothing
+            _fund(people[i], address(staking), 2000 * UNIT);
+            _fund(people[i], address(registry), 2000 * UNIT);
+            _fund(people[i], address(appeals), 2000 * UNIT);
+            _fund(people[i], address(plants), 2000 * UNIT);
+        }
+    }
 
-    function bond(uint256 who, uint256 flag, uint256 amount) external step(0) {
-        bool isTrainer = flag % 2 == 0;
+    function _bondFor(address who, Role role, uint128 amount) private {
+        _bond(who, role, amount);
+        bondedEver += amount;
+    }
+
+    function _weightOf(uint256 i) private pure returns (uint128) {
+        return uint128(150 * UNIT + i * 20 * UNIT);
+    }
+
+    /// The first task has panels, and two kinds of work; the second too few seats for any, and an end.
+    function _terms(uint256 taskId) private pure returns (TaskParams memory params) {
+        params = _params();
+        (params.maxEpochUnits, params.verifierFee, params.maxWorksEach) = (33, 3 * UNIT + 1, 2);
+        (params.samplingBps, params.revealWindow, params.attestWindow, params.appealWindow) =
+        (5000, WINDOW, WINDOW, WINDOW);
+        params.kinds[3] = KindTerms({unitPrice: UNIT / 3, detectionBps: 5000});
+        if (taskId == 2) (params.panelClass, params.maxEpochs) = (_smallClass(), 12);
+    }
+
+    // Bonds, keys, seats.
+
+    function bond(uint256 seed, uint256 amount) external step(seed) {
         amount = _bound(amount, 0, 50 * UNIT);
-        _call(_operator(who), address(staking), abi.encodeCall(staking.bond, (_role(isTrainer), uint128(amount))));
+        Role role = _anyRole();
+        bytes memory data = abi.encodeCall(staking.bond, (role, uint128(amount)));
+        if (_try("bond", _anyBonder(), address(staking), data)) bondedEver += amount;
     }
 
-    function unbond(uint256 who, uint256 flag, uint256 amount) external step(0) {
-        bool isTrainer = flag % 2 == 0;
-        amount = _bound(amount, 0, 200 * UNIT);
-        bytes memory data = abi.encodeCall(staking.requestUnbond, (_role(isTrainer), uint128(amount)));
-        if (_call(_operator(who), address(staking), data)) {
-            _dueAt[_place(_operator(who), isTrainer ? 1 : 0, 0)] = _now() + UNBONDING;
+    function unbond(uint256 seed, uint256 amount) external step(seed) {
+        address who = _anyBonder();
+        Role role = _anyRole();
+        (uint128 bonded, uint128 locked,,) = staking.bondOf(who, role);
+        amount = _bound(amount, 0, (bonded - locked) / 2 + 1);
+        _try("unbond", who, address(staking), abi.encodeCall(staking.requestUnbond, (role, uint128(amount))));
+    }
+
+    function withdraw(uint256 seed) external step(seed) {
+        _withdraw(_anyBonder(), _anyRole());
+    }
+
+    function nameWorker(uint256 seed) external step(seed) {
+        uint256 key = _chance(6) ? KEYS + _roll(5) : 2 * KEYS + _roll(7); // also an operator's own
+        address who = _anyBonder();
+        if (_chance(4)) {
+            _try("renounce", vm.addr(key), address(staking), abi.encodeCall(staking.renounceWorkerKey, ()));
+            return;
         }
+        address worker = vm.addr(key);
+        bool isTaken = staking.operatorOf(worker) != worker && staking.operatorOf(worker) != who;
+        bytes memory consent = _consent(key, _chance(4) ? stranger : who);
+        bytes memory data = abi.encodeCall(staking.setWorkerKey, (worker, type(uint256).max, consent));
+        if (_try("worker", who, address(staking), data)) _must(!isTaken, "a worker key was taken over");
     }
 
-    function withdraw(uint256 who, uint256 flag) external step(0) {
-        bool isTrainer = flag % 2 == 0;
-        if (!_call(_operator(who), address(staking), abi.encodeCall(staking.withdraw, (_role(isTrainer))))) return;
-        ++successes["withdrawal"];
-        if (_now() < _dueAt[_place(_operator(who), isTrainer ? 1 : 0, 0)]) ++early;
-    }
-
-    function enlist(uint256 who, uint256 seed, uint256 flag) external step(seed) {
-        if (flag % 2 == 0) _call(_operator(who), address(registry), abi.encodeCall(registry.enlist, _current));
-        else _call(_operator(who), address(attestations), abi.encodeCall(attestations.enlist, _current));
-    }
-
-    function delist(uint256 who, uint256 by, uint256 seed, uint256 flag) external step(seed) {
-        if (seed % 16 > 1) return; // else nobody stays
-        address caller = by % 2 == 0 ? outsider : _operator(who);
-        if (flag % 2 == 0) {
-            _call(caller, address(registry), abi.encodeCall(registry.delist, (_current, _operator(who))));
-        } else {
-            _call(caller, address(attestations), abi.encodeCall(attestations.delist, _current));
+    function seats(uint256 seed) external step(seed) {
+        address who = _anyBonder();
+        bytes32 class = _chance(2) ? CLASS : _smallClass();
+        if (_chance(2)) {
+            uint16 count = uint16(_roll(3));
+            _try("take seats", _keyOf(who), address(panels), abi.encodeCall(panels.takeSeats, (class, count)));
+            return;
         }
+        uint32[] memory left = new uint32[](1 + _roll(2));
+        for (uint256 i; i < left.length; ++i) {
+            left[i] = uint32(_roll(panels.poolSize(class) + 1));
+        }
+        (address holder,) = panels.seatOf(class, left[0]);
+        if (holder != address(0) && !_chance(4)) who = holder;
+        _try("leave seats", who, address(panels), abi.encodeCall(panels.leaveSeats, (class, left)));
     }
 
-    function releaseBond(uint256 who, uint256 seed) external step(seed) {
-        _releaseBond(_operator(who));
-    }
-
-    // The task's money.
+    // Tasks.
 
     function fund(uint256 seed, uint256 amount) external step(seed) {
-        amount = _bound(amount, 0, 100 * UNIT);
-        _call(initiator, address(registry), abi.encodeCall(registry.fundTask, (_current, uint128(amount))));
+        amount = _chance(4) ? 0 : _bound(amount, 0, 100 * UNIT);
+        bytes memory data = abi.encodeCall(registry.fundTask, (_current, uint128(amount)));
+        _try("fund", _chance(2) ? initiator : outsider, address(registry), data);
+    }
+
+    /// Another task, with a place for its spec that no reader can make sense of.
+    function openTask(uint256 seed, bytes calldata uri) external step(seed) {
+        if (registry.taskCount() > TASKS + 1) return;
+        TaskParams memory params = _params();
+        bytes memory data = abi.encodeCall(registry.openTask, (params, bytes32(seed), string(uri), POLICY, 110 * UNIT));
+        _current = registry.taskCount() + 1;
+        _try("open task", initiator, address(registry), data);
     }
 
     function closeOrRefund(uint256 seed) external step(seed) {
-        if (seed % 400 < 2) _call(initiator, address(registry), abi.encodeCall(registry.closeTask, _current));
-        _count("refund", outsider, address(registry), abi.encodeCall(registry.refundTask, _current));
+        if (_chance(100)) _try("close", initiator, address(registry), abi.encodeCall(registry.closeTask, _current));
+        _tryForbidden("foreign close", outsider, address(registry), abi.encodeCall(registry.closeTask, _current));
+        _try("refund", outsider, address(registry), abi.encodeCall(registry.refundTask, _current));
     }
 
-    // An epoch.
+    // The two lists of a task.
+
+    function enlist(uint256 seed) external step(seed) {
+        bytes32 termsHash = _chance(16) ? bytes32(seed) : _termsHash(_current);
+        address key = _keyOf(_anyOperator());
+        bool isTrainer = _chance(2);
+        bytes memory data = isTrainer
+            ? abi.encodeCall(commitments.enlist, (_current, termsHash))
+            : abi.encodeCall(
+                verifiers.enlist, (_current, termsHash, uint128(100 * UNIT + _roll(100 * UNIT)), address(0))
+            );
+        bytes32 kind = isTrainer ? bytes32("enlist: trainer") : bytes32("enlist: verifier");
+        bool done = _try(kind, key, isTrainer ? address(commitments) : address(verifiers), data);
+        if (done) _must(termsHash == _termsHash(_current), "enlisted for other terms");
+    }
+
+    function delist(uint256 seed) external step(seed) {
+        address who = _anyOperator();
+        if (!_chance(2)) return; // else nobody stays
+        if (_chance(2)) {
+            address by = _chance(4) ? outsider : _keyOf(who);
+            _try("delist: trainer", by, address(commitments), abi.encodeCall(commitments.delist, (_current, who)));
+        } else {
+            _try("delist: verifier", _keyOf(who), address(verifiers), abi.encodeCall(verifiers.delist, _current));
+        }
+    }
+
+    function releaseBond(uint256 seed) external step(seed) {
+        _release(_anyOperator());
+    }
+
+    // The open epoch.
 
     function commitWorks(uint256 seed) external step(seed) {
-        for (uint256 i; i < 5; ++i) {
-            if ((seed >> (8 * i)) % 4 == 0) continue;
-            bytes memory data = abi.encodeCall(registry.commitWork, (_current, _openEpoch(_current), ROOT, 10, 0));
-            _call(operators[i], address(registry), data);
-        }
+        _commitWorks();
     }
 
     function seal(uint256 seed) external step(seed) {
-        vm.prevrandao(bytes32(seed >> 128));
-        _call(outsider, address(attestations), abi.encodeCall(attestations.sealEpoch, _current));
+        _close();
+        if (!_chance(4)) vm.roll(vm.getBlockNumber() + 2);
+        _seal();
     }
 
-    function commitReports(uint256 seed, uint256 back) external step(seed) {
-        (uint64 epoch, bool any) = _epoch(back);
-        if (!any) return;
-        bytes[4] memory choice = [bytes(hex"643264646464"), hex"64ff64646464", hex"ff0064326464", _WITHHELD];
-        for (uint256 i; i < 5; ++i) {
-            uint256 chance = (seed >> (8 * i)) % 64;
-            if (chance == 0) continue;
-            bytes memory report = choice[chance < 6 ? chance / 2 + 1 : seed >> 64 & 1];
-            bytes32 commitment = _commitment(_current, epoch, operators[i], report);
-            bytes memory data = abi.encodeCall(attestations.commitAttestation, (_current, epoch, commitment));
-            if (_call(operators[i], address(attestations), data)) {
-                _reports[_place(operators[i], _current, epoch)] = report;
-            }
+    /// What goes on where all programs run: most do what is theirs to do now.
+    function live(uint256 seed) external step(seed) {
+        _commitWorks();
+        _close();
+        vm.roll(vm.getBlockNumber() + 2);
+        _seal();
+        _forRecent(EpochPhase.AttestCommit, _commitReports);
+        _forRecent(EpochPhase.AttestReveal, _revealReports);
+        _forRecent(EpochPhase.Attested, _settleEpoch);
+        if (_chance(2)) _forRecent(EpochPhase.Challengeable, _commitChallenges);
+        if (_chance(2)) _openPlants();
+        _forOpenChallenges(_revealChallenge);
+        _forOpenChallenges(_summon);
+        vm.roll(vm.getBlockNumber() + 2);
+        _forOpenChallenges(_drawPanel);
+        _forOpenChallenges(_commitVotes);
+        _forOpenChallenges(_revealVotes);
+        _forOpenChallenges(_decide);
+        _forRecent(EpochPhase.Missed, _voidEpoch);
+        _forRecent(EpochPhase.Challengeable, _finaliseEpoch);
+    }
+
+    /// Who the epoch waits for leaves and seals in one block: the seed would be of its choice.
+    function leaveAndSeal(uint256 seed) external step(seed) {
+        (uint64 epoch,, bool wasClosed,) = commitments.openEpochOf(_current);
+        address who = _anyOperator();
+        if (_chance(3)) _try("delist: trainer", who, address(commitments), _delisting(who));
+        else _try("close epoch", who, address(commitments), abi.encodeCall(commitments.closeEpoch, _current));
+        if (wasClosed) return;
+        _tryForbidden("sealed at once", who, address(attestations), abi.encodeCall(attestations.sealEpoch, _current));
+        bytes memory data = abi.encodeCall(attestations.sealEpochWith, (_current, abi.encode(seed)));
+        _tryForbidden("sealed with a forged header", who, address(attestations), data);
+        _must(_openEpoch(_current) == epoch, "sealed in the block of closing");
+    }
+
+    // Judgement.
+
+    function commitReports(uint256 seed) external step(seed) {
+        _forRecent(EpochPhase.AttestCommit, _commitReports);
+    }
+
+    function revealReports(uint256 seed) external step(seed) {
+        _forRecent(EpochPhase.AttestReveal, _revealReports);
+    }
+
+    function settle(uint256 seed) external step(seed) {
+        _forRecent(EpochPhase.Attested, _settleEpoch);
+        _forRecent(EpochPhase.Missed, _voidEpoch);
+    }
+
+    function finalise(uint256 seed) external step(seed) {
+        _forRecent(EpochPhase.Challengeable, _finaliseEpoch);
+    }
+
+    function publish(uint256 seed, bytes calldata uri) external step(seed) {
+        (,, uint64 next) = policies.policyOf(_current);
+        uint64 epoch = _chance(3) ? next + uint64(_roll(3)) : next;
+        if (_chance(2)) {
+            _try("skip policy", outsider, address(policies), abi.encodeCall(policies.skipPolicy, (_current, epoch)));
+        } else {
+            _publish(epoch, string(uri));
         }
     }
 
-    function reveal(uint256 seed, uint256 back) external step(seed) {
-        (uint64 epoch, bool any) = _epoch(back);
+    /// Reports, commitments and salts as raw as they come; and whatever others have put on the chain.
+    function forge(uint256 seed, bytes calldata raw, bytes32 commitment, bytes32 salt) external step(seed) {
+        (uint64 epoch, bool any) = _anyEpoch();
         if (!any) return;
-        for (uint256 i; i < 5; ++i) {
-            if ((seed >> (8 * i)) % 32 == 0) continue;
-            bytes32 hash = keccak256(_reports[_place(operators[i], _current, epoch)]);
-            bytes memory data = abi.encodeCall(attestations.revealAttestation, (_current, epoch, hash, SALT, EVIDENCE));
-            _call(operators[i], address(attestations), data);
-        }
+        address who = _keyOf(_anyOperator());
+        bool isCommitting = attestations.phaseOf(_current, epoch) == EpochPhase.AttestCommit;
+        if (isCommitting) _try("commit anything", who, address(attestations), _commitCall(epoch, commitment, raw));
+        _tryForbidden("revealed anything", who, address(attestations), _revealCall(epoch, raw, salt));
+        _copyReports(epoch);
     }
 
-    function settle(uint256 seed, uint256 back) external step(seed) {
-        (uint64 epoch, bool any) = _epoch(back);
-        if (any) _settleEpoch(epoch);
+    // Appeals.
+
+    function challenge(uint256 seed) external step(seed) {
+        _forRecent(EpochPhase.Challengeable, _commitChallenges);
     }
 
-    function finalise(uint256 seed, uint256 back) external step(seed) {
-        (uint64 epoch, bool any) = _epoch(back);
-        if (any) _finaliseEpoch(epoch);
+    function revealChallenges(uint256 seed) external step(seed) {
+        _forOpenChallenges(_revealChallenge);
     }
 
-    function showReport(uint256 seed, uint256 back) external step(seed) {
-        (uint64 epoch, bool any) = _epoch(back);
-        if (!any || seed % 8 > 3) return; // some are never shown
-        bytes memory data = abi.encodeCall(attestations.showReport, (_current, epoch, _WITHHELD));
-        _count("shown", outsider, address(attestations), data);
+    function drawPanels(uint256 seed) external step(seed) {
+        _forOpenChallenges(_summon);
+        if (!_chance(8)) vm.roll(vm.getBlockNumber() + 2);
+        _forOpenChallenges(_drawPanel);
     }
 
-    // Challenges: of every work of an epoch that has one.
-
-    function challenge(uint256 seed, uint256 back) external step(seed) {
-        (uint64 epoch, bool any) = _epoch(back);
-        if (!any) return;
-        uint8[4] memory scores = [uint8(255), 0, 100, 50];
-        bytes memory data =
-            abi.encodeCall(challenges.challenge, (_current, epoch, uint16(seed >> 8) % 3, scores[(seed >> 24) % 4]));
-        _call(challenger, address(challenges), data);
+    function commitVotes(uint256 seed) external step(seed) {
+        _forOpenChallenges(_commitVotes);
     }
 
-    function commitAppeals(uint256 seed) external step(seed) {
-        _forRecent(seed >> 8, _commitAppeals);
-    }
-
-    function revealAppeals(uint256 seed) external step(seed) {
-        _forRecent(seed >> 8, _revealAppeals);
+    function revealVotes(uint256 seed) external step(seed) {
+        _forOpenChallenges(_revealVotes);
     }
 
     function decide(uint256 seed) external step(seed) {
-        _forRecent(_decide);
+        _forOpenChallenges(_decide);
+    }
+
+    function claimAppealsNow(uint256 seed) external step(seed) {
+        if (_chance(2)) _claimAppeals();
+        _forChallenges(_dismiss);
     }
 
     // Payments and slashes.
 
-    function claim(uint256 who, uint256 seed, uint256 back) external step(seed) {
-        (uint64 epoch, bool any) = _epoch(back);
-        if (any) _claim(_operator(who), epoch);
+    function claim(uint256 seed) external step(seed) {
+        (uint64 epoch, bool any) = _anyEpoch();
+        if (any) _claimWorks(epoch);
     }
 
-    function claimFees(uint256 who, uint256 seed, uint256 back) external step(seed) {
-        (uint64 epoch, bool any) = _epoch(back);
-        if (any) _claimFees(_operator(who), epoch);
+    function claimTogether(uint256 seed) external step(seed) {
+        (uint64 epoch, bool any) = _anyEpoch();
+        if (any) _claimTwice(epoch);
     }
 
-    function claimChallenges(uint256 seed) external step(seed) {
-        _forRecent(_claimChallenges);
+    function claimFees(uint256 seed) external step(seed) {
+        (uint64 epoch, bool any) = _anyEpoch();
+        if (any) _claimFees(epoch);
     }
 
-    function slash(uint256 who, uint256 seed, uint256 back) external step(seed) {
-        (uint64 epoch, bool any) = _epoch(back);
-        if (any) _slash(_operator(who), epoch);
+    function slash(uint256 seed) external step(seed) {
+        (uint64 epoch, bool any) = _anyEpoch();
+        if (any) _slash(epoch);
     }
 
-    function wait(uint256 duration) external step(0) {
-        _wait(_bound(duration, 1, 120));
+    function openPlants(uint256 seed) external step(seed) {
+        _openPlants();
+        if (_plants.length > 0 && _chance(4)) _forfeit(_plants[_roll(_plants.length)]);
     }
 
-    /// Somebody without any part in all this tries what is not its to do, and nothing moves.
-    function meddle(uint256 seed, uint256 back) external step(seed) {
-        (uint64 epoch,) = _epoch(back);
-        address victim = _operator(seed >> 8);
-        bytes[15] memory calls = [
-            abi.encodeCall(staking.requestUnbond, (Role.Verifier, 1)),
-            abi.encodeCall(staking.withdraw, (Role.Trainer)),
-            abi.encodeCall(staking.slash, (victim, Role.Trainer, 1, stranger, 1, false)),
-            abi.encodeCall(staking.enlisted, (victim, Role.Verifier, false)),
-            abi.encodeCall(registry.closeTask, (_current)),
-            abi.encodeCall(registry.pay, (_current, stranger, 1, 1)),
-            abi.encodeCall(registry.release, (_current, 1)),
-            abi.encodeCall(registry.releaseEpoch, (_current, epoch)),
-            abi.encodeCall(registry.credit, (_current, 1, 1)),
-            abi.encodeCall(registry.hold, (_current, challenger, 1)),
-            abi.encodeCall(attestations.slashVerifier, (_current, epoch, victim, 1, 0)),
-            abi.encodeCall(attestations.closeChallenge, (_current, epoch, 0, 0, true, new bytes[](0))),
-            abi.encodeCall(challenges.reward, (_current, epoch, 0, 1)),
-            abi.encodeCall(challenges.claim, (_current, epoch, 0, stranger)),
-            abi.encodeCall(registry.settleFraud, (_current, epoch, _ref(_current, epoch, victim, 0).work, stranger, 1))
-        ];
-        uint256 which = (seed >> 16) % 15;
-        address[4] memory targets = [address(staking), address(registry), address(attestations), address(challenges)];
-        address target = targets[which < 4 ? 0 : which < 10 || which == 14 ? 1 : which < 12 ? 2 : 3];
-        bytes32 before = _everybodysMoney();
-        if (_call(stranger, target, calls[which]) || _everybodysMoney() != before) ++meddlings;
+    // Time.
+
+    /// Until a moment beside the end of a phase, or any time.
+    function wait(uint256 seed) external step(seed) {
+        if (_chance(24)) {
+            vm.roll(vm.getBlockNumber() + 300); // the chain forgets the hashes of blocks
+        } else if (_chance(40)) {
+            _wait(UNBONDING);
+        } else {
+            uint256 until = _nextDeadline() + _roll(3); // a second before, at, and after it
+            _wait(until > _now() + 1 ? until - _now() - 1 : 1);
+        }
     }
 
-    // The end: whatever state the steps above have left behind, somebody can lead everything out of it.
+    function nextBlock(uint256 seed) external step(seed) {
+        _wait(_roll(3) * 7 + 1);
+    }
 
-    /// Ends both tasks, all epochs and challenges, and lets everybody have what is theirs.
+    /// Somebody without any part in all this tries what is not its to do.
+    function meddle(uint256 seed) external step(seed) {
+        (uint64 epoch, bool any) = _anyEpoch();
+        if (any) _meddle(epoch, _anyOperator(), _roll(18));
+    }
+
+    // The end: whatever state the steps have left behind, anybody can lead everything out of it.
+
+    /// Ends all tasks, epochs, challenges and plants, and lets everybody have what is theirs.
     function windUp() external {
-        _bond(outsider, Role.Verifier, 100 * UNIT);
-        bondedEver += 100 * UNIT;
-        for (uint256 taskId = 1; taskId <= TASKS; ++taskId) {
-            _windUp(taskId);
+        for (uint256 taskId = 1; taskId <= registry.taskCount(); ++taskId) {
+            _begin(taskId);
+            _current = taskId;
+            _windUp();
+            _end();
         }
+        _begin(0);
         _withdrawAll();
-        require(token.balanceOf(address(staking)) == 0, "bonds that nobody can have back");
+        _end();
     }
 
-    // What is held and owed.
-
-    function owedByStaking() external view returns (uint256 owed) {
-        for (uint256 i; i < 5; ++i) {
-            owed += _stake(operators[i], true) + _stake(operators[i], false);
+    function _windUp() private {
+        _try("close", initiator, address(registry), abi.encodeCall(registry.closeTask, _current));
+        _wait(130); // the last window is over
+        _tryToClose();
+        vm.roll(vm.getBlockNumber() + 2);
+        _seal();
+        _wait(300);
+        _forAll(_settleAll);
+        _forAll(_voidEpoch);
+        _openPlants();
+        _wait(300);
+        _forOpenChallenges(_expire);
+        _wait(600);
+        _forOpenChallenges(_decide);
+        _forAll(_finaliseEpoch);
+        _forAll(_mustHaveEnded);
+        (,, uint64 next) = policies.policyOf(_current);
+        for (uint64 epoch = next; epoch < _openEpoch(_current); ++epoch) {
+            bytes memory data = abi.encodeCall(policies.skipPolicy, (_current, epoch));
+            if (_try("skip policy", outsider, address(policies), data)) continue;
+            _wait(registry.paramsOf(_current).revealWindow); // it is due, and the line has just come to it
+            _must(_try("skip policy", outsider, address(policies), data), "a policy that nobody can skip");
         }
-    }
-
-    function owedByRegistry(uint256 taskId) external view returns (uint256) {
-        (uint256 budget, uint256 reserved) = _money(taskId);
-        return budget + reserved;
-    }
-
-    function heldBy(uint256 which) external view returns (uint256) {
-        address[6] memory holders = [
-            address(staking), address(registry), address(attestations), address(payouts), address(challenges), stranger
-        ];
-        return token.balanceOf(holders[which]);
-    }
-
-    /// Whether what is set aside is what answers for tasks, and is really there as long as it answers.
-    function areBondsSetAside() external view returns (bool) {
-        for (uint256 i; i < 5; ++i) {
-            if (!_isSetAside(operators[i], true) || !_isSetAside(operators[i], false)) return false;
-        }
-        return true;
-    }
-
-    function _isSetAside(address who, bool isTrainer) private view returns (bool) {
-        uint256 setAside;
-        uint256 answering;
-        for (uint256 taskId = 1; taskId <= TASKS; ++taskId) {
-            (uint128 amount, uint40 until) =
-                isTrainer ? registry.collateralOf(taskId, who) : attestations.collateralOf(taskId, who);
-            setAside += amount;
-            if (until == 0 || _now() < until) answering += amount;
-        }
-        uint128 needed = isTrainer ? registry.neededBondOf(who) : attestations.neededBondOf(who);
-        return needed == setAside && answering <= _stake(who, isTrainer);
-    }
-
-    function _stake(address who, bool isTrainer) private view returns (uint256) {
-        (uint128 bonded, uint128 unbonding,,) = staking.bondOf(who, _role(isTrainer));
-        return uint256(bonded) + unbonding;
-    }
-
-    function _collateral(address who, bool isTrainer) private view returns (uint256 amount) {
-        (amount,) = isTrainer ? registry.collateralOf(_current, who) : attestations.collateralOf(_current, who);
-    }
-
-    function _everybodysMoney() private view returns (bytes32 digest) {
-        for (uint256 i; i < 5; ++i) {
-            uint256 held = token.balanceOf(operators[i]);
-            digest = keccak256(abi.encode(digest, held, _stake(operators[i], true), _stake(operators[i], false)));
-        }
-        for (uint256 taskId = 1; taskId <= TASKS; ++taskId) {
-            (uint256 budget, uint256 reserved) = _money(taskId);
-            digest = keccak256(abi.encode(digest, budget, reserved));
-        }
-        return keccak256(
-            abi.encode(digest, token.balanceOf(initiator), token.balanceOf(challenger), token.balanceOf(stranger))
-        );
-    }
-
-    function _book() private {
-        uint256 held = token.balanceOf(address(registry));
-        if (held > _held) inflow[_current] += held - _held;
-        else outflow[_current] += _held - held;
-        uint256 staked = token.balanceOf(address(staking));
-        if (staked > _staked) bondedEver += staked - _staked;
-        _nextBlock();
-    }
-
-    // Steps, for one epoch.
-
-    function _settleEpoch(uint64 epoch) private {
-        bytes[] memory reports = _revealed(epoch);
-        bytes memory data = abi.encodeCall(attestations.settle, (_current, epoch, reports));
-        if (_call(outsider, address(attestations), data)) _settled[_place(address(0), _current, epoch)] = reports;
-        data = abi.encodeCall(attestations.voidEpoch, (_current, epoch));
-        _count("void", outsider, address(attestations), data);
-    }
-
-    function _finaliseEpoch(uint64 epoch) private {
-        bytes memory data = abi.encodeCall(attestations.finalise, (_current, epoch));
-        _count("final", outsider, address(attestations), data);
-    }
-
-    function _commitAppeals(uint64 epoch, uint256 seed) private {
-        for (uint16 index; index < _WORKS; ++index) {
-            if (challenges.phaseOf(_current, epoch, index) != ChallengePhase.AppealCommit) continue;
-            (, uint8 standing, uint8 claimed,,,) = challenges.challengeOf(_current, epoch, index);
-            for (uint256 i; i < 5; ++i) {
-                uint256 chance = (seed >> (8 * i)) % 32;
-                if (chance == 0) continue;
-                uint8 score = chance == 1 ? 70 : (chance == 2) == (seed >> 64 & 1 == 0) ? standing : claimed;
-                bytes32 vote = _vote(_current, epoch, index, operators[i], score);
-                bytes memory data = abi.encodeCall(challenges.commitAppeal, (_current, epoch, index, vote));
-                if (_call(operators[i], address(challenges), data)) _votes[vote] = 1;
-            }
-        }
-    }
-
-    function _revealAppeals(uint64 epoch, uint256 seed) private {
-        for (uint16 index; index < _WORKS; ++index) {
-            if (challenges.phaseOf(_current, epoch, index) != ChallengePhase.AppealReveal) continue;
-            for (uint256 i; i < 5; ++i) {
-                if ((seed >> (8 * i)) % 32 > 0) _revealAppeal(epoch, index, operators[i]);
-            }
-        }
-    }
-
-    function _revealAppeal(uint64 epoch, uint16 index, address who) private {
-        (, uint8 standing, uint8 claimed,,,) = challenges.challengeOf(_current, epoch, index);
-        uint8[3] memory scores = [standing, claimed, 70];
-        for (uint256 k; k < 3; ++k) {
-            if (_votes[_vote(_current, epoch, index, who, scores[k])] == 0) continue;
-            bytes memory data = abi.encodeCall(challenges.revealAppeal, (_current, epoch, index, scores[k], SALT));
-            _call(who, address(challenges), data);
-        }
-    }
-
-    function _decide(uint64 epoch) private {
-        bytes[] memory reports = _settled[_place(address(0), _current, epoch)];
-        for (uint16 index; index < _WORKS; ++index) {
-            if (challenges.phaseOf(_current, epoch, index) != ChallengePhase.Decidable) continue;
-            bytes memory data = abi.encodeCall(challenges.decide, (_current, epoch, index, reports));
-            require(_call(outsider, address(challenges), data), "a challenge without an end");
-            ChallengePhase outcome = challenges.phaseOf(_current, epoch, index);
-            if (outcome == ChallengePhase.Upheld) ++successes["upheld"];
-            else if (outcome == ChallengePhase.Overturned) ++successes["overturned"];
-            else ++successes["undecided"];
-        }
-    }
-
-    /// Whoever does not know a work's index can try them all.
-    function _claim(address who, uint64 epoch) private {
-        for (uint16 index; index < _WORKS; ++index) {
-            bytes memory data = abi.encodeCall(payouts.claim, (_refs(_ref(_current, epoch, who, index))));
-            if (_call(outsider, address(payouts), data)) _paid("work", who, epoch, 0);
-        }
-    }
-
-    function _claimFees(address who, uint64 epoch) private {
-        uint64[] memory epochs = new uint64[](1);
-        epochs[0] = epoch;
-        bytes memory data = abi.encodeCall(payouts.claimFees, (_current, epochs));
-        if (_call(who, address(payouts), data)) _paid("fee", who, epoch, 0);
-    }
-
-    function _claimChallenges(uint64 epoch) private {
-        for (uint16 index; index < _WORKS; ++index) {
-            if (uint256(challenges.phaseOf(_current, epoch, index)) < uint256(ChallengePhase.Upheld)) continue;
-            bytes memory data = abi.encodeCall(challenges.claim, (_current, epoch, index, challenger));
-            _count("challenger", outsider, address(challenges), data); // several times: later slashes add to it
-            for (uint256 i; i < 5; ++i) {
-                data = abi.encodeCall(challenges.claim, (_current, epoch, index, operators[i]));
-                if (_call(outsider, address(challenges), data)) _paid("share", operators[i], epoch, index);
-            }
-        }
-    }
-
-    function _slash(address who, uint64 epoch) private {
-        bytes memory data;
-        for (uint16 index; index < _WORKS; ++index) {
-            data = abi.encodeCall(payouts.slashFraud, (_ref(_current, epoch, who, index)));
-            if (_slashing("fraud", who, true, address(payouts), data, epoch, index)) {
-                _paid("work", who, epoch, 0);
-                (address found,, uint8 claimed,,,) = challenges.challengeOf(_current, epoch, index);
-                bool isFound = found != address(0) && claimed == 255
-                    && challenges.phaseOf(_current, epoch, index) == ChallengePhase.Overturned;
-                if (isFound) ++successes["found fraud"];
-            }
-            if (challenges.phaseOf(_current, epoch, index) == ChallengePhase.None) continue;
-            bytes memory report = _reports[_place(who, _current, epoch)];
-            data = abi.encodeCall(challenges.slashVerdict, (_current, epoch, index, who, report));
-            _slashing("verdict", who, false, address(challenges), data, epoch, index);
-            data = abi.encodeCall(challenges.slashAbsence, (_current, epoch, index, who));
-            _slashing("appeal absence", who, false, address(challenges), data, epoch, index);
-        }
-        (bytes32 reportHash,,,,) = attestations.attestationOf(_current, epoch, who);
-        bool isWithheld = reportHash != 0 || keccak256(_reports[_place(who, _current, epoch)]) == keccak256(_WITHHELD);
-        data = abi.encodeCall(attestations.slashAbsence, (_current, epoch, who));
-        _slashing(
-            isWithheld ? bytes32("withheld") : bytes32("absence"), who, false, address(attestations), data, epoch, 0
-        );
-    }
-
-    /// A slash takes from one bond only, and only what was set aside for this task.
-    function _slashing(
-        bytes32 kind,
-        address who,
-        bool isTrainer,
-        address target,
-        bytes memory data,
-        uint64 epoch,
-        uint16 index
-    ) private returns (bool success) {
-        (uint256 stake, uint256 other) = (_stake(who, isTrainer), _stake(who, !isTrainer));
-        uint256 collateral = _collateral(who, isTrainer);
-        success = _call(outsider, target, data);
-        uint256 taken = stake - _stake(who, isTrainer);
-        slashedEver += taken;
-        if (taken != collateral - _collateral(who, isTrainer) || _stake(who, !isTrainer) != other) ++unfairSlashes;
-        if (success) _paid(kind, who, epoch, index);
-    }
-
-    /// A work, a fee, a share, a slash of each kind: each at most once, and only after a decision.
-    function _paid(bytes32 kind, address who, uint64 epoch, uint16 index) private {
-        EpochPhase phase = attestations.phaseOf(_current, epoch);
-        bool isDecided = phase == EpochPhase.Final;
-        if (kind == "absence" || kind == "withheld") {
-            isDecided =
-                isDecided || phase == EpochPhase.Void || (phase == EpochPhase.Challengeable && kind == "absence");
-        } else if (kind == "verdict") {
-            isDecided = challenges.phaseOf(_current, epoch, index) == ChallengePhase.Overturned;
-        } else if (kind == "share") {
-            isDecided = challenges.phaseOf(_current, epoch, index) == ChallengePhase.Upheld;
-        } else if (kind == "appeal absence") {
-            isDecided = uint256(challenges.phaseOf(_current, epoch, index)) >= uint256(ChallengePhase.Upheld);
-        }
-        if (!isDecided) ++early;
-        ++successes[kind];
-        if (kind == "withheld") kind = "absence"; // one or the other
-        if (++_payments[keccak256(abi.encode(kind, index, _place(who, _current, epoch)))] > 1) ++doublePayments;
-    }
-
-    /// Appeals may outlast the epoch that is the newest: the three newest ones.
-    function _forRecent(uint256 seed, function(uint64, uint256) act) private {
-        uint64 end = _openEpoch(_current);
-        for (uint64 epoch = end > 3 ? end - 3 : 0; epoch < end; ++epoch) {
-            act(epoch, seed);
-        }
-    }
-
-    function _forRecent(function(uint64) act) private {
-        uint64 end = _openEpoch(_current);
-        for (uint64 epoch = end > 3 ? end - 3 : 0; epoch < end; ++epoch) {
-            act(epoch);
-        }
-    }
-
-    function _releaseBond(address who) private {
-        _count("release", outsider, address(registry), abi.encodeCall(registry.releaseBond, (_current, who)));
-        _count("release", outsider, address(attestations), abi.encodeCall(attestations.releaseBond, (_current, who)));
-    }
-
-    // Winding up.
-
-    function _windUp(uint256 taskId) private step(taskId - 1) {
-        _call(initiator, address(registry), abi.encodeCall(registry.closeTask, taskId));
-        if (registry.sealable(taskId) || _worksOf(taskId, _openEpoch(taskId)) > 0) _sealLast(taskId);
-        uint64 end = _openEpoch(taskId);
-        _wait(600); // the votes are in, or their time is over
-        _forEach(end, _settleEpoch);
-        _wait(300); // reports may be missing from now on
-        _forEach(end, _settleEpoch);
-        _wait(600); // appeals are over
-        _forEach(end, _decide);
-        _forEach(end, _finaliseEpoch);
-        _wait(2 * UNBONDING);
-        _forEach(end, _settleEpoch); // void what nobody could settle
-        for (uint64 epoch; epoch < end; ++epoch) {
-            EpochPhase phase = attestations.phaseOf(taskId, epoch);
-            require(phase == EpochPhase.Final || phase == EpochPhase.Void, "an epoch without an end");
-            _payOut(epoch);
-        }
-        _count("refund", outsider, address(registry), abi.encodeCall(registry.refundTask, taskId));
-        (uint256 budget,) = _money(taskId);
-        require(budget == 0, "money that nobody can have back");
-    }
-
-    /// Whoever wants an epoch judged that no verifier is left for can bond and enlist.
-    function _sealLast(uint256 taskId) private {
-        _wait(100);
-        if (_call(outsider, address(attestations), abi.encodeCall(attestations.sealEpoch, taskId))) return;
-        require(_call(outsider, address(attestations), abi.encodeCall(attestations.enlist, taskId)), "no verifier");
-        _nextBlock();
-        require(_call(outsider, address(attestations), abi.encodeCall(attestations.sealEpoch, taskId)), "no seal");
-        _call(outsider, address(attestations), abi.encodeCall(attestations.delist, taskId));
-    }
-
-    function _forEach(uint64 end, function(uint64) act) private {
-        for (uint64 epoch; epoch < end; ++epoch) {
-            act(epoch);
-        }
-    }
-
-    function _payOut(uint64 epoch) private {
-        for (uint256 i; i < 5; ++i) {
-            _claim(operators[i], epoch);
-            _claimFees(operators[i], epoch);
-            _slash(operators[i], epoch);
-        }
-        _claimChallenges(epoch);
+        _forAll(_claimWorks);
+        _forChallenges(_dismiss);
+        _forAll(_slash);
+        _forAll(_claimFees);
+        _claimAppeals();
+        _try("refund", outsider, address(registry), abi.encodeCall(registry.refundTask, _current));
     }
 
     function _withdrawAll() private {
-        for (uint256 i; i < 6; ++i) {
-            address who = i < 5 ? operators[i] : outsider;
-            for (uint256 taskId = 1; taskId <= TASKS; ++taskId) {
-                _call(who, address(registry), abi.encodeCall(registry.delist, (taskId, who)));
-                _call(who, address(attestations), abi.encodeCall(attestations.delist, taskId));
-            }
-            for (uint8 role; role < 2; ++role) {
-                (uint128 bonded,,,) = staking.bondOf(who, Role(role));
-                _call(who, address(staking), abi.encodeCall(staking.requestUnbond, (Role(role), bonded)));
-            }
+        _wait(2 * UNBONDING);
+        for (uint256 i; i < _plants.length; ++i) {
+            _forfeit(_plants[i]);
+        }
+        for (uint256 i; i < people.length; ++i) {
+            _leaveAll(people[i]);
         }
         _wait(UNBONDING);
-        for (uint256 i; i < 6; ++i) {
-            address who = i < 5 ? operators[i] : outsider;
-            for (uint8 role; role < 2; ++role) {
-                _count("withdrawal", who, address(staking), abi.encodeCall(staking.withdraw, (Role(role))));
-            }
+        for (uint256 i; i < people.length; ++i) {
             for (_current = 1; _current <= TASKS; ++_current) {
-                _releaseBond(who);
+                _release(people[i]);
             }
-            require(registry.neededBondOf(who) == 0 && attestations.neededBondOf(who) == 0, "set aside for ever");
+            _unbondAll(people[i]);
+        }
+        _wait(UNBONDING);
+        for (uint256 i; i < people.length; ++i) {
+            _withdraw(people[i], Role.Trainer);
+            _withdraw(people[i], Role.Verifier);
+        }
+        _current = 1;
+    }
+
+    function _leaveAll(address who) private {
+        _call(who, address(staking), abi.encodeCall(staking.renounceWorkerKey, ()));
+        for (uint256 taskId = 1; taskId <= TASKS; ++taskId) {
+            _call(who, address(commitments), abi.encodeCall(commitments.delist, (taskId, who)));
+            _call(who, address(verifiers), abi.encodeCall(verifiers.delist, taskId));
+        }
+        _leaveSeats(CLASS, who);
+        _leaveSeats(_smallClass(), who);
+    }
+
+    function _leaveSeats(bytes32 class, address who) private {
+        uint32[] memory seat = new uint32[](1);
+        for (uint32 i = panels.poolSize(class); i > 0; --i) {
+            seat[0] = i - 1; // from the highest: another takes the place of one that is left
+            (address holder,) = panels.seatOf(class, i - 1);
+            if (holder == who) {
+                _try("leave seats", who, address(panels), abi.encodeCall(panels.leaveSeats, (class, seat)));
+            }
         }
     }
 
-    function _call(address caller, address target, bytes memory data) private returns (bool success) {
-        vm.prank(caller);
-        (success,) = target.call(data);
+    function _unbondAll(address who) private {
+        for (uint8 role; role < 2; ++role) {
+            (uint128 bonded, uint128 locked,,) = staking.bondOf(who, Role(role));
+            _must(locked == 0, "locked for ever");
+            _call(who, address(staking), abi.encodeCall(staking.requestUnbond, (Role(role), bonded)));
+        }
     }
 
-    function _count(bytes32 kind, address caller, address target, bytes memory data) private {
-        if (_call(caller, target, data)) ++successes[kind];
+    function _mustHaveEnded(uint64 epoch) private {
+        EpochPhase phase = attestations.phaseOf(_current, epoch);
+        _must(phase == EpochPhase.Final || phase == EpochPhase.Void, "an epoch without an end");
     }
 
-    function _worksOf(uint256 taskId, uint64 epoch) private view returns (uint16 works) {
-        (works,,,) = registry.epochOf(taskId, epoch);
+    // Bonds.
+
+    function _withdraw(address who, Role role) private {
+        (,, uint256 unbonding, uint256 withdrawableAt) = staking.bondOf(who, role);
+        if (unbonding == 0 && !_dares()) return;
+        if (!_try("withdraw", who, address(staking), abi.encodeCall(staking.withdraw, role))) return;
+        withdrawnEver += unbonding;
+        _must(_now() >= withdrawableAt, "withdrawn too soon");
     }
 
-    /// One of the three newest sealed epochs of the task.
-    function _epoch(uint256 back) private view returns (uint64 epoch, bool any) {
-        uint64 openEpoch = _openEpoch(_current);
-        if (openEpoch == 0) return (0, false);
-        back = back % 8 < 6 ? 0 : back % 8 - 5; // mostly the newest
-        return (openEpoch > back ? openEpoch - 1 - uint64(back) : 0, true);
+    function _release(address who) private {
+        (, uint40 until) = verifiers.collateralOf(_current, who);
+        bytes memory data = abi.encodeCall(verifiers.releaseBond, (_current, who));
+        if (until == 0 && !_dares()) return;
+        if (_try("release", outsider, address(verifiers), data)) {
+            _must(_now() >= until && until > 0, "released too soon");
+        }
     }
 
-    /// Every distinct report revealed, in ascending order of hashes, but for the one whose bytes nobody has.
-    function _revealed(uint64 epoch) private view returns (bytes[] memory reports) {
-        bytes[] memory found = new bytes[](5);
-        uint256 count;
+    function _delisting(address who) private view returns (bytes memory) {
+        return abi.encodeCall(commitments.delist, (_current, who));
+    }
+
+    // Works.
+
+    function _commitWorks() private {
+        (, bool isOpen, bool isClosed,) = commitments.openEpochOf(_current);
+        if ((!isOpen || isClosed) && !_dares()) return;
         for (uint256 i; i < 5; ++i) {
-            (bytes32 hash,,,,) = attestations.attestationOf(_current, epoch, operators[i]);
-            if (hash == bytes32(0) || hash == keccak256(_WITHHELD)) continue;
-            uint256 slot = count;
-            bool isKnown;
-            for (uint256 k; k < count; ++k) {
-                isKnown = isKnown || keccak256(found[k]) == hash;
+            if (!commitments.isEnlisted(_current, operators[i]) && !_dares()) continue;
+            for (uint256 left = _roll(3); left > 0; --left) {
+                if (!_commitWork(_keyOf(operators[i]))) break;
             }
-            if (isKnown) continue;
-            for (; slot > 0 && keccak256(found[slot - 1]) > hash; --slot) {
-                found[slot] = found[slot - 1];
-            }
-            found[slot] = _reports[_place(operators[i], _current, epoch)];
-            ++count;
-        }
-        reports = new bytes[](count);
-        for (uint256 i; i < count; ++i) {
-            reports[i] = found[i];
         }
     }
 
-    function _operator(uint256 seed) private view returns (address) {
-        return operators[seed % 5];
+    function _commitWork(address key) private returns (bool) {
+        address who = staking.operatorOf(key);
+        Work memory work = Work({
+            trainer: who,
+            index: _worksOf(_current, _openEpoch(_current)),
+            kind: _chance(3) ? WorkKind.Labels : _chance(16) ? WorkKind.Training : WorkKind.Full,
+            units: uint16(1 + _roll(10)),
+            policyVersion: uint32(_roll(3)),
+            manifestRoot: _chance(8) ? ROOT : keccak256(abi.encode(_random()))
+        });
+        if (_chance(6)) _plant(who, work.manifestRoot, false);
+        uint64 epoch = _openEpoch(_current);
+        bytes memory data = abi.encodeCall(
+            commitments.commitWork,
+            (_current, epoch, work.kind, work.manifestRoot, work.units, work.policyVersion, _chance(3))
+        );
+        if (!_try("work", key, address(commitments), data)) return false;
+        _once("a root was repeated", abi.encode(_current, epoch, who, work.manifestRoot));
+        _works[_current][epoch].push(work);
+        _unitsInFlight[_current][who] += work.units;
+        _must(_works[_current][epoch].length == work.index + 1, "an index was given twice");
+        if (_chance(16)) _plant(who, work.manifestRoot, true);
+        return true;
     }
 
-    function _role(bool isTrainer) private pure returns (Role) {
-        return isTrainer ? Role.Trainer : Role.Verifier;
+    function _close() private {
+        (uint64 epoch,, bool isClosed, uint16 works) = commitments.openEpochOf(_current);
+        (,,, uint40 commitBy) = commitments.epochOf(_current, epoch);
+        // A closed one is closed again where the chain has forgotten the block of its seed.
+        bool isDue = isClosed ? _chance(4) : works > 0 && _now() >= commitBy;
+        (,, bool isTaskClosed) = registry.moneyOf(_current);
+        isDue = isDue || isTaskClosed && works == 0;
+        if (isDue || _dares()) _tryToClose();
     }
 
-    function _place(address who, uint256 taskId, uint64 epoch) private pure returns (bytes32) {
-        return keccak256(abi.encode(who, taskId, epoch));
+    function _tryToClose() private {
+        _try("close epoch", outsider, address(commitments), abi.encodeCall(commitments.closeEpoch, _current));
+        _try("abandon epoch", outsider, address(commitments), abi.encodeCall(commitments.abandonEpoch, _current));
+    }
+
+    function _seal() private {
+        _observe(_current);
+        vm.prevrandao(bytes32(_random()));
+        (, bool isOpen, bool isClosed,) = commitments.openEpochOf(_current);
+        if (!commitments.isSealable(_current) && !_dares()) return;
+        if (_try("seal", outsider, address(attestations), abi.encodeCall(attestations.sealEpoch, _current))) {
+            _must(isOpen && isClosed, "sealed while it took works");
+        }
+    }
+
+    /// A commitment to a work's being fraud: of one's own, or, what must not work, of somebody else's.
+    function _plant(address trainer_, bytes32 root, bool isForeign) private {
+        if (_plants.length >= 16) return; // all are looked at after every step
+        PlacedPlant memory placed;
+        (placed.taskId, placed.trainer, placed.root, placed.salt) = (_current, trainer_, root, bytes32(_random()));
+        (placed.planter, placed.isForeign) = (isForeign ? outsider : planter, isForeign);
+        placed.commitment = keccak256(abi.encode(_current, trainer_, root, placed.salt));
+        bytes memory data = abi.encodeCall(plants.commitPlant, (_current, placed.commitment));
+        if (!_try("plant", placed.planter, address(plants), data)) return;
+        _plants.push(placed);
+        if (!isForeign) _isPlanted[root] = true;
+    }
+
+    /// Opens a plant for the first work of its author with this root; what others planted, nobody can.
+    function _openPlant(PlacedPlant memory placed) private {
+        (PlantState state,, uint64 epoch) = plants.plantOf(_current, placed.commitment);
+        if (state != PlantState.Committed && !_dares()) return;
+        if (_dares()) ++epoch;
+        Work[] storage works = _works[_current][epoch];
+        for (uint256 i; i < works.length; ++i) {
+            bool isIt = works[i].trainer == placed.trainer && works[i].manifestRoot == placed.root;
+            if (isIt) _openPlantAs(epoch, works[i], placed);
+        }
+    }
+
+    function _openPlants() private {
+        for (uint256 i; i < _plants.length; ++i) {
+            if (_plants[i].taskId == _current && !_chance(8)) _openPlant(_plants[i]);
+        }
+    }
+
+    function _openPlantAs(uint64 epoch, Work memory work, PlacedPlant memory placed) private {
+        EpochPhase phase = attestations.phaseOf(_current, epoch);
+        if (phase < EpochPhase.Challengeable && !_dares()) return;
+        bytes memory data = abi.encodeCall(plants.openPlant, (_current, epoch, work, placed.salt));
+        if (placed.isForeign) {
+            _tryForbidden("opened a plant of another's work", outsider, address(plants), data);
+        } else if (_try("open plant", _keyOf(placed.trainer), address(plants), data)) {
+            _ended(epoch, work);
+            (,, uint40 challengeBy,) = attestations.scheduleOf(_current, epoch);
+            bool isInTime = phase == EpochPhase.Challengeable && _now() < challengeBy;
+            _openedInTime[_current][epoch][work.index] = isInTime;
+            _must(phase >= EpochPhase.Challengeable && phase <= EpochPhase.Void, "opened too soon");
+        }
+    }
+
+    function _forfeit(PlacedPlant memory placed) private {
+        bytes memory data = abi.encodeCall(plants.forfeitPlant, (placed.taskId, placed.commitment));
+        _try("forfeit plant", outsider, address(plants), data);
+    }
+
+    // Payments.
+
+    function _claimWorks(uint64 epoch) private {
+        EpochPhase phase = attestations.phaseOf(_current, epoch);
+        if (phase != EpochPhase.Final && phase != EpochPhase.Void && !_dares()) return;
+        Work[] storage works = _works[_current][epoch];
+        for (uint256 i; i < works.length; ++i) {
+            if (_endings[_nameOf(_current, epoch, works[i])] > 0 && !_dares()) continue;
+            uint8 score = attestations.scoreOf(_current, epoch, works[i].index);
+            WorkRef[] memory refs = _refs(WorkRef(_current, epoch, works[i]));
+            bytes memory data = abi.encodeCall(payouts.claim, (refs));
+            if (!_try("claim: work", outsider, address(payouts), data)) continue;
+            _ended(epoch, works[i]);
+            uint256 amount = abi.decode(_returned, (uint256));
+            _must(phase == EpochPhase.Final || phase == EpochPhase.Void, "paid too soon");
+            if (phase == EpochPhase.Void || score > 100) score = 0;
+            uint256 price = registry.paramsOf(_current).kinds[uint256(works[i].kind)].unitPrice;
+            _must(amount == works[i].units * price * score / 100, "paid another amount");
+        }
+    }
+
+    /// One work twice in a claim; and works of others beside it.
+    function _claimTwice(uint64 epoch) private {
+        Work[] storage works = _works[_current][epoch];
+        if (works.length == 0) return;
+        WorkRef[] memory refs = new WorkRef[](2);
+        refs[0] = WorkRef(_current, epoch, works[_roll(works.length)]);
+        refs[1] = refs[0];
+        _tryForbidden("claimed twice at once", outsider, address(payouts), abi.encodeCall(payouts.claim, (refs)));
+        bytes memory data = abi.encodeCall(payouts.claimTo, (_refs(refs[0]), stranger));
+        _tryForbidden("claimed to another", outsider, address(payouts), data);
+        refs[1].work.trainer = stranger;
+        _tryForbidden("claimed another's", stranger, address(payouts), abi.encodeCall(payouts.claim, (refs)));
+    }
+
+    function _claimFees(uint64 epoch) private {
+        uint64[] memory epochs = new uint64[](1);
+        epochs[0] = epoch;
+        for (uint256 i; i < 5; ++i) {
+            uint256 told = payouts.feeOf(_current, epoch, operators[i]);
+            // Also where nothing is earned: the claim gives what was reserved for it back to the task.
+            bytes memory data = abi.encodeCall(payouts.claimFees, (_current, epochs, operators[i]));
+            if (!_try("claim: fee", outsider, address(payouts), data)) continue;
+            _once("fee claimed twice", abi.encode(_current, epoch, operators[i]));
+            _must(abi.decode(_returned, (uint256)) == told, "another fee than was told");
+            _must(attestations.phaseOf(_current, epoch) == EpochPhase.Final, "fee paid too soon");
+        }
+    }
+
+    // Slashes.
+
+    function _slash(uint64 epoch) private {
+        Work[] storage works = _works[_current][epoch];
+        for (uint256 i; i < works.length; ++i) {
+            _slashFraud(epoch, works[i]);
+            for (uint256 k; k < 5; ++k) {
+                _slashVerdict(epoch, works[i].index, operators[k]);
+                bool isBlaming = _openedInTime[_current][epoch][works[i].index];
+                if (isBlaming || _dares()) _slashPayer(epoch, works[i].index, operators[k]);
+            }
+        }
+        for (uint256 k; k < 5; ++k) {
+            _slashAbsent(epoch, operators[k]);
+        }
+    }
+
+    function _slashFraud(uint64 epoch, Work memory work) private {
+        uint8 score = attestations.scoreOf(_current, epoch, work.index);
+        bool isDue = score == FRAUD && _endings[_nameOf(_current, epoch, work)] == 0;
+        if (!isDue && !_dares()) return;
+        bytes memory data = abi.encodeCall(payouts.slashFraud, (WorkRef(_current, epoch, work)));
+        address by = _chance(2) ? outsider : challenger;
+        uint256 taken = _slashing("slash: fraud", by, work.trainer, Role.Trainer, address(payouts), data);
+        if (taken == 0) return;
+        _ended(epoch, work);
+        _must(taken == work.units * SLASH_OF_UNIT, "slashed another amount");
+        _must(attestations.phaseOf(_current, epoch) == EpochPhase.Final, "slashed too soon");
+        _must(score == FRAUD, "slashed for what is no fraud");
+        _must(!commitments.isEnlisted(_current, work.trainer), "a fraud is still enlisted");
+        uint256[] memory places = new uint256[](1);
+        places[0] = uint256(epoch) << 16 | work.index;
+        if (uint8(attestations.finalScoresOf(_current, places)[0]) == 253) ++successes["slash: found fraud"];
+    }
+
+    function _slashVerdict(uint64 epoch, uint16 index, address who) private {
+        (,,,,,, bool isAgainst) = appeals.disputeOf(_current, epoch, index);
+        if (!isAgainst && !_dares()) return;
+        bytes memory report = _reports[_current][epoch][who];
+        bytes memory data = abi.encodeCall(appeals.slashVerdict, (_current, epoch, index, who, report));
+        if (_slashing("slash: verdict", outsider, who, Role.Verifier, address(appeals), data) == 0) return;
+        _once("slashed twice for one score", abi.encode(_current, epoch, index, who));
+        bool isOverturned = appeals.phaseOf(_current, epoch, index) == DisputePhase.Overturned;
+        _must(isOverturned && isAgainst, "slashed for what stands");
+    }
+
+    /// Who paid a plant: never as well for the same score's having been overturned.
+    function _slashPayer(uint64 epoch, uint16 index, address who) private {
+        bytes memory report = _reports[_current][epoch][who];
+        bytes memory data = abi.encodeCall(plants.slashPaidPlant, (_current, epoch, index, who, report));
+        if (_slashing("slash: paid plant", outsider, who, Role.Verifier, address(plants), data) == 0) return;
+        _once("slashed twice for one score", abi.encode(_current, epoch, index, who));
+        _must(attestations.phaseOf(_current, epoch) == EpochPhase.Final, "slashed too soon");
+        _must(attestations.scoreOf(_current, epoch, index) == FRAUD, "slashed for what is no fraud");
+        _must(_openedInTime[_current][epoch][index], "slashed for a plant opened late");
+        DisputePhase dispute = appeals.phaseOf(_current, epoch, index);
+        _must(dispute != DisputePhase.Undecided && dispute != DisputePhase.Overturned, "slashed what is disputed");
+        uint8 paid = uint8(report[index]);
+        _must(paid > 0 && paid <= 100, "slashed though it did not pay");
+    }
+
+    function _slashAbsent(uint64 epoch, address who) private {
+        (bytes31 hash, uint128 weight,) = attestations.attestationOf(_current, epoch, who);
+        bool isJudging = attestations.phaseOf(_current, epoch) < EpochPhase.Attested;
+        if ((hash != 0 || weight == 0 || isJudging) && !_dares()) return;
+        bytes memory data = abi.encodeCall(attestations.slashAbsence, (_current, epoch, who));
+        if (_slashing("slash: absence", outsider, who, Role.Verifier, address(attestations), data) == 0) return;
+        bytes memory which = abi.encode(_current, epoch, who);
+        _once("slashed twice as absent", which);
+        _must(_times[keccak256(abi.encode(bytes32("revealed twice"), which))] == 0, "slashed though it revealed");
+        (, uint40 revealBy,,) = attestations.scheduleOf(_current, epoch);
+        (,, uint16 voters, uint16 committed, uint16 revealed,,) = attestations.tallyOf(_current, epoch);
+        bool isOver = _now() >= revealBy || committed > 0 && revealed == committed;
+        _must(isOver && voters > 0, "slashed before reveals are over");
+    }
+
+    /// Takes from one bond of one, what answers for this task and no more.
+    function _slashing(bytes32 kind, address by, address who, Role role, address target, bytes memory data)
+        private
+        returns (uint256 taken)
+    {
+        Role other = role == Role.Trainer ? Role.Verifier : Role.Trainer;
+        (uint256 staked, uint256 before) = (token.balanceOf(address(staking)), _stake(who, role));
+        (uint256 spared, uint256 answers) = (_stake(who, other), _answering(who, role));
+        if (!_try(kind, by, target, data)) return 0;
+        taken = before - _stake(who, role);
+        slashedEver += taken;
+        _must(staked - token.balanceOf(address(staking)) == taken, "slashed somebody else");
+        _must(_stake(who, other) == spared, "slashed another bond");
+        _must(taken <= answers, "slashed more than answers");
+        _must(token.balanceOf(stranger) == 0, "a stranger got something");
+    }
+
+    function _answering(address who, Role role) private view returns (uint256 amount) {
+        if (role == Role.Verifier) (amount,) = verifiers.collateralOf(_current, who);
+        else (amount,) = commitments.collateralOf(_current, who);
+    }
+
+    // Meddling.
+
+    /// What only contracts of the deployment may call.
+    function _meddle(uint64 epoch, address victim, uint256 which) private {
+        Work memory work = _work(victim, 0);
+        if (which == 0) {
+            _tryOn(address(staking), abi.encodeCall(staking.slash, (Role.Trainer, victim, 1, stranger, 1)));
+        }
+        if (which == 1) _tryOn(address(staking), abi.encodeCall(staking.lock, (Role.Verifier, victim, 1)));
+        if (which == 2) _tryOn(address(staking), abi.encodeCall(staking.unlock, (Role.Verifier, victim, 1)));
+        if (which == 3) _tryOn(address(registry), abi.encodeCall(registry.pay, (_current, stranger, 1, 1)));
+        if (which == 4) _tryOn(address(registry), abi.encodeCall(registry.free, (_current, 1)));
+        if (which == 5) _tryOn(address(registry), abi.encodeCall(registry.reserveEpoch, (_current, epoch)));
+        if (which == 6) _tryOn(address(commitments), abi.encodeCall(commitments.seal, (_current)));
+        if (which == 7) _tryOn(address(commitments), abi.encodeCall(commitments.extendEpoch, (_current)));
+        if (which == 8) _tryOn(address(commitments), _settlingFraud(epoch, work));
+        if (which == 9) {
+            _tryOn(address(commitments), abi.encodeCall(commitments.settlePlant, (_current, epoch, work, true)));
+        }
+        if (which == 10) _tryOn(address(verifiers), abi.encodeCall(verifiers.seal, (_current)));
+        if (which == 11) _tryOn(address(verifiers), _slashingJudge(epoch, victim));
+        if (which == 12) _tryOn(address(attestations), abi.encodeCall(attestations.holdChallenge, (_current, epoch)));
+        if (which == 13) {
+            _tryOn(address(attestations), abi.encodeCall(attestations.releaseChallenges, (_current, epoch, 0)));
+        }
+        if (which == 14) _tryOn(address(attestations), _correcting(epoch));
+        if (which == 15) _tryOn(address(panels), abi.encodeCall(panels.dismiss, (CLASS, victim, 1)));
+        if (which == 16) _tryOn(address(appeals), abi.encodeCall(appeals.reward, (_current, epoch, 0, 1)));
+        if (which == 17) _tryOn(address(staking), abi.encodeCall(staking.withdraw, (Role.Trainer)));
+    }
+
+    function _tryOn(address target, bytes memory data) private {
+        _tryForbidden("meddled", stranger, target, data);
+    }
+
+    function _settlingFraud(uint64 epoch, Work memory work) private view returns (bytes memory) {
+        return abi.encodeCall(commitments.settleFraud, (_current, epoch, work, stranger, 10_000));
+    }
+
+    function _slashingJudge(uint64 epoch, address victim) private view returns (bytes memory) {
+        return abi.encodeCall(verifiers.slash, (_current, epoch, victim, 10_000, stranger, 10_000, 1));
+    }
+
+    function _correcting(uint64 epoch) private view returns (bytes memory) {
+        return abi.encodeCall(attestations.correctScore, (_current, epoch, 0, 100, false));
+    }
+
+    // Who.
+
+    function _anyOperator() private returns (address) {
+        return operators[_roll(5)];
+    }
+
+    function _anyBonder() private returns (address) {
+        return people[_roll(BONDERS)];
+    }
+
+    function _anyRole() private returns (Role) {
+        return _chance(2) ? Role.Trainer : Role.Verifier;
     }
 }

@@ -3,17 +3,24 @@ pragma solidity 0.8.37;
 
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 
+import {Appeals} from "../../contracts/Appeals.sol";
 import {AssayToken} from "../../contracts/AssayToken.sol";
 import {Attestations} from "../../contracts/Attestations.sol";
-import {Challenges} from "../../contracts/Challenges.sol";
+import {Commitments} from "../../contracts/Commitments.sol";
+import {Panels} from "../../contracts/Panels.sol";
 import {Payouts} from "../../contracts/Payouts.sol";
+import {Plants} from "../../contracts/Plants.sol";
+import {Policies} from "../../contracts/Policies.sol";
 import {Staking} from "../../contracts/Staking.sol";
 import {TaskRegistry} from "../../contracts/TaskRegistry.sol";
-import {EpochPhase, IAttestations} from "../../contracts/interfaces/IAttestations.sol";
-import {ChallengePhase, IChallenges} from "../../contracts/interfaces/IChallenges.sol";
+import {Verifiers} from "../../contracts/Verifiers.sol";
+import {Deployment} from "../../contracts/interfaces/Deployment.sol";
+import {DisputePhase} from "../../contracts/interfaces/IAppeals.sol";
+import {EpochPhase} from "../../contracts/interfaces/IAttestations.sol";
+import {Work} from "../../contracts/interfaces/ICommitments.sol";
 import {WorkRef} from "../../contracts/interfaces/IPayouts.sol";
-import {IStaking, Role} from "../../contracts/interfaces/IStaking.sol";
-import {ITaskRegistry, TaskParams, Work} from "../../contracts/interfaces/ITaskRegistry.sol";
+import {Role} from "../../contracts/interfaces/IStaking.sol";
+import {KindTerms, TaskParams, WorkKind} from "../../contracts/interfaces/ITaskRegistry.sol";
 import {Vm} from "./Vm.sol";
 
 /// A deployment with one initiator, trainers and verifiers, and the steps of an epoch as functions.
@@ -23,10 +30,12 @@ abstract contract Network {
     uint128 internal constant UNIT = 1 ether;
     uint40 internal constant UNBONDING = 2500;
     uint16 internal constant REPORTER_BPS = 1000;
+    uint128 internal constant SEAT_BOND = 2 ether;
     bytes32 internal constant ROOT = keccak256("manifest");
     bytes32 internal constant SALT = keccak256("salt");
     bytes32 internal constant POLICY = keccak256("policy");
     bytes32 internal constant EVIDENCE = keccak256("evidence");
+    bytes32 internal constant CLASS = keccak256("class");
 
     address internal immutable initiator = vm.addr(1);
     address internal immutable outsider = vm.addr(2);
@@ -42,34 +51,53 @@ abstract contract Network {
     AssayToken internal token;
     Staking internal staking;
     TaskRegistry internal registry;
+    Commitments internal commitments;
+    Verifiers internal verifiers;
     Attestations internal attestations;
-    Challenges internal challenges;
+    Policies internal policies;
+    Panels internal panels;
+    Appeals internal appeals;
     Payouts internal payouts;
+    Plants internal plants;
 
     function setUp() public virtual {
         vm.warp(1_000_000);
         vm.roll(1000);
         token = _newToken();
+        Deployment memory all = _predict();
+        staking = new Staking(all, UNBONDING);
+        registry = new TaskRegistry(all);
+        commitments = new Commitments(all, _sealDelay());
+        verifiers = new Verifiers(all);
+        attestations = new Attestations(all, 0);
+        policies = new Policies(all);
+        panels = new Panels(all, SEAT_BOND);
+        appeals = new Appeals(all);
+        payouts = new Payouts(all, REPORTER_BPS);
+        plants = new Plants(all);
+        _nameVerifiers([uint256(20), 21, 22]);
+    }
+
+    /// The addresses that the contracts of a deployment will have, in the order of `setUp`.
+    function _predict() private view returns (Deployment memory) {
         uint256 nonce = vm.getNonce(address(this));
-        address[5] memory predicted;
-        for (uint256 i; i < 5; ++i) {
-            predicted[i] = vm.computeCreateAddress(address(this), nonce + i);
+        address[10] memory at;
+        for (uint256 i; i < 10; ++i) {
+            at[i] = vm.computeCreateAddress(address(this), nonce + i);
         }
-        staking = new Staking(token, predicted[1], predicted[2], UNBONDING);
-        registry =
-            new TaskRegistry(token, IStaking(predicted[0]), IAttestations(predicted[2]), predicted[3], predicted[4], 1);
-        attestations = new Attestations(IStaking(predicted[0]), ITaskRegistry(predicted[1]), predicted[3]);
-        challenges = new Challenges(
-            IStaking(predicted[0]), ITaskRegistry(predicted[1]), IAttestations(predicted[2]), predicted[4]
-        );
-        payouts = new Payouts(
-            IStaking(predicted[0]),
-            ITaskRegistry(predicted[1]),
-            IAttestations(predicted[2]),
-            IChallenges(predicted[3]),
-            REPORTER_BPS
-        );
-        _sortVerifiers();
+        return Deployment({
+            token: token,
+            staking: Staking(at[0]),
+            registry: TaskRegistry(at[1]),
+            commitments: Commitments(at[2]),
+            verifiers: Verifiers(at[3]),
+            attestations: Attestations(at[4]),
+            policies: Policies(at[5]),
+            panels: Panels(at[6]),
+            appeals: Appeals(at[7]),
+            payouts: Payouts(at[8]),
+            plants: Plants(at[9])
+        });
     }
 
     /// Another token may take its place.
@@ -77,8 +105,13 @@ abstract contract Network {
         return new AssayToken(address(this), 1e33);
     }
 
-    function _sortVerifiers() private {
-        uint256[3] memory keys = [uint256(20), 21, 22];
+    /// Another delay may take its place.
+    function _sealDelay() internal virtual returns (uint8) {
+        return 1;
+    }
+
+    /// Those with these keys are the three verifiers from now on.
+    function _nameVerifiers(uint256[3] memory keys) internal {
         for (uint256 i; i < 2; ++i) {
             for (uint256 j; j < 2; ++j) {
                 if (vm.addr(keys[j]) > vm.addr(keys[j + 1])) (keys[j], keys[j + 1]) = (keys[j + 1], keys[j]);
@@ -88,28 +121,17 @@ abstract contract Network {
         (verifier, secondVerifier, thirdVerifier) = (vm.addr(keys[0]), vm.addr(keys[1]), vm.addr(keys[2]));
     }
 
-    function _params() internal pure returns (TaskParams memory) {
-        return TaskParams({
-            unitPrice: UNIT,
-            trainerBond: 60 * UNIT,
-            verifierBond: 100 * UNIT,
-            fraudSlash: 50 * UNIT, // one work earns 10 at most, and is replayed with probability 0.2: 48 needed
-            absenceSlash: 5 * UNIT,
-            verdictSlash: 20 * UNIT,
-            challengeBond: UNIT,
-            verifierFee: 3 * UNIT,
-            maxEpochUnits: 100,
-            maxWorkUnits: 10,
-            quorumBps: 6667,
-            samplingBps: 2000,
-            maxStaleness: 2,
-            maxEpochs: 0,
-            commitWindow: 100,
-            attestWindow: 100,
-            revealWindow: 100,
-            challengeWindow: 100,
-            appealWindow: 100
-        });
+    /// One kind of work. One work earns 10 at most and is drawn with probability 0.2: a slash of 48 is needed.
+    function _params() internal pure returns (TaskParams memory params) {
+        params.kinds[0] = KindTerms({unitPrice: UNIT, detectionBps: 10_000});
+        (params.trainerBond, params.verifierBond, params.fraudSlash) = (60 * UNIT, 100 * UNIT, 50 * UNIT);
+        (params.challengeBond, params.jurorFee, params.verifierFee) = (UNIT, UNIT / 10, 3 * UNIT);
+        (params.maxEpochUnits, params.maxWorkUnits, params.maxWorksEach) = (100, 10, 1);
+        (params.quorumBps, params.samplingBps) = (6666, 2000);
+        (params.absenceSlashBps, params.verdictSlashBps) = (500, 5000);
+        (params.maxStaleness, params.maxEpochs, params.protocolVersion) = (2, 0, 1);
+        (params.commitWindow, params.attestWindow, params.revealWindow) = (100, 100, 100);
+        (params.challengeWindow, params.appealWindow, params.panelClass) = (100, 100, CLASS);
     }
 
     // Time. Read through cheatcodes, because the optimizer takes a block's time and number for constants.
@@ -156,17 +178,22 @@ abstract contract Network {
         taskId = registry.openTask(params, keccak256("spec"), "ipfs://spec", POLICY, budget);
     }
 
-    function _enlistTrainer(uint256 taskId, address operator) internal {
-        _bond(operator, Role.Trainer, 60 * UNIT);
-        vm.prank(operator);
-        registry.enlist(taskId);
+    function _termsHash(uint256 taskId) internal view returns (bytes32 termsHash) {
+        (,, termsHash) = registry.originOf(taskId);
     }
 
-    function _enlistVerifier(uint256 taskId, address operator, uint128 bond) internal {
-        _bond(operator, Role.Verifier, bond);
+    function _enlistTrainer(uint256 taskId, address operator) internal {
+        _bond(operator, Role.Trainer, 60 * UNIT);
+        bytes32 termsHash = _termsHash(taskId);
         vm.prank(operator);
-        attestations.enlist(taskId);
-        _nextBlock();
+        commitments.enlist(taskId, termsHash);
+    }
+
+    function _enlistVerifier(uint256 taskId, address operator, uint128 weight) internal {
+        _bond(operator, Role.Verifier, weight);
+        bytes32 termsHash = _termsHash(taskId);
+        vm.prank(operator);
+        verifiers.enlist(taskId, termsHash, weight, address(0));
     }
 
     /// A task with three trainers and three equal verifiers.
@@ -174,6 +201,7 @@ abstract contract Network {
         return _staff(_openTask());
     }
 
+    /// Three works pay 30, cost 3 for verifiers and can be slashed 150: two thirds of 300 outweigh that.
     function _staff(uint256 taskId) internal returns (uint256) {
         _enlistTrainer(taskId, trainer);
         _enlistTrainer(taskId, secondTrainer);
@@ -185,14 +213,24 @@ abstract contract Network {
     }
 
     function _openEpoch(uint256 taskId) internal view returns (uint64 epoch) {
-        (,,, epoch,,,) = registry.stateOf(taskId);
+        (epoch,,,) = commitments.openEpochOf(taskId);
     }
 
     function _commit(uint256 taskId, address operator) internal {
+        (,,, uint16 works) = commitments.openEpochOf(taskId);
+        _commitRoot(taskId, operator, _rootOf(works));
+    }
+
+    /// Of the work with this index: no trainer has two with one root.
+    function _rootOf(uint16 index) internal pure returns (bytes32) {
+        return index == 0 ? ROOT : keccak256(abi.encode(ROOT, index));
+    }
+
+    function _commitRoot(uint256 taskId, address operator, bytes32 root) internal {
         uint64 epoch = _openEpoch(taskId);
         vm.prank(operator);
-        registry.commitWork(taskId, epoch, ROOT, 10, 0);
-        vm.roll(vm.getBlockNumber() + 1); // no epoch is sealed in the block of its last work
+        commitments.commitWork(taskId, epoch, WorkKind.Full, root, 10, 0, false);
+        vm.roll(vm.getBlockNumber() + 2); // the seed comes from the block after the one in which an epoch closes
     }
 
     /// All three trainers commit, in order: indices 0, 1, 2.
@@ -208,8 +246,12 @@ abstract contract Network {
         return attestations.sealEpoch(taskId);
     }
 
+    function _work(address operator, uint16 index) internal pure returns (Work memory) {
+        return Work(operator, index, WorkKind.Full, 10, 0, _rootOf(index));
+    }
+
     function _ref(uint256 taskId, uint64 epoch, address operator, uint16 index) internal pure returns (WorkRef memory) {
-        return WorkRef(taskId, epoch, Work(operator, index, 10, 0, ROOT));
+        return WorkRef(taskId, epoch, _work(operator, index));
     }
 
     function _refs(WorkRef memory ref) internal pure returns (WorkRef[] memory refs) {
@@ -219,20 +261,21 @@ abstract contract Network {
 
     function _commitment(uint256 taskId, uint64 epoch, address operator, bytes memory report)
         internal
-        pure
+        view
         returns (bytes32)
     {
-        return keccak256(abi.encode(taskId, epoch, operator, keccak256(report), SALT));
+        return keccak256(abi.encode(attestations.seedOf(taskId, epoch), operator, keccak256(report), SALT));
     }
 
     function _commitReport(uint256 taskId, uint64 epoch, address operator, bytes memory report) internal {
+        bytes32 commitment = _commitment(taskId, epoch, operator, report);
         vm.prank(operator);
-        attestations.commitAttestation(taskId, epoch, _commitment(taskId, epoch, operator, report));
+        attestations.commitAttestation(taskId, epoch, commitment, "");
     }
 
     function _reveal(uint256 taskId, uint64 epoch, address operator, bytes memory report) internal {
         vm.prank(operator);
-        attestations.revealAttestation(taskId, epoch, keccak256(report), SALT, EVIDENCE);
+        attestations.revealAttestation(taskId, epoch, report, SALT, EVIDENCE);
     }
 
     /// All three verifiers commit and reveal.
@@ -250,7 +293,11 @@ abstract contract Network {
     }
 
     function _settle(uint256 taskId, uint64 epoch, bytes memory report) internal {
-        attestations.settle(taskId, epoch, _list(report));
+        _settle(taskId, epoch, _list(report));
+    }
+
+    function _settle(uint256 taskId, uint64 epoch, bytes[] memory reports) internal {
+        attestations.settle(taskId, epoch, reports, type(uint16).max);
     }
 
     function _finalise(uint256 taskId, uint64 epoch) internal {
@@ -279,8 +326,12 @@ abstract contract Network {
     function _sorted(bytes memory a, bytes memory b, bytes memory c) internal pure returns (bytes[] memory reports) {
         reports = new bytes[](3);
         (reports[0], reports[1], reports[2]) = (a, b, c);
-        for (uint256 i; i < 2; ++i) {
-            for (uint256 j; j < 2; ++j) {
+        _sort(reports);
+    }
+
+    function _sort(bytes[] memory reports) internal pure {
+        for (uint256 i; i < reports.length; ++i) {
+            for (uint256 j; j + 1 < reports.length; ++j) {
                 if (keccak256(reports[j]) > keccak256(reports[j + 1])) {
                     (reports[j], reports[j + 1]) = (reports[j + 1], reports[j]);
                 }
@@ -288,45 +339,77 @@ abstract contract Network {
         }
     }
 
-    // Challenges.
+    // Appeals.
 
-    /// The outsider puts down the bond of the terms that `_params` gives.
-    function _challenge(uint256 taskId, uint64 epoch, uint16 index, uint8 score) internal {
-        _challenge(taskId, epoch, index, score, outsider);
+    function _juror(uint256 i) internal pure returns (address) {
+        return vm.addr(1000 + i);
     }
 
-    function _challenge(uint256 taskId, uint64 epoch, uint16 index, uint8 score, address challenger) internal {
-        _fund(challenger, address(registry), UNIT);
-        vm.prank(challenger);
-        challenges.challenge(taskId, epoch, index, score);
+    /// Jurors who judge nothing else, with one seat each.
+    function _seatJurors(uint256 count) internal {
+        for (uint256 i; i < count; ++i) {
+            _bond(_juror(i), Role.Verifier, SEAT_BOND);
+            vm.prank(_juror(i));
+            panels.takeSeats(CLASS, 1);
+        }
+        _nextBlock();
     }
 
-    function _vote(uint256 taskId, uint64 epoch, uint16 index, address operator, uint8 score)
+    function _challengeHash(uint256 taskId, uint64 epoch, address challenger, uint16 index, uint8 score)
         internal
         pure
         returns (bytes32)
     {
-        return keccak256(abi.encode(taskId, epoch, index, operator, score, SALT));
+        return keccak256(abi.encode(taskId, epoch, challenger, index, score, SALT));
     }
 
-    function _commitVote(uint256 taskId, uint64 epoch, uint16 index, address operator, uint8 score) internal {
-        vm.prank(operator);
-        challenges.commitAppeal(taskId, epoch, index, _vote(taskId, epoch, index, operator, score));
+    /// Puts down the bond, and 15 fees of jurors, of the terms that `_params` gives.
+    function _commitChallenge(uint256 taskId, uint64 epoch, uint16 index, uint8 score, address challenger)
+        internal
+        returns (uint32)
+    {
+        _fund(challenger, address(appeals), UNIT + 15 * UNIT / 10);
+        vm.prank(challenger);
+        return appeals.commitChallenge(taskId, epoch, _challengeHash(taskId, epoch, challenger, index, score));
     }
 
-    function _revealVote(uint256 taskId, uint64 epoch, uint16 index, address operator, uint8 score) internal {
-        vm.prank(operator);
-        challenges.revealAppeal(taskId, epoch, index, score, SALT);
+    /// The outsider's challenge, revealed.
+    function _challenge(uint256 taskId, uint64 epoch, uint16 index, uint8 score) internal returns (uint32 id) {
+        id = _commitChallenge(taskId, epoch, index, score, outsider);
+        _wait(100);
+        appeals.revealChallenge(taskId, epoch, id, index, score, SALT);
     }
 
-    /// All three verifiers commit and reveal.
-    function _appeal(uint256 taskId, uint64 epoch, uint16 index, uint8 a, uint8 b, uint8 c) internal {
-        _commitVote(taskId, epoch, index, verifier, a);
-        _commitVote(taskId, epoch, index, secondVerifier, b);
-        _commitVote(taskId, epoch, index, thirdVerifier, c);
-        _revealVote(taskId, epoch, index, verifier, a);
-        _revealVote(taskId, epoch, index, secondVerifier, b);
-        _revealVote(taskId, epoch, index, thirdVerifier, c);
+    function _draw(uint256 taskId, uint64 epoch, address operator, uint16 index) internal {
+        _wait(100);
+        appeals.summonPanel(taskId, epoch, index);
+        vm.roll(vm.getBlockNumber() + 2);
+        appeals.drawPanel(taskId, epoch, _work(operator, index), "");
+    }
+
+    function _commitVote(uint256 taskId, uint64 epoch, uint16 index, address juror, uint8 score, bool beyond) internal {
+        (,, bytes32 seed,,,,) = appeals.disputeOf(taskId, epoch, index);
+        bytes32 commitment = keccak256(abi.encode(seed, juror, keccak256(abi.encode(score, beyond)), SALT));
+        vm.prank(juror);
+        appeals.commitVote(taskId, epoch, index, commitment);
+    }
+
+    function _revealVote(uint256 taskId, uint64 epoch, uint16 index, address juror, uint8 score, bool beyond) internal {
+        vm.prank(juror);
+        appeals.revealVote(taskId, epoch, index, score, beyond, SALT);
+    }
+
+    /// Those of the first `count` jurors who are on the panel vote alike, and the dispute is decided.
+    function _appeal(uint256 taskId, uint64 epoch, uint16 index, uint256 count, uint8 score, bool beyond) internal {
+        for (uint256 i; i < count; ++i) {
+            if (appeals.seatsOf(taskId, epoch, index, _juror(i)) == 0) continue;
+            _commitVote(taskId, epoch, index, _juror(i), score, beyond);
+        }
+        for (uint256 i; i < count; ++i) {
+            if (appeals.seatsOf(taskId, epoch, index, _juror(i)) == 0) continue;
+            _revealVote(taskId, epoch, index, _juror(i), score, beyond);
+        }
+        appeals.decide(taskId, epoch, index);
     }
 
     // Signatures.
@@ -336,7 +419,7 @@ abstract contract Network {
             abi.encode(
                 keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"),
                 keccak256(bytes(name)),
-                keccak256("1"),
+                keccak256("2"),
                 block.chainid,
                 verifyingContract
             )
@@ -349,8 +432,10 @@ abstract contract Network {
     }
 
     function _consent(uint256 workerKey, address operator) internal view returns (bytes memory) {
-        bytes32 typeHash = keccak256("WorkerKey(address operator,address worker)");
-        bytes32 structHash = keccak256(abi.encode(typeHash, operator, vm.addr(workerKey)));
+        bytes32 typeHash = keccak256("WorkerKey(address operator,address worker,uint256 nonce,uint256 deadline)");
+        address worker = vm.addr(workerKey);
+        uint256 nonce = staking.workerNonceOf(worker);
+        bytes32 structHash = keccak256(abi.encode(typeHash, operator, worker, nonce, type(uint256).max));
         return _sign(workerKey, _domain("Assay", address(staking)), structHash);
     }
 
@@ -358,12 +443,13 @@ abstract contract Network {
         worker = vm.addr(workerKey);
         bytes memory consent = _consent(workerKey, operator);
         vm.prank(operator);
-        staking.setWorkerKey(worker, consent);
+        staking.setWorkerKey(worker, type(uint256).max, consent);
     }
 
     function _signPolicy(uint256 key, uint256 taskId, uint64 epoch, bytes32 root) internal view returns (bytes memory) {
-        bytes32 typeHash = keccak256("Policy(uint256 taskId,uint64 epoch,bytes32 policyRoot)");
-        return _sign(key, _domain("Assay", address(attestations)), keccak256(abi.encode(typeHash, taskId, epoch, root)));
+        bytes32 typeHash = keccak256("Policy(uint256 taskId,uint64 epoch,bytes32 seed,bytes32 policyRoot)");
+        bytes32 structHash = keccak256(abi.encode(typeHash, taskId, epoch, attestations.seedOf(taskId, epoch), root));
+        return _sign(key, _domain("Assay", address(policies)), structHash);
     }
 
     function _signatures(uint256 taskId, uint64 epoch, bytes32 root, uint256 count)
@@ -384,15 +470,15 @@ abstract contract Network {
     }
 
     function _money(uint256 taskId) internal view returns (uint256 budget, uint256 reserved) {
-        (, budget, reserved,,,,) = registry.stateOf(taskId);
+        (budget, reserved,) = registry.moneyOf(taskId);
     }
 
     function _assertPhase(uint256 taskId, uint64 epoch, EpochPhase phase) internal view {
         vm.assertEq(uint256(attestations.phaseOf(taskId, epoch)), uint256(phase), "phase");
     }
 
-    function _assertPhase(uint256 taskId, uint64 epoch, uint16 index, ChallengePhase phase) internal view {
-        vm.assertEq(uint256(challenges.phaseOf(taskId, epoch, index)), uint256(phase), "challenge phase");
+    function _assertPhase(uint256 taskId, uint64 epoch, uint16 index, DisputePhase phase) internal view {
+        vm.assertEq(uint256(appeals.phaseOf(taskId, epoch, index)), uint256(phase), "dispute phase");
     }
 
     function _bound(uint256 value, uint256 low, uint256 high) internal pure returns (uint256) {

@@ -2,21 +2,24 @@
 pragma solidity 0.8.37;
 
 import {Payouts} from "../../contracts/Payouts.sol";
+import {Deployment} from "../../contracts/interfaces/Deployment.sol";
+import {ICommitments} from "../../contracts/interfaces/ICommitments.sol";
 import {IPayouts, WorkRef} from "../../contracts/interfaces/IPayouts.sol";
 import {Role} from "../../contracts/interfaces/IStaking.sol";
-import {ITaskRegistry} from "../../contracts/interfaces/ITaskRegistry.sol";
-import {Network} from "./Network.sol";
+import {Tokens} from "../../contracts/libraries/Tokens.sol";
+import {Judged} from "./Judged.sol";
 
-contract PayoutsTest is Network {
-    function test_ReporterShare_BeyondTheMargin_Reverts() public {
-        new Payouts(staking, registry, attestations, challenges, 1666);
-        vm.expectRevert(abi.encodeWithSelector(Payouts.ReporterShareTooLarge.selector, 1667, 1666));
-        new Payouts(staking, registry, attestations, challenges, 1667);
+contract PayoutsTest is Judged {
+    function test_ReporterShare_BeyondTheMargin_Reverts() external {
+        Deployment memory nothing;
+        new Payouts(nothing, 1666);
+        vm.expectRevert(abi.encodeWithSelector(IPayouts.ReporterShareTooLarge.selector, 1667, 1666));
+        new Payouts(nothing, 1667);
     }
 
     // claim
 
-    function test_Claim_PaysByScore() public {
+    function test_Claim_PaysByScoreAndReleasesTheCollateral() external {
         uint256 taskId = _finalTask(hex"643200");
         vm.expectEmit(address(payouts));
         emit IPayouts.Claimed(taskId, 0, secondTrainer, 1, 5 * UNIT);
@@ -24,7 +27,9 @@ contract PayoutsTest is Network {
         payouts.claim(_refs(_ref(taskId, 0, secondTrainer, 1)));
         vm.assertEq(token.balanceOf(secondTrainer), 5 * UNIT, "half of ten units");
         vm.assertEq(token.balanceOf(outsider), 0, "anybody may call, nobody else is paid");
-        vm.assertEq(registry.workHash(taskId, 0, secondTrainer), bytes32(uint256(1)), "marked");
+        vm.assertEq(commitments.workHash(taskId, 0, 1), bytes32(0), "ended");
+        (, uint32 inFlight) = commitments.collateralOf(taskId, secondTrainer);
+        vm.assertEq(inFlight, 0, "answers for nothing");
         (uint256 before,) = _money(taskId);
         payouts.claim(_refs(_ref(taskId, 0, thirdTrainer, 2)));
         vm.assertEq(token.balanceOf(thirdTrainer), 0, "nothing for a score of 0");
@@ -32,8 +37,24 @@ contract PayoutsTest is Network {
         vm.assertEq(budget, before + 10 * UNIT, "but its reservation ends");
     }
 
-    function test_Claim_ManyEpochs_InOneTransfer() public {
-        uint256 taskId = _finalTask(hex"646464");
+    function test_Claim_OfWhatNobodySaw_PaysNothingAndReleasesIt() external {
+        uint256 taskId = _finalTask(hex"fe6464");
+        (uint256 before,) = _money(taskId);
+        vm.assertEq(payouts.claim(_refs(_ref(taskId, 0, trainer, 0))), 0, "nothing");
+        (uint256 budget,) = _money(taskId);
+        vm.assertEq(budget, before + 10 * UNIT, "its reservation ends");
+        (, uint32 inFlight) = commitments.collateralOf(taskId, trainer);
+        vm.assertEq(inFlight, 0, "answers for nothing");
+    }
+
+    function test_Claim_ManyEpochs_InOneTransfer() external {
+        uint256 taskId = _staffedTask();
+        address[3] memory trainers = [trainer, secondTrainer, thirdTrainer];
+        for (uint256 i; i < 3; ++i) {
+            _bond(trainers[i], Role.Trainer, 100 * UNIT);
+        }
+        _commitAllAndSeal(taskId);
+        _judge(taskId, 0, hex"646464");
         _commitAllAndSeal(taskId);
         _judge(taskId, 1, hex"326464");
         WorkRef[] memory refs = new WorkRef[](2);
@@ -42,33 +63,35 @@ contract PayoutsTest is Network {
         vm.assertEq(token.balanceOf(trainer), 15 * UNIT, "paid");
     }
 
-    function test_Claim_Twice_Reverts() public {
+    function test_Claim_Twice_Reverts() external {
         uint256 taskId = _finalTask(hex"646464");
         WorkRef[] memory refs = new WorkRef[](2);
         (refs[0], refs[1]) = (_ref(taskId, 0, trainer, 0), _ref(taskId, 0, trainer, 0));
-        bytes memory wrong = abi.encodeWithSelector(ITaskRegistry.WrongWork.selector, taskId, 0, trainer);
-        vm.expectRevert(wrong);
+        vm.expectRevert(_wrongWork(taskId, 0));
         payouts.claim(refs);
         payouts.claim(_refs(refs[0]));
-        vm.expectRevert(wrong);
+        vm.expectRevert(_wrongWork(taskId, 0));
         payouts.claim(_refs(refs[0]));
     }
 
-    function test_Claim_OfAnotherWork_Reverts() public {
+    function test_Claim_OfAnotherWork_Reverts() external {
         uint256 taskId = _finalTask(hex"320064");
         WorkRef memory ref = _ref(taskId, 0, trainer, 2); // the third's score
-        vm.expectRevert(abi.encodeWithSelector(ITaskRegistry.WrongWork.selector, taskId, 0, trainer));
+        vm.expectRevert(_wrongWork(taskId, 2));
         payouts.claim(_refs(ref));
         ref = _ref(taskId, 0, trainer, 0);
         ref.work.units = 11;
-        vm.expectRevert(abi.encodeWithSelector(ITaskRegistry.WrongWork.selector, taskId, 0, trainer));
+        vm.expectRevert(_wrongWork(taskId, 0));
         payouts.claim(_refs(ref));
         ref = _ref(taskId, 0, outsider, 0);
-        vm.expectRevert(abi.encodeWithSelector(ITaskRegistry.WrongWork.selector, taskId, 0, outsider));
+        vm.expectRevert(_wrongWork(taskId, 0));
+        payouts.claim(_refs(ref));
+        ref = _ref(taskId, 0, trainer, 3); // there is none
+        vm.expectRevert(_wrongWork(taskId, 3));
         payouts.claim(_refs(ref));
     }
 
-    function test_Claim_BeforeTheEpochIsFinal_Reverts() public {
+    function test_Claim_BeforeTheEpochIsFinal_Reverts() external {
         uint256 taskId = _sealedTask();
         WorkRef[] memory refs = _refs(_ref(taskId, 0, trainer, 0));
         vm.expectRevert(abi.encodeWithSelector(IPayouts.NotFinal.selector, taskId, 0));
@@ -79,26 +102,32 @@ contract PayoutsTest is Network {
         payouts.claim(refs);
     }
 
-    function test_Claim_OfAVoidEpoch_Reverts() public {
-        uint256 taskId = _sealedTask();
-        _wait(100);
-        attestations.voidEpoch(taskId, 0);
-        vm.expectRevert(abi.encodeWithSelector(IPayouts.NotFinal.selector, taskId, 0));
+    function test_Claim_OfAVoidEpoch_PaysNothingAndReleasesIt() external {
+        uint256 taskId = _voidTask();
+        (uint256 before, uint256 reserved) = _money(taskId);
+        vm.assertEq(payouts.claim(_refs(_ref(taskId, 0, trainer, 0))), 0, "nothing");
+        (uint256 budget, uint256 left) = _money(taskId);
+        vm.assertTrue(budget == before && left == reserved, "its money was free already");
+        (, uint32 inFlight) = commitments.collateralOf(taskId, trainer);
+        vm.assertEq(inFlight, 0, "answers for nothing");
+        vm.expectRevert(_wrongWork(taskId, 0));
         payouts.claim(_refs(_ref(taskId, 0, trainer, 0)));
     }
 
-    function test_Claim_OfAFraud_Reverts() public {
+    function test_Claim_OfAFraud_Reverts() external {
         uint256 taskId = _finalTask(hex"ff6464");
         vm.expectRevert(abi.encodeWithSelector(IPayouts.IsFraud.selector, taskId, 0, 0));
         payouts.claim(_refs(_ref(taskId, 0, trainer, 0)));
     }
 
-    function test_Claim_Nothing_Reverts() public {
+    function test_Claim_Nothing_Reverts() external {
         vm.expectRevert(IPayouts.NoWorks.selector);
         payouts.claim(new WorkRef[](0));
+        vm.expectRevert(IPayouts.NoWorks.selector);
+        payouts.claimTo(new WorkRef[](0), outsider);
     }
 
-    function test_Claim_Mixed_Reverts() public {
+    function test_Claim_Mixed_Reverts() external {
         uint256 taskId = _finalTask(hex"646464");
         WorkRef[] memory refs = new WorkRef[](2);
         (refs[0], refs[1]) = (_ref(taskId, 0, trainer, 0), _ref(taskId, 0, secondTrainer, 1));
@@ -109,135 +138,214 @@ contract PayoutsTest is Network {
         payouts.claim(refs);
     }
 
+    function test_ClaimTo_ByTheTrainer_PaysAnother() external {
+        uint256 taskId = _finalTask(hex"646464");
+        vm.prank(trainer);
+        payouts.claimTo(_refs(_ref(taskId, 0, trainer, 0)), outsider);
+        vm.assertEq(token.balanceOf(outsider), 10 * UNIT, "where it said");
+    }
+
+    function test_ClaimTo_ByItsWorkerKeyOrAnybody_Reverts() external {
+        uint256 taskId = _finalTask(hex"646464");
+        address worker = _nameWorker(trainer, 50); // can move nothing
+        address[2] memory others = [worker, outsider];
+        for (uint256 i; i < 2; ++i) {
+            vm.prank(others[i]);
+            vm.expectRevert(abi.encodeWithSelector(IPayouts.NotTheTrainer.selector, others[i], trainer));
+            payouts.claimTo(_refs(_ref(taskId, 0, trainer, 0)), outsider);
+        }
+        WorkRef[] memory refs = new WorkRef[](2);
+        (refs[0], refs[1]) = (_ref(taskId, 0, trainer, 0), _ref(taskId, 0, secondTrainer, 1));
+        vm.prank(trainer);
+        vm.expectRevert(abi.encodeWithSelector(IPayouts.MixedTrainers.selector, trainer, secondTrainer));
+        payouts.claimTo(refs, trainer);
+    }
+
     // claimFees
 
-    function test_ClaimFees_ByWeightAndAgreement() public {
+    function test_ClaimFees_ByWeightAndAgreement() external {
         uint256 taskId = _sealedTask();
         (bytes memory a, bytes memory b) = (bytes(hex"646464"), bytes(hex"640064"));
         _attest(taskId, 0, a, a, b);
-        attestations.settle(taskId, 0, _sorted(a, b));
+        _settle(taskId, 0, _sorted(a, b));
+        _publish(taskId);
         vm.assertEq(payouts.feeOf(taskId, 0, verifier), 0, "not final");
         _finalise(taskId, 0);
         vm.assertEq(payouts.feeOf(taskId, 0, verifier), UNIT, "a third");
         uint256 dissent = uint256(UNIT) * 2 / 3;
         vm.assertEq(payouts.feeOf(taskId, 0, thirdVerifier), dissent, "two thirds of that");
-
-        address worker = _nameWorker(thirdVerifier, 50);
         (uint256 before,) = _money(taskId);
         vm.expectEmit(address(payouts));
         emit IPayouts.FeesClaimed(taskId, 0, thirdVerifier, dissent);
-        vm.prank(worker);
-        payouts.claimFees(taskId, new uint64[](1));
+        vm.prank(outsider);
+        payouts.claimFees(taskId, new uint64[](1), thirdVerifier);
         vm.assertEq(token.balanceOf(thirdVerifier), dissent, "to the operator");
         (uint256 budget,) = _money(taskId);
         vm.assertEq(budget, before + UNIT - dissent, "the rest to the budget");
         vm.assertEq(payouts.feeOf(taskId, 0, thirdVerifier), 0, "claimed");
     }
 
-    function test_ClaimFees_Twice_Reverts() public {
+    function test_ClaimFees_Twice_Reverts() external {
         uint256 taskId = _finalTask(hex"646464");
-        vm.prank(verifier);
+        _publish(taskId);
         vm.expectRevert(abi.encodeWithSelector(IPayouts.AlreadyClaimed.selector, taskId, 0, verifier));
-        payouts.claimFees(taskId, new uint64[](2));
+        payouts.claimFees(taskId, new uint64[](2), verifier);
+        payouts.claimFees(taskId, new uint64[](1), verifier);
+        vm.expectRevert(abi.encodeWithSelector(IPayouts.AlreadyClaimed.selector, taskId, 0, verifier));
+        payouts.claimFees(taskId, new uint64[](1), verifier);
     }
 
-    function test_ClaimFees_BeforeTheEpochIsFinal_Reverts() public {
-        uint256 taskId = _sealedTask();
-        vm.prank(verifier);
+    function test_ClaimFees_BeforeTheEpochIsFinal_Reverts() external {
+        uint256 taskId = _settledTask();
+        _publish(taskId);
         vm.expectRevert(abi.encodeWithSelector(IPayouts.NotFinal.selector, taskId, 0));
-        payouts.claimFees(taskId, new uint64[](1));
+        payouts.claimFees(taskId, new uint64[](1), verifier);
     }
 
-    function test_ClaimFees_WithoutAReport_Reverts() public {
+    function test_ClaimFees_WithoutItsPolicy_Reverts() external {
+        uint256 taskId = _finalTask(GOOD);
+        vm.assertEq(payouts.feeOf(taskId, 0, verifier), 0, "not yet");
+        vm.expectRevert(abi.encodeWithSelector(IPayouts.PolicyPending.selector, taskId, 0));
+        payouts.claimFees(taskId, new uint64[](1), verifier);
+        _wait(100);
+        policies.skipPolicy(taskId, 0);
+        vm.assertEq(payouts.feeOf(taskId, 0, verifier), 0, "nor any more");
+        vm.expectRevert(abi.encodeWithSelector(IPayouts.FeeForfeited.selector, taskId, 0));
+        payouts.claimFees(taskId, new uint64[](1), verifier);
+    }
+
+    /// Nothing is paid, so no policy follows: who judged it has its fee, whether anybody says so or not.
+    function test_ClaimFees_WhereNoPolicyIsDue_PaysWithoutOne() external {
+        uint256 taskId = _finalTask(hex"0000ff");
+        payouts.claimFees(taskId, new uint64[](1), verifier);
+        policies.skipPolicy(taskId, 0);
+        payouts.claimFees(taskId, new uint64[](1), secondVerifier);
+        vm.assertEq(token.balanceOf(verifier) + token.balanceOf(secondVerifier), 2 * UNIT, "both");
+    }
+
+    function test_ClaimFees_WithoutAReport_Reverts() external {
         uint256 taskId = _finalTask(hex"646464");
+        _publish(taskId);
         vm.assertEq(payouts.feeOf(taskId, 0, outsider), 0, "no fee");
-        vm.prank(outsider);
         vm.expectRevert(abi.encodeWithSelector(IPayouts.NotRevealed.selector, taskId, 0, outsider));
-        payouts.claimFees(taskId, new uint64[](1));
+        payouts.claimFees(taskId, new uint64[](1), outsider);
+    }
+
+    /// Whatever the weights and the reports: the fees of an epoch together are no more than what was set aside for them.
+    function testFuzz_ClaimFees_TogetherAreNoMoreThanTheFee(uint96[3] memory extra, bytes32 dice) external {
+        uint256 taskId = _openTask();
+        _enlistTrainer(taskId, trainer);
+        address[3] memory all = [verifier, secondVerifier, thirdVerifier];
+        for (uint256 i; i < 3; ++i) {
+            _enlistVerifier(taskId, all[i], 100 * UNIT + uint128(extra[i] % (50 * UNIT)));
+        }
+        _commit(taskId, trainer);
+        attestations.sealEpoch(taskId);
+        bytes1 odd = bytes1(uint8(dice[0]) % 100);
+        bytes[3] memory reports = [bytes(hex"64"), dice[1] < 0x80 ? bytes(hex"64") : abi.encodePacked(odd), hex"64"];
+        for (uint256 i; i < 3; ++i) {
+            _commitReport(taskId, 0, all[i], reports[i]);
+        }
+        for (uint256 i; i < 3; ++i) {
+            _reveal(taskId, 0, all[i], reports[i]);
+        }
+        bool isAlike = keccak256(reports[0]) == keccak256(reports[1]);
+        _settle(taskId, 0, isAlike ? _list(reports[0]) : _sorted(reports[0], reports[1]));
+        _publish(taskId);
+        _finalise(taskId, 0);
+        (, uint256 before) = _money(taskId);
+        uint256 paid;
+        for (uint256 i; i < 3; ++i) {
+            paid += payouts.claimFees(taskId, new uint64[](1), all[i]);
+        }
+        (, uint256 reserved) = _money(taskId);
+        vm.assertLe(paid, 3 * UNIT, "paid");
+        vm.assertLe(before - reserved, 3 * UNIT, "released");
+        vm.assertGe(before - reserved, 3 * UNIT - 2, "but for what rounding leaves");
     }
 
     // slashFraud
 
-    function test_SlashFraud_SharesTheBondAndEndsTheEnlistment() public {
+    function test_SlashFraud_BurnsTheBondAndRewardsTheReporter() external {
         uint256 taskId = _finalTask(hex"ff6464");
         (uint256 before,) = _money(taskId);
+        uint256 burnt = token.balanceOf(Tokens.BURNT);
         vm.expectEmit(address(payouts));
         emit IPayouts.FraudSlashed(taskId, 0, trainer, 0, 50 * UNIT, outsider, 5 * UNIT);
         vm.prank(outsider);
         payouts.slashFraud(_ref(taskId, 0, trainer, 0));
         vm.assertEq(token.balanceOf(outsider), 5 * UNIT, "a tenth to the reporter");
+        vm.assertEq(token.balanceOf(Tokens.BURNT), burnt + 45 * UNIT, "the rest is burnt");
         (uint256 budget,) = _money(taskId);
-        vm.assertEq(budget, before + 55 * UNIT, "the rest, and the work's reservation, to the budget");
+        vm.assertEq(budget, before + 10 * UNIT, "the work's reservation to the budget, and nothing of the slash");
         vm.assertEq(_bonded(trainer, Role.Trainer), 10 * UNIT, "left");
-        vm.assertFalse(registry.isEnlisted(taskId, trainer), "enlisted");
-        vm.expectRevert(abi.encodeWithSelector(ITaskRegistry.WrongWork.selector, taskId, 0, trainer));
+        vm.assertFalse(commitments.isEnlisted(taskId, trainer), "enlisted");
+        vm.expectRevert(_wrongWork(taskId, 0));
         payouts.slashFraud(_ref(taskId, 0, trainer, 0));
     }
 
-    function test_SlashFraud_WithBondToSpare_EndsTheEnlistmentAllTheSame() public {
-        uint256 taskId = _finalTask(hex"ff6464");
-        _bond(trainer, Role.Trainer, 50 * UNIT);
-        payouts.slashFraud(_ref(taskId, 0, trainer, 0));
-        vm.assertFalse(registry.isEnlisted(taskId, trainer), "enlisted");
-        (uint128 collateral,) = registry.collateralOf(taskId, trainer);
-        vm.assertEq(collateral, 10 * UNIT, "still answering");
-        vm.prank(trainer);
-        registry.enlist(taskId); // 60 are bonded, and only 10 set aside: for this task
-        vm.assertTrue(registry.isEnlisted(taskId, trainer), "enlisted anew");
-        vm.assertEq(registry.neededBondOf(trainer), 60 * UNIT, "set aside anew");
-    }
-
-    /// Epochs overlap: what is left of the collateral is all that answers for a second fraud.
-    function test_SlashFraud_OfASecondWork_TakesWhatIsLeft() public {
-        uint256 taskId = _sealedTask();
+    /// Each work answers with a bond of its own: a second fraud takes as much as the first.
+    function test_SlashFraud_OfASecondWork_TakesAsMuchAgain() external {
+        uint256 taskId = _staffedTask();
+        address[3] memory trainers = [trainer, secondTrainer, thirdTrainer];
+        for (uint256 i; i < 3; ++i) {
+            _bond(trainers[i], Role.Trainer, 40 * UNIT);
+        }
+        _commitAllAndSeal(taskId);
         _commitAllAndSeal(taskId);
         _attest(taskId, 0, hex"ff6464");
         _judge(taskId, 1, hex"ff6464");
         _settle(taskId, 0, hex"ff6464");
         _finalise(taskId, 0);
-        _bond(trainer, Role.Trainer, 500 * UNIT);
-        vm.assertEq(payouts.slashFraud(_ref(taskId, 0, trainer, 0)), 50 * UNIT, "fraudSlash");
-        vm.assertEq(payouts.slashFraud(_ref(taskId, 1, trainer, 0)), 10 * UNIT, "the rest of the collateral");
-        vm.assertEq(_bonded(trainer, Role.Trainer), 500 * UNIT, "what was bonded since answers for nothing here");
-        vm.assertEq(registry.neededBondOf(trainer), 0, "set aside");
+        vm.assertEq(payouts.slashFraud(_ref(taskId, 0, trainer, 0)), 50 * UNIT, "the first");
+        vm.assertEq(payouts.slashFraud(_ref(taskId, 1, trainer, 0)), 50 * UNIT, "the second");
+        vm.assertEq(_bonded(trainer, Role.Trainer), 0, "all of it");
     }
 
-    function test_SlashFraud_OnceTheBondIsFree_OnlyEndsTheReservation() public {
+    /// However long nobody calls, and wherever its owner has gone: what answers for a work stays until it is ended.
+    function test_SlashFraud_LongAfterItsTrainerLeft_TakesAllTheSame() external {
         uint256 taskId = _finalTask(hex"ff6464");
         vm.prank(trainer);
-        registry.delist(taskId, trainer);
-        _wait(UNBONDING);
-        (uint256 before,) = _money(taskId);
-        vm.assertEq(payouts.slashFraud(_ref(taskId, 0, trainer, 0)), 0, "taken");
-        (uint256 budget,) = _money(taskId);
-        vm.assertEq(budget, before + 10 * UNIT, "the work's reservation");
-        vm.assertEq(_bonded(trainer, Role.Trainer), 60 * UNIT, "bond");
-    }
-
-    function test_SlashFraud_OfOneWhoIsLeaving_TakesWhatIsUnbonding() public {
-        uint256 taskId = _finalTask(hex"ff6464");
+        commitments.delist(taskId, trainer);
         vm.prank(trainer);
-        registry.delist(taskId, trainer);
+        staking.requestUnbond(Role.Trainer, 10 * UNIT); // what is not locked
+        _wait(10 * UNBONDING);
         vm.prank(trainer);
-        staking.requestUnbond(Role.Trainer, 60 * UNIT);
+        vm.expectRevert();
+        staking.requestUnbond(Role.Trainer, 1);
         vm.assertEq(payouts.slashFraud(_ref(taskId, 0, trainer, 0)), 50 * UNIT, "taken");
-        (, uint128 unbonding,,) = staking.bondOf(trainer, Role.Trainer);
-        vm.assertEq(unbonding, 10 * UNIT, "left");
+        vm.assertEq(_bonded(trainer, Role.Trainer), 0, "left");
     }
 
-    function test_SlashFraud_OfAnHonestWork_Reverts() public {
+    /// A cheat reports itself: it loses nine tenths of what it would.
+    function test_SlashFraud_ByTheCheatItself_CostsMoreThanItWins() external {
         uint256 taskId = _finalTask(hex"ff6464");
+        vm.prank(trainer);
+        payouts.slashFraud(_ref(taskId, 0, trainer, 0));
+        vm.assertEq(_bonded(trainer, Role.Trainer) + token.balanceOf(trainer), 15 * UNIT, "of sixty");
+    }
+
+    function test_SlashFraud_OfAnHonestWork_Reverts() external {
+        uint256 taskId = _finalTask(hex"ff64fe");
         vm.expectRevert(abi.encodeWithSelector(IPayouts.NotFraud.selector, taskId, 0, 1, 100));
         payouts.slashFraud(_ref(taskId, 0, secondTrainer, 1));
+        vm.expectRevert(abi.encodeWithSelector(IPayouts.NotFraud.selector, taskId, 0, 2, 254));
+        payouts.slashFraud(_ref(taskId, 0, thirdTrainer, 2));
     }
 
-    function test_SlashFraud_OfOneNamedFalsely_Reverts() public {
+    function test_SlashFraud_OfAVoidEpoch_Reverts() external {
+        uint256 taskId = _voidTask();
+        vm.expectRevert(abi.encodeWithSelector(IPayouts.NotFraud.selector, taskId, 0, 0, 252));
+        payouts.slashFraud(_ref(taskId, 0, trainer, 0));
+    }
+
+    function test_SlashFraud_OfOneNamedFalsely_Reverts() external {
         uint256 taskId = _finalTask(hex"ff6464");
-        vm.expectRevert(abi.encodeWithSelector(ITaskRegistry.WrongWork.selector, taskId, 0, secondTrainer));
+        vm.expectRevert(_wrongWork(taskId, 0));
         payouts.slashFraud(_ref(taskId, 0, secondTrainer, 0));
     }
 
-    function test_SlashFraud_BeforeTheEpochIsFinal_Reverts() public {
+    function test_SlashFraud_BeforeTheEpochIsFinal_Reverts() external {
         uint256 taskId = _sealedTask();
         vm.expectRevert(abi.encodeWithSelector(IPayouts.NotFinal.selector, taskId, 0));
         payouts.slashFraud(_ref(taskId, 0, trainer, 0));
@@ -246,5 +354,14 @@ contract PayoutsTest is Network {
     function _finalTask(bytes memory report) private returns (uint256 taskId) {
         taskId = _sealedTask();
         _judge(taskId, 0, report);
+    }
+
+    function _publish(uint256 taskId) private {
+        bytes[] memory signatures = _signatures(taskId, 0, ROOT, 3);
+        policies.publishPolicy(taskId, 0, ROOT, "", signatures);
+    }
+
+    function _wrongWork(uint256 taskId, uint16 index) private pure returns (bytes memory) {
+        return abi.encodeWithSelector(ICommitments.WrongWork.selector, taskId, 0, index);
     }
 }

@@ -1,55 +1,34 @@
-"""One call, said twice: to a contract as ABI bytes, to the model as a Python call."""
+"""One act, said to a contract as ABI bytes; and what a contract says, read.
 
-import re
+Strings are read and written as bytes: anybody may put anything into them.
+"""
+
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import fields, is_dataclass
 from functools import cache
 from typing import Any
 
 from eth_abi.abi import decode, encode
 from eth_utils.crypto import keccak
 
-from offchain.chain.abis import canonical_type, entries, signature
-from offchain.protocol.model import KEEPERS_ONLY, Network, Refused
-from offchain.protocol.types import Address, TaskParams, Work
+from assay_core.chain.abis import AbiEntry, canonical_type, entries, signature
+from assay_core.chain.creations import CONTRACTS
+from specs.acts import Act
+from specs.facts import Fact
+from specs.properties import Log
+from specs.words import Block
+from tests.differential.node import RawLog
 
-PARTS = {
-    "AssayToken": "token",
-    "Staking": "staking",
-    "TaskRegistry": "registry",
-    "Attestations": "attestations",
-    "Challenges": "challenges",
-    "Payouts": "payouts",
-}
+NAMES = tuple(CONTRACTS.values())
 
 
-@dataclass(frozen=True, slots=True)
-class Action:
-    """`arguments` as the model takes them; `encoded` where the contract takes others: signatures."""
-
-    caller: Address
-    contract: str
-    function: str
-    arguments: tuple[Any, ...] = ()
-    encoded: tuple[Any, ...] | None = None
-
-    def data(self) -> bytes:
-        return call_data(self.contract, self.function, self.arguments if self.encoded is None else self.encoded)
-
-    def perform(self, model: Network) -> str | None:
-        """The name of the error with which the model refuses; None: it does not."""
-        try:
-            if self.function in KEEPERS_ONLY.get(self.contract, ()):
-                model.meddle(self.contract, self.function)
-            getattr(getattr(model, PARTS[self.contract]), _snake(self.function))(self.caller, *self.arguments)
-        except Refused as refusal:
-            return refusal.error
-        return None
+def act_data(act: Act) -> bytes:
+    return call_data(act.CONTRACT, act.FUNCTION, act.arguments)
 
 
 def call_data(contract: str, function: str, arguments: Sequence[Any]) -> bytes:
     selector, inputs, _ = _function(contract, function)
-    return selector + encode(inputs, [_plain(each) for each in arguments])
+    return selector + encode([_as_bytes(kind) for kind in inputs], [plain(each) for each in arguments])
 
 
 @cache
@@ -61,13 +40,50 @@ def view_data(contract: str, function: str, arguments: tuple[Any, ...]) -> bytes
 @cache
 def read_answer(contract: str, function: str, answer: bytes) -> Any:
     """What a view answered; a tuple, unless it is one value."""
-    values = decode(_function(contract, function)[2], answer)
+    values = decode([_as_bytes(kind) for kind in _function(contract, function)[2]], answer)
     return values[0] if len(values) == 1 else tuple(values)
 
 
 def nothing_of(contract: str, function: str) -> tuple[Any, ...]:
     """Arguments that are all zero, empty and nobody."""
-    return tuple(_zero(kind) for kind in _function(contract, function)[1])
+    (entry,) = (each for each in entries(contract, "function") if each["name"] == function)
+    return tuple(_zero(part) for part in entry["inputs"])
+
+
+def read_log(log: RawLog, contract: str, block: Block) -> Log:
+    """Raises KeyError: no event of this contract; eth_abi's errors: it does not decode."""
+    entry = _events(contract)[log.topics[0]]
+    indexed = [part for part in entry["inputs"] if part["indexed"]]
+    others = [part for part in entry["inputs"] if not part["indexed"]]
+    values = {part["name"]: _word(part, topic) for part, topic in zip(indexed, log.topics[1:], strict=True)}
+    told = decode([_as_bytes(canonical_type(part)) for part in others], log.data)
+    values |= {part["name"]: _named(part, value) for part, value in zip(others, told, strict=True)}
+    return Log(block.number, block.time, contract, entry["name"], values)
+
+
+def fact_fields(fact: Fact) -> dict[str, Any]:
+    """What a fact's event tells, by the contract's names."""
+    told = [each.name for each in fields(fact) if each.name not in (*fact.HIDDEN, "block", "number")]
+    return {_camel(name): plain(getattr(fact, name)) for name in told}
+
+
+def named_fields(fact: Fact) -> dict[str, Any]:
+    """As `fact_fields`, with structs by field: as `read_log` reads them."""
+    told = [each.name for each in fields(fact) if each.name not in (*fact.HIDDEN, "block", "number")]
+    return {_camel(name): _by_name(getattr(fact, name)) for name in told}
+
+
+def log_fields(log: Log) -> dict[str, Any]:
+    return {name: _flat(value) for name, value in log.fields.items()}
+
+
+def plain(value: Any) -> Any:
+    """As eth_abi takes it: dataclasses and lists as tuples."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return tuple(plain(getattr(value, each.name)) for each in fields(value))
+    if isinstance(value, (list, tuple)):
+        return tuple(plain(each) for each in value)  # pyright: ignore[reportUnknownVariableType]
+    return value
 
 
 @cache
@@ -78,21 +94,53 @@ def _function(contract: str, function: str) -> tuple[bytes, list[str], list[str]
 
 
 @cache
-def _snake(name: str) -> str:
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+def _events(contract: str) -> dict[bytes, AbiEntry]:
+    return {keccak(text=signature(entry)): entry for entry in entries(contract, "event")}
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, (TaskParams, Work)):
-        return astuple(value)
-    return [_plain(each) for each in value] if isinstance(value, (list, tuple)) else value  # pyright: ignore
+def _word(part: AbiEntry, topic: bytes) -> Any:
+    return decode([canonical_type(part)], topic)[0]
 
 
-def _zero(kind: str) -> Any:
+def _as_bytes(kind: str) -> str:
+    return kind.replace("string", "bytes")
+
+
+def _named(part: AbiEntry, value: Any) -> Any:
+    """Structs by field."""
+    kind = str(part["type"])
+    if kind == "tuple":
+        return {each["name"]: _named(each, field) for each, field in zip(part["components"], value, strict=True)}
+    if kind.startswith("tuple["):
+        return [_named({**part, "type": "tuple"}, each) for each in value]
+    return value
+
+
+def _flat(value: Any) -> Any:
+    if isinstance(value, dict):
+        return tuple(_flat(each) for each in value.values())  # pyright: ignore[reportUnknownVariableType]
+    return tuple(_flat(each) for each in value) if isinstance(value, (list, tuple)) else value  # pyright: ignore
+
+
+def _by_name(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return {_camel(each.name): _by_name(getattr(value, each.name)) for each in fields(value)}
+    return [_by_name(each) for each in value] if isinstance(value, tuple) else value  # pyright: ignore
+
+
+def _camel(name: str) -> str:
+    head, *rest = name.rstrip("_").split("_")
+    return head + "".join(each.capitalize() for each in rest)
+
+
+def _zero(part: AbiEntry) -> Any:
+    kind = str(part["type"])
+    if kind.endswith("[4]"):
+        return tuple(_zero({**part, "type": kind[:-3]}) for _ in range(4))
     if kind.endswith("[]"):
-        return []
-    if kind.startswith("("):
-        return tuple(_zero(each) for each in kind[1:-1].split(","))
+        return ()
+    if kind == "tuple":
+        return tuple(_zero(each) for each in part["components"])
     if kind.startswith("bytes"):
         return bytes(int(kind.removeprefix("bytes") or 0))
-    return {"address": "0x" + "00" * 20, "bool": False, "string": ""}.get(kind, 0)
+    return {"address": "0x" + "00" * 20, "bool": False, "string": b""}.get(kind, 0)

@@ -1,8 +1,7 @@
-"""Thousands of epochs of one task on a local chain, with fraud, absence, split reports, disputes and void epochs.
+"""Thousands of epochs of one task on a local chain: frauds, plants, absences, split reports, disputes, void epochs.
 
-Nothing here decides what is right: the books follow the chain's Transfer events, at checkpoints the contracts must hold
-exactly what they owe, and all that an outsider can see must be what the model says. In the end everybody takes home
-what is theirs.
+The books follow the chain's Transfer events; at checkpoints the contracts must hold exactly what they owe, and all that
+an outsider can ask must be what the specification says. In the end everybody takes home what is theirs.
 """
 
 import random
@@ -10,22 +9,29 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from offchain.protocol.encoding import appeal_commitment, attestation_commitment, report_hash
-from offchain.protocol.model.registry import Task
-from offchain.protocol.types import Address, ChallengePhase, Epoch, EpochPhase, Role, TaskId, Work, WorkIndex
-from tests.differential.behaviour import PARAMS, ROOT, SALT, SPEC_URI
+from eth_utils.crypto import keccak
+
+from specs import hashes, rules
+from specs.acts import Act, appeals, attestations, commitments, payouts, policies, staking, tasks, verifiers
+from specs.facts import ChallengeRevealed, EpochSealed, FraudSlashed, PlantOpened, Withdrawn, WorkCommitted
+from specs.words import FRAUD, NOBODY, UNAVAILABLE, Address, Phase, Role, WorkRef
+from tests.differential.behaviour import CLASS, ROOT, TERMS
 from tests.differential.bookkeeping import Books
-from tests.differential.calls import Action
+from tests.differential.caretaker import Caretaker
 from tests.differential.node import Node, tireless_node
-from tests.differential.twin import UNBONDING_S, UNIT, account_of, make_twin
+from tests.differential.people import sign
+from tests.differential.twin import SPENDERS, UNIT, address_of, make_twin
 from tests.differential.views import Disagreement
 
 TRAINERS = ("first trainer", "second trainer", "third trainer")
 VERIFIERS = ("first verifier", "second verifier", "third verifier")
-ROLES = ("initiator", *TRAINERS, *VERIFIERS, "challenger", "outsider")
-TASK = TaskId(1)
+JURORS = ("first juror", "second juror", "third juror", "fourth juror")
+ROLES = ("initiator", *TRAINERS, *VERIFIERS, *JURORS, "challenger", "outsider")
+TASK = 1
 CLAIMED_EVERY = 20  # epochs, in one transaction for each trainer and verifier
+PUBLISHED_EVERY = 4  # epochs: the others' policies are late; signing in Python is slow
 FUNDED_WEI = 2_000 * UNIT
+SALT = b"\x07" * 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +42,7 @@ class Result:
     void: int
     works: int
     frauds: int
+    plants: int
     challenges: int
     transactions: int
     refused: int
@@ -43,20 +50,33 @@ class Result:
     minted: int
     escrowed: int
     bonded: int
-    slashed: int
+    pledged: int
+    deposited: int
+    burnt: int
+    burnt_bonds: int
     paid: int
     refunded: int
-    reporters: int
+    rewards: int
+    found: int
+    appeals_paid: int
+    deposits_returned: int
     withdrawn: int
     left: int
     with_people: int
 
     def check(self) -> None:
         """Raises Disagreement: a wei is missing, or there is one too many."""
+        of_bonds = self.withdrawn + self.rewards + self.found + self.burnt_bonds
+        elsewhere = self.burnt - self.burnt_bonds
         equations = (
-            (self.with_people + self.left, self.minted, "with people + left = minted"),
-            (self.escrowed + self.slashed, self.paid + self.refunded + self.left, "escrow in = escrow out + left"),
-            (self.bonded, self.withdrawn + self.reporters + self.slashed, "bonds in = bonds out + slashed"),
+            (self.with_people + self.left + self.burnt, self.minted, "with people + left + burnt = minted"),
+            (self.escrowed, self.paid + self.refunded + self.left, "escrow in = escrow out + left"),
+            (self.bonded, of_bonds, "bonds in = bonds out + slashed"),
+            (
+                self.pledged + self.deposited + self.found,
+                self.appeals_paid + self.deposits_returned + elsewhere,
+                "pledges and deposits in = out + burnt",
+            ),
         )
         for found, wanted, name in equations:
             if found != wanted:
@@ -64,23 +84,32 @@ class Result:
 
 
 class LongRun:
-    """`epochs_done` counts those that were sealed, judged and ended."""
-
     def __init__(self, node: Node, seed: int) -> None:
         self.twin = make_twin(node, ROLES)
-        deployer = Address(account_of("deployer").address)
-        self.books = Books(node, self.twin.contracts, {**self.twin.people, "deployer": deployer})
+        self.h = self.twin.h
+        everybody = {**self.twin.people, "deployer": address_of("deployer")}
+        self.books = Books(node, self.twin.contracts, everybody)
         self.draw = random.Random(seed)
         self.people = self.twin.people
-        self.trainers = [self.people[name] for name in TRAINERS]
-        self.verifiers = [self.people[name] for name in VERIFIERS]
+        self.trainers, self.verifiers, self.jurors = (
+            [self.people[name] for name in names] for names in (TRAINERS, VERIFIERS, JURORS)
+        )
+        self.outsider = self.people["outsider"]
         self.refused = 0
         self.unclaimed: list[int] = []
-        self._block([self._bond(each, Role.TRAINER, 100) for each in self.trainers])
-        self._block([self._bond(each, Role.VERIFIER, 500) for each in self.verifiers])
-        self._block([self._by("initiator", "TaskRegistry", "openTask", PARAMS, ROOT, SPEC_URI, ROOT, FUNDED_WEI)])
-        self._block([Action(each, "TaskRegistry", "enlist", (TASK,)) for each in self.trainers])
-        self._block([Action(each, "Attestations", "enlist", (TASK,)) for each in self.verifiers])
+        self.plants: dict[bytes, bytes] = {}  # salts by root
+        self.claimed = 0  # the score that the challenge at hand names
+        self._begin()
+
+    def _begin(self) -> None:
+        spenders = [self.twin.contracts[name] for name in SPENDERS]
+        self._block([staking.Approve(who, each, 2**256 - 1) for who in self.people.values() for each in spenders])
+        self._block([staking.Bond(each, Role.TRAINER, 100 * UNIT) for each in self.trainers])
+        self._block([staking.Bond(each, Role.VERIFIER, 900 * UNIT) for each in self.verifiers])
+        self._block([staking.Bond(each, Role.VERIFIER, 50 * UNIT) for each in self.jurors])
+        self._block([appeals.TakeSeats(each, CLASS, 8) for each in self.jurors])
+        self._block([tasks.OpenTask(self.people["initiator"], TERMS, ROOT, b"assay:spec", ROOT, FUNDED_WEI)])
+        self._come_back()
 
     def live(self, epochs: int, checked_every: int, told: Callable[[int], None]) -> None:
         self._block(self._works())
@@ -94,236 +123,282 @@ class LongRun:
                 told(number)
 
     def check(self) -> None:
-        """Raises Disagreement: what is held is not what is owed, or something is not as the model says."""
+        """Raises Disagreement: what is held is not what is owed, or something is not as the specification says."""
         held = self.books.holdings()
-        owed = self.books.owed(len(self.twin.model.registry.tasks))
-        if held["staking"] + held["registry"] != owed:
-            raise Disagreement(f"{held['staking']} + {held['registry']} wei are held, {owed} owed")
-        for contract in ("staking", "registry"):
-            flows = self.books.flows
-            kept = sum(wei for (_, target), wei in flows.items() if target == contract)
-            if kept - sum(wei for (source, _), wei in flows.items() if source == contract) != held[contract]:
+        owed = {"Staking": self.books.owed_by_staking(), "TaskRegistry": self.books.owed_by_registry(TASK)}
+        for contract in ("Staking", "TaskRegistry", "Appeals", "Plants"):
+            if held[contract] != owed.get(contract, held[contract]):
+                raise Disagreement(f"{contract} holds {held[contract]} wei and owes {owed[contract]}")
+            if self.books.kept(contract) != held[contract]:
                 raise Disagreement(f"the events do not explain what {contract} holds")
         self.twin.compare(recent=2 * CLAIMED_EVERY)
 
     def end(self) -> None:
-        """Close the task, end its last epoch, claim and refund all, unbond all."""
-        self._block([self._by("initiator", "TaskRegistry", "closeTask", TASK)])
-        if self.task.is_open:
-            self._epoch()
+        """Everything ends, and everybody takes home what is theirs: an outsider sees to it."""
         self._claim()
-        self._wait(2 * UNBONDING_S)
-        self._block([self._by("outsider", "TaskRegistry", "refundTask", TASK)])
-        self._block([Action(each, "TaskRegistry", "delist", (TASK, each)) for each in self.trainers])
-        self._block([Action(each, "Attestations", "delist", (TASK,)) for each in self.verifiers])
-        for role, everybody in ((Role.TRAINER, self.trainers), (Role.VERIFIER, self.verifiers)):
-            bonds = [(each, self.twin.model.staking.bonds[each, role].bonded) for each in everybody]
-            self._block([Action(each, "Staking", "requestUnbond", (role, bonded)) for each, bonded in bonds])
-            self._wait(UNBONDING_S)
-            self._block([Action(each, "Staking", "withdraw", (role,)) for each in everybody])
+        Caretaker(self.twin, self.outsider).end()
+        self.books.follow(self.h.block.number)
         self.check()
 
     @property
-    def task(self) -> Task:
-        return self.twin.model.registry.tasks[TASK]
+    def number(self) -> int:
+        return rules.open_number(self.h, TASK)
 
     # One epoch: while it is judged, the works of the next come in.
 
     def _epoch(self) -> None:
-        epoch = self.task.open_epoch
-        if self.task.works == 0:
+        epoch = self.number
+        if not rules.works(self.h, TASK, epoch):
             self._block(self._works())
-        if not self.twin.model.registry.is_ready(self.task):
-            self._wait(max(1, self.task.commit_by - self.twin.now))
-        self._block([self._by("outsider", "Attestations", "sealEpoch", TASK), *self._works(epoch + 1)])
-        judged = self.twin.model.attestations.epochs[TASK, epoch]
-        reports = self._reports(judged.works)
-        present = [each for each in self.verifiers if self.draw.random() < 0.98]
-        self._block([self._commitment(epoch, each, reports[each]) for each in present])
-        if judged.uncommitted:
-            self._wait(judged.attest_by - self.twin.now)
-        present = [each for each in present if self.draw.random() < 0.995]
-        self._block([self._reveal(epoch, each, reports[each]) for each in present])
-        if judged.unrevealed:
-            self._wait(judged.reveal_by - self.twin.now)
-        self._settle(epoch, sorted({reports[each] for each in present}, key=report_hash))
+        close = rules.closed(self.h, TASK)
+        if close is None:
+            self._block(
+                [commitments.CloseEpoch(self.outsider, TASK)], rules.commit_by(self.h, TASK, epoch) - self.twin.now
+            )
+            close = rules.closed(self.h, TASK)
+        assert close is not None, "its window was over"
+        self._seal(close.seed_block)
+        if rules.phase(self.h, TASK, epoch) != Phase.VOID:
+            self._judge(epoch)
         self.unclaimed.append(epoch)
 
-    def _settle(self, epoch: int, reports: Sequence[bytes]) -> None:
-        judged = self.twin.model.attestations.epochs[TASK, epoch]
-        absent = [
-            Action(self.people["outsider"], "Attestations", "slashAbsence", (TASK, epoch, each))
-            for each in self.verifiers
-            if judged.report_of(each) is None
-        ]
-        if self.twin.model.attestations.phase_of(TASK, epoch) == EpochPhase.MISSED:
-            self._block([self._by("outsider", "Attestations", "voidEpoch", TASK, epoch), *absent])
+    def _seal(self, seed_block: int) -> None:
+        self.twin.skip(self.h.constants.seal_delay, 2)
+        header = self.twin.header(seed_block)
+        self._block([attestations.SealEpochWith(self.outsider, TASK, header), *self._works(self.number + 1)])
+
+    def _judge(self, epoch: int) -> None:
+        reports = self._reports(len(rules.works(self.h, TASK, epoch)))
+        present = [each for each in self.verifiers if self.draw.random() < 0.98]
+        self._block([self._promise(epoch, each, reports[each]) for each in present])
+        self._until_over(epoch, Phase.ATTEST_COMMIT)
+        present = [each for each in present if self.draw.random() < 0.995]
+        self._block([self._reveal(epoch, each, reports[each]) for each in present])
+        self._until_over(epoch, Phase.ATTEST_REVEAL)
+        self._settle(epoch)
+
+    def _until_over(self, epoch: int, phase: Phase) -> None:
+        box = rules.ballot(self.h, TASK, epoch)
+        if box is not None and rules.phase(self.h, TASK, epoch) == phase:
+            end = box.commit_by if phase == Phase.ATTEST_COMMIT else box.reveal_by
+            self._wait(end - self.twin.now)
+
+    def _settle(self, epoch: int) -> None:
+        """Only by what was revealed: who lost too much of its bond judges no more, whatever it has said."""
+        members = rules.members(self.h, TASK, epoch)
+        revealed = {each: rules.reveal(self.h, TASK, epoch, each) for each in members}
+        reports = sorted({each.report for each in revealed.values() if each is not None}, key=keccak)
+        silent = [each for each, report in revealed.items() if report is None]
+        absent = [attestations.SlashAbsence(self.outsider, TASK, epoch, each) for each in silent]
+        if rules.phase(self.h, TASK, epoch) == Phase.MISSED:
+            self._block([attestations.VoidEpoch(self.outsider, TASK, epoch), *absent])
             return
-        self._block([self._by("outsider", "Attestations", "settle", TASK, epoch, reports), *absent])
-        if self.draw.random() < 0.04:
-            self._dispute(epoch, self.draw.randrange(judged.works), reports)
+        self._block([attestations.Settle(self.outsider, TASK, epoch, tuple(reports), 1_024), *absent])
+        is_disputed = self.draw.random() < 0.04
+        index = self._challenge(epoch) if is_disputed else 0
+        self._block(self._plants_of(epoch))
+        self._wait(max(1, rules.challenge_by(self.h, TASK, epoch) - self.twin.now))
+        if is_disputed:
+            self._dispute((TASK, epoch, index))
+        self._finish(epoch, is_disputed=is_disputed)
+
+    def _finish(self, epoch: int, *, is_disputed: bool) -> None:
+        """Policies of the epochs before are late by now."""
+        publish = [self._policy(epoch)] if epoch % PUBLISHED_EVERY == 0 else self._skip(epoch)
         frauds = [
-            self._by("outsider", "Payouts", "slashFraud", (TASK, epoch, work))
-            for work in self._works_of(epoch)
-            if judged.score(work.index) == 255
+            payouts.SlashFraud(self.outsider, ref)
+            for ref in self._refs(epoch)
+            if rules.score_of(self.h, TASK, epoch, ref.work.index) == FRAUD
         ]
-        finalise = self._by("outsider", "Attestations", "finalise", TASK, epoch)
-        self._wait(judged.challenge_by - self.twin.now, [finalise, *frauds])
+        self._block([attestations.Finalise(self.outsider, TASK, epoch), *frauds, *publish])
         if frauds:
-            self._reward(epoch, judged.works)
+            self._block([appeals.ClaimChallenge(self.outsider, TASK, epoch, 0)] if is_disputed else [])
             self._come_back()
 
-    def _reward(self, epoch: int, works: int) -> None:
-        """Whoever found a fraud by a challenge has its reward after the slash."""
-        challenger = self.people["challenger"]
-        owed = self.twin.model.challenges.owed_to
-        self._block(
-            [
-                self._by("outsider", "Challenges", "claim", TASK, epoch, index, challenger)
-                for index in range(works)
-                if owed(TASK, epoch, index, challenger)
-            ]
-        )
+    def _works(self, epoch: int | None = None) -> list[Act]:
+        """One of each enlisted trainer, but for one now and then that stays away; seldom one is planted."""
+        epoch = self.number if epoch is None else epoch
+        acts: list[Act] = []
+        for each in self.trainers:
+            if not rules.is_trainer(self.h, TASK, each) or self.draw.random() < 0.015:
+                continue
+            root, kind = self.draw.randbytes(32), self.draw.choice((0, 0, 3))
+            if self.draw.random() < 0.02:
+                self.plants[root] = self.draw.randbytes(32)
+                acts += [payouts.CommitPlant(each, TASK, hashes.plant(TASK, each, root, self.plants[root]))]
+            units = self.draw.choice((1, 3, 5, 7))
+            acts += [commitments.CommitWork(each, TASK, epoch, kind, root, units, 0, True)]
+        return acts
 
-    def _works(self, epoch: int | None = None) -> list[Action]:
-        """One of each enlisted trainer, but for one now and then that stays away."""
-        epoch = self.task.open_epoch if epoch is None else epoch
+    def _refs(self, epoch: int) -> list[WorkRef]:
+        """Works that have not ended yet."""
+        committed = rules.works(self.h, TASK, epoch)
+        left = [work for work in committed if not rules.is_ended(self.h, TASK, epoch, work.index)]
+        return [WorkRef(TASK, epoch, rules.as_work(work)) for work in left]
+
+    def _plants_of(self, epoch: int) -> list[Act]:
         return [
-            Action(each, "TaskRegistry", "commitWork", (TASK, epoch, self.draw.randbytes(32), self._units(), 0))
-            for each in self.trainers
-            if self.task.records[each].is_enlisted and self.draw.random() < 0.985
+            payouts.OpenPlant(ref.work.trainer, TASK, epoch, ref.work, self.plants[ref.work.manifest_root])
+            for ref in self._refs(epoch)
+            if ref.work.manifest_root in self.plants
         ]
-
-    def _units(self) -> int:
-        return self.draw.choice((1, 3, 5, 7))
-
-    def _works_of(self, epoch: int) -> list[Work]:
-        """Those that nobody has claimed yet."""
-        places = [(TASK, epoch, each) for each in self.trainers]
-        return [self.twin.works[place] for place in places if place in self.twin.works]
 
     def _reports(self, works: int) -> dict[Address, bytes]:
         """Honest ones, alike; seldom one verifier is of another mind about a work."""
-        scores = [100, 100, 100, 100, 100, 67, 33, 0]
-        common = bytes(255 if self.draw.random() < 0.02 else self.draw.choice(scores) for _ in range(works))
+        scores = [100, 100, 100, 100, 100, 67, 33, 0, UNAVAILABLE]
+        common = bytes(FRAUD if self.draw.random() < 0.02 else self.draw.choice(scores) for _ in range(works))
         reports = dict.fromkeys(self.verifiers, common)
         if self.draw.random() < 0.06:
             other = bytearray(common)
-            other[self.draw.randrange(works)] = self.draw.choice((0, 50, 255))
+            other[self.draw.randrange(works)] = self.draw.choice((0, 50, FRAUD))
             reports[self.draw.choice(self.verifiers)] = bytes(other)
         return reports
 
-    def _commitment(self, epoch: int, verifier: Address, report: bytes) -> Action:
-        commitment = attestation_commitment(TASK, Epoch(epoch), verifier, report, SALT)
-        return Action(verifier, "Attestations", "commitAttestation", (TASK, epoch, commitment))
+    def _promise(self, epoch: int, verifier: Address, report: bytes) -> Act:
+        commitment = hashes.attestation(rules.seed(self.h, TASK, epoch), verifier, report, SALT)
+        return attestations.CommitAttestation(verifier, TASK, epoch, commitment, SALT)
 
-    def _reveal(self, epoch: int, verifier: Address, report: bytes) -> Action:
-        return Action(verifier, "Attestations", "revealAttestation", (TASK, epoch, report_hash(report), SALT, ROOT))
+    def _reveal(self, epoch: int, verifier: Address, report: bytes) -> Act:
+        return attestations.RevealAttestation(verifier, TASK, epoch, report, SALT, ROOT)
+
+    def _skip(self, epoch: int) -> list[Act]:
+        """What is next in line, up to the first that was due: the line comes to those behind it just now."""
+        acts: list[Act] = []
+        for earlier in range(rules.next_policy(self.h, TASK), epoch):
+            acts += [policies.SkipPolicy(self.outsider, TASK, earlier)]
+            if rules.is_policy_due(self.h, TASK, earlier):
+                break
+        return acts
+
+    def _policy(self, epoch: int) -> Act:
+        seed, place = rules.seed(self.h, TASK, epoch), self.twin.contracts["Policies"]
+        digest = hashes.policy(place, self.h.constants.chain_id, TASK, epoch, seed, ROOT)
+        names = sorted(VERIFIERS, key=lambda name: int(self.people[name], 16))
+        signatures = tuple(sign(name, digest) for name in names)
+        return policies.PublishPolicy(self.outsider, TASK, epoch, ROOT, b"assay:policy", signatures)
 
     # Disputes.
 
-    def _dispute(self, epoch: int, index: int, reports: Sequence[bytes]) -> None:
-        place = (TASK, epoch, index)
-        standing = self.twin.model.attestations.epochs[TASK, epoch].score(index)
-        claimed = self.draw.choice([each for each in (0, 50, 100, 255) if each != standing])
-        self._block([self._by("challenger", "Challenges", "challenge", *place, claimed)])
-        if place not in self.twin.model.challenges.disputes:
-            return
-        dispute = self.twin.model.challenges.disputes[place]
-        common = self.draw.choice((standing, claimed))
-        votes = {each: common if self.draw.random() < 0.9 else 50 for each in self.verifiers}
-        votes = {each: score for each, score in votes.items() if self.draw.random() < 0.97}
-        self._block([self._vote(place, each, score) for each, score in votes.items()])
-        if self.twin.model.challenges.phase_of(*place) == ChallengePhase.APPEAL_COMMIT:
-            self._wait(dispute.commit_by - self.twin.now)
-        self._block(
-            [Action(each, "Challenges", "revealAppeal", (*place, score, SALT)) for each, score in votes.items()]
-        )
-        self._block([self._by("outsider", "Challenges", "decide", *place, list(reports))])
-        absent = [each for each in self.verifiers if each not in votes]
-        slashes = [self._by("outsider", "Challenges", "slashAbsence", *place, each) for each in absent]
-        for each in self.verifiers if dispute.is_against_verifiers else ():
-            hashed = self.twin.model.attestations.standing_of(TASK, epoch, each).report
-            slashes += [
-                self._by("outsider", "Challenges", "slashVerdict", *place, each, report)
-                for report in reports
-                if report_hash(report) == hashed
-            ]
-        winners = [*self.verifiers, self.people["challenger"]]
-        self._block([*slashes, *(self._by("outsider", "Challenges", "claim", *place, each) for each in winners)])
+    def _challenge(self, epoch: int) -> int:
+        """Of one work; what it says is told in `_dispute`."""
+        index = self.draw.randrange(len(rules.works(self.h, TASK, epoch)))
+        standing = rules.score_of(self.h, TASK, epoch, index)
+        self.claimed = self.draw.choice([each for each in (0, 50, 100, FRAUD) if each != standing])
+        who = self.people["challenger"]
+        commitment = hashes.challenge(TASK, epoch, who, index, self.claimed, SALT)
+        self._block([appeals.CommitChallenge(who, TASK, epoch, commitment)])
+        return index
 
-    def _vote(self, place: tuple[TaskId, int, int], verifier: Address, score: int) -> Action:
-        task_id, epoch, index = place
-        vote = appeal_commitment(task_id, Epoch(epoch), WorkIndex(index), verifier, score, SALT)
-        return Action(verifier, "Challenges", "commitAppeal", (*place, vote))
+    def _dispute(self, place: tuple[int, int, int]) -> None:
+        _, epoch, index = place
+        self._block([appeals.RevealChallenge(self.outsider, TASK, epoch, 0, index, self.claimed, SALT)])
+        revealed = self.twin.refusals
+        self._wait(max(1, rules.reveals_end(self.h, TASK, epoch) - self.twin.now))
+        self._block([appeals.SummonPanel(self.outsider, *place)])
+        summoned = rules.summoned(self.h, *place)
+        assert summoned is not None, (place, revealed, self.twin.refusals)
+        self.twin.skip(self.h.constants.seal_delay, 2)
+        work = rules.as_work(rules.works(self.h, TASK, epoch)[index])
+        header = self.twin.header(summoned.seed_block)
+        self._block([appeals.DrawPanel(self.outsider, TASK, epoch, work, header)])
+        self._vote(place)
+        self._block([appeals.Decide(self.outsider, *place)])
+        self._carry_out(place)
+
+    def _vote(self, place: tuple[int, int, int]) -> None:
+        drawn = rules.panel(self.h, *place)
+        assert drawn is not None, "its seed was known"
+        common = self.draw.choice((rules.score_of(self.h, *place), self.claimed))
+        said = {each: common if self.draw.random() < 0.9 else 50 for each in dict.fromkeys(drawn.jurors)}
+        said = {each: score for each, score in said.items() if self.draw.random() < 0.97}
+        promises = {each: hashes.judgement(drawn.seed, each, score, False, SALT) for each, score in said.items()}
+        self._block([appeals.CommitVote(each, *place, promise) for each, promise in promises.items()])
+        self._until_heard(place)
+        self._block([appeals.RevealVote(each, *place, score, False, SALT) for each, score in said.items()])
+        self._until_heard(place)
+
+    def _until_heard(self, place: tuple[int, int, int]) -> None:
+        """To the end of the phase, unless all have acted who can."""
+        box = rules.panel_ballot(self.h, *place)
+        if box is None:
+            return
+        stage = box.stage(self.twin.now)
+        if stage == rules.Stage.COMMIT:
+            self._wait(box.commit_by - self.twin.now)
+        elif stage == rules.Stage.REVEAL and box.reveals:
+            self._wait(box.reveal_by - self.twin.now)
+
+    def _carry_out(self, place: tuple[int, int, int]) -> None:
+        ended, voters = rules.decided(self.h, *place), {vote.juror for vote in rules.votes(self.h, *place)}
+        drawn = rules.panel(self.h, *place)
+        jurors = [] if drawn is None else list(dict.fromkeys(drawn.jurors))
+        acts: list[Act] = [appeals.ClaimVote(self.outsider, *place, each) for each in jurors if each in voters]
+        acts += [appeals.DismissJuror(self.outsider, *place, each) for each in jurors if each not in voters]
+        for each in self.verifiers if ended is not None and ended.is_against_verifiers else ():
+            revealed = rules.reveal(self.h, *place[:2], each)
+            if revealed is not None:
+                acts += [appeals.SlashVerdict(self.outsider, *place, each, revealed.report)]
+        self._block([*acts, appeals.ClaimChallenge(self.outsider, *place[:2], 0)])
+        self._sit_again(jurors, voters)
+
+    def _sit_again(self, jurors: Sequence[Address], voters: set[Address]) -> None:
+        """Who was dismissed leaves its seats and takes them again."""
+        for each in jurors:
+            if each in voters:
+                continue
+            seats = [seat for seat, juror in enumerate(rules.holders(self.h, CLASS)) if juror == each]
+            self._block([appeals.LeaveSeats(each, CLASS, tuple(sorted(seats, reverse=True)))])
+            self._block([appeals.TakeSeats(each, CLASS, len(seats))])
 
     # Money.
 
     def _claim(self) -> None:
-        """All final epochs since the last time, in one transaction for each trainer and each verifier."""
-        model = self.twin.model.attestations
-        final = [each for each in self.unclaimed if model.phase_of(TASK, each) == EpochPhase.FINAL]
-        self.unclaimed = [each for each in self.unclaimed if model.phase_of(TASK, each) == EpochPhase.CHALLENGEABLE]
-        actions: list[Action] = []
+        """All that ended since the last time, in one transaction for each trainer and each verifier."""
+        over = [each for each in self.unclaimed if rules.phase(self.h, TASK, each) in (Phase.FINAL, Phase.VOID)]
+        self.unclaimed = [each for each in self.unclaimed if each not in over]
+        refs = [ref for epoch in over for ref in self._refs(epoch)]
+        acts: list[Act] = []
         for trainer in self.trainers:
-            works = [
-                (TASK, each, work)
-                for each in final
-                if (work := self.twin.works.pop((TASK, each, trainer), None)) is not None
-                and model.epochs[TASK, each].score(work.index) <= 100
-            ]
-            actions += [self._by("outsider", "Payouts", "claim", works)] if works else []
-        for verifier in self.verifiers:
-            shares = [each for each in final if model.standing_of(TASK, each, verifier).report is not None]
-            actions += [Action(verifier, "Payouts", "claimFees", (TASK, shares))]
-        self._block(actions)
+            theirs = tuple(ref for ref in refs if ref.work.trainer == trainer)
+            acts += [payouts.Claim(self.outsider, theirs)] if theirs else []
+        for who in self.verifiers:
+            due = tuple(each for each in over if rules.fee_due(self.h, TASK, each, who))
+            acts += [payouts.ClaimFees(self.outsider, TASK, due, who)]
+        self._block(acts)
 
     def _upkeep(self) -> None:
-        """Budgets, allowances, and those whose bond is spent."""
-        actions: list[Action] = []
-        if self.task.budget < FUNDED_WEI // 2:
-            actions += [self._by("initiator", "TaskRegistry", "fundTask", TASK, FUNDED_WEI)]
-        for each in self.verifiers:
-            if self.twin.model.attestations.is_enlisted(TASK, each):
-                continue
-            actions += [self._bond(each, Role.VERIFIER, 300)]
-        self._block(actions)
-        self._block(
-            [
-                Action(each, "Attestations", "enlist", (TASK,))
-                for each in self.verifiers
-                if not self.twin.model.attestations.is_enlisted(TASK, each)
-            ]
-        )
+        if rules.budget(self.h, TASK) < FUNDED_WEI // 2:
+            self._block([tasks.FundTask(self.people["initiator"], TASK, FUNDED_WEI)])
         self._come_back()
 
     def _come_back(self) -> None:
-        """Trainers who lost their bond bring another."""
-        gone = [each for each in self.trainers if not self.task.records[each].is_enlisted]
-        self._block([self._bond(each, Role.TRAINER, 60) for each in gone])
-        self._block([Action(each, "TaskRegistry", "enlist", (TASK,)) for each in gone])
+        """Who lost its bond, or too much of it, brings another."""
+        word = rules.opened(self.h, TASK).terms_hash
+        gone = [each for each in self.trainers if not rules.is_trainer(self.h, TASK, each)]
+        left = [each for each in self.verifiers if not rules.is_verifier(self.h, TASK, each)]
+        poor = [each for each in self.trainers if rules.lockable(self.h, each, Role.TRAINER) < 400 * UNIT]
+        bonds = [staking.Bond(each, Role.TRAINER, 500 * UNIT) for each in poor]
+        bonds += [staking.Bond(each, Role.VERIFIER, 300 * UNIT) for each in left]
+        self._block(bonds)
+        acts: list[Act] = [commitments.EnlistTrainer(each, TASK, word) for each in gone]
+        acts += [verifiers.EnlistVerifier(each, TASK, word, 250 * UNIT, NOBODY) for each in left]
+        self._block(acts)
 
-    # Calls.
+    # Blocks.
 
-    def _by(self, role: str, contract: str, function: str, *arguments: object) -> Action:
-        return Action(self.people[role], contract, function, arguments)
+    def _wait(self, seconds: int) -> None:
+        self.twin.step([], max(1, seconds))
 
-    def _bond(self, who: Address, role: Role, units: int) -> Action:
-        return Action(who, "Staking", "bond", (role, units * UNIT))
-
-    def _wait(self, seconds: int, actions: Sequence[Action] = ()) -> None:
-        self._block(actions, seconds, even_empty=True)
-
-    def _block(self, actions: Sequence[Action], seconds: int = 1, *, even_empty: bool = False) -> None:
-        if not actions and not even_empty:
+    def _block(self, acts: Sequence[Act], seconds: int = 1) -> None:
+        if not acts:
             return
-        self.twin.perform(actions, max(1, seconds))
-        self.refused += sum(refusal is not None for refusal in self.twin.refusals)
-        self.books.follow(self.twin.model.clock.number)
+        refusals = self.twin.step(acts, max(1, seconds))
+        self.refused += sum(refusal is not None for refusal in refusals)
+        self.books.follow(self.h.block.number)
 
 
 def run(epochs: int, seed: int = 1, checked_every: int = 500, told: Callable[[int], None] = lambda _: None) -> Result:
-    """Raises Disagreement: a wei is missing somewhere, or the contracts and the model part."""
+    """Raises Disagreement, Broken, Stuck: a wei is missing somewhere, or the contracts and the specification part."""
     start = time.monotonic()
     with tireless_node() as node:
         life = LongRun(node, seed)
@@ -335,27 +410,34 @@ def run(epochs: int, seed: int = 1, checked_every: int = 500, told: Callable[[in
 
 
 def _result(life: LongRun, seconds: float) -> Result:
-    books, model = life.books, life.twin.model
+    books, h = life.books, life.h
     held = books.holdings()
-    outcomes = [epoch.outcome for epoch in model.attestations.epochs.values()]
-    reporters = books.moved("staking", "outsider")
+    sealed = h.of(EpochSealed)
+    withdrawn = h.total("amount", Withdrawn)
     return Result(
-        epochs=len(outcomes),
-        void=outcomes.count(EpochPhase.VOID),
-        works=sum(epoch.works for epoch in model.attestations.epochs.values()),
-        frauds=life.twin.outcomes.get(("Payouts.slashFraud", ""), 0),
-        challenges=len(model.challenges.disputes),
+        epochs=len(sealed),
+        void=sum(rules.phase(h, TASK, each.epoch) == Phase.VOID for each in sealed),
+        works=len(h.of(WorkCommitted)),
+        frauds=len(h.of(FraudSlashed)),
+        plants=len(h.of(PlantOpened)),
+        challenges=len(h.of(ChallengeRevealed)),
         transactions=books.node.sent,
         refused=life.refused,
         seconds=seconds,
         minted=books.supply(),
-        escrowed=books.taken_in("registry"),
-        bonded=books.taken_in("staking"),
-        slashed=books.flows["staking", "registry"],
-        paid=books.moved("registry", *TRAINERS, *VERIFIERS, "challenger", "outsider"),
-        refunded=books.moved("registry", "initiator"),
-        reporters=reporters,
-        withdrawn=books.moved("staking") - reporters,
-        left=held["staking"] + held["registry"],
-        with_people=sum(wei for name, wei in held.items() if name not in ("staking", "registry")),
+        escrowed=books.taken_in("TaskRegistry"),
+        bonded=books.taken_in("Staking"),
+        pledged=books.taken_in("Appeals"),
+        deposited=books.taken_in("Plants"),
+        burnt=held["burnt"],
+        burnt_bonds=books.moved("Staking", "burnt"),
+        paid=books.moved("TaskRegistry", *TRAINERS, *VERIFIERS, *JURORS, "challenger", "outsider"),
+        refunded=books.moved("TaskRegistry", "initiator"),
+        rewards=books.moved("Staking") - withdrawn,
+        found=books.moved("Staking", "Appeals"),
+        appeals_paid=books.moved("Appeals"),
+        deposits_returned=books.moved("Plants"),
+        withdrawn=withdrawn,
+        left=sum(held[name] for name in ("Staking", "TaskRegistry", "Appeals", "Plants")),
+        with_people=sum(held[name] for name in books.people),
     )

@@ -9,17 +9,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from offchain.chain.anvil import anvil_command, free_port
-from offchain.chain.artifacts import compile_contracts
-from offchain.chain.bytecode import creation_input
-from offchain.chain.creations import Constants, constructor_inputs, plan_creations
-from offchain.protocol.errors import Unavailable
-from offchain.protocol.model import Block
-from offchain.protocol.types import Address
+from assay_core.chain.artifacts import compile_contracts
+from assay_core.chain.bytecode import creation_input
+from assay_core.chain.creations import Constants, constructor_inputs, plan_creations
+from assay_core.chain.headers import encode_header
+from assay_core.protocol.errors import Unavailable
+from assay_protocol.devnet.anvil import anvil_command, free_port
+from specs.words import Address, Block
 
 Request = tuple[str, list[Any]]
 GAS = hex(12_000_000)
 GENESIS = 1_800_000_000  # Unix time
+VIEWS_AT_ONCE = 1_000
 # One order, no fees and no limit: what a block holds, and in which order, is up to the test alone.
 OPTIONS = ("--no-mining", "--order", "fifo", "--disable-block-gas-limit", "--gas-price", "0", "--base-fee", "0")
 FORGETFUL = ("--prune-history", "8", "--transaction-block-keeper", "16")
@@ -36,10 +37,21 @@ class Transaction:
 
 @dataclass(frozen=True, slots=True)
 class Mined:
-    """A transaction in a block; `output` is what it returned or reverted with."""
+    """A transaction in a block: the one sent as number `sent`; `output` is what it returned or reverted with."""
 
     hash: str
     output: bytes
+    sent: int
+
+
+@dataclass(frozen=True, slots=True)
+class RawLog:
+    """An event as the node tells it; `position` counts in the block."""
+
+    address: Address
+    topics: tuple[bytes, ...]
+    data: bytes
+    position: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +61,17 @@ class Receipt:
     is_success: bool
     gas: int
     created: Address | None
+    logs: tuple[RawLog, ...] = ()
 
 
 class Ledger(Protocol):
     """Where calls happen: a chain, or only paper."""
 
     def mine(self, transactions: Sequence[Transaction], timestamp: int) -> tuple[Block, list[Mined]]: ...
+
+    def skip(self, blocks: int, seconds: int) -> list[Block]: ...
+
+    def header(self, number: int) -> bytes: ...
 
     def receipts(self, mined: Sequence[Mined]) -> list[Receipt]: ...
 
@@ -93,29 +110,57 @@ class Node:
         return True
 
     def call(self, calls: Sequence[tuple[Address, bytes]]) -> list[bytes]:
-        """What views answer in the latest block."""
-        asked = [{"to": to, "data": "0x" + data.hex()} for to, data in calls]
-        return [bytes.fromhex(answer[2:]) for answer in self.batch([("eth_call", [each, "latest"]) for each in asked])]
+        """What views answer in the latest block. In parts: a node takes no request of any size."""
+        asked: list[Request] = [("eth_call", [{"to": to, "data": "0x" + data.hex()}, "latest"]) for to, data in calls]
+        parts = [asked[first : first + VIEWS_AT_ONCE] for first in range(0, len(asked), VIEWS_AT_ONCE)]
+        return [bytes.fromhex(answer[2:]) for part in parts for answer in self.batch(part)]
 
     def mine(self, transactions: Sequence[Transaction], timestamp: int) -> tuple[Block, list[Mined]]:
-        """One block with exactly these transactions, in this order."""
-        # Requests of one batch may overtake one another: the block is asked for when all transactions have been taken.
+        """One block with exactly these transactions. They are told in the order in which they are in the block."""
+        # Requests of one batch may overtake one another, unless they are of one sender. All have to be taken before the
+        # block is asked for.
         hashes = self.batch([self._send(each) for each in transactions])
         ((header,),) = self.batch([("evm_mine_detailed", [{"timestamp": timestamp}])])
-        mined = [
-            Mined(each["hash"], bytes.fromhex(str(each.get("output", "0x"))[2:])) for each in header["transactions"]
-        ]
-        if [each.hash for each in mined] != hashes:
-            raise Unavailable(f"{len(hashes)} transactions sent, {len(mined)} in the block, or in another order")
+        found = {each["hash"]: bytes.fromhex(str(each.get("output", "0x"))[2:]) for each in header["transactions"]}
+        if set(found) != set(hashes):
+            raise Unavailable(f"{len(hashes)} transactions sent, {len(found)} in the block")
+        mined = [Mined(hash_, output, hashes.index(hash_)) for hash_, output in found.items()]
         self.sent += len(transactions)
-        return Block(
-            int(header["number"], 16), int(header["timestamp"], 16), bytes.fromhex(header["mixHash"][2:])
-        ), mined
+        return _block(header), mined
+
+    def skip(self, blocks: int, seconds: int) -> list[Block]:
+        """So many empty blocks, within so many seconds, or a few more."""
+        before = self._newest()
+        self.batch([("anvil_mine", [hex(blocks - 1), hex(1)])] if blocks > 1 else [])
+        # Its clock goes on between blocks whose times it was not told.
+        at = max(before.time + seconds, self._newest().time + 1)
+        self.batch([("evm_mine_detailed", [{"timestamp": at}])])
+        first = before.number + 1
+        asked = [("eth_getBlockByNumber", [hex(number), False]) for number in range(first, first + blocks)]
+        return [_block(each) for each in self.batch(asked)]
+
+    def _newest(self) -> Block:
+        (newest,) = self.batch([("eth_getBlockByNumber", ["latest", False])])
+        return _block(newest)
+
+    def header(self, number: int) -> bytes:
+        """RLP of a block's header."""
+        (block,) = self.batch([("eth_getBlockByNumber", [hex(number), False])])
+        encoded = encode_header(block)
+        if encoded is None:
+            raise Unavailable(f"the header of block {number} does not hash to its hash")
+        return encoded
 
     def receipts(self, mined: Sequence[Mined]) -> list[Receipt]:
         found = self.batch([("eth_getTransactionReceipt", [each.hash]) for each in mined])
         return [
-            Receipt(each["status"] == "0x1", int(each["gasUsed"], 16), each.get("contractAddress")) for each in found
+            Receipt(
+                each["status"] == "0x1",
+                int(each["gasUsed"], 16),
+                each.get("contractAddress"),
+                tuple(_log(log) for log in each["logs"]),
+            )
+            for each in found
         ]
 
     def _send(self, transaction: Transaction) -> Request:
@@ -125,6 +170,16 @@ class Node:
         if transaction.to is not None:
             fields["to"] = transaction.to
         return "eth_sendTransaction", [fields | {"nonce": hex(nonce)}]
+
+
+def _block(header: Mapping[str, Any]) -> Block:
+    data = [bytes.fromhex(str(header[name])[2:]) for name in ("mixHash", "hash")]
+    return Block(int(header["number"], 16), int(header["timestamp"], 16), *data)
+
+
+def _log(log: Mapping[str, Any]) -> RawLog:
+    topics = tuple(bytes.fromhex(topic[2:]) for topic in log["topics"])
+    return RawLog(str(log["address"]).lower(), topics, bytes.fromhex(log["data"][2:]), int(log["logIndex"], 16))
 
 
 @contextmanager
@@ -179,4 +234,4 @@ def deploy_quickly(node: Node, deployer: Address, constants: Constants) -> Mappi
     for receipt, creation in zip(node.receipts(mined), plan, strict=True):
         if not receipt.is_success or str(receipt.created).lower() != creation.address.lower():
             raise Unavailable(f"{creation.contract} was not created")
-    return {each.contract: Address(each.address) for each in plan}
+    return {each.contract: each.address.lower() for each in plan}

@@ -1,25 +1,31 @@
-"""All that an outsider can see of the contracts, beside what the model says it is."""
+"""All that an outsider can ask the contracts, beside what the specification says the answer is."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from offchain.protocol.model import NOBODY, Network
-from offchain.protocol.model.attestations import Standing
-from offchain.protocol.model.registry import Task
-from offchain.protocol.types import Address, Role
-from tests.differential.calls import read_answer, view_data
+from eth_utils.crypto import keccak
+
+from specs import hashes, rules
+from specs.facts import (
+    AttestationCommitted,
+    AttestationRevealed,
+    ChallengeCommitted,
+    PlantCommitted,
+    SeatsTaken,
+)
+from specs.history import History
+from specs.words import NOBODY, NONE, Address, DisputePhase, Role
+from tests.differential.calls import plain, read_answer, view_data
 from tests.differential.node import Ledger
 
-SETTLED = (1).to_bytes(32, "big")  # what `workHash` says of a work that is paid or slashed
-NONE = bytes(32)
-INDICES = 6  # of an epoch's works: one more than there are people who make some
-
-View = tuple[str, str, tuple[Any, ...], Any]  # contract, function, arguments, what the model says
+View = tuple[str, str, tuple[Any, ...], Any]  # contract, function, arguments, what the specification says
+SPENDERS = ("Staking", "TaskRegistry", "Appeals", "Plants")  # who pulls tokens
+BEYOND = 1  # of an epoch's works: one more than there are
 
 
 class Disagreement(AssertionError):
-    """The contracts and the model are not of one mind."""
+    """The contracts and the specification are not of one mind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,16 +34,15 @@ class Differences:
     wrong: list[str]
 
 
-def views_of(
-    model: Network, contracts: Mapping[str, Address], people: Sequence[Address], recent: int | None = None
-) -> list[View]:
+def views_of(h: History, people: Sequence[Address], recent: int | None = None) -> list[View]:
     """`recent`: of each task, look only at so many of the newest epochs; None: at all."""
-    views = [*_money(model, contracts, people), *_stakes(model, people), *_policies(model)]
-    for task_id, task in model.registry.tasks.items():
-        first = 0 if recent is None else max(0, task.open_epoch - recent)
-        for epoch in range(first, task.open_epoch + 1):
-            views += [*_epoch(model, task_id, task, epoch), *_challenges(model, task_id, epoch, people)]
-            views += _standings(model, task_id, task, epoch, people)
+    views = [*_tokens(h, people), *_bonds(h, people), *_seats(h, people)]
+    for task_id in rules.tasks(h):
+        views += [*_task(h, task_id), *_parts(h, task_id, people), *_plants(h, task_id)]
+        newest = rules.open_number(h, task_id)
+        for epoch in range(0 if recent is None else max(0, newest - recent), newest + 2):
+            views += [*_epoch(h, task_id, epoch), *_standings(h, task_id, epoch, people)]
+            views += [*_works(h, task_id, epoch, people), *_challenges(h, task_id, epoch)]
     return views
 
 
@@ -46,108 +51,149 @@ def differences(ledger: Ledger, contracts: Mapping[str, Address], views: Sequenc
     wrong: list[str] = []
     for (contract, name, arguments, expected), answer in zip(views, answers, strict=True):
         said = read_answer(contract, name, answer)
-        if _plain(said) != _plain(expected):
-            wrong.append(f"{contract}.{name}{arguments}: the contract says {said}, the model {expected}")
+        if plain(said) != plain(expected):
+            wrong.append(f"{contract}.{name}{arguments}: the contract says {said}, the specification {expected}")
     return Differences(len(views), wrong)
 
 
-def _money(model: Network, contracts: Mapping[str, Address], people: Sequence[Address]) -> Iterator[View]:
-    for holder in (*people, *contracts.values()):
-        yield "AssayToken", "balanceOf", (holder,), model.token.balance_of(holder)
+def _tokens(h: History, people: Sequence[Address]) -> Iterator[View]:
+    for holder in (*people, *h.places.values(), "0x000000000000000000000000000000000000dead"):
+        yield "AssayToken", "balanceOf", (holder,), rules.balance(h, holder)
     for owner in people:
-        for spender in (contracts["Staking"], contracts["TaskRegistry"]):
-            allowed = model.token.allowances.get((owner, spender), 0)
-            yield "AssayToken", "allowance", (owner, spender), allowed
-    yield "TaskRegistry", "taskCount", (), len(model.registry.tasks)
-    for task_id, task in model.registry.tasks.items():
-        state = (task.initiator, task.budget, task.reserved, task.open_epoch, task.trainers, task.is_open)
-        yield "TaskRegistry", "stateOf", (task_id,), (*state, task.is_closed)
-        is_sealable = task.is_open and model.registry.is_ready(task) and model.registry.is_unforeseen(task)
-        yield "TaskRegistry", "sealable", (task_id,), is_sealable
-        yield "TaskRegistry", "policyRootOf", (task_id,), task.policy_root
-        for person in people:
-            record = task.records[person]
-            until = model.registry.answerable_until(record) if record.delisted_at else 0
-            yield "TaskRegistry", "collateralOf", (task_id, person), (record.collateral, until)
-            yield "TaskRegistry", "isEnlisted", (task_id, person), record.is_enlisted
-            collateral = model.attestations.collateral_of(task_id, person)
-            yield "Attestations", "collateralOf", (task_id, person), collateral
-            yield "Attestations", "isEnlisted", (task_id, person), model.attestations.is_enlisted(task_id, person)
+        for spender in SPENDERS:
+            place = h.places[spender]
+            yield "AssayToken", "allowance", (owner, place), rules.allowance(h, owner, place)
 
 
-def _stakes(model: Network, people: Sequence[Address]) -> Iterator[View]:
+def _bonds(h: History, people: Sequence[Address]) -> Iterator[View]:
     for person in people:
         for role in Role:
-            bond = model.staking.bonds[person, role]
-            shown = (bond.bonded, bond.unbonding, bond.withdrawable_at, bond.enlistments)
-            yield "Staking", "bondOf", (person, role), shown
-            yield "Staking", "activeBond", (role, person), model.staking.active_bond(role, person)
-        yield "Staking", "operatorOf", (person,), model.staking.operator_of(person)
-        yield "Staking", "workerOf", (person,), model.staking.workers.get(person, NOBODY)
-        yield "TaskRegistry", "neededBondOf", (person,), model.registry.needed_bonds[person]
-        yield "Attestations", "neededBondOf", (person,), model.attestations.needed_bonds[person]
+            bond = (rules.bonded(h, person, role), rules.locked(h, person, role), rules.unbonding(h, person, role))
+            yield "Staking", "bondOf", (person, role), (*bond, rules.withdrawable_at(h, person, role))
+            operator = rules.operator_of(h, person)
+            yield "Staking", "freeBond", (role, person), (operator, rules.lockable(h, operator, role))
+        yield "Staking", "operatorOf", (person,), rules.operator_of(h, person)
+        yield "Staking", "workerOf", (person,), rules.worker_of(h, person)
+        yield "Staking", "workerNonceOf", (person,), rules.consents(h, person)
 
 
-def _policies(model: Network) -> Iterator[View]:
-    for task_id, task in model.registry.tasks.items():
-        roll = model.attestations.rolls[task_id]
-        root = roll.policy_root if roll.policy_version else task.policy_root
-        yield "Attestations", "policyOf", (task_id,), (roll.policy_version, root)
+def _seats(h: History, people: Sequence[Address]) -> Iterator[View]:
+    for class_ in h.each("class_", SeatsTaken):
+        size = rules.pool_size(h, class_)
+        yield "Panels", "poolSize", (class_,), size
+        for seat in range(size + 1):
+            held = rules.holder(h, class_, seat)
+            shown = (NOBODY, 0) if held is None else (held.juror, held.block.number)
+            yield "Panels", "seatOf", (class_, seat), shown
 
 
-def _epoch(model: Network, task_id: int, task: Task, epoch: int) -> Iterator[View]:
-    yield "Attestations", "phaseOf", (task_id, epoch), model.attestations.phase_of(task_id, epoch)
-    sealed = task.sealed.get(epoch)
-    if task.is_open and epoch == task.open_epoch:
-        units = task.params.max_epoch_units - task.units_left
-        yield "TaskRegistry", "epochOf", (task_id, epoch), (task.works, units, task.commit_by, task.running_hash)
-    elif sealed is not None:
-        shown = (sealed.works, sealed.units, sealed.commit_by, sealed.running_hash)
-        yield "TaskRegistry", "epochOf", (task_id, epoch), shown
-    judged = model.attestations.epochs.get((task_id, epoch))
-    yield "Attestations", "seedOf", (task_id, epoch), NONE if judged is None else judged.seed
-    if judged is not None:
-        committed = judged.verifiers - judged.uncommitted
-        counts = (judged.verifiers, committed, committed - judged.unrevealed)
-        yield "Attestations", "tallyOf", (task_id, epoch), (*counts, judged.revealed, judged.weight)
-        for index in range(INDICES):
-            yield "Attestations", "scoreOf", (task_id, epoch, index), judged.score(index)
+def _task(h: History, task_id: int) -> Iterator[View]:
+    opened, t = rules.opened(h, task_id), rules.terms(h, task_id)
+    number = rules.open_number(h, task_id)
+    yield "TaskRegistry", "taskCount", (), len(rules.tasks(h))
+    yield "TaskRegistry", "paramsOf", (task_id,), t
+    origin = (opened.initiator, opened.policy_root, opened.terms_hash)
+    yield "TaskRegistry", "originOf", (task_id,), origin
+    reserved = h.ledger.holds("TaskRegistry", "reservation", task_id)
+    yield "TaskRegistry", "moneyOf", (task_id,), (rules.budget(h, task_id), reserved, rules.is_closed(h, task_id))
+    closed = rules.closed(h, task_id) is not None
+    state = (number, rules.is_open(h, task_id), closed, len(rules.works(h, task_id, number)))
+    yield "Commitments", "openEpochOf", (task_id,), state
+    yield "Commitments", "runningHashOf", (task_id,), rules.running_hash(h, task_id)
+    counts = (len(rules.trainers(h, task_id)), rules.waiting(h, task_id))
+    yield "Commitments", "trainersOf", (task_id,), counts
+    yield "Commitments", "isSealable", (task_id,), rules.is_sealable(h, task_id)
+    judges = (rules.electorate(h, task_id, number), len(rules.members(h, task_id, number)))
+    yield "Verifiers", "electorateOf", (task_id,), judges
+    policy = (*rules.newest_policy(h, task_id), rules.next_policy(h, task_id))
+    yield "Policies", "policyOf", (task_id,), policy
+    yield "Plants", "depositOf", (task_id,), rules.deposit(h, task_id)
 
 
-def _standings(model: Network, task_id: int, task: Task, epoch: int, people: Sequence[Address]) -> Iterator[View]:
+def _parts(h: History, task_id: int, people: Sequence[Address]) -> Iterator[View]:
     for person in people:
-        record = task.records[person]
-        hashed = SETTLED if epoch in record.settled else record.hashes.get(epoch, NONE)
-        yield "TaskRegistry", "workHash", (task_id, epoch, person), hashed
-        standing = model.attestations.standing_of(task_id, epoch, person)
-        yield "Attestations", "attestationOf", (task_id, epoch, person), _shown(standing)
-        yield "Payouts", "feeOf", (task_id, epoch, person), model.payouts.fee_of(task_id, epoch, person)
+        collateral = (rules.trainer_lock(h, task_id, person), rules.in_flight(h, task_id, person))
+        yield "Commitments", "collateralOf", (task_id, person), collateral
+        yield "Commitments", "isEnlisted", (task_id, person), rules.is_trainer(h, task_id, person)
+        is_verifier = rules.is_verifier(h, task_id, person)
+        yield "Verifiers", "isEnlisted", (task_id, person), is_verifier
+        amount = rules.verifier_collateral(h, task_id, person)
+        until = 0 if is_verifier else rules.answerable_until(h, task_id, person)
+        yield "Verifiers", "collateralOf", (task_id, person), (amount, until)
 
 
-def _shown(standing: Standing) -> tuple[Any, ...]:
-    counts = (standing.weight, standing.differences, standing.works, standing.enlisted)
-    return (standing.report or NONE, *counts)
+def _plants(h: History, task_id: int) -> Iterator[View]:
+    for plant in h.of(PlantCommitted, task_id=task_id):
+        shown = (rules.plant_state(h, task_id, plant.commitment), plant.planter, plant.epoch)
+        yield "Plants", "plantOf", (task_id, plant.commitment), shown
 
 
-def _challenges(model: Network, task_id: int, epoch: int, people: Sequence[Address]) -> Iterator[View]:
-    for index in range(INDICES):
+def _epoch(h: History, task_id: int, epoch: int) -> Iterator[View]:
+    here = (task_id, epoch)
+    yield "Attestations", "phaseOf", here, rules.phase(h, *here)
+    yield "Attestations", "seedOf", here, rules.seed(h, *here)
+    yield "Attestations", "quorumOf", here, rules.quorum(h, *here)
+    yield "Policies", "stateOf", here, rules.policy_state(h, *here)
+    sealed = rules.sealed(h, *here)
+    is_there = sealed is not None or (rules.is_open(h, task_id) and epoch == rules.open_number(h, task_id))
+    works = len(rules.works(h, *here))
+    if is_there:
+        shown = (works, rules.units(h, *here), rules.cost(h, *here), rules.commit_by(h, *here))
+        yield "Commitments", "epochOf", here, shown
+    if sealed is None:
+        return
+    box = rules.ballot(h, *here)
+    schedule = (0, 0) if box is None else (box.commit_by, box.reveal_by)
+    yield "Attestations", "scheduleOf", here, (*schedule, rules.challenge_by(h, *here), rules.paid(h, *here))
+    committed = len(h.of(AttestationCommitted, task_id=task_id, epoch=epoch))
+    revealed = len(h.of(AttestationRevealed, task_id=task_id, epoch=epoch))
+    judges = 0 if box is None else sealed.verifiers
+    settled = len(rules.settled_scores(h, *here))
+    tally = (works, settled, judges, committed, revealed, rules.revealed_weight(h, *here), sealed.weight)
+    yield "Attestations", "tallyOf", here, tally
+
+
+def _standings(h: History, task_id: int, epoch: int, people: Sequence[Address]) -> Iterator[View]:
+    for person in people:
+        revealed = rules.reveal(h, task_id, epoch, person)
+        hashed = bytes(31) if revealed is None else keccak(revealed.report)[:31]
+        weight = rules.weight_at(h, task_id, epoch, person)
+        shown = (hashed, weight, rules.agreements(h, task_id, epoch, person))
+        yield "Attestations", "attestationOf", (task_id, epoch, person), shown
+        yield "Verifiers", "weightAt", (task_id, epoch, person), weight
+        yield "Payouts", "feeOf", (task_id, epoch, person), rules.fee_due(h, task_id, epoch, person)
+
+
+def _works(h: History, task_id: int, epoch: int, people: Sequence[Address]) -> Iterator[View]:
+    for index in range(len(rules.works(h, task_id, epoch)) + BEYOND):
         place = (task_id, epoch, index)
-        dispute = model.challenges.disputes.get(place)
-        yield "Challenges", "phaseOf", place, model.challenges.phase_of(*place)
-        if dispute is None:
-            continue
-        score = dispute.score if dispute.outcome else dispute.claimed
-        shown = (dispute.challenger, dispute.standing, score, dispute.commit_by, dispute.reveal_by, dispute.revealed)
-        yield "Challenges", "challengeOf", place, shown
-        yield "Challenges", "mustReplay", place, model.challenges.must_replay(*place)
-        for person in people:
-            yield "Challenges", "owedTo", (*place, person), model.challenges.owed_to(*place, person)
+        yield "Commitments", "workHash", place, rules.stored_hash(h, *place)
+        yield "Attestations", "scoreOf", place, rules.score_of(h, *place)
+        seed, rate = rules.seed(h, task_id, epoch), rules.terms(h, task_id).sampling_bps
+        yield "Plants", "isDrawn", place, hashes.is_drawn(seed, index, rate)
+        yield from _dispute(h, place, people)
 
 
-def _plain(value: Any) -> Any:
-    """Addresses in one spelling, enumerations as numbers."""
-    if isinstance(value, tuple):
-        return tuple(_plain(each) for each in value)  # pyright: ignore[reportUnknownVariableType]
-    if isinstance(value, str):
-        return value.lower()
-    return value if isinstance(value, bytes) else int(value)
+def _dispute(h: History, place: tuple[int, int, int], people: Sequence[Address]) -> Iterator[View]:
+    phase = rules.dispute_phase(h, *place)
+    yield "Appeals", "phaseOf", place, phase
+    if phase == DisputePhase.NONE:
+        return
+    standing = rules.challenges(h, *place)[0].standing
+    drawn, ended, box = rules.panel(h, *place), rules.decided(h, *place), rules.panel_ballot(h, *place)
+    seed, seats = (NONE, 0) if drawn is None else (drawn.seed, len(drawn.jurors))
+    times = (0, 0) if box is None else (box.commit_by, box.reveal_by)
+    found = (standing, False) if ended is None else (ended.score, ended.is_against_verifiers)
+    yield "Appeals", "disputeOf", place, (standing, found[0], seed, seats, *times, found[1])
+    for person in people:
+        yield "Appeals", "seatsOf", (*place, person), rules.panel_seats(h, *place, person)
+        yield "Appeals", "isChallenger", (*place, person), rules.is_challenger(h, *place, person)
+
+
+def _challenges(h: History, task_id: int, epoch: int) -> Iterator[View]:
+    for challenge in h.of(ChallengeCommitted, task_id=task_id, epoch=epoch):
+        place = (task_id, epoch, challenge.id)
+        revealed, state = rules.challenge_revealed(h, *place), rules.challenge_state(h, *place)
+        what = (0, 0) if revealed is None else (revealed.index, revealed.score)
+        yield "Appeals", "challengeOf", place, (challenge.challenger, state, *what)
+        yield "Appeals", "owedTo", place, sum(rules.owed(h, *place))

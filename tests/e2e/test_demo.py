@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1_300)]
 
 
 def test_a_local_network_learns_catches_both_cheats_and_pays_out(tmp_path: Path) -> None:
     out = tmp_path / "demo"
-    assay = [sys.executable, "-c", "from offchain.cli import main; main()"]
-    done = subprocess.run([*assay, "demo", "--out", str(out), "--json"], capture_output=True, text=True, timeout=400)
+    assay = [sys.executable, "-c", "from assay_protocol.cli import main; main()"]
+    done = subprocess.run([*assay, "demo", "--out", str(out), "--json"], capture_output=True, text=True, timeout=1_200)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     summary = json.loads((out / "summary.json").read_text())
     assert json.loads(done.stdout)["policy_roots"] == summary["policy_roots"]

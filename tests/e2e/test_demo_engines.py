@@ -6,17 +6,17 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from offchain.cli.demo import run
-from offchain.cli.demo.outcome import DemoOutcome
-from offchain.cli.demo.run import Demo, DemoPlan
-from offchain.cli.localnet import empty_folder
-from offchain.cli.processes import Children
-from offchain.shardcast.engines.choose import EngineName
-from tests.unit.engines.conftest import credentials
+from assay_core.transport.choose import EngineName
+from assay_protocol.devnet.demo import run
+from assay_protocol.devnet.demo.outcome import DemoOutcome
+from assay_protocol.devnet.demo.run import Demo, DemoPlan
+from assay_protocol.devnet.localnet import empty_folder
+from assay_protocol.devnet.processes import Children
+from tests.unit.transport.conftest import credentials
 
 __all__ = ["credentials"]  # a fixture
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1_200)]
 SMALLER = (
     ("groups = 64", "groups = 16"),
     ("inner_steps = 16", "inner_steps = 4"),
@@ -38,8 +38,8 @@ def plan(tmp_path: Path) -> DemoPlan:
         tmp_path / "net",
         rise=-1,
         min_rise=-1,
-        train_seconds=200,
-        settle_seconds=90,
+        train_seconds=600,
+        settle_seconds=300,
         prompts=16,
         verifiers=2,
         honest=2,

@@ -13,11 +13,11 @@ from typing import Any
 import httpx
 import pytest
 
-from offchain.chain.anvil import free_port
+from assay_protocol.devnet.anvil import free_port
 
 pytestmark = pytest.mark.e2e
 
-ASSAY = [sys.executable, "-c", "from offchain.cli import main; main()"]
+ASSAY = [sys.executable, "-c", "from assay_protocol.cli import main; main()"]
 READY_WITHIN_S = 120
 Ask = Callable[..., Any]
 

@@ -14,26 +14,26 @@ import numpy as np
 from eth_account import Account
 from hypothesis import strategies as st
 
-from offchain.gossip.node import Message, Seat
-from offchain.gossip.wire import HEAD, Head, Wire, gossip_context
-from offchain.outer.aggregate import Aggregate, Contribution
-from offchain.outer.broadcast import PolicyRemaker, Terms, write_aggregate
-from offchain.outer.codecs import codec_named
-from offchain.outer.numbers import to_bfloat16
-from offchain.outer.optimizer import WEIGHTS_NAME
-from offchain.outer.rules import Rule
-from offchain.outer.updates import FOLDER, read_update, write_update
-from offchain.policy.weights import read_tensors, write_tensors
-from offchain.protocol.encoding import parse_canonical_json
-from offchain.protocol.errors import Rejected
-from offchain.protocol.manifest import BundleKind
-from offchain.protocol.spec import EnvironmentSpec, RolloutSpec, SamplerSpec, TaskSpec, ToplocSpec
-from offchain.protocol.types import Address, Epoch, Root, TaskId, WorkIndex
-from offchain.recipe.states import InnerState, read_state, state_name, write_state
-from offchain.rollouts.table import RolloutLimits, parse_rollouts, rollouts_bytes
-from offchain.rollouts.trajectory import Completion, Rollouts
-from offchain.shardcast.store import build_bundle
-from offchain.toploc import build_proofs, check_proofs
+from assay_core.aggregation.aggregate import Aggregate, Contribution
+from assay_core.aggregation.codecs import codec_named
+from assay_core.aggregation.optimizer import WEIGHTS_NAME
+from assay_core.aggregation.policy_delta import PolicyRebuilder, Terms, write_aggregate
+from assay_core.aggregation.rules import Rule
+from assay_core.aggregation.updates import FOLDER, read_update, write_update
+from assay_core.bundle.directory import build_bundle
+from assay_core.bundle.manifest import BundleKind
+from assay_core.bundle.numbers import to_bfloat16
+from assay_core.bundle.rollouts import RolloutLimits, parse_rollouts, rollouts_bytes
+from assay_core.bundle.trajectory import Completion, Rollouts
+from assay_core.policy.weights import read_tensors, write_tensors
+from assay_core.protocol.encoding import parse_canonical_json
+from assay_core.protocol.errors import Rejected
+from assay_core.protocol.spec import EnvironmentSpec, RolloutSpec, SamplerSpec, TaskSpec, ToplocSpec
+from assay_core.protocol.types import Address, Epoch, Root, TaskId, WorkIndex
+from assay_core.toploc import build_proofs, check_proofs
+from assay_core.training.states import InnerState, read_state, state_name, write_state
+from assay_protocol.gossip.node import Message, Seat
+from assay_protocol.gossip.wire import HEAD, Head, Wire, gossip_context
 from tests.fuzz.mutate import altered, canonical, damaged, documents
 from tests.fuzz.target import Makers, Target
 
@@ -119,7 +119,7 @@ def weights(folder: Path) -> Target:
 
 def step(folder: Path) -> Target:
     """A policy that says by which step it was made: header and aggregate of a bundle whose manifest is true."""
-    random, terms, remaker = np.random.default_rng(11), Terms(codec_named("int8"), 0.7, 0.6), PolicyRemaker()
+    random, terms, rebuilder = np.random.default_rng(11), Terms(codec_named("int8"), 0.7, 0.6), PolicyRebuilder()
     numbers = {name: np.asarray(random.standard_normal(shape), np.float32) for name, shape in SHAPES.items()}
     base, following, made = folder / "base", folder / "following", folder / "made"
     write_tensors(base / WEIGHTS_NAME, numbers)
@@ -136,8 +136,8 @@ def step(folder: Path) -> Target:
         path.write_bytes(value[1])
         manifest = build_bundle(following, BundleKind.POLICY, header)
         shutil.rmtree(made, ignore_errors=True)
-        if remaker.plan(manifest) is not None:
-            remaker.make(manifest, following, base, made)
+        if rebuilder.plan(manifest) is not None:
+            rebuilder.make(manifest, following, base, made)
             assert all(np.isfinite(each).all() for each in read_tensors(made / WEIGHTS_NAME, SHAPES).values())
 
     valid = [(canonical(fields), sample) for sample in samples]

@@ -6,15 +6,10 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from offchain.chain.deployment import load_deployment
-from offchain.cli.attested import MAX_DOCUMENT_BYTES, open_attested
-from offchain.cli.evidence import parse_document
-from offchain.cli.taskfile import read_task_file
-from offchain.environments import make_environment
-from offchain.protocol.encoding import canonical_json, parse_canonical_json
-from offchain.protocol.errors import Rejected, Stop, Unavailable
-from offchain.protocol.header import WorkHeader, parse_work_header
-from offchain.protocol.manifest import (
+from assay_core.bundle.directory import build_bundle
+from assay_core.bundle.evidence import MAX_DOCUMENT_BYTES, open_attested
+from assay_core.bundle.header import WorkHeader, parse_work_header
+from assay_core.bundle.manifest import (
     MAX_MANIFEST_BYTES,
     BundleKind,
     BundleLimits,
@@ -24,14 +19,20 @@ from offchain.protocol.manifest import (
     digest_of_shards,
     parse_manifest,
 )
-from offchain.protocol.spec import EnvironmentSpec, TaskSpec, parse_spec
-from offchain.protocol.types import Address, Epoch, PolicyVersion, Root, Seed, TaskId, Work, WorkIndex
-from offchain.recipe.trace import MAX_TRACE_BYTES, StepTrace, parse_trace, trace_bytes
-from offchain.shardcast.store import build_bundle
+from assay_core.chain.creations import CONTRACTS
+from assay_core.chain.deployment import load_deployment
+from assay_core.environments import make_environment
+from assay_core.inspect.evidence import parse_document
+from assay_core.protocol.encoding import canonical_json, parse_canonical_json
+from assay_core.protocol.errors import Rejected, Stop, Unavailable
+from assay_core.protocol.spec import EnvironmentSpec, TaskSpec, parse_spec
+from assay_core.protocol.types import Address, Epoch, PolicyVersion, Root, Seed, TaskId, Work, WorkIndex, WorkKind
+from assay_core.training.trace import MAX_TRACE_BYTES, StepTrace, parse_trace, trace_bytes
+from assay_protocol.task_file import read_task_file
+from assay_verifier.case import Case, parse_case
+from assay_verifier.verdict import conclude, failed, passed
 from tests.fuzz.mutate import HOSTILE_JSON, canonical, damaged, documents
 from tests.fuzz.target import Makers, Target
-from verifier.case import Case, parse_case
-from verifier.verdict import conclude, failed, passed
 
 HASH = bytes(range(32))
 WHO = Address("0x00000000000000000000000000000000000000A1")
@@ -45,8 +46,8 @@ FILES = tuple(
 )
 MANIFEST = Manifest(BundleKind.WORK, HEADER.fields(), FILES)
 CASE = Case(
-    TaskId(1), Epoch(0), Work(WHO, WorkIndex(0), 4, PolicyVersion(0), Root(HASH)), SPEC, Root(HASH), Seed(HASH),
-    Seed(HASH), Root(HASH), PolicyVersion(0), 2, 10_000,
+    TaskId(1), Epoch(0), Work(WHO, WorkIndex(0), WorkKind.FULL, 4, PolicyVersion(0), Root(HASH)), SPEC, Root(HASH),
+    Seed(HASH), Seed(HASH), Root(HASH), PolicyVersion(0), 2, 10_000,
 )  # fmt: skip
 VERDICT = conclude(
     [passed("bytes", 0, 0, "well-formed"), failed("toploc", "proof_mismatch", float("inf"), 38, "x", evidence={"a": 1})]  # pyright: ignore[reportArgumentType]
@@ -171,8 +172,8 @@ def deployment(folder: Path) -> Target:
     """A file that whoever runs a network hands out."""
     sample: dict[str, Any] = {
         "network": "local", "chain_id": 31_337, "rpc_url": "http://127.0.0.1:8545", "block": 1, "git_commit": "unknown",
-        **dict.fromkeys(("token", "staking", "registry", "attestations", "challenges", "payouts"), "0x" + "a1" * 20),
-        "unbonding_period_s": 9, "reporter_bps": 10, "creations": {"token": "0x" + "ab" * 32},
+        **dict.fromkeys(CONTRACTS, "0x" + "a1" * 20), "unbonding_period_s": 9, "seal_delay": 2, "header_wait": 64,
+        "seat_bond_wei": 10**18, "reporter_bps": 10, "creations": {"token": "0x" + "ab" * 32},
         "relays": ["http://127.0.0.1:9000"],
     }  # fmt: skip
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from hypothesis import strategies as st
 
-from offchain.policy import initial_policy, load_policy, save_policy
-from offchain.policy.weights import CONFIG_NAME, POLICY_NAME, TOKENIZER_NAME
-from offchain.protocol.errors import Malformed
-from offchain.protocol.types import Seed
+from assay_core.policy import initial_policy, load_policy, save_policy
+from assay_core.policy.weights import CONFIG_NAME, POLICY_NAME, TOKENIZER_NAME
+from assay_core.protocol.errors import Malformed
+from assay_core.protocol.types import Seed
 from tests.fuzz.mutate import HOSTILE_JSON, documents
 from tests.fuzz.target import Makers, Target
 

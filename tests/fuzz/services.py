@@ -10,18 +10,18 @@ from eth_account import Account
 from fastapi import FastAPI
 from hypothesis import strategies as st
 
-from offchain.protocol.manifest import BundleKind, Manifest
-from offchain.protocol.types import Address, Epoch, EpochPhase, Root, TaskId
-from offchain.shardcast.relay import RelaySettings, create_relay
-from offchain.shardcast.store import build_bundle
+from assay_core.bundle.directory import build_bundle
+from assay_core.bundle.manifest import BundleKind, Manifest
+from assay_core.protocol.types import Address, Epoch, EpochPhase, Root, TaskId
+from assay_core.transport.relay.server import RelaySettings, create_relay
+from assay_verifier.api import create_api
+from assay_verifier.database import migrate, open_database, session_factory
+from assay_verifier.recorder import Recorder
 from tests.fuzz.documents import SPEC
 from tests.fuzz.mutate import HOSTILE_JSON, WORDS, canonical, damaged, documents, headers
 from tests.fuzz.target import Makers, Target
-from tests.unit.shardcast.relays import CHAIN_ID, Members, upload_headers
+from tests.unit.relay.relays import CHAIN_ID, Members, upload_headers
 from tests.unit.verifier.chronicle import Chronicle
-from verifier.api import create_api
-from verifier.database import migrate, open_database, session_factory
-from verifier.recorder import Recorder
 
 MEMORY_BYTES = 256 * 2**20  # mostly address space of worker threads' stacks
 KEY = Account.from_key(b"\x01" * 32)

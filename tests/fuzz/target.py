@@ -7,7 +7,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from offchain.protocol.errors import Rejected
+from assay_core.protocol.errors import Rejected
 
 MEMORY_BYTES = 64 * 2**20
 MEMORY_FACTOR = 64

@@ -1,11 +1,12 @@
 """All that can be fuzzed, by name."""
 
 from tests.fuzz.binaries import BINARIES
+from tests.fuzz.chain import CHAIN
 from tests.fuzz.documents import DOCUMENTS
 from tests.fuzz.models import MODELS
 from tests.fuzz.services import SERVICES
 from tests.fuzz.target import Makers
 from tests.fuzz.works import WORKS
 
-QUICK: Makers = {**DOCUMENTS, **BINARIES, **SERVICES, **WORKS}
+QUICK: Makers = {**DOCUMENTS, **CHAIN, **BINARIES, **SERVICES, **WORKS}
 MAKERS: Makers = {**QUICK, **MODELS}

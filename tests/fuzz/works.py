@@ -12,19 +12,20 @@ import numpy as np
 import torch
 from hypothesis import strategies as st
 
-from offchain.environments import make_environment
-from offchain.policy import initial_policy, load_policy, save_policy
-from offchain.policy.weights import POLICY_NAME, WEIGHTS_NAME
-from offchain.protocol.errors import Malformed, Unavailable
-from offchain.protocol.manifest import MANIFEST_NAME, BundleKind, BundleLimits
-from offchain.protocol.spec import CheckSpec, TaskSpec
-from offchain.protocol.types import SCORE_FULL, Root, Seed
-from offchain.rollouts.table import ROLLOUTS_NAME
-from offchain.shardcast.store import build_bundle, open_bundle
+from assay_core.aggregation.optimizer import WEIGHTS_NAME
+from assay_core.bundle.directory import build_bundle, open_bundle
+from assay_core.bundle.manifest import MANIFEST_NAME, BundleKind, BundleLimits
+from assay_core.bundle.rollouts import ROLLOUTS_NAME
+from assay_core.environments import make_environment
+from assay_core.policy import initial_policy, load_policy, save_policy
+from assay_core.policy.weights import POLICY_NAME
+from assay_core.protocol.errors import Malformed, Unavailable
+from assay_core.protocol.spec import CheckSpec, TaskSpec
+from assay_core.protocol.types import SCORE_FULL, Root, Seed
+from assay_verifier.judge import judge
 from tests.fuzz.mutate import HOSTILE_JSON, canonical, damaged, documents
 from tests.fuzz.target import Makers, Target
 from tests.unit.verifier.honest import SPEC, HonestTrainer, LocalBench
-from verifier.judge import judge
 
 START: dict[str, Any] = {"kind": "tiny", "layers": 1, "width": 8, "heads": 2, "context": 16}
 ADAPTER: dict[str, Any] = {"rank": 2, "alpha": 4, "targets": ["blocks.*"]}

@@ -22,15 +22,15 @@ import httpx
 import numpy as np
 from eth_account import Account
 
-from offchain.chain.anvil import free_port
-from offchain.cli.logs import start_logging
-from offchain.protocol.errors import ProtocolError
-from offchain.protocol.manifest import BundleKind, BundleLimits, Manifest
-from offchain.protocol.types import Address, Root
-from offchain.shardcast.client import RelayClient
-from offchain.shardcast.relay import RelaySettings, serve
-from offchain.shardcast.store import build_bundle, read_manifest
-from tests.unit.shardcast.relays import CHAIN_ID, Members
+from assay_core.bundle.directory import build_bundle, read_manifest
+from assay_core.bundle.manifest import BundleKind, BundleLimits, Manifest
+from assay_core.protocol.errors import ProtocolError
+from assay_core.protocol.types import Address, Root
+from assay_core.transport.relay.client import RelayClient
+from assay_core.transport.relay.server import RelaySettings, serve
+from assay_protocol.cli.logs import start_logging
+from assay_protocol.devnet.anvil import free_port
+from tests.unit.relay.relays import CHAIN_ID, Members
 
 KEY = b"\x05" * 32
 LIMITS = BundleLimits(2**32)
@@ -105,7 +105,9 @@ class _Proxy:
             writer.write(data)
             await writer.drain()
             self._passed += len(data)
-            self._count_file.write_text(str(self._passed))
+            part = self._count_file.with_suffix(".part")  # whoever reads meanwhile reads all of it
+            part.write_text(str(self._passed))
+            part.replace(self._count_file)
         writer.close()
 
 
@@ -135,7 +137,8 @@ class Party:
 
     def answer_bytes(self) -> int:
         """Of a proxy: what has passed from the relay to clients."""
-        return int((self.directory / "count").read_text() or 0) if (self.directory / "count").exists() else 0
+        count = self.directory / "count"
+        return int(count.read_text()) if count.exists() else 0
 
     def shard_file(self, digest: bytes) -> Path:
         """Of a relay."""

@@ -2,8 +2,8 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,51 +12,69 @@ import pytest
 import torch
 import uvicorn
 
-from offchain.chain.connection import Chain
-from offchain.chain.deployment import Deployment
-from offchain.chain.event_store import EventStore
-from offchain.chain.events import TaskOpened
-from offchain.chain.follow import TaskFollower
-from offchain.chain.ledger import TaskLedger
-from offchain.chain.sender import Sender
-from offchain.environments import make_environment
-from offchain.policy import initial_policy, save_policy
-from offchain.protocol.manifest import BundleKind
-from offchain.protocol.spec import EnvironmentSpec, RecipeSpec, RolloutSpec, SamplerSpec, TaskSpec
-from offchain.protocol.types import Address, Epoch, Role, Root, Seed, TaskId, TaskParams
-from offchain.shardcast.client import RelayClient
-from offchain.shardcast.relay import RelaySettings, create_relay, server_config
-from offchain.shardcast.store import build_bundle
-from trainer.app import built_worker
-from trainer.deviations import make_deviation
-from trainer.settings import TrainerSettings
-from trainer.tasks import Assignment
-from trainer.worker import Worker
-from verifier.app import built_verifier
-from verifier.settings import VerifierSettings
-from verifier.worker import VerifierWorker
+from assay_core.bundle.directory import build_bundle, read_manifest
+from assay_core.bundle.manifest import BundleKind
+from assay_core.chain.connection import Chain
+from assay_core.chain.deployment import Deployment
+from assay_core.chain.event_store import EventStore
+from assay_core.chain.events import TaskOpened
+from assay_core.chain.follow import TaskFollower
+from assay_core.chain.ledger import TaskLedger
+from assay_core.chain.sender import Sender
+from assay_core.environments import make_environment
+from assay_core.policy import initial_policy, save_policy
+from assay_core.protocol.encoding import panel_class
+from assay_core.protocol.spec import EnvironmentSpec, RecipeSpec, RolloutSpec, SamplerSpec, TaskSpec
+from assay_core.protocol.types import (
+    PROTOCOL_VERSION,
+    Address,
+    Epoch,
+    KindTerms,
+    Role,
+    Root,
+    Seed,
+    TaskId,
+    TaskParams,
+    WorkKind,
+    kinds_of,
+)
+from assay_core.transport.relay.client import RelayClient
+from assay_core.transport.relay.server import RelaySettings, create_relay, server_config
+from assay_protocol.devnet.anvil import Anvil
+from assay_trainer.app import built_worker
+from assay_trainer.deviations import make_deviation
+from assay_trainer.settings import TrainerSettings
+from assay_trainer.tasks import Assignment
+from assay_trainer.worker import Worker
+from assay_verifier.app import built_verifier
+from assay_verifier.settings import VerifierSettings
+from assay_verifier.worker import VerifierWorker
 
 UNIT = 10**18
 PARAMS = TaskParams(
-    unit_price=UNIT,
+    kinds=kinds_of({WorkKind.FULL: KindTerms(UNIT, 10_000)}),
     trainer_bond=60 * UNIT,
-    verifier_bond=100 * UNIT,
+    verifier_bond=150 * UNIT,  # a quorum of three outweighs four works with what they can earn and be slashed for
     fraud_slash=50 * UNIT,
-    absence_slash=5 * UNIT,
-    verdict_slash=20 * UNIT,
     challenge_bond=UNIT,
+    juror_fee=UNIT // 10,
     verifier_fee=3 * UNIT,
     max_epoch_units=100,
     max_work_units=10,
+    max_works_each=2,
     quorum_bps=6_667,
     sampling_bps=10_000,
+    absence_slash_bps=500,
+    verdict_slash_bps=2_000,
     max_staleness=2,
     max_epochs=2,
+    protocol_version=PROTOCOL_VERSION,
     commit_window=100,
     attest_window=100,
     reveal_window=100,
     challenge_window=100,
     appeal_window=100,
+    panel_class=panel_class("tests"),
 )
 SPEC = TaskSpec(
     title="sort three digits",
@@ -82,8 +100,14 @@ class Open:
 
 @pytest.fixture
 def relay(tmp_path: Path, deployment: Deployment) -> Iterator[str]:
+    with serving_relay(tmp_path / "relay", deployment) as url:
+        yield url
+
+
+@contextmanager
+def serving_relay(directory: Path, deployment: Deployment) -> Generator[str]:
     settings = RelaySettings.model_validate(
-        {"directory": tmp_path / "relay", "chain_id": deployment.chain_id, "port": 0, "min_free_bytes": 0}
+        {"directory": directory, "chain_id": deployment.chain_id, "port": 0, "min_free_bytes": 0}
     )
     server = uvicorn.Server(server_config(settings, create_relay(settings, Open(), Open())))
     thread = threading.Thread(target=server.run, daemon=True)
@@ -99,6 +123,7 @@ class Stage:
     """A task with everybody bonded, and the means to make workers for it."""
 
     chain: Chain
+    anvil: Anvil
     deployment_file: Path
     relay: str
     task_id: TaskId
@@ -108,7 +133,9 @@ class Stage:
     sender_of: SenderOf
     stack: ExitStack
 
-    def trainer(self, role: str, deviation: str | None = None) -> Worker:
+    def trainer(
+        self, role: str, deviation: str | None = None, bond: int = 4 * PARAMS.trainer_bond, **options: Any
+    ) -> Worker:
         settings = TrainerSettings(
             network=str(self.deployment_file),
             task_id=self.task_id,
@@ -117,13 +144,15 @@ class Stage:
             state_dir=self.folder / role,
             relays=(self.relay,),
         )
-        self.bond(role, Role.TRAINER, PARAMS.trainer_bond)
+        self.bond(role, Role.TRAINER, bond)
         return self.stack.enter_context(
-            built_worker(settings, threading.Event(), make_deviation(deviation) if deviation else None)
+            built_worker(
+                settings.model_copy(update=options), threading.Event(), make_deviation(deviation) if deviation else None
+            )
         )
 
-    def verifier_settings(self, role: str) -> VerifierSettings:
-        return VerifierSettings(
+    def verifier_settings(self, role: str, **options: Any) -> VerifierSettings:
+        settings = VerifierSettings(
             network=str(self.deployment_file),
             task_id=self.task_id,
             keystore=self.keystore_of(role),
@@ -131,9 +160,26 @@ class Stage:
             state_dir=self.folder / role,
             relays=(self.relay,),
         )
+        return settings.model_copy(update=options)
 
-    def verifier(self, role: str) -> VerifierWorker:
-        return self.stack.enter_context(built_verifier(self.verifier_settings(role)))
+    def verifier(self, role: str, **options: Any) -> VerifierWorker:
+        return self.stack.enter_context(built_verifier(self.verifier_settings(role, **options)))
+
+    def run(self, verifiers: list[VerifierWorker], holds: Callable[[], bool], seconds: float = 60) -> None:
+        """Let verifiers act until it holds; where nobody sends anything, the chain goes on by itself."""
+        deadline = time.monotonic() + seconds
+        while not holds():
+            assert time.monotonic() < deadline, "the verifiers came to a standstill"
+            if not any([verifier.run_once() for verifier in verifiers]):
+                self.anvil.mine()
+                time.sleep(0.1)
+
+    def copy_task_to(self, relay: str) -> None:
+        """Spec and first policy, for those who reach only this relay."""
+        account = self.sender_of("initiator").account
+        with RelayClient([relay], self.folder / "copies", chain_id=self.chain.deployment.chain_id) as client:
+            for name in ("policy", "task"):
+                client.publish(self.folder / name, read_manifest(self.folder / name), account)
 
     def bond(self, role: str, as_role: Role, amount: int) -> None:
         sender = self.sender_of(role)
@@ -150,6 +196,7 @@ class Stage:
 @pytest.fixture
 def stage(
     chain: Chain,
+    anvil: Anvil,
     deployment: Deployment,
     relay: str,
     sender_of: SenderOf,
@@ -165,6 +212,7 @@ def stage(
     with ExitStack() as stack:
         yield Stage(
             chain,
+            anvil,
             deployment_file,
             relay,
             task_id,
@@ -200,15 +248,11 @@ def open_task(
 
 
 def work(trainers: list[Worker]) -> None:
-    """Everybody makes and commits one work."""
-    for trainer in trainers:
-        while not isinstance(trainer.run_once(), Assignment):
-            pass
-
-
-def run(verifiers: list[VerifierWorker], holds: Callable[[], bool], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, "the verifiers came to a standstill"
-        if not any([verifier.run_once() for verifier in verifiers]):
-            time.sleep(0.1)
+    """Everybody makes and commits one work; first all enlist, as an epoch waits only for those who have."""
+    steps = [trainer.run_once() for trainer in trainers]
+    for trainer, step in zip(trainers, steps, strict=True):
+        for _ in range(9):
+            if isinstance(step, Assignment):
+                break
+            step = trainer.run_once()
+        assert isinstance(step, Assignment), f"the trainer makes no work: {step}"

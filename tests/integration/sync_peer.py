@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from offchain.outer.codecs import Float32
-from offchain.outer.collective import SyncGroup, SyncLimits, SyncPlace
-from offchain.outer.optimizer import outer_step
-from offchain.outer.tensor_files import write_tensors
+from assay_core.aggregation.codecs import Float32
+from assay_core.aggregation.collective import SyncGroup, SyncLimits, SyncPlace
+from assay_core.aggregation.optimizer import outer_step
+from assay_core.bundle.tensor_files import write_tensors
 
 TRUTH = np.array([1.0, -2.0, 3.0], np.float32)
 INNER_STEPS, INNER_LR = 5, 0.1

@@ -9,19 +9,19 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from offchain.chain.anvil import ROOT, Anvil
-from offchain.chain.artifacts import Artifact, compile_contracts
-from offchain.chain.bytecode import creation_input, expected_immutables
-from offchain.chain.connection import Chain
-from offchain.chain.creations import CONTRACTS, Constants, constructor_inputs, plan_creations
-from offchain.chain.deploy import ANVIL_DEPLOYER, DeployKey, DeploySettings, deploy, price_deployment
-from offchain.chain.deployment import Deployment, load_deployment
-from offchain.chain.inspection import inspect_deployment
-from offchain.chain.keys import LOCAL_ROUNDS, new_keystore
-from offchain.chain.sender import Sender
-from offchain.cli import main
-from offchain.protocol.errors import Stop, Unavailable
-from offchain.protocol.types import Address
+from assay_core.chain.artifacts import Artifact, compile_contracts
+from assay_core.chain.bytecode import creation_input, expected_immutables
+from assay_core.chain.connection import Chain
+from assay_core.chain.creations import CONTRACTS, Constants, constructor_inputs, plan_creations
+from assay_core.chain.deploy import ANVIL_DEPLOYER, DeployKey, DeploySettings, deploy, price_deployment
+from assay_core.chain.deployment import Deployment, load_deployment
+from assay_core.chain.inspection import CONSTANTS, inspect_deployment
+from assay_core.chain.keys import LOCAL_ROUNDS, new_keystore
+from assay_core.chain.sender import Sender
+from assay_core.protocol.errors import Stop, Unavailable
+from assay_core.protocol.types import Address
+from assay_protocol.cli import main
+from assay_protocol.devnet.anvil import ROOT, Anvil
 
 pytestmark = pytest.mark.chain
 
@@ -33,6 +33,8 @@ def test_a_deployment_names_all_that_others_need(deployment: Deployment, chain: 
     assert len(set(deployment.addresses.values())) == len(CONTRACTS) == len(deployment.creations)
     assert (chain.token.symbol(), chain.token.decimals()) == ("ASSAY", 18)
     assert chain.staking.unbonding_period_s() == 1_200 and chain.payouts.reporter_bps() == 1_000
+    assert (chain.commitments.seal_delay(), chain.attestations.header_wait()) == (1, 0)
+    assert chain.panels.seat_bond_wei() == deployment.seat_bond_wei == 10**19
     assert chain.registry.task_count() == 0
 
 
@@ -98,6 +100,7 @@ def test_a_public_chain_needs_a_key(tmp_path: Path) -> None:
         node.set_balance(Address(account.address), 10**19)
         made = deploy("sepolia", node.rpc_url + "/?key=api-key", DeployKey(path, "secret"), folder=tmp_path)
         assert made.chain_id == 11_155_111 and made.rpc_url == node.rpc_url
+        assert (made.seal_delay, made.header_wait) == (4, 64)
         assert "api-key" not in (tmp_path / "sepolia.json").read_text()
     finally:
         node.stop()
@@ -236,6 +239,8 @@ def test_a_network_of_the_configuration_is_deployed_to_and_bound_to_its_chain(tm
                 deploy(name, node.rpc_url, DeployKey(path, "secret"), folder=tmp_path)
         assert node.web3.eth.block_number == 0
         node.request("evm_setIntervalMining", 1)  # ape waits for confirmations
+        price = price_deployment("base-sepolia", node.rpc_url, path, folder=tmp_path)
+        assert len(price.warnings) == 1 and "--seal-delay 60" in price.warnings[0]
         made = deploy("base-sepolia", node.rpc_url, DeployKey(path, "secret"), folder=tmp_path)
         assert made.chain_id == 84_532 and load_deployment("base-sepolia", tmp_path) == made
         assert len(inspect_deployment(node.web3, made)) == len(CONTRACTS)
@@ -278,9 +283,10 @@ def test_a_contract_that_is_not_there_is_told(anvil: Anvil, chain: Chain) -> Non
 @pytest.mark.parametrize(
     ("field", "immutable"),
     [
-        ("staking", "UNBONDING_PERIOD"), ("staking", "ATTESTATIONS"), ("challenges", "PAYOUTS"),
-        ("registry", "TOKEN"), ("payouts", "REPORTER_BPS"),
-        ("attestations", "_cachedDomainSeparator"), ("token", "_name"),
+        ("staking", "UNBONDING_PERIOD"), ("staking", "VERIFIERS"), ("appeals", "PAYOUTS"),
+        ("registry", "TOKEN"), ("payouts", "REPORTER_BPS"), ("commitments", "SEAL_DELAY"),
+        ("attestations", "HEADER_WAIT"), ("panels", "SEAT_BOND"), ("plants", "APPEALS"),
+        ("policies", "_cachedDomainSeparator"), ("token", "_name"),
     ],
 )  # fmt: skip
 def test_a_wrong_immutable_is_named_with_both_values(anvil: Anvil, chain: Chain, field: str, immutable: str) -> None:
@@ -300,7 +306,7 @@ def test_a_wrong_immutable_is_named_with_both_values(anvil: Anvil, chain: Chain,
             {"unbonding_period_s": 5}, r"UNBONDING_PERIOD is \d+ instead of 5,", id="a constant of another value"
         ),
         pytest.param(
-            {"reporter_bps": None}, "does not say unbonding_period_s, reporter_bps and seal_delay", id="no constant"
+            {"reporter_bps": None, "header_wait": None}, "does not say header_wait and reporter_bps", id="no constant"
         ),
         pytest.param({"chain_id": 5}, "serves chain 31337, but 'local-tests' is on chain 5", id="another chain"),
         pytest.param({"payouts": "0x" + "11" * 20}, "no Payouts at 0x1111", id="no contract"),
@@ -316,8 +322,14 @@ def test_a_file_that_does_not_fit_the_chain_is_told(chain: Chain, change: dict[s
 def test_contracts_that_do_not_belong_together_are_told(chain: Chain) -> None:
     at = chain.deployment
     mixed = at.model_copy(update={"registry": at.attestations, "attestations": at.registry})
-    with pytest.raises(Stop, match=rf"Staking at .*: REGISTRY is {at.registry} instead of {at.attestations}"):
+    # Staking keeps neither of the two, so that its code tells nothing; what it was created with does.
+    with pytest.raises(
+        Stop, match=rf"Staking at .* told registry {at.registry} instead of {at.attestations}.*bond nothing"
+    ):
         inspect_deployment(chain.web3, mixed)
+    swapped = at.model_copy(update={"verifiers": at.panels, "panels": at.verifiers})
+    with pytest.raises(Stop, match=rf"Staking at .*: VERIFIERS is {at.verifiers} instead of {at.panels}"):
+        inspect_deployment(chain.web3, swapped)
 
 
 def test_a_creation_that_is_not_the_contracts_is_told(chain: Chain) -> None:
@@ -343,7 +355,9 @@ def test_right_code_that_another_constructor_put_there_is_told(anvil: Anvil, cha
         artifact = artifacts[creation.contract]
         data = creation_input(artifact, creation.arguments)
         if creation.field == planted:
-            data = planting(artifact, expected_immutables(creation.arguments, creation.address, 31_337))
+            data = planting(
+                artifact, expected_immutables(creation.contract, creation.arguments, creation.address, 31_337)
+            )
         sent = web3.eth.send_transaction({"from": deployer, "data": web3.to_hex(data)})
         assert web3.eth.wait_for_transaction_receipt(sent)["contractAddress"] == creation.address
         hashes[creation.field], addresses[creation.field] = web3.to_hex(sent), creation.address
@@ -397,14 +411,8 @@ def test_the_command_prices_checks_and_refuses(anvil: Anvil, chain: Chain, tmp_p
 
 
 def constants_of(deployment: Deployment, holder: str) -> Constants:
-    assert deployment.unbonding_period_s is not None and deployment.reporter_bps is not None
-    return Constants(
-        deployment.unbonding_period_s,
-        deployment.reporter_bps,
-        holder,
-        supply=10**18,
-        seal_delay=deployment.seal_delay or 0,
-    )
+    values: dict[str, Any] = {name: getattr(deployment, name) for name in CONSTANTS}
+    return Constants(**values, holder=holder, supply=10**18)
 
 
 def without(creations: dict[str, str], field: str) -> dict[str, str]:

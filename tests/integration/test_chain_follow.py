@@ -6,21 +6,22 @@ from pathlib import Path
 
 import pytest
 
-from offchain.chain.anvil import Anvil, development_account
-from offchain.chain.connection import Chain
-from offchain.chain.deploy import DeploySettings, deploy
-from offchain.chain.event_store import EventStore
-from offchain.chain.events import Bonded, TaskFunded, TaskOpened
-from offchain.chain.follow import Follower, NodeLogs, TaskFollower
-from offchain.chain.sender import Sender
-from offchain.protocol.errors import Stop, Unavailable
-from offchain.protocol.types import Role, Root, TaskId
-from tests.integration import stage
-from tests.integration.stage import UNIT
+from assay_core.chain.connection import Chain
+from assay_core.chain.deploy import DeploySettings, deploy
+from assay_core.chain.event_store import EventStore
+from assay_core.chain.events import Bonded, TaskFunded, TaskOpened
+from assay_core.chain.follow import Follower, NodeLogs, TaskFollower
+from assay_core.chain.keys import development_account
+from assay_core.chain.sender import Sender
+from assay_core.protocol.errors import Stop, Unavailable
+from assay_core.protocol.types import Role, Root, TaskId
+from assay_protocol.devnet.anvil import Anvil
+from tests.integration import chain_walk
+from tests.integration.chain_walk import UNIT
 
 pytestmark = pytest.mark.chain
 
-PARAMS = replace(stage.PARAMS, sampling_bps=2_000, max_epochs=0)
+PARAMS = replace(chain_walk.PARAMS, max_epochs=0)
 
 
 @pytest.fixture

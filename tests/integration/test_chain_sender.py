@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 from eth_account import Account
 
-from offchain.chain.anvil import Anvil, development_account
-from offchain.chain.connection import Chain
-from offchain.chain.contracts import Call
-from offchain.chain.deployment import Deployment
-from offchain.chain.sender import Sender, SenderSettings
-from offchain.protocol.errors import Reverted, Stop, Unavailable
-from offchain.protocol.types import Address, Epoch, PolicyVersion, Role, Root, TaskId
+from assay_core.chain.connection import Chain
+from assay_core.chain.contracts import Call
+from assay_core.chain.deployment import Deployment
+from assay_core.chain.keys import development_account
+from assay_core.chain.sender import Sender, SenderSettings
+from assay_core.protocol.errors import Reverted, Stop, Unavailable
+from assay_core.protocol.types import Address, Epoch, PolicyVersion, Role, Root, TaskId, WorkKind
+from assay_protocol.devnet.anvil import Anvil
 
 pytestmark = pytest.mark.chain
 
@@ -70,13 +71,17 @@ def test_reverts_are_told_by_name_and_values_before_anything_is_sent(chain: Chai
     root = Root(b"r" * 32)
     expected: list[tuple[Call, str, dict[str, object]]] = [
         (chain.registry.fund_task(task, 1), "UnknownTask", {"taskId": 77}),
-        (chain.registry.commit_work(task, Epoch(0), root, 1, PolicyVersion(0)), "EpochNotOpen", {"taskId": 77}),
+        (
+            chain.commitments.commit_work(task, Epoch(0), WorkKind.FULL, root, 1, PolicyVersion(0), is_last=True),
+            "UnknownTask",
+            {"taskId": 77},
+        ),
         (chain.staking.bond(Role.TRAINER, 0), "ZeroAmount", {}),
         (chain.staking.withdraw(Role.VERIFIER), "NothingToWithdraw", {"operator": me}),
         (
             chain.staking.request_unbond(Role.TRAINER, 5),
             "InsufficientBond",
-            {"operator": me, "bonded": 0, "needed": 5},
+            {"operator": me, "free": 0, "needed": 5},
         ),
         (
             chain.staking.bond(Role.TRAINER, 5),
@@ -175,6 +180,15 @@ def test_sending_again_after_a_timeout_finds_the_first_one(chain: Chain, outside
     paused.request("evm_setAutomine", True)
     sender.send(pay(chain))
     assert paid(chain) == 2  # resolved: from here an equal call is a new one
+
+
+def test_what_another_process_has_under_way_is_known(chain: Chain, outsider: Sender, paused: Anvil) -> None:
+    assert not outsider.is_sending()
+    with pytest.raises(Unavailable):
+        Sender(chain, outsider.account, IMPATIENT).send(pay(chain))
+    assert outsider.is_sending()
+    paused.mine()
+    assert not outsider.is_sending()
 
 
 def test_a_call_that_still_waits_is_waited_for(chain: Chain, outsider: Sender, paused: Anvil) -> None:

@@ -7,18 +7,18 @@ import pytest
 import uvicorn
 from click.testing import Result
 
-from offchain.chain.anvil import free_port
-from offchain.chain.connection import Chain
-from offchain.protocol.encoding import attestation_commitment, canonical_json, report_hash
-from offchain.protocol.errors import Reason
-from offchain.protocol.manifest import MANIFEST_NAME, BundleKind
-from offchain.protocol.types import Root
-from offchain.shardcast.store import build_bundle
+from assay_core.bundle.directory import build_bundle
+from assay_core.bundle.manifest import MANIFEST_NAME, BundleKind
+from assay_core.chain.connection import Chain
+from assay_core.protocol.encoding import attestation_commitment, canonical_json
+from assay_core.protocol.errors import Reason
+from assay_core.protocol.types import Root
+from assay_protocol.devnet.anvil import Anvil, free_port
+from assay_verifier.verdict import conclude, failed, passed
 from tests.conftest import SenderOf
-from tests.integration.test_chain_walk import FIRST, SALT, Walk
+from tests.integration.chain_walk import FIRST, SALT, Walk
 from tests.integration.test_cli_walk import assay
-from tests.unit.shardcast.relays import Observed, RunningRelay, StaticRelay, run_in_thread
-from verifier.verdict import conclude, failed, passed
+from tests.unit.relay.relays import Observed, RunningRelay, StaticRelay, run_in_thread
 
 __all__ = ["assay"]  # the fixture
 pytestmark = pytest.mark.chain
@@ -31,12 +31,12 @@ FRAUD = conclude(
 
 
 @pytest.fixture
-def walk(chain: Chain, sender_of: SenderOf) -> Walk:
+def walk(chain: Chain, sender_of: SenderOf, anvil: Anvil) -> Walk:
     made = Walk(chain, sender_of)
     made.open()
     made.enlist()
     made.commit_works()
-    made.initiator.send(chain.attestations.seal_epoch(made.task_id))
+    made.seal(anvil)
     return made
 
 
@@ -44,12 +44,12 @@ def attest(walk: Walk, folder: Path) -> dict[str, bytes]:
     """All verifiers attest, each with evidence of its own; what a relay would answer of it."""
     attestations, answers = walk.chain.attestations, dict[str, bytes]()
     for verifier in walk.verifiers:
-        commitment = attestation_commitment(walk.task_id, FIRST, verifier.address, REPORT, SALT)
-        verifier.send(attestations.commit_attestation(walk.task_id, FIRST, commitment))
+        commitment = attestation_commitment(walk.seed(), verifier.address, REPORT, SALT)
+        verifier.send(attestations.commit_attestation(walk.task_id, FIRST, commitment, b""))
     for number, verifier in enumerate(walk.verifiers):
         root = write_evidence(walk, folder / str(number), verifier.address, answers)
-        verifier.send(attestations.reveal_attestation(walk.task_id, FIRST, report_hash(REPORT), SALT, root))
-    walk.initiator.send(attestations.settle(walk.task_id, FIRST, [REPORT]))
+        verifier.send(attestations.reveal_attestation(walk.task_id, FIRST, REPORT, SALT, root))
+    walk.settle()
     return answers
 
 

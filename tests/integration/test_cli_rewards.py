@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from click.testing import Result
 
-from offchain.chain.anvil import Anvil
-from offchain.chain.connection import Chain
+from assay_core.chain.connection import Chain
+from assay_core.protocol.types import Role
+from assay_protocol.devnet.anvil import Anvil
 from tests.conftest import SenderOf
-from tests.integration.test_chain_walk import FIRST, PARAMS, UNIT, Walk
+from tests.integration.chain_walk import FIRST, PARAMS, UNIT, Walk
 from tests.integration.test_cli_walk import assay, told
 
 __all__ = ["assay"]  # the fixture
@@ -23,14 +24,7 @@ Assay = Callable[..., Result]
 @pytest.fixture
 def settled(chain: Chain, sender_of: SenderOf, anvil: Anvil, keystore_of: Callable[[str], Path]) -> Walk:
     """A task whose only epoch is settled (80 percent for one trainer, fraud for the other), its window passed."""
-    walk = Walk(chain, sender_of)
-    walk.open()
-    walk.enlist()
-    walk.commit_works()
-    walk.initiator.send(chain.attestations.seal_epoch(walk.task_id))
-    report = bytes([80, 255])
-    walk.attest(report)
-    walk.initiator.send(chain.attestations.settle(walk.task_id, FIRST, [report]))
+    walk = Walk(chain, sender_of).settled(anvil, bytes([80, 255]))
     anvil.pass_time(PARAMS.challenge_window + 1)
     for role in ("trainer", "second trainer", "verifier 0", "verifier 1"):
         keystore_of(role)
@@ -69,12 +63,28 @@ def test_a_cheat_earns_nothing_and_sees_what_it_lost(settled: Walk, assay: Assay
     assert "slashed, score fraud" in text
     assert "its trainer lost 50 ASSAY of its bond" in text
     assert "no evidence to be had" in text
-    assert "3 of 3 enlisted verifiers revealed" in text
+    assert "3 of 3 verifiers revealed, 100 % of the weight" in text
+
+
+def test_a_work_that_earns_nothing_is_claimed_to_free_its_bond(
+    chain: Chain, sender_of: SenderOf, anvil: Anvil, keystore_of: Callable[[str], Path], assay: Assay
+) -> None:
+    walk = Walk(chain, sender_of).settled(anvil, bytes([0, 254]))
+    anvil.pass_time(PARAMS.challenge_window + 1)
+    for role, sender in zip(("trainer", "second trainer"), walk.trainers, strict=True):
+        keystore_of(role)
+        told(assay("stake", "leave", "--task", str(walk.task_id), "--role", "trainer", "--json", "--keystore", role))
+        assert chain.staking.bond_of(sender.address, Role.TRAINER).locked_wei == PARAMS.fraud_slash
+        claimed = told(assay("rewards", "claim", "--json", "--keystore", role))
+        assert claimed["amount_wei"] == "0" and claimed["transactions"][-1]["call"] == "Payouts.claim"
+        assert chain.staking.bond_of(sender.address, Role.TRAINER).locked_wei == 0
 
 
 def test_a_verifier_claims_its_fees(settled: Walk, assay: Assay, chain: Chain, sender_of: SenderOf) -> None:
     judge = sender_of("verifier 0").address
     me = ("--keystore", "verifier 0")
+    assert told(assay("rewards", "claim-fees", "--json", *me))["transactions"] == []  # its policy is not there yet
+    settled.publish()
     [epoch] = rewards(assay, "show", "--role", "verifier", *me)["epochs"]
     assert (epoch["revealed"], epoch["fee_wei"], epoch["claimable_wei"]) == (True, str(UNIT), "0")
     held = chain.token.balance_of(judge)

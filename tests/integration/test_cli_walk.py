@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from offchain.chain.anvil import Anvil, free_port
-from offchain.chain.connection import Chain
-from offchain.chain.deployment import Deployment
-from offchain.cli import main
-from offchain.cli.processes import Children, wait_for_port
-from offchain.protocol.types import Address, Role, Root, TaskId
+from assay_core.chain.connection import Chain
+from assay_core.chain.deployment import Deployment
+from assay_core.protocol.types import Address, Role, Root, TaskId
+from assay_protocol.cli import main
+from assay_protocol.devnet.anvil import Anvil, free_port
+from assay_protocol.devnet.processes import Children, wait_for_port
 from tests.conftest import SenderOf
 
 pytestmark = pytest.mark.chain
@@ -79,7 +79,7 @@ def told(result: Result) -> dict[str, Any]:
 
 
 def test_a_task_is_opened_shown_funded_closed_and_refunded(
-    assay: Assay, relay: str, chain: Chain, keystore_of: Callable[[str], Path], quick_task: Path
+    assay: Assay, relay: str, anvil: Anvil, chain: Chain, keystore_of: Callable[[str], Path], quick_task: Path
 ) -> None:
     keystore_of("initiator")
     owner = ("--keystore", "initiator")
@@ -98,7 +98,7 @@ def test_a_task_is_opened_shown_funded_closed_and_refunded(
     assert (shown["status"], shown["spec"]["title"]) == ("open", "Sort four digits")
     assert shown["spec_root"] == opened["spec_root"]
     assert [epoch["phase"] for epoch in shown["epochs"]] == ["committing"]
-    assert chain.attestations.policy_of(TaskId(1)).policy_root == Root(bytes.fromhex(opened["policy_root"]))
+    assert chain.policies.policy_of(TaskId(1)).policy_root == Root(bytes.fromhex(opened["policy_root"]))
     assert "Sort four digits" in assay("task", "show", "1", "--relay", relay).stdout
     assert told(assay("task", "upload", "1", "--json", "--relay", relay, *owner))["task_id"] == 1
 
@@ -106,8 +106,17 @@ def test_a_task_is_opened_shown_funded_closed_and_refunded(
     [listed] = told(assay("task", "list", "--json"))["tasks"]
     assert int(listed["budget_wei"]) + int(listed["reserved_wei"]) == 2105 * TOKEN // 10
 
+    # One work pays 0.64, costs 0.5 for verifiers and can be slashed 5: two thirds have to outweigh that.
+    assert -(-int(opened["needed_weight_wei"]) * 6_666 // 10_000) == 614 * TOKEN // 100
+    assert "to judge an epoch of" in assay("task", "show", "1", "--relay", relay).stdout
+
     told(assay("task", "close", "1", "--json", *owner))
+    anvil.pass_time(61)  # nobody committed a work in the last window
     refunded = told(assay("task", "refund", "1", "--json", *owner))
+    assert [each["call"] for each in refunded["transactions"]] == [
+        "Commitments.abandonEpoch",
+        "TaskRegistry.refundTask",
+    ]
     assert int(refunded["amount_wei"]) == 2105 * TOKEN // 10
     assert told(assay("token", "balance", "--json", *owner))["balance_wei"] == before["balance_wei"]
 
@@ -121,13 +130,16 @@ def test_a_bond_is_made_shown_unbonded_and_withdrawn(
     told(assay("stake", "bond", "--role", "trainer", "100", "--json", *me))
     shown = told(assay("stake", "show", "--json", *me))
     assert (shown["trainer"]["bonded_wei"], shown["verifier"]["bonded_wei"]) == (str(100 * TOKEN), "0")
+    assert (shown["trainer"]["locked_wei"], shown["trainer"]["free_wei"]) == ("0", str(100 * TOKEN))
     told(assay("stake", "unbond", "--role", "trainer", "40.5", "--json", *me))
+    too_much = assay("stake", "unbond", "--role", "trainer", "60", *me)
+    assert (too_much.exit_code, "59.5 ASSAY are free" in too_much.stderr) == (1, True)
     early = assay("stake", "withdraw", "--role", "trainer", *me)
     assert (early.exit_code, "still unbonding: withdraw after" in early.stderr) == (1, True)
     anvil.pass_time(chain.staking.unbonding_period_s() + 1)
     withdrawn = told(assay("stake", "withdraw", "--role", "trainer", "--json", *me))
     assert int(withdrawn["amount_wei"]) == 405 * TOKEN // 10
-    assert "59.5 ASSAY bonded" in assay("stake", "show", *me).stdout
+    assert "59.5 ASSAY bonded, 59.5 ASSAY of it free" in assay("stake", "show", *me).stdout
     again = assay("stake", "withdraw", "--role", "trainer", *me)
     assert (again.exit_code, "nothing of" in again.stderr) == (1, True)
 
@@ -141,9 +153,34 @@ def test_a_worker_key_consents_and_then_stands_for_its_operator(
     told(assay("stake", "worker-key", "hot", "--json", "--keystore", "operator"))
     operator, hot = sender_of("operator").address, sender_of("hot").address
     assert told(assay("stake", "show", "--json", "--keystore", "hot"))["operator"] == operator
-    assert chain.staking.active_bond(Role.VERIFIER, hot).amount_wei == 50 * TOKEN
+    assert chain.staking.free_bond(Role.VERIFIER, hot).amount_wei == 50 * TOKEN
     told(assay("stake", "worker-key", "none", "--json", "--keystore", "operator"))
     assert chain.staking.operator_of(hot) == hot
+    told(assay("stake", "worker-key", "hot", "--json", "--keystore", "operator"))  # with another nonce
+    assert told(assay("stake", "renounce", "--json", "--keystore", "hot"))["operator"] == operator
+    assert chain.staking.operator_of(hot) == hot
+    again = assay("stake", "renounce", "--keystore", "hot")
+    assert (again.exit_code, "nobody's worker key" in again.stderr) == (1, True)
+
+
+def test_seats_are_taken_shown_and_left(
+    assay: Assay, chain: Chain, keystore_of: Callable[[str], Path], sender_of: SenderOf
+) -> None:
+    keystore_of("judge")
+    me, pool = ("--keystore", "judge"), ("--class", "general")
+    poor = assay("stake", "seats", "take", "3", *pool, *me)
+    assert (poor.exit_code, "3 seats lock 30 ASSAY, and 0 ASSAY" in poor.stderr) == (1, True)
+    told(assay("stake", "bond", "--role", "verifier", "35", "--json", *me))
+    assert told(assay("stake", "seats", "take", "3", "--json", *pool, *me))["seats"] == [0, 1, 2]
+    assert "5 ASSAY of it free" in assay("stake", "show", *me).stdout
+    judge = sender_of("judge").address
+    shown = told(assay("stake", "seats", "show", "--json", *pool, *me))
+    assert (shown["jurors"], shown["yours"]) == ({judge: [0, 1, 2]}, [0, 1, 2])
+    assert told(assay("stake", "seats", "leave", "--count", "1", "--json", *pool, *me))["kept"] == 2
+    assert told(assay("stake", "seats", "leave", "--json", *pool, *me))["left"] == 2
+    assert chain.staking.bond_of(judge, Role.VERIFIER).locked_wei == 0
+    for arguments in (("leave", *pool), ("leave",), ("take", "1")):
+        assert assay("stake", "seats", *arguments, *me).exit_code == 1
 
 
 def test_tokens_are_handed_out(assay: Assay, chain: Chain, keystore_of: Callable[[str], Path]) -> None:

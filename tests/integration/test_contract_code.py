@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from offchain.chain.artifacts import ROOT, compile_contracts
-from offchain.chain.creations import CONTRACTS
-from offchain.protocol.errors import Stop
+from assay_core.chain.artifacts import ROOT, compile_contracts
+from assay_core.chain.creations import CONTRACTS
+from assay_core.protocol.errors import Stop
 
 pytestmark = pytest.mark.slow
 

@@ -7,19 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from offchain.chain.anvil import free_port
-from offchain.chain.deployment import Deployment
-from offchain.chain.sender import Sender
-from offchain.protocol.manifest import BundleKind, BundleLimits
-from offchain.protocol.types import Address
-from offchain.shardcast.client import RelayClient
-from offchain.shardcast.engines.bucket import BucketClient
-from offchain.shardcast.engines.choose import Transport
-from offchain.shardcast.engines.swarm import SwarmClient, SwarmPlace
-from offchain.shardcast.store import open_bundle, read_manifest
+from assay_core.bundle.directory import open_bundle, read_manifest
+from assay_core.bundle.manifest import BundleKind, BundleLimits
+from assay_core.chain.deployment import Deployment
+from assay_core.chain.sender import Sender
+from assay_core.protocol.types import Address
+from assay_core.transport.bucket import BucketClient
+from assay_core.transport.choose import Transport
+from assay_core.transport.relay.client import RelayClient
+from assay_core.transport.swarm.engine import SwarmClient, SwarmPlace
+from assay_protocol.devnet.anvil import free_port
 from tests.integration.test_trainer_process import Bonded, bonded
-from tests.unit.engines.boards_running import Members, RunningBoard
-from tests.unit.engines.conftest import ObjectServer, credentials, object_server
+from tests.unit.transport.boards_running import Members, RunningBoard
+from tests.unit.transport.conftest import ObjectServer, credentials, object_server
 
 __all__ = ["bonded", "credentials", "object_server"]  # fixtures
 

@@ -11,17 +11,17 @@ import numpy as np
 import pytest
 from eth_account import Account
 
+from assay_core.aggregation.codecs import codec_named
+from assay_core.aggregation.topology import Topology, make_topology
+from assay_core.protocol.errors import Stop
+from assay_core.protocol.types import Address
+from assay_protocol.devnet.anvil import free_port
+from assay_protocol.gossip.node import GossipNode, Message, Seat
+from assay_protocol.gossip.peer import GossipPeer, Pace, Place
+from assay_protocol.gossip.scenario import Scenario
+from assay_protocol.gossip.wire import HEAD, Wire
 from benchmarks.gossip import TOLERANCE, compare
 from benchmarks.netlab import shaping_fault
-from offchain.chain.anvil import free_port
-from offchain.gossip.node import GossipNode, Message, Seat
-from offchain.gossip.peer import GossipPeer, Pace, Place
-from offchain.gossip.scenario import Scenario
-from offchain.gossip.wire import HEAD, Wire
-from offchain.outer.codecs import codec_named
-from offchain.outer.topology import Topology, make_topology
-from offchain.protocol.errors import Stop
-from offchain.protocol.types import Address
 
 LENGTH = 1_000
 PACE = Pace(interval_s=0.1, patience_s=2.0)

@@ -12,10 +12,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from offchain.protocol.manifest import MAX_MANIFEST_BYTES, SHARD_BYTES, Manifest
-from offchain.shardcast.store import open_bundle
+from assay_core.bundle.directory import open_bundle
+from assay_core.bundle.manifest import MAX_MANIFEST_BYTES, SHARD_BYTES, Manifest
 from tests.integration.shardcast_parties import KEY, LIMITS, Ground, Party, ground, wait_for
-from tests.unit.shardcast.relays import upload_headers
+from tests.unit.relay.relays import upload_headers
 
 pytestmark = pytest.mark.slow
 

@@ -14,28 +14,28 @@ import numpy as np
 import pytest
 import torch
 
-from offchain.environments import make_environment
-from offchain.outer.codecs import codec_named
-from offchain.outer.updates import read_update
-from offchain.policy import initial_policy, load_policy, save_policy
-from offchain.protocol.encoding import trainer_seed
-from offchain.protocol.manifest import BundleKind, Manifest
-from offchain.protocol.spec import EnvironmentSpec, RecipeSpec, RolloutSpec, SamplerSpec, TaskSpec
-from offchain.protocol.types import Address, Epoch, PolicyVersion, Seed, TaskId, Work, WorkIndex
-from offchain.recipe.inner import run_inner_steps
-from offchain.rollouts.table import RolloutLimits, read_rollouts
-from offchain.shardcast.store import build_bundle
+from assay_core.aggregation.codecs import codec_named
+from assay_core.aggregation.updates import read_update
+from assay_core.bundle.directory import build_bundle
+from assay_core.bundle.manifest import BundleKind, Manifest
+from assay_core.bundle.rollouts import RolloutLimits, read_rollouts
+from assay_core.environments import make_environment
+from assay_core.policy import initial_policy, load_policy, save_policy
+from assay_core.protocol.encoding import trainer_seed
+from assay_core.protocol.spec import EnvironmentSpec, RecipeSpec, RolloutSpec, SamplerSpec, TaskSpec
+from assay_core.protocol.types import Address, Epoch, PolicyVersion, Seed, TaskId, Work, WorkIndex, WorkKind
+from assay_core.training.inner import run_inner_steps
 
 pytest.importorskip("torchft")
 
-from tests.unit.trainer.ground import Notes, QuickStop, Shelf, bundle
+from assay_trainer.group.leader import Leader
+from assay_trainer.group.secret import make_secret
+from assay_trainer.submission_builder import Policies, SubmissionBuilder
+from assay_trainer.tasks import Assignment
+from assay_verifier.case import Case
+from assay_verifier.judge import judge
+from tests.unit.trainer.ground import Notes, QuickStop, ShardStore, bundle
 from tests.unit.verifier.honest import LocalBench
-from trainer.group.leader import Leader
-from trainer.group.secret import make_secret
-from trainer.tasks import Assignment
-from trainer.workshop import Policies, Workshop
-from verifier.case import Case
-from verifier.judge import judge
 
 pytestmark = pytest.mark.slow
 
@@ -62,7 +62,7 @@ class Helper:
         self._status, self._log = folder / "status.jsonl", folder / "log"
         arguments = ["--leader", leader, "--group-secret", str(secret), "--state-dir", str(folder / "state")]
         arguments += ["--status-file", str(self._status), "--poll-s", "0.1"]
-        program = "from offchain.cli import main; main(prog_name='assay')"
+        program = "from assay_protocol.cli import main; main(prog_name='assay')"
         command = [sys.executable, "-c", program, "trainer", "assist", *arguments]
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, "OMP_NUM_THREADS": "1"})
@@ -94,17 +94,19 @@ class Site:
         self.secret = folder / "group.secret"
         self.helpers: list[Helper] = []
         self.notes = Notes()
-        shelf = Shelf(folder / "relay")
+        shards = ShardStore(folder / "relay")
         environment = make_environment(SPEC.environment)
         start = {"kind": "tiny", "layers": 1, "width": 32, "heads": 2, "warmup": {"steps": 20, "batch": 32}}
         self.policy_folder = folder / "policy"
         save_policy(initial_policy(start, Seed(bytes(32)), environment), self.policy_folder)
-        self.policy_root = shelf.put(self.policy_folder, build_bundle(self.policy_folder, BundleKind.POLICY, {}))
-        self.spec_root = bundle(folder / "task", shelf, BundleKind.TASK, {"spec.json": SPEC.to_bytes()})
+        self.policy_root = shards.put(self.policy_folder, build_bundle(self.policy_folder, BundleKind.POLICY, {}))
+        self.spec_root = bundle(folder / "task", shards, BundleKind.TASK, {"spec.json": SPEC.to_bytes()})
         stop = QuickStop(after=10**9)
-        self.leader = Leader("127.0.0.1", 0, make_secret(self.secret), shelf, self.notes, stop, exchange_s=HANG_S)
-        policies = Policies(shelf, load_policy)
-        self._workshop = Workshop(SPEC, self.spec_root, policies, environment, self.notes, stop, group=self.leader)
+        self.leader = Leader("127.0.0.1", 0, make_secret(self.secret), shards, self.notes, stop, exchange_s=HANG_S)
+        policies = Policies(shards, load_policy)
+        self._builder = SubmissionBuilder(
+            SPEC, self.spec_root, policies, environment, self.notes, stop, group=self.leader
+        )
         self.assignment = Assignment(
             TaskId(1),
             Epoch(0),
@@ -122,7 +124,7 @@ class Site:
     def make(self, after_step: dict[int, Callable[[], None]]) -> Manifest:
         """A work; what is to happen after its steps happens while the others wait."""
         self.notes.on["inner step"] = lambda: after_step.get(int(self.notes.of("inner step")["step"] or 0), _nothing)()
-        return self._workshop.make(self.assignment, self.work)
+        return self._builder.make(self.assignment, self.work)
 
     @property
     def work(self) -> Path:
@@ -155,7 +157,7 @@ def require_good(site: Site, manifest: Manifest) -> dict[str, float]:
     case = Case(
         task_id=TaskId(1),
         epoch=Epoch(0),
-        work=Work(TRAINER, WorkIndex(0), SPEC.rollout.groups, PolicyVersion(0), manifest.root),
+        work=Work(TRAINER, WorkIndex(0), WorkKind.FULL, SPEC.rollout.groups, PolicyVersion(0), manifest.root),
         spec=SPEC,
         spec_root=site.spec_root,
         trainer_seed=site.assignment.seed,

@@ -11,24 +11,23 @@ from pathlib import Path
 
 import pytest
 
-from offchain.chain.anvil import free_port
-from offchain.chain.connection import Chain
-from offchain.chain.deployment import Deployment
-from offchain.chain.event_store import EventStore
-from offchain.chain.follow import TaskFollower
-from offchain.chain.ledger import CommittedWork
-from offchain.chain.sender import Sender
-from offchain.protocol.spec import EnvironmentSpec, RecipeSpec, RolloutSpec, SamplerSpec, TaskSpec
-from offchain.protocol.types import Role, TaskId
+from assay_core.chain.connection import Chain
+from assay_core.chain.deployment import Deployment
+from assay_core.chain.event_store import EventStore
+from assay_core.chain.follow import TaskFollower
+from assay_core.chain.ledger import CommittedWork
+from assay_core.chain.sender import Sender
+from assay_core.protocol.spec import EnvironmentSpec, RecipeSpec, RolloutSpec, SamplerSpec, TaskSpec
+from assay_core.protocol.types import Role, TaskId
+from assay_protocol.devnet.anvil import free_port
+from assay_trainer.group.secret import make_secret
 from tests.integration import stage
 from tests.integration.stage import UNIT, open_task
-from trainer.group.secret import make_secret
 
 pytestmark = pytest.mark.chain
 
 PARAMS = replace(
     stage.PARAMS,
-    verifier_bond=60 * UNIT,
     verifier_fee=UNIT,
     max_work_units=16,
     max_epochs=3,
@@ -54,7 +53,7 @@ class Bonded:
     arguments: list[str]
 
     def start(self) -> "subprocess.Popen[bytes]":
-        program = "from offchain.cli import main; main(prog_name='assay')"
+        program = "from assay_protocol.cli import main; main(prog_name='assay')"
         with (self.folder / "log").open("ab") as log:
             return subprocess.Popen([sys.executable, "-c", program, *self.arguments], stdout=log, stderr=log)
 
@@ -77,7 +76,7 @@ class Bonded:
         return [work for record in ledger.epochs.values() for work in record.works]
 
     def start_assistant(self, leader: str, secret: Path) -> "subprocess.Popen[bytes]":
-        program = "from offchain.cli import main; main(prog_name='assay')"
+        program = "from assay_protocol.cli import main; main(prog_name='assay')"
         options = ["--leader", leader, "--group-secret", str(secret), "--state-dir", str(self.folder / "assistant")]
         with (self.folder / "assistant.log").open("ab") as log:
             command = [sys.executable, "-c", program, "trainer", "assist", *options]
@@ -111,8 +110,8 @@ def bonded(
     start = {"kind": "tiny", "layers": 1, "width": 32, "heads": 2, "warmup": {"steps": 20, "batch": 32}}
     task_id = open_task(chain, relay, sender_of("initiator"), tmp_path, start, SPEC, PARAMS)
     trainer = sender_of("trainer")
-    trainer.send(chain.token.approve(chain.staking.address, PARAMS.trainer_bond))
-    trainer.send(chain.staking.bond(Role.TRAINER, PARAMS.trainer_bond))
+    trainer.send(chain.token.approve(chain.staking.address, 2 * PARAMS.trainer_bond))
+    trainer.send(chain.staking.bond(Role.TRAINER, 2 * PARAMS.trainer_bond))
     deployment_file = tmp_path / "deployment.json"
     deployment_file.write_text(deployment.model_dump_json())
     options = {

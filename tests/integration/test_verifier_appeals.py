@@ -1,83 +1,168 @@
-"""Scores are challenged, and real verifiers judge again, vote, decide, and have the losing side pay."""
+"""Scores are challenged, and real jurors judge again, vote, decide, and have the losing side pay."""
+
+from collections.abc import Callable
 
 import pytest
 
-from offchain.chain.anvil import Anvil
-from offchain.chain.ledger import ChallengeRecord
-from offchain.chain.sender import Sender
-from offchain.protocol.encoding import attestation_commitment, report_hash
-from offchain.protocol.types import SCORE_FRAUD, SCORE_FULL, ChallengePhase, Epoch, Role, Root, WorkIndex
-from tests.integration.stage import PARAMS, Stage, run, work
-from verifier.worker import VerifierWorker
+from assay_core.chain.records import ChallengeRecord, DisputeRecord
+from assay_core.chain.sender import Sender
+from assay_core.protocol.encoding import attestation_commitment, challenge_commitment
+from assay_core.protocol.types import PANEL_SEATS, SCORE_FRAUD, SCORE_FULL, DisputePhase, Epoch, Role, Root, WorkIndex
+from assay_protocol.devnet.anvil import Anvil
+from assay_verifier.worker import VerifierWorker
+from tests.integration.stage import PARAMS, UNIT, Stage, work
 
 pytestmark = pytest.mark.chain
 
 FIRST, WORK = Epoch(0), WorkIndex(0)
-ROLES = ["verifier 1", "verifier 2", "verifier 3"]
+VERIFIERS = ["verifier 1", "verifier 2", "verifier 3"]
+JURORS = ["juror 1", "juror 2", "juror 3"]
 SALT = b"\x07" * 32
+COST = PARAMS.challenge_bond + PANEL_SEATS * PARAMS.juror_fee
+SLASH = PARAMS.verifier_bond * PARAMS.verdict_slash_bps // 10_000
 
 
-def challenge(stage: Stage, score: int) -> Sender:
-    challenger = stage.sender_of("challenger")
-    challenger.send(stage.chain.token.approve(stage.chain.registry.address, PARAMS.challenge_bond))
-    challenger.send(stage.chain.challenges.challenge(stage.task_id, FIRST, WORK, score))
-    return challenger
-
-
-def challenged(stage: Stage) -> ChallengeRecord:
-    return stage.ledger().epochs[FIRST].challenges[WORK]
-
-
-def enlisted(stage: Stage) -> list[VerifierWorker]:
-    for role in ROLES:
+def enlisted(stage: Stage, **options: object) -> list[VerifierWorker]:
+    for role in VERIFIERS:
         stage.bond(role, Role.VERIFIER, PARAMS.verifier_bond)
-    verifiers = [stage.verifier(role) for role in ROLES]
-    run(verifiers, lambda: len(stage.ledger().verifiers) == 3)
+    verifiers = [stage.verifier(role, **options) for role in VERIFIERS]
+    stage.run(verifiers, lambda: len(stage.ledger().verifiers) == 3)
     return verifiers
 
 
-def test_a_false_challenge_costs_its_challenger_and_pays_those_who_judged_again(stage: Stage, anvil: Anvil) -> None:
-    verifiers = enlisted(stage)
+def seated(stage: Stage) -> list[VerifierWorker]:
+    """Jurors with more seats than a panel has, who judge nothing else."""
+    bond = stage.chain.panels.seat_bond_wei()
+    for role in JURORS:
+        stage.bond(role, Role.VERIFIER, 6 * bond)
+        stage.sender_of(role).send(stage.chain.panels.take_seats(PARAMS.panel_class, 6))
+    return [stage.verifier(role, enlist=False) for role in JURORS]
+
+
+def commit_challenge(stage: Stage, score: int) -> Sender:
+    challenger = stage.sender_of("challenger")
+    challenger.send(stage.chain.token.approve(stage.chain.appeals.address, COST))
+    commitment = challenge_commitment(stage.task_id, FIRST, challenger.address, WORK, score, SALT)
+    challenger.send(stage.chain.appeals.commit_challenge(stage.task_id, FIRST, commitment))
+    return challenger
+
+
+def reveal_challenge(stage: Stage, challenger: Sender, score: int) -> None:
+    stage.anvil.pass_time(PARAMS.challenge_window + 1)
+    (challenge,) = stage.ledger().epochs[FIRST].challenges.values()
+    rest = challenge.id, WORK, score, SALT
+    challenger.send(stage.chain.appeals.reveal_challenge(stage.task_id, FIRST, *rest))
+
+
+def dispute(stage: Stage) -> DisputeRecord:
+    return stage.ledger().epochs[FIRST].disputes[WORK]
+
+
+def is_decided(stage: Stage) -> Callable[[], bool]:
+    return lambda: not dispute(stage).is_open
+
+
+def test_a_false_challenge_costs_its_challenger_and_pays_those_who_judged(stage: Stage, anvil: Anvil) -> None:
+    verifiers, jurors = enlisted(stage), seated(stage)
+    anvil.mine()
     work([stage.trainer("trainer 1")])
-    run(verifiers, lambda: stage.ledger().epochs[FIRST].is_settled)
-    challenger = challenge(stage, SCORE_FRAUD)
-    run(verifiers, lambda: challenged(stage).outcome is ChallengePhase.UPHELD)
-    assert set(challenged(stage).votes.values()) == {SCORE_FULL} and len(challenged(stage).votes) == 3
-    run(verifiers, lambda: len(challenged(stage).claims) == 3)
-    assert sum(challenged(stage).claims.values()) == PARAMS.challenge_bond
-    assert stage.chain.challenges.owed_to(stage.task_id, FIRST, WORK, challenger.address) == 0
-    anvil.pass_time(PARAMS.challenge_window + 1)
-    run(verifiers, lambda: stage.ledger().epochs[FIRST].is_final)
-    assert stage.ledger().epochs[FIRST].score_of(WORK) == SCORE_FULL
+    stage.run(verifiers, lambda: stage.ledger().epochs[FIRST].is_settled)
+    challenger = commit_challenge(stage, SCORE_FRAUD)
+    before = stage.chain.token.balance_of(challenger.address)
+    reveal_challenge(stage, challenger, SCORE_FRAUD)
+    anvil.pass_time(PARAMS.reveal_window + 1)
+    stage.run([*verifiers, *jurors], is_decided(stage))
+    found = dispute(stage)
+    assert found.outcome is DisputePhase.UPHELD and found.panel_size == PANEL_SEATS
+    assert {(vote.score, vote.beyond) for vote in found.votes.values()} == {(SCORE_FULL, False)}
+    assert found.votes.keys() == {stage.address(role) for role in JURORS}
+    record = stage.ledger().epochs[FIRST]
+    stage.run([*verifiers, *jurors], lambda: len(stage.ledger().epochs[FIRST].appeals_paid) == len(JURORS))
+    paid = stage.ledger().epochs[FIRST].appeals_paid
+    assert sum(paid.values()) == PANEL_SEATS * PARAMS.juror_fee
+    stage.run(verifiers, lambda: stage.ledger().epochs[FIRST].is_final)
+    assert record.score_of(WORK) == SCORE_FULL
+    assert stage.chain.token.balance_of(challenger.address) == before
+
+
+def attest_by_hand(stage: Stage, report: bytes) -> None:
+    """The verifiers' keys attest with no look at the work."""
+    attestations, task = stage.chain.attestations, stage.task_id
+    senders = [stage.sender_of(role) for role in VERIFIERS]
+    stage.anvil.mine(2)
+    senders[0].send(attestations.seal_epoch(task, None))
+    seed = stage.ledger().epochs[FIRST].seed
+    assert seed is not None
+    for sender in senders:
+        commitment = attestation_commitment(seed, sender.address, report, SALT)
+        sender.send(attestations.commit_attestation(task, FIRST, commitment, b""))
+    for sender in senders:
+        sender.send(attestations.reveal_attestation(task, FIRST, report, SALT, Root(b"\x01" * 32)))
+    senders[0].send(attestations.settle(task, FIRST, [report], len(report)))
 
 
 def test_a_quorum_that_called_honest_work_fraud_is_overturned_and_slashed(stage: Stage, anvil: Anvil) -> None:
-    verifiers = enlisted(stage)
-    work([stage.trainer("trainer 1")])
-    attestations, task = stage.chain.attestations, stage.task_id
+    enlisted(stage, challenge=False)
+    jurors = seated(stage)
     anvil.mine()
-    report = bytes([SCORE_FRAUD])  # the same keys attest by hand, with no look at the work
-    senders = [stage.sender_of(role) for role in ROLES]
-    senders[0].send(attestations.seal_epoch(task))
-    for sender in senders:
-        commitment = attestation_commitment(task, FIRST, sender.address, report, SALT)
-        sender.send(attestations.commit_attestation(task, FIRST, commitment))
-    for sender in senders:
-        sender.send(attestations.reveal_attestation(task, FIRST, report_hash(report), SALT, Root(b"\x01" * 32)))
-    senders[0].send(attestations.settle(task, FIRST, [report]))
+    work([stage.trainer("trainer 1")])
+    attest_by_hand(stage, bytes([SCORE_FRAUD]))
     assert stage.ledger().epochs[FIRST].score_of(WORK) == SCORE_FRAUD
 
-    challenger = challenge(stage, SCORE_FULL)
-    run(verifiers, lambda: challenged(stage).outcome is ChallengePhase.OVERTURNED)
-    run(verifiers, lambda: len(challenged(stage).verdict_slashes) == 3)
-    assert set(challenged(stage).verdict_slashes.values()) == {PARAMS.verdict_slash}
-    won = 3 * PARAMS.verdict_slash // 2
-    owed = stage.chain.challenges.owed_to(task, FIRST, WORK, challenger.address)
-    assert owed == PARAMS.challenge_bond + won
-    anvil.pass_time(PARAMS.challenge_window + 1)
-    run(verifiers, lambda: stage.ledger().epochs[FIRST].is_final)
+    challenger = commit_challenge(stage, SCORE_FULL)
+    reveal_challenge(stage, challenger, SCORE_FULL)
+    anvil.pass_time(PARAMS.reveal_window + 1)
+    stage.run(jurors, is_decided(stage))
+    assert dispute(stage).outcome is DisputePhase.OVERTURNED and dispute(stage).is_against_verifiers
+    stage.run(jurors, lambda: len(dispute(stage).verdict_slashes) == 3)
+    assert set(dispute(stage).verdict_slashes.values()) == {SLASH}
+    (challenge,) = stage.ledger().epochs[FIRST].challenges.values()
+    won = min(3 * SLASH // 2, 10 * PARAMS.challenge_bond)
+    owed = stage.chain.appeals.owed_to(stage.task_id, FIRST, challenge.id)
+    assert owed == PARAMS.challenge_bond + won  # the jurors were right, and paid out of what it had prepaid
+    stage.run(jurors, lambda: stage.ledger().epochs[FIRST].is_final)
     record = stage.ledger().epochs[FIRST]
     assert record.score_of(WORK) == SCORE_FULL and not record.frauds
-    before = stage.chain.token.balance_of(challenger.address)
-    stage.sender_of("anybody").send(stage.chain.challenges.claim(task, FIRST, WORK, challenger.address))
-    assert stage.chain.token.balance_of(challenger.address) == before + owed
+
+
+def test_a_verifier_that_was_outvoted_over_a_fraud_has_it_found_out_by_itself(stage: Stage, anvil: Anvil) -> None:
+    """Two of three pay what a replay shows to be no training; the third disputes it, and is paid for it."""
+    for role in VERIFIERS:
+        stage.bond(role, Role.VERIFIER, PARAMS.verifier_bond)
+    honest = stage.verifier(VERIFIERS[0])
+    terms = stage.ledger().task.terms_hash
+    for role in VERIFIERS[1:]:
+        call = stage.chain.verifiers.enlist(stage.task_id, terms, PARAMS.verifier_bond)
+        stage.sender_of(role).send(call)
+    stage.run([honest], lambda: len(stage.ledger().verifiers) == 3)
+    jurors = seated(stage)
+    anvil.mine()
+    work([stage.trainer("cheat 1", "altered-update")])
+    stage.run([honest], lambda: bool(stage.ledger().epochs[FIRST].commitments))
+    liars = [stage.sender_of(role) for role in VERIFIERS[1:]]
+    seed, report = stage.ledger().epochs[FIRST].seed, bytes([SCORE_FULL])
+    assert seed is not None
+    attestations, task = stage.chain.attestations, stage.task_id
+    for liar in liars:
+        commitment = attestation_commitment(seed, liar.address, report, SALT)
+        liar.send(attestations.commit_attestation(task, FIRST, commitment, b""))
+    for liar in liars:
+        liar.send(attestations.reveal_attestation(task, FIRST, report, SALT, Root(b"\x01" * 32)))
+    stage.run([honest], lambda: stage.ledger().epochs[FIRST].is_settled)
+    assert stage.ledger().epochs[FIRST].score_of(WORK) == SCORE_FULL
+    purse = stage.chain.token.balance_of(stage.address(VERIFIERS[0]))
+
+    stage.run([honest], lambda: bool(stage.ledger().epochs[FIRST].challenges))
+    anvil.pass_time(PARAMS.challenge_window + 1)
+    stage.run([honest], lambda: bool(stage.ledger().epochs[FIRST].disputes))
+    anvil.pass_time(PARAMS.reveal_window + 1)
+    stage.run([honest, *jurors], is_decided(stage))
+    assert (dispute(stage).outcome, dispute(stage).score) == (DisputePhase.OVERTURNED, SCORE_FRAUD)
+    stage.run([honest, *jurors], lambda: bool(stage.ledger().epochs[FIRST].frauds))
+    assert dispute(stage).verdict_slashes.keys() == {liar.address for liar in liars}
+    stage.run([honest], lambda: stage.chain.token.balance_of(stage.address(VERIFIERS[0])) > purse)
+    (mine,) = stage.ledger().epochs[FIRST].challenges.values()
+    stage.run([honest], lambda: stage.chain.appeals.owed_to(task, FIRST, mine.id) == 0)
+    won = stage.chain.token.balance_of(stage.address(VERIFIERS[0])) - purse
+    assert won > UNIT  # its part of the slashes; its bond is back
+    assert isinstance(mine, ChallengeRecord) and mine.challenger == stage.address(VERIFIERS[0])

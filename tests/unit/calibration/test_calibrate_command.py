@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from offchain.cli import main
-from offchain.protocol.spec import TaskSpec
+from assay_core.protocol.spec import TaskSpec
+from assay_protocol.cli import main
 
 SORTING = Path(__file__).parents[3] / "examples" / "sorting.toml"
 

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from offchain.calibration.conditions import FLOAT32, REDUCED, Condition, offered, under
-from offchain.calibration.dishonest import moved, poisoned, quantised
-from offchain.environments import make_environment
-from offchain.policy import initial_policy
-from offchain.policy.causal import CausalPolicy
-from offchain.protocol.spec import EnvironmentSpec, SamplerSpec
-from offchain.protocol.types import Seed
+from assay_core.environments import make_environment
+from assay_core.policy import initial_policy
+from assay_core.policy.causal import CausalPolicy
+from assay_core.protocol.spec import EnvironmentSpec, SamplerSpec
+from assay_core.protocol.types import Seed
+from assay_protocol.calibration.conditions import FLOAT32, REDUCED, Condition, offered, under
+from assay_protocol.calibration.dishonest import moved, poisoned, quantised
 
 SAMPLER = SamplerSpec(max_new_tokens=4)
 

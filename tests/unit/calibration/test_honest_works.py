@@ -5,6 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from assay_core.environments import make_environment
+from assay_core.policy import initial_policy, save_policy
+from assay_core.protocol.spec import CheckSpec, TaskSpec, ToplocSpec
+from assay_protocol.calibration.conditions import FLOAT32, REDUCED, Condition
+from assay_protocol.calibration.submissions import Job, Setting, start_process
+from assay_protocol.calibration.thresholds import FLOAT32_ONLY, HONEST, MIXED
+from assay_protocol.task_file import read_task_file
 from benchmarks.honest_noise import (
     Judged,
     append_record,
@@ -16,13 +23,6 @@ from benchmarks.honest_noise import (
     totals_of,
 )
 from benchmarks.honest_subjects import LONG_EVERY, SUBJECTS
-from offchain.calibration.conditions import FLOAT32, REDUCED, Condition
-from offchain.calibration.thresholds import FLOAT32_ONLY, HONEST, MIXED
-from offchain.cli.calibration_works import Job, Setting, start_process
-from offchain.cli.taskfile import read_task_file
-from offchain.environments import make_environment
-from offchain.policy import initial_policy, save_policy
-from offchain.protocol.spec import CheckSpec, TaskSpec, ToplocSpec
 
 TINY = SUBJECTS["tiny"]
 JOB = Job(7, HONEST, Condition(batch=3, padding=1), Condition(is_onednn=False), FLOAT32_ONLY.name)

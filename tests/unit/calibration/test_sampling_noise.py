@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offchain.calibration.sampling_noise import NoiseModel, fit
-from offchain.calibration.thresholds import FLOAT32_ONLY, MIXED
-from offchain.protocol.spec import CheckSpec
+from assay_core.protocol.spec import CheckSpec
+from assay_protocol.calibration.sampling_noise import NoiseModel, fit
+from assay_protocol.calibration.thresholds import FLOAT32_ONLY, MIXED
 
 
 def exponential(count: int, share: float, scale: float) -> np.ndarray[tuple[int], np.dtype[np.float64]]:

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offchain.calibration.thresholds import (
+from assay_core.protocol.spec import EnvironmentSpec, TaskSpec
+from assay_protocol.calibration.thresholds import (
     FLOAT32_ONLY,
     HONEST,
     MIXED,
@@ -18,7 +19,6 @@ from offchain.calibration.thresholds import (
     quantities,
     suggest,
 )
-from offchain.protocol.spec import EnvironmentSpec, TaskSpec
 
 SPEC = TaskSpec(title="t", environment=EnvironmentSpec(name="sorting"))
 MANTISSA = Quantity("work_mantissa_mean", "toploc", "max_work_mantissa_mean", "mantissas", 0.001)

@@ -7,12 +7,13 @@ from eth_abi.abi import encode as abi_encode
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offchain.chain.artifacts import Artifact
-from offchain.chain.bytecode import compare, creation_arguments, creation_input, expected_immutables
+from assay_core.chain.artifacts import Artifact
+from assay_core.chain.bytecode import compare, creation_arguments, creation_input, expected_immutables
+from assay_core.chain.creations import CONTRACTS, DEPLOYMENT, immutable_name
 
 CHAIN = 31_337
 ADDRESS = "0x" + "5A" * 20
-OWNER = "0x00000000000000000000000000000000000000Aa"
+OWNER = "0x00000000000000000000000000000000000000AA"
 ARGUMENTS: dict[str, object] = {"owner": OWNER, "unbondingPeriod": 1_000}
 ABI: tuple[dict[str, Any], ...] = (
     {
@@ -26,7 +27,7 @@ IN_IMMUTABLES = {place + i: name for name, places in PLACES.items() for place in
 
 
 def deployed() -> bytearray:
-    code, values = bytearray(ARTIFACT.runtime), expected_immutables(ARGUMENTS, ADDRESS, CHAIN)
+    code, values = bytearray(ARTIFACT.runtime), expected_immutables("Sample", ARGUMENTS, ADDRESS, CHAIN)
     for name, places in PLACES.items():
         for place in places:
             code[place : place + 32] = values[name]
@@ -77,12 +78,31 @@ def test_every_place_of_an_immutable_is_compared() -> None:
     assert found is not None and found.immutable == "OWNER"
 
 
+def test_each_address_of_the_struct_of_all_contracts_is_expected_in_its_immutable() -> None:
+    addresses = tuple("0x" + f"{i:02x}" * 20 for i in range(1, len(CONTRACTS) + 1))
+    values = expected_immutables("Sample", {DEPLOYMENT: addresses}, ADDRESS, CHAIN)
+    found = {field: values[immutable_name(field)] for field in CONTRACTS}
+    assert found == {field: bytes(12) + bytes([i]) * 20 for i, field in enumerate(CONTRACTS, 1)}
+
+
+def test_the_struct_of_all_contracts_is_read_back_from_a_creation() -> None:
+    kind = {
+        "name": DEPLOYMENT,
+        "type": "tuple",
+        "components": [{"name": field, "type": "address"} for field in CONTRACTS],
+    }
+    artifact = Artifact("Sample", ({"type": "constructor", "inputs": [kind]},), b"\x60", b"", {})
+    arguments: dict[str, object] = {DEPLOYMENT: tuple(OWNER for _ in CONTRACTS)}
+    assert creation_arguments(artifact, creation_input(artifact, arguments)) == arguments
+
+
 def test_an_immutable_that_nobody_knows_is_not_passed_over() -> None:
     with pytest.raises(LookupError, match=r"Sample\.OWNER"):
         compare(ARTIFACT, bytes(deployed()), {"unbondingPeriod": 1_000}, ADDRESS, CHAIN)
 
 
-def test_the_domain_of_signatures_is_that_of_the_eip() -> None:
+@pytest.mark.parametrize(("contract", "version"), [("AssayToken", "1"), ("Staking", "2"), ("Policies", "2")])
+def test_the_domain_of_signatures_is_that_of_the_eip(contract: str, version: str) -> None:
     """The separator that eth-account signs with, for the same domain. Source: EIP-712."""
     from eth_account.messages import encode_typed_data
 
@@ -95,11 +115,11 @@ def test_the_domain_of_signatures_is_that_of_the_eip() -> None:
         ],
         "Nothing": [{"name": "x", "type": "uint256"}],
     }
-    domain = {"name": "Assay", "version": "1", "chainId": CHAIN, "verifyingContract": ADDRESS}
+    domain = {"name": "Assay", "version": version, "chainId": CHAIN, "verifyingContract": ADDRESS}
     signed = encode_typed_data(
         full_message={"types": types, "domain": domain, "primaryType": "Nothing", "message": {"x": 1}}
     )
-    assert expected_immutables({}, ADDRESS, CHAIN)["_cachedDomainSeparator"] == signed.header
+    assert expected_immutables(contract, {}, ADDRESS, CHAIN)["_cachedDomainSeparator"] == signed.header
 
 
 @given(st.binary(min_size=20, max_size=20), st.integers(0, 2**40 - 1))

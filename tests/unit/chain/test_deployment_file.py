@@ -7,24 +7,12 @@ from typing import Any
 import pytest
 from eth_utils.address import to_checksum_address
 
-from offchain.chain.creations import CONTRACTS
-from offchain.chain.deployment import Deployment, deployments_folder, load_deployment
-from offchain.protocol.errors import Stop
+from assay_core.chain.creations import CONTRACTS
+from assay_core.chain.deployment import Deployment, deployments_folder, load_deployment
+from assay_core.protocol.errors import Stop
+from tests.unit.chain import places
 
-FIELDS: dict[str, Any] = {
-    "network": "local",
-    "chain_id": 31_337,
-    "rpc_url": "http://127.0.0.1:8545",
-    "block": 1,
-    "git_commit": "unknown",
-    "token": "0x" + "a1" * 20,
-    "staking": "0x" + "a2" * 20,
-    "registry": "0x" + "a3" * 20,
-    "attestations": "0x" + "a4" * 20,
-    "challenges": "0x" + "b4" * 20,
-    "payouts": "0x" + "a5" * 20,
-    "relays": ["http://127.0.0.1:9000"],
-}
+FIELDS: dict[str, Any] = places.FIELDS | {"relays": ["http://127.0.0.1:9000"]}
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
@@ -55,6 +43,8 @@ def test_an_unknown_network_names_those_there_are(tmp_path: Path) -> None:
         pytest.param({"surplus": 1}, "surplus", id="surplus field"),
         pytest.param({"unbonding_period_s": 0}, "unbonding_period_s", id="no unbonding"),
         pytest.param({"reporter_bps": 10_001}, "reporter_bps", id="more than all"),
+        pytest.param({"seal_delay": 0}, "seal_delay", id="no delay"),
+        pytest.param({"header_wait": 256}, "header_wait", id="longer than the chain remembers"),
         pytest.param({"creations": {"staking": "0x12"}}, "creations.staking", id="not a transaction"),
     ],
 )

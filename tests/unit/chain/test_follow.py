@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field, replace
 
 import pytest
 from eth_abi.abi import encode
@@ -10,32 +10,18 @@ from eth_utils.crypto import keccak
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from offchain.chain.deployment import Deployment
-from offchain.chain.event_store import Checkpoint, EventStore
-from offchain.chain.events import Log, TaskFunded, TaskOpened
-from offchain.chain.follow import Follower
-from offchain.protocol.errors import Unavailable
-from offchain.protocol.types import Address
+from assay_core.chain.event_store import Checkpoint, EventStore
+from assay_core.chain.events import Log, TaskFunded, TaskOpened
+from assay_core.chain.follow import Follower
+from assay_core.protocol.encoding import PARAMS_TYPE
+from assay_core.protocol.errors import Unavailable
+from assay_core.protocol.types import Address
+from tests.unit.chain import places
 
 START = 5
-DEPLOYMENT = Deployment.model_validate(
-    {
-        "network": "local",
-        "chain_id": 31_337,
-        "rpc_url": "http://127.0.0.1:8545",
-        "block": START,
-        "git_commit": "unknown",
-        "token": "0x" + "01" * 20,
-        "staking": "0x" + "02" * 20,
-        "registry": "0x" + "03" * 20,
-        "attestations": "0x" + "04" * 20,
-        "challenges": "0x" + "14" * 20,
-        "payouts": "0x" + "05" * 20,
-    }
-)
+DEPLOYMENT = places.DEPLOYMENT.model_copy(update={"block": START})
 FUNDED = keccak(text="TaskFunded(uint256,address,uint256)")
-PARAMS = "(" + ",".join(["uint128"] * 8 + ["uint32"] + ["uint16"] * 5 + ["uint32"] * 5) + ")"
-OPENED = keccak(text=f"TaskOpened(uint256,address,{PARAMS},bytes32,string,bytes32,bytes32)")
+OPENED = keccak(text=f"TaskOpened(uint256,address,{PARAMS_TYPE},bytes32,string,bytes32,bytes32,bytes32)")
 
 
 @dataclass
@@ -90,8 +76,9 @@ class HostileChain(FakeChain):
         if not first <= START <= last:
             return found
         # Solidity's `string` is encoded as `bytes` are: nobody on chain looks at what is in it.
-        types = [PARAMS, "bytes32", "bytes", "bytes32", "bytes32"]
-        data = encode(types, [(1,) * 19, b"\1" * 32, b"\xff\xfe", b"\2" * 32, b"\3" * 32])
+        types = [PARAMS_TYPE, "bytes32", "bytes", "bytes32", "bytes32", "bytes32"]
+        roots = [bytes([i]) * 32 for i in range(1, 5)]
+        data = encode(types, [astuple(places.PARAMS), roots[0], b"\xff\xfe", *roots[1:]])
         topics = (OPENED, encode(["uint256"], [666]), encode(["address"], ["0x" + "66" * 20]))
         opened = Log(DEPLOYMENT.registry, topics, data, START, self._hash(START), 98, b"t" * 32)
         return [*found, opened, replace(opened, data=data[:-1], log_index=99)]

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from offchain.chain.abis import CONTRACTS, load_abi
-from offchain.chain.anvil import ROOT
+from assay_core.chain.abis import CONTRACTS, load_abi
+from assay_protocol.devnet.anvil import ROOT
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def tree(tmp_path: Path) -> Path:
     """A source tree in which forge has just compiled the contracts."""
     (tmp_path / "tools").mkdir()
     (tmp_path / "tools" / "abi.py").write_text((ROOT / "tools" / "abi.py").read_text())
-    (tmp_path / "offchain" / "chain" / "abi").mkdir(parents=True)
+    (tmp_path / "offchain" / "assay_core" / "chain" / "abi").mkdir(parents=True)
     for name in CONTRACTS:
         folder = tmp_path / ".build" / "forge" / f"{name}.sol"
         folder.mkdir(parents=True)
@@ -37,7 +37,7 @@ def test_abis_are_written_once_and_then_up_to_date(tree: Path) -> None:
     assert written.returncode == 0 and written.stdout.count("wrote") == len(CONTRACTS)
     assert run(tree, "--check").returncode == 0 and run(tree).stdout == ""
     for name in CONTRACTS:
-        kept = tree / "offchain" / "chain" / "abi" / f"{name}.json"
+        kept = tree / "offchain" / "assay_core" / "chain" / "abi" / f"{name}.json"
         assert tuple(json.loads(kept.read_text())) == load_abi(name)
 
 

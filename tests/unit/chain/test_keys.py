@@ -1,6 +1,7 @@
 """Keystores as geth and ape write them, and signatures as the contracts check them."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,10 @@ from eth_utils.crypto import keccak
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from offchain.chain.keys import (
+from assay_core.chain.keys import (
     LOCAL_ROUNDS,
+    PolicyWord,
+    WorkerConsent,
     keystore_address,
     load_account,
     new_keystore,
@@ -20,15 +23,17 @@ from offchain.chain.keys import (
     recover_worker_key_signer,
     sign_policy,
     sign_worker_key,
+    worker_key_message,
     write_keystore,
 )
-from offchain.protocol.errors import Rejected, Stop
-from offchain.protocol.types import Address, Epoch, Root, TaskId
+from assay_core.protocol.errors import Rejected, Stop
+from assay_core.protocol.types import Address, Epoch, Root, Seed, TaskId
 
-ATTESTATIONS = Address("0x" + "11" * 20)
+POLICIES = Address("0x" + "11" * 20)
 STAKING = Address("0x" + "22" * 20)
 OPERATOR = Address("0x" + "33" * 20)
 ROOT = Root(b"\x07" * 32)
+WORD = PolicyWord(TaskId(5), Epoch(2), Seed(b"\x05" * 32), ROOT)
 
 
 def test_a_keystore_opens_with_its_password_only(tmp_path: Path) -> None:
@@ -109,52 +114,67 @@ def test_without_file_or_terminal_there_is_no_password(monkeypatch: pytest.Monke
         read_password(None)
 
 
-def test_a_policy_signature_names_its_signer_and_nothing_else(tmp_path: Path) -> None:
+def test_a_policy_signature_names_its_signer_and_nothing_else() -> None:
     account = Account.create()
-    signature = sign_policy(account, 31_337, ATTESTATIONS, TaskId(5), Epoch(2), ROOT)
+    signature = sign_policy(account, 31_337, POLICIES, WORD)
     assert len(signature) == 65
-    assert recover_policy_signer(signature, 31_337, ATTESTATIONS, TaskId(5), Epoch(2), ROOT) == account.address
-    for other in (
-        recover_policy_signer(signature, 1, ATTESTATIONS, TaskId(5), Epoch(2), ROOT),
-        recover_policy_signer(signature, 31_337, STAKING, TaskId(5), Epoch(2), ROOT),
-        recover_policy_signer(signature, 31_337, ATTESTATIONS, TaskId(6), Epoch(2), ROOT),
-        recover_policy_signer(signature, 31_337, ATTESTATIONS, TaskId(5), Epoch(3), ROOT),
-        recover_policy_signer(signature, 31_337, ATTESTATIONS, TaskId(5), Epoch(2), Root(b"\x08" * 32)),
-    ):
-        assert other != account.address
+    assert recover_policy_signer(signature, 31_337, POLICIES, WORD) == account.address
+    others = (
+        recover_policy_signer(signature, 1, POLICIES, WORD),
+        recover_policy_signer(signature, 31_337, STAKING, WORD),
+        *(
+            recover_policy_signer(signature, 31_337, POLICIES, other)
+            for other in (
+                replace(WORD, task_id=TaskId(6)),
+                replace(WORD, epoch=Epoch(3)),
+                replace(WORD, seed=Seed(b"\x09" * 32)),
+                replace(WORD, policy_root=Root(b"\x08" * 32)),
+            )
+        ),
+    )
+    assert account.address not in others
+
+
+def word(value: int) -> bytes:
+    return value.to_bytes(32, "big")
+
+
+def domain(contract: Address) -> bytes:
+    domain_type = keccak(text="EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)")
+    names = keccak(text="Assay") + keccak(text="2")
+    return keccak(domain_type + names + word(31_337) + word(int(contract, 16)))
 
 
 def test_the_policy_digest_is_eip_712_by_hand() -> None:
-    def word(value: int) -> bytes:
-        return value.to_bytes(32, "big")
-
-    domain_type = keccak(text="EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)")
-    domain = keccak(
-        domain_type
-        + keccak(text="Assay")
-        + keccak(text="1")
-        + word(31_337)
-        + bytes(12)
-        + bytes.fromhex(ATTESTATIONS[2:])
-    )
-    struct = keccak(keccak(text="Policy(uint256 taskId,uint64 epoch,bytes32 policyRoot)") + word(5) + word(2) + ROOT)
-    message = policy_message(31_337, ATTESTATIONS, TaskId(5), Epoch(2), ROOT)
-    assert (message.version, message.header, message.body) == (b"\x01", domain, struct)
+    struct_type = keccak(text="Policy(uint256 taskId,uint64 epoch,bytes32 seed,bytes32 policyRoot)")
+    struct = keccak(struct_type + word(5) + word(2) + WORD.seed + ROOT)
+    message = policy_message(31_337, POLICIES, WORD)
+    assert (message.version, message.header, message.body) == (b"\x01", domain(POLICIES), struct)
 
 
-def test_a_worker_key_consents_to_one_operator() -> None:
+def test_the_consent_of_a_worker_key_is_eip_712_by_hand() -> None:
+    consent = WorkerConsent(OPERATOR, POLICIES, nonce=3, deadline=1_000)
+    struct_type = keccak(text="WorkerKey(address operator,address worker,uint256 nonce,uint256 deadline)")
+    struct = keccak(struct_type + word(int(OPERATOR, 16)) + word(int(POLICIES, 16)) + word(3) + word(1_000))
+    message = worker_key_message(31_337, STAKING, consent)
+    assert (message.version, message.header, message.body) == (b"\x01", domain(STAKING), struct)
+
+
+def test_a_worker_key_consents_to_one_operator_once_and_for_a_time() -> None:
     worker = Account.create()
-    signature = sign_worker_key(worker, 31_337, STAKING, OPERATOR)
-    named = Address(worker.address)
-    assert recover_worker_key_signer(signature, 31_337, STAKING, OPERATOR, named) == worker.address
-    assert recover_worker_key_signer(signature, 31_337, STAKING, named, named) != worker.address
+    consent = WorkerConsent(OPERATOR, Address(worker.address), nonce=0, deadline=1_000)
+    signature = sign_worker_key(worker, 31_337, STAKING, consent)
+    assert recover_worker_key_signer(signature, 31_337, STAKING, consent) == worker.address
+    for change in ({"operator": POLICIES}, {"nonce": 1}, {"deadline": 1_001}):
+        other = replace(consent, **change)
+        assert recover_worker_key_signer(signature, 31_337, STAKING, other) != worker.address
 
 
 @settings(max_examples=100, deadline=None)
 @given(st.binary(max_size=70))
 def test_what_is_no_signature_is_rejected_or_of_another_key(signature: bytes) -> None:
     try:
-        signer = recover_policy_signer(signature, 31_337, ATTESTATIONS, TaskId(5), Epoch(2), ROOT)
+        signer = recover_policy_signer(signature, 31_337, POLICIES, WORD)
     except Rejected:
         return
     assert len(signature) == 65 and signer != OPERATOR

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from offchain.chain.networks import Network, ape_choice, configured_networks, node_url
-from offchain.protocol.errors import Stop
+from assay_core.chain.networks import Network, ape_choice, configured_networks, node_url
+from assay_core.protocol.errors import Stop
 
 CONFIG = """
 networks:

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from web3.exceptions import ContractCustomError, ContractLogicError
 
-from offchain.chain.abis import CONTRACTS, AbiEntry, canonical_type, entries, signature
-from offchain.chain.reverts import decode_revert, reverted
+from assay_core.chain.abis import CONTRACTS, AbiEntry, canonical_type, entries, signature
+from assay_core.chain.reverts import ENUMERATIONS, decode_revert, reverted
+from assay_core.inspect import wording as words
 
 CALLER = "0x00000000000000000000000000000000DeaDBeef"
 ALL_ERRORS = [
@@ -19,6 +20,7 @@ ALL_ERRORS = [
 SAMPLES: dict[str, object] = {
     "address": CALLER,
     "bytes32": b"\x05" * 32,
+    "bytes31": b"\x06" * 31,
     "string": "windows",
     "uint256": 2**255,
 }
@@ -32,12 +34,15 @@ def revert_data(form: str, *values: object) -> bytes:
 @pytest.mark.parametrize(("contract", "entry"), ALL_ERRORS)
 def test_every_error_of_every_contract_is_decoded(contract: str, entry: AbiEntry) -> None:
     types = [canonical_type(part) for part in entry["inputs"]]
-    values = [SAMPLES.get(kind, 7) for kind in types]
+    is_enumeration = [part["internalType"] in ENUMERATIONS for part in entry["inputs"]]
+    values = [1 if is_one else SAMPLES.get(kind, 7) for is_one, kind in zip(is_enumeration, types, strict=True)]
     found = decode_revert(keccak(text=signature(entry))[:4] + encode(types, values), contract)
     assert found.name == entry["name"]
-    is_phase = [part["internalType"] == "enum EpochPhase" for part in entry["inputs"]]
     texts = ["0x" + value.hex() if isinstance(value, bytes) else value for value in values]
-    shown = ["missed" if phase else text for phase, text in zip(is_phase, texts, strict=True)]
+    shown = [
+        ENUMERATIONS[part["internalType"]](1).name.lower() if is_one else text
+        for is_one, part, text in zip(is_enumeration, entry["inputs"], texts, strict=True)
+    ]
     assert list(found.arguments.values()) == shown
     assert list(found.arguments) == [part["name"] for part in entry["inputs"]]
 
@@ -67,6 +72,23 @@ def test_every_error_of_every_contract_is_decoded(contract: str, entry: AbiEntry
 def test_reverts_are_named(data: bytes, name: str, arguments: dict[str, object]) -> None:
     found = decode_revert(data)
     assert (found.name, found.arguments) == (name, arguments)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        *("EmptyCommitment()", "AlreadyCommitted(address)", "AlreadyRevealed(address)", "NotCommitted(address)"),
+        *("CommitmentMismatch(bytes31,bytes31)", "WasPresent(address)", "AlreadyPenalised(address)"),
+        *("SeedBlockTooRecent(uint256)", "SeedBlockForgotten(uint256)", "HeaderAwaited(uint256)"),
+        *("WrongHeader(bytes32,bytes32)", "UnsupportedToken(uint256,uint256)"),
+    ],
+)
+def test_errors_of_libraries_have_their_names_and_words_for_people(error: str) -> None:
+    name, inside = error[:-1].split("(")
+    values = [SAMPLES.get(kind, 7) for kind in inside.split(",") if kind]
+    found = decode_revert(revert_data(error, *values))
+    assert found.name == name and "Unknown" not in str(found.arguments)
+    assert words.refusal(name, "it reverts") != "it reverts" or name == "UnsupportedToken"
 
 
 @given(st.binary(max_size=300))

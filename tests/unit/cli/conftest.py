@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from offchain.cli import main
+from assay_protocol.cli import main
 
 Assay = Callable[..., Result]
 

@@ -1,22 +1,29 @@
 """What goes wrong before any chain is reached is one clear line and an exit code, never a traceback."""
 
+import json
+import socket
 from pathlib import Path
 
 import click
 import pytest
 from click.testing import CliRunner, Result
 
-from offchain.cli.lazy import EXIT_INTERRUPTED, EXIT_UNAVAILABLE, LazyGroup
-from offchain.cli.options import command
-from offchain.protocol.errors import ProtocolError, Rejected, Reverted, Stop, Unavailable
+from assay_core.chain import creations
+from assay_core.chain.abis import CONTRACTS, entries
+from assay_core.chain.reverts import OPENZEPPELIN_ERRORS
+from assay_core.inspect.wording import HINTS
+from assay_core.protocol.errors import ProtocolError, Rejected, Reverted, Stop, Unavailable
+from assay_protocol.cli.invocation import Invocation
+from assay_protocol.cli.lazy import EXIT_INTERRUPTED, EXIT_UNAVAILABLE, LazyGroup
+from assay_protocol.cli.options import command
+from assay_protocol.devnet.anvil import free_port
 from tests.unit.cli.conftest import Assay
 
-DEPLOYMENT = """{"network": "dead", "chain_id": 31337, "rpc_url": "http://127.0.0.1:9", "block": 1, "git_commit": "",
-"token": "0x5FbDB2315678afecb367f032d93F642f64180aa3", "staking": "0xe7f1725E7734CE288F8367e1Bb143E90bb3F0512",
-"registry": "0x9fE46736679d2D9a65F0992F2272dE9f3c7fa6e0", "payouts": "0xDc64a140Aa3E981100a9becA4E685f962f0cF6C9",
-"challenges": "0x5FC8d32690cc91D4c39d9d3abcBD16989F875707",
-"attestations": "0xCf7Ed3AccA5a467e9e704C703E8D87F634fB0Fc9"}"""
 ADDRESS = "0x5FbDB2315678afecb367f032d93F642f64180aa3"
+DEPLOYMENT = json.dumps(
+    {"network": "dead", "chain_id": 31_337, "rpc_url": "http://127.0.0.1:9", "block": 1, "git_commit": ""}
+    | dict.fromkeys(creations.CONTRACTS, ADDRESS)
+)
 
 
 @pytest.fixture
@@ -56,6 +63,41 @@ def test_a_missing_key_is_told(assay: Assay, dead_network: str, arguments: tuple
     assert result.exit_code in (1, EXIT_UNAVAILABLE)  # whichever of key and node is asked for first
     if result.exit_code == 1:
         assert "no key 'nobody'" in result.stderr
+
+
+def test_a_node_whose_url_is_none_is_told(assay: Assay, dead_network: str) -> None:
+    result = assay("task", "list", "--network", dead_network, "--rpc-url", "foo")
+    assert result.exit_code == 1 and "the node's URL is none" in result.stderr
+
+
+def test_who_cannot_name_an_address_is_not_told_to(assay: Assay, dead_network: str) -> None:
+    assert "--address" in assay("stake", "show", "--network", dead_network).stderr
+    with click.Context(click.Command("bond")), pytest.raises(Stop, match="whose") as refused:
+        Invocation().address_of(None)
+    assert "--address" not in str(refused.value)
+
+
+def test_a_network_that_runs_is_not_replaced(assay: Assay, home: Path) -> None:
+    (home / "net").mkdir()
+    (home / "net" / ".assay-run").write_text("1\n")  # a process that is always there
+    (home / "net" / "keys").write_text("dear")
+    ports = [str(free_port()) for _ in range(3)]
+    options = [
+        word for pair in zip(("--chain-port", "--relay-port", "--explorer-port"), ports, strict=True) for word in pair
+    ]
+    result = assay("up", "--folder", "net", *options)
+    assert result.exit_code == 1 and "a network runs in" in result.stderr and "--folder" in result.stderr
+    assert (home / "net" / "keys").read_text() == "dear"
+
+
+def test_a_port_that_is_taken_is_told_before_anything_starts(assay: Assay, home: Path) -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        port = listener.getsockname()[1]
+        result = assay("up", "--folder", "net", "--chain-port", str(port))
+    assert result.exit_code == 1 and "choose another --chain-port" in result.stderr
+    assert not (home / "net").exists()
 
 
 def test_no_key_at_all_is_told(assay: Assay, dead_network: str) -> None:
@@ -119,7 +161,12 @@ def test_a_message_of_several_lines_is_folded_into_one() -> None:
 
 
 def test_a_revert_that_is_known_comes_with_what_to_do() -> None:
-    assert "`assay stake bond`" in raised(Reverted("NotBonded", {}, "TaskRegistry.enlist")).stderr
+    assert "`assay stake bond`" in raised(Reverted("InsufficientBond", {}, "Commitments.enlist")).stderr
+
+
+def test_what_to_do_is_told_about_errors_that_there_are() -> None:
+    declared = {str(entry["name"]) for contract in CONTRACTS for entry in entries(contract, "error")}
+    assert set(HINTS) <= declared | {str(entry["name"]) for entry in OPENZEPPELIN_ERRORS}
 
 
 def test_what_nobody_foresaw_is_not_hidden() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from offchain.cli.settings import service_values
+from assay_protocol.cli.settings import service_values
 from tests.unit.cli.conftest import Assay
 
 

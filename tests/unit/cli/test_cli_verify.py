@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from offchain.environments import make_environment
-from offchain.policy import initial_policy, load_policy, save_policy
-from offchain.protocol.encoding import canonical_json
-from offchain.protocol.manifest import BundleKind
-from offchain.protocol.spec import EnvironmentSpec, RecipeSpec, RolloutSpec, SamplerSpec, TaskSpec
-from offchain.protocol.types import Root, Seed
-from offchain.shardcast.store import build_bundle
+from assay_core.bundle.directory import build_bundle
+from assay_core.bundle.manifest import BundleKind
+from assay_core.environments import make_environment
+from assay_core.policy import initial_policy, load_policy, save_policy
+from assay_core.protocol.encoding import canonical_json
+from assay_core.protocol.spec import EnvironmentSpec, RecipeSpec, RolloutSpec, SamplerSpec, TaskSpec
+from assay_core.protocol.types import Root, Seed
 from tests.unit.cli.conftest import Assay
 from tests.unit.verifier.honest import HonestTrainer
 

@@ -6,16 +6,17 @@ from typing import Any
 
 import pytest
 
-from offchain.chain.ledger import CommittedWork, EpochRecord, Reveal
-from offchain.cli.attested import MAX_DOCUMENT_BYTES
-from offchain.cli.evidence import Statement, parse_document, printable, statement_of, statements
-from offchain.cli.invocation import Invocation
-from offchain.protocol.encoding import canonical_json, report_hash
-from offchain.protocol.errors import Malformed, Reason, Unavailable
-from offchain.protocol.manifest import BundleKind, BundleLimits
-from offchain.protocol.types import Address, Epoch, PolicyVersion, Root, Work, WorkIndex
-from offchain.shardcast.store import build_bundle
-from verifier.verdict import conclude, failed, passed
+from assay_core.bundle.directory import build_bundle
+from assay_core.bundle.evidence import MAX_DOCUMENT_BYTES
+from assay_core.bundle.manifest import BundleKind, BundleLimits
+from assay_core.chain.creations import CONTRACTS
+from assay_core.chain.ledger import CommittedWork, EpochRecord, Reveal
+from assay_core.inspect.evidence import Statement, parse_document, printable, statement_of, statements
+from assay_core.protocol.encoding import canonical_json
+from assay_core.protocol.errors import Malformed, Reason, Unavailable
+from assay_core.protocol.types import Address, Epoch, PolicyVersion, Root, Work, WorkIndex, WorkKind
+from assay_protocol.cli.invocation import Invocation
+from assay_verifier.verdict import conclude, failed, passed
 
 JUDGE = Address("0x" + "11" * 20)
 VERDICT = conclude(
@@ -61,7 +62,7 @@ def test_text_cannot_steer_the_terminal() -> None:
 
 
 OTHER = Address("0x" + "22" * 20)
-WORK = Work(Address("0x" + "33" * 20), WorkIndex(0), 4, PolicyVersion(0), Root(b"w" * 32))
+WORK = Work(Address("0x" + "33" * 20), WorkIndex(0), WorkKind.FULL, 4, PolicyVersion(0), Root(b"w" * 32))
 CASE: dict[str, Any] = {"work": {"manifest_root": WORK.manifest_root.hex()}}
 
 
@@ -89,7 +90,7 @@ def evidence(folder: Path, *, report: bytes = b"\xff", case: dict[str, Any] | No
 def said_by(folder: Path, root: Root, *, who: Address = JUDGE, report: bytes = b"\xff") -> Statement:
     record = EpochRecord(Epoch(0), 100)
     record.works.append(CommittedWork(WORK, (1, 0), bytes(32)))
-    record.reveals[who] = Reveal(report_hash(report), root, (1, 0))
+    record.reveals[who] = Reveal(report, root, 1, (1, 0))
     return statement_of(Folders({root: folder}), who, record, WorkIndex(0))
 
 
@@ -171,22 +172,20 @@ def test_a_document_must_be_canonical(tmp_path: Path) -> None:
 
 def test_evidence_that_nobody_has_is_told() -> None:
     record = EpochRecord(Epoch(0), 100)
-    record.reveals[JUDGE] = Reveal(b"r" * 32, Root(b"v" * 32), (1, 0))
+    record.reveals[JUDGE] = Reveal(b"\xff", Root(b"v" * 32), 1, (1, 0))
     assert statement_of(Folders({}), JUDGE, record, WorkIndex(0)).problem == "no relay has it"
 
 
 def test_relays_that_are_down_are_a_problem_told_not_an_error(home: Path) -> None:
     judge = JUDGE
     record = EpochRecord(Epoch(0), 100)
-    record.reveals[judge] = Reveal(b"r" * 32, Root(b"v" * 32), (1, 0))
+    record.reveals[judge] = Reveal(b"\xff", Root(b"v" * 32), 1, (1, 0))
     (home / "dead.json").write_text(
         '{"network": "dead", "chain_id": 1, "rpc_url": "http://127.0.0.1:9", "block": 1, "git_commit": "",'
-        + ", ".join(
-            f'"{name}": "{judge}"' for name in ("token", "staking", "registry", "payouts", "challenges", "attestations")
-        )
+        + ", ".join(f'"{name}": "{judge}"' for name in CONTRACTS)
         + "}"
     )
     asking = Invocation(network="dead.json", relays=("http://127.0.0.1:9",))
-    [told] = statements(asking, record, WorkIndex(0))
+    [told] = statements(asking.relay_client, record, WorkIndex(0))
     assert told.verdict is None
     assert told.problem

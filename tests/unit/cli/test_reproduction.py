@@ -4,37 +4,42 @@ The verdicts are those of a real docket over an epoch in which half of the works
 completions prefilled; the evidence is the bundle that a real attester writes.
 """
 
+import copy
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 from eth_account import Account
+from eth_utils.address import to_checksum_address
 
-from offchain.environments import make_environment
-from offchain.policy import load_policy, save_policy
-from offchain.protocol.encoding import canonical_json
-from offchain.protocol.manifest import MANIFEST_NAME, BundleKind
-from offchain.protocol.spec import TaskSpec
-from offchain.protocol.types import Address, PolicyVersion, TaskId
-from offchain.shardcast.store import build_bundle, read_manifest
+from assay_core.bundle.directory import build_bundle, read_manifest
+from assay_core.bundle.manifest import MANIFEST_NAME, BundleKind
+from assay_core.environments import make_environment
+from assay_core.policy import load_policy, save_policy
+from assay_core.protocol.encoding import canonical_json, must_replay
+from assay_core.protocol.spec import TaskSpec
+from assay_core.protocol.types import Address, PolicyVersion, TaskId
+from assay_verifier.attester import Attester
+from assay_verifier.database import migrate, open_database, session_factory
+from assay_verifier.inbox import Inbox, JudgeContext
+from assay_verifier.judging_queue import JudgingQueue, case_of
+from assay_verifier.recorder import Recorder
+from assay_verifier.sealed import Envelope
+from assay_verifier.transactions import Transactions
 from tests.cheats.catalogue import CHEATS
 from tests.cheats.scene import COLLEAGUE, POLICY_ROOT, Draft, Scene, make_scene, make_step_wise_scene
 from tests.unit.cli.conftest import Assay
-from tests.unit.verifier.chronicle import PARAMS, Chronicle, contracts
-from tests.unit.verifier.fakes import Sent, Shelf, Silent
+from tests.unit.verifier.chronicle import CONTRACT, PARAMS, Chronicle, contracts
+from tests.unit.verifier.fakes import Sent, ShardStore, Silent
 from tests.unit.verifier.honest import Bundle
-from verifier.attester import Attester
-from verifier.database import migrate, open_database, session_factory
-from verifier.docket import Docket, case_of
-from verifier.inbox import Bench, Inbox
-from verifier.recorder import Recorder
-from verifier.transactions import Transactions
 
 PREFILLED = 16  # completions, a quarter of them
+SAMPLING_BPS = 5_000
 KEY = Account.from_key(b"\x01" * 32)
 JUDGE = Address(KEY.address)
 HONEST = ("honest", "honest, of a colleague")
@@ -67,32 +72,43 @@ class Attestation:
 
 
 def drafts(scene: Scene, caught: Sequence[str]) -> dict[str, Draft]:
+    """Each cheat is a trainer of its own: a trainer's second work of an epoch would have another seed."""
     known = {cheat.name: cheat.make for cheat in CHEATS}
     made: dict[str, Callable[[], Draft]] = {
         HONEST[0]: lambda: scene.honest(0),
         HONEST[1]: lambda: scene.honest(0, COLLEAGUE),
-        **{name: (lambda make=known[name]: make(scene, 0)) for name in caught},
+        **{
+            name: (lambda make=known[name], own=own: make(own, 0))
+            for name, own in zip(caught, _each_their_own(scene), strict=False)
+        },
     }
     return {name: make() for name, make in made.items()}
 
 
+def _each_their_own(scene: Scene) -> Iterator[Scene]:
+    """The same scene for ever new trainers."""
+    for number in count(0xC0):
+        yield replace(scene, trainer=Address(to_checksum_address(f"0x{number:040x}")))
+
+
 @pytest.fixture(scope="module")
 def attested(tmp_path_factory: pytest.TempPathFactory) -> Attestation:
-    return attest(tmp_path_factory.mktemp("epoch"), make_scene(), CAUGHT)
+    return attest(tmp_path_factory.mktemp("epoch"), make_scene(), CAUGHT, "a wrong codec scale")
 
 
 @pytest.fixture(scope="module")
 def step_wise(tmp_path_factory: pytest.TempPathFactory) -> Attestation:
-    return attest(tmp_path_factory.mktemp("step-wise"), make_step_wise_scene(), CAUGHT_BY_STEPS)
+    return attest(tmp_path_factory.mktemp("step-wise"), make_step_wise_scene(), CAUGHT_BY_STEPS, "gradients of noise")
 
 
-def attest(folder: Path, scene: Scene, caught: Sequence[str]) -> Attestation:
+def attest(folder: Path, scene: Scene, caught: Sequence[str], found: str) -> Attestation:
+    """`found`: a cheat that a replay finds, and is to."""
     checks = scene.spec.checks.model_copy(update={"completions_checked": PREFILLED})
-    spec, shelf = scene.spec.model_copy(update={"checks": checks}), Shelf()
+    spec, shards = scene.spec.model_copy(update={"checks": checks}), ShardStore()
     save_policy(scene.policy, folder / "policy")
     policy = build_bundle(folder / "policy", BundleKind.POLICY, {"version": 0})
-    shelf.add(Bundle(folder / "policy", policy))
-    chronicle = Chronicle(policy.root, replace(PARAMS, sampling_bps=5_000))
+    shards.add(Bundle(folder / "policy", policy))
+    chronicle = Chronicle(policy.root, replace(PARAMS, sampling_bps=SAMPLING_BPS))
     made = drafts(scene, caught)
     for index, draft in enumerate(made.values()):
         header = draft.header
@@ -100,11 +116,11 @@ def attest(folder: Path, scene: Scene, caught: Sequence[str]) -> Attestation:
             header = replace(header, policy_root=policy.root, policy_version=PolicyVersion(0))
         directory = folder / "others" / f"0-{index}"
         root = scene.write(replace(draft, header=header), directory)
-        shelf.bundles[root] = directory
+        shards.bundles[root] = directory
         chronicle.work(draft.header.trainer, root, units=spec.rollout.groups)
     chronicle.verifier(JUDGE)
-    chronicle.seal()
-    evidence = judge_all(chronicle, shelf, folder, spec)
+    seal_with_luck(chronicle, list(made).index(found))
+    evidence = judge_all(chronicle, shards, folder, spec)
     (folder / "spec.json").write_bytes(spec.to_bytes())
     for committed in chronicle.record().works:
         case = case_of(chronicle.ledger, spec, chronicle.record(), committed)
@@ -112,20 +128,34 @@ def attest(folder: Path, scene: Scene, caught: Sequence[str]) -> Attestation:
     return Attestation(folder, evidence, tuple(made))
 
 
-def judge_all(chronicle: Chronicle, shelf: Shelf, folder: Path, spec: TaskSpec) -> Path:
+def seal_with_luck(chronicle: Chronicle, found: int) -> None:
+    """Seal when the seed draws the one honest work, not the other, and of the cheats some, `found` among them."""
+    while True:
+        trial = copy.deepcopy(chronicle)
+        trial.seal()
+        seed, works = trial.record().seed, len(trial.record().works)
+        assert seed is not None
+        drawn = [must_replay(seed, index, SAMPLING_BPS) for index in range(works)]
+        if drawn[:2] == [True, False] and drawn[found] and not all(drawn[2:]):
+            break
+        chronicle.trainer(COLLEAGUE)  # a block more
+    chronicle.seal()
+
+
+def judge_all(chronicle: Chronicle, shards: ShardStore, folder: Path, spec: TaskSpec) -> Path:
     """As the verifier's worker does; the evidence that it would publish."""
     engine = open_database(f"sqlite:///{folder / 'verifier.db'}")
     migrate(engine)
-    sessions, inbox, record = session_factory(engine), Inbox(shelf, spec), chronicle.record()
+    sessions, inbox, record = session_factory(engine), Inbox(shards, spec), chronicle.record()
     Recorder(sessions, spec).record(chronicle.ledger, {})
-    docket = Docket(spec, inbox, Bench(inbox, make_environment(spec.environment), load_policy))
-    while docket.judge_next(chronicle.ledger, record):
+    queue = JudgingQueue(spec, inbox, JudgeContext(inbox, make_environment(spec.environment), load_policy))
+    while queue.judge_next(chronicle.ledger, record):
         pass
-    judged = docket.judgements(chronicle.ledger, record, give_up=False)
+    judged = queue.judgements(chronicle.ledger, record, give_up=False)
     assert judged is not None
     attester = Attester(
-        TaskId(1), JUDGE, KEY, contracts().attestations, Transactions(Sent(), sessions, TaskId(1)), shelf, sessions,
-        folder / "verifier", Silent(),
+        TaskId(1), JUDGE, KEY, contracts().attestations, Transactions(Sent(), sessions, TaskId(1)), shards, sessions,
+        Envelope(KEY, 31_337, CONTRACT), folder / "verifier", Silent(),
     )  # fmt: skip
     row = attester.write(record, judged)
     named = folder / "evidence" / row.evidence_root.hex()

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from assay_core.protocol.economics import greatest_gain, needed_slash
 from benchmarks.diloco import FOUR, ONE, PATIENT
 from benchmarks.diloco_network import terms_of
 from benchmarks.diloco_plan import Plan, write_task_file
 from benchmarks.diloco_rehearsal import Point, rehearse
 from benchmarks.diloco_report import late_reward, reward_at, standard_error
 from benchmarks.diloco_traffic import data_parallel_bytes
-from offchain.protocol.economics import greatest_gain, needed_slash
 
 RISING = [Point(0, 0.2), Point(100, 0.4), Point(300, 0.8)]
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from offchain.cli import main
+from assay_protocol.cli import main
+from assay_protocol.economics.assumptions import CLAIM_GAS, COMMIT_GAS
 from tests.unit.economics.terms import SORTING
 
 Economics = Callable[..., Result]
@@ -19,8 +20,9 @@ def economics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Economics:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
 
-    def run(*arguments: str, spec: Path = SORTING) -> Result:
-        return CliRunner().invoke(main, ["economics", str(spec), *arguments], prog_name="assay")
+    def run(*arguments: str, spec: Path | None = SORTING) -> Result:
+        files = [] if spec is None else [str(spec)]
+        return CliRunner().invoke(main, ["economics", *files, *arguments], prog_name="assay")
 
     return run
 
@@ -37,7 +39,7 @@ def test_the_tables_are_told_with_the_terms_marked(economics: Economics) -> None
     result = economics()
     assert result.exit_code == 0
     assert "these terms" in result.stdout
-    assert "trainer_bond needed" in result.stdout
+    assert "a full epoch" in result.stdout
     assert max(map(len, result.stdout.splitlines())) <= 120
 
 
@@ -66,7 +68,7 @@ def test_a_rounded_slash_is_never_less_than_what_is_needed(economics: Economics,
 def test_gas_is_paid_in_a_coin_that_is_worth_so_many_tokens(economics: Economics) -> None:
     facts = json.loads(economics("--json", "--gas-price", "2", "--coin-price", "3000").stdout)
     row = next(row for row in facts["outlook"]["rates"] if row["sampling_bps"] == 5_000)
-    assert int(row["honest_earns_wei"]) == 64 * 10**16 - 155_000 * 2 * 10**9 * 3_000
+    assert int(row["honest_earns_wei"]) == 64 * 10**16 - (COMMIT_GAS + CLAIM_GAS) * 2 * 10**9 * 3_000
 
 
 def test_the_simulation_is_the_same_for_the_same_seed(economics: Economics) -> None:
@@ -76,16 +78,21 @@ def test_the_simulation_is_the_same_for_the_same_seed(economics: Economics) -> N
     facts = json.loads(first)
     assert {trial["chosen"] for trial in facts["slash_trials"] if trial["sampling_bps"] == 5_000} == {"honest"}
     assert [trial["lazy"] for trial in facts["lazy_trials"]] == [0, 1, 2, 3]
+    assert facts["plant_trials"] == []  # checking is taken to cost nothing
+    assert facts["collusion_trials"][0]["profits"][0] > 1
 
 
 def test_the_tables_in_the_documentation_are_what_the_command_prints(economics: Economics) -> None:
     page = (SORTING.parents[1] / "docs" / "economics.md").read_text()
     blocks = [block.split("```")[0].strip("\n").splitlines() for block in page.split("\n```\n")[1::2]]
     tables = [block for block in blocks if not block[0].startswith("assay ")]
-    costs = ("--read-cost", "0.002", "--check-cost", "0.01", "--gas-price", "0.05", "--coin-price", "1000")
+    named = {"read-cost": "0.002", "check-cost": "0.01", "plant-cost": "0.01"}
+    named |= {"gas-price": "0.05", "coin-price": "1000"}
+    costs = [word for name, value in named.items() for word in (f"--{name}", value)]
     assert " ".join(costs) in page
-    printed = {*economics("--simulate").stdout.splitlines(), *economics(*costs).stdout.splitlines()}
-    assert len(tables) == 4
+    runs = (economics(), economics("--simulate", *costs), economics("--panel", spec=None))
+    printed = {line for run in runs for line in run.stdout.splitlines()}
+    assert len(tables) == 12
     assert [line for table in tables for line in table if line not in printed] == []
 
 
@@ -140,10 +147,40 @@ def test_terms_without_sense_are_named(
     assert complaint in result.stderr
 
 
-def test_works_in_flight_that_share_too_small_a_bond_are_told(economics: Economics, tmp_path: Path) -> None:
-    spec = changed(tmp_path, 'fraud_slash = "5" ', 'fraud_slash = "1" ')
-    spec.write_text(spec.read_text().replace('trainer_bond = "10"', 'trainer_bond = "1"'))
+def test_an_electorate_that_is_too_light_for_a_full_epoch_is_told(economics: Economics, tmp_path: Path) -> None:
+    spec = changed(tmp_path, 'verifier_bond = "25"', 'verifier_bond = "20"')
     result = economics(spec=spec)
-    assert result.exit_code == 0  # the contracts would not refuse them
-    assert "NO" in next(line for line in result.stdout.splitlines() if line.strip().startswith("4 "))
-    assert "raise terms.trainer_bond to" in result.stdout
+    assert result.exit_code == 0  # the contracts would not refuse the terms, only the epochs
+    assert "WARNING: 3 verifiers with 20 each would not do for a full epoch" in result.stdout
+    assert "Raise terms.verifier_bond to 22.813" in result.stdout
+    for remedy in (("--weight", "22.9"), ("--verifiers", "4")):
+        assert "WARNING" not in economics(*remedy, spec=spec).stdout
+    assert "WARNING" not in economics().stdout
+
+
+def test_the_least_rate_of_plants_is_told_and_confirmed(economics: Economics) -> None:
+    costs = ("--read-cost", "0.002", "--check-cost", "0.01", "--plant-cost", "0.02")
+    result = economics("--simulate", "--epochs", "200", *costs)
+    assert "least share of works" in result.stdout and "check, 2 % above" in result.stdout
+    facts = json.loads(economics("--json", "--simulate", "--epochs", "200", *costs).stdout)
+    assert facts["outlook"]["plants"]["rate"] == pytest.approx(0.012 / (12.5 - 0.5 / 24), rel=1e-6)
+    assert all(abs(trial["deviation"]) < 0.02 for trial in facts["plant_trials"])
+
+
+def test_terms_under_which_no_plants_suffice_are_told(economics: Economics) -> None:
+    assert "NONE suffice" in economics("--check-cost", "13").stdout
+
+
+def test_panels_need_no_task_file(economics: Economics) -> None:
+    result = economics("--panel", spec=None)
+    assert result.exit_code == 0
+    assert "10 of 15" in result.stdout and "6 of 15" in result.stdout and "6.11 %" in result.stdout
+    small = json.loads(economics("--panel", "--pool", "10", "--json", spec=None).stdout)
+    assert {row["size"] for row in small["panels"]} == {3, 5, 7, 9}
+    assert "name a task file" in economics(spec=None).stderr
+
+
+def test_kinds_are_told_where_a_replay_may_miss(economics: Economics, tmp_path: Path) -> None:
+    spec = changed(tmp_path, 'fraud_slash = "5" ', 'detection = "0.5"\nfraud_slash = "5" ')
+    assert "found if drawn" in economics(spec=spec).stdout
+    assert "found if drawn" not in economics().stdout

@@ -1,4 +1,4 @@
-"""`openTask` refuses terms just where `offchain.protocol.economics` says that cheating pays, to the wei."""
+"""`openTask` refuses terms just where `assay_core.protocol.economics` says that cheating pays, to the wei."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -7,12 +7,19 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from offchain.chain.connection import Chain
-from offchain.chain.events import TaskOpened
-from offchain.chain.sender import Sender
-from offchain.protocol.economics import epoch_cost, greatest_gain, needed_sampling_bps, needed_slash
-from offchain.protocol.errors import Reverted
-from offchain.protocol.types import Root, TaskParams
+from assay_core.chain.connection import Chain
+from assay_core.chain.events import TaskOpened
+from assay_core.chain.sender import Sender
+from assay_core.protocol.economics import (
+    epoch_cost,
+    greatest_gain,
+    needed_sampling_bps,
+    needed_slash,
+    needed_slash_of,
+    plant_deposit,
+)
+from assay_core.protocol.errors import Reverted
+from assay_core.protocol.types import KindTerms, Root, TaskParams, WorkKind, kinds_of
 from tests.unit.economics.terms import TERMS
 
 pytestmark = pytest.mark.chain
@@ -28,11 +35,11 @@ units = st.integers(1, 65_535)
 rates = st.one_of(st.integers(1, 10_000), st.sampled_from([1, 2, 9_998, 9_999, 10_000]))
 
 
-def terms(price: int, work_units: int, sampling_bps: int, slash: int) -> TaskParams:
+def terms(price: int, work_units: int, sampling_bps: int, slash: int, detection_bps: int = 10_000) -> TaskParams:
     """Terms with which nothing is wrong but, perhaps, the slash."""
     return replace(
         TERMS,
-        unit_price=price,
+        kinds=kinds_of({WorkKind.TRAINING: KindTerms(price, detection_bps)}),
         max_work_units=work_units,
         max_epoch_units=work_units,
         sampling_bps=sampling_bps,
@@ -52,34 +59,62 @@ def refusal(chain: Chain, initiator: Sender, params: TaskParams) -> Reverted | N
 
 
 @many
-@given(price=prices, work_units=units, sampling_bps=rates)
+@given(price=prices, work_units=units, sampling_bps=rates, detection_bps=rates)
 def test_the_needed_slash_is_the_contracts_to_the_wei(
-    chain: Chain, sender_of: SenderOf, price: int, work_units: int, sampling_bps: int
+    chain: Chain, sender_of: SenderOf, price: int, work_units: int, sampling_bps: int, detection_bps: int
 ) -> None:
-    needed = needed_slash(price * work_units, sampling_bps)
+    needed = needed_slash(price * work_units, sampling_bps, detection_bps)
     assume(needed <= LARGEST)
     initiator = sender_of("initiator")
-    enough = refusal(chain, initiator, terms(price, work_units, sampling_bps, needed))
+    enough = refusal(chain, initiator, terms(price, work_units, sampling_bps, needed, detection_bps))
     # The next thing that is wrong: it passed the question whether cheating pays.
     assert enough is not None and enough.error == "BudgetTooSmall"
     if needed:
-        short = refusal(chain, initiator, terms(price, work_units, sampling_bps, needed - 1))
+        short = refusal(chain, initiator, terms(price, work_units, sampling_bps, needed - 1, detection_bps))
         assert short is not None and short.error == "CheatingPays"
-        assert short.arguments == {"slash": needed - 1, "needed": needed}
+        assert short.arguments == {"kind": "training", "slash": needed - 1, "needed": needed}
 
 
 @many
-@given(price=prices, work_units=units, slash=st.one_of(st.integers(1, 10**24), st.integers(1, LARGEST)))
+@given(
+    price=prices, work_units=units, slash=st.one_of(st.integers(1, 10**24), st.integers(1, LARGEST)), detection=rates
+)
 def test_the_needed_sampling_rate_is_the_least_that_the_contracts_accept(
-    chain: Chain, sender_of: SenderOf, price: int, work_units: int, slash: int
+    chain: Chain, sender_of: SenderOf, price: int, work_units: int, slash: int, detection: int
 ) -> None:
-    rate = needed_sampling_bps(price * work_units, slash)
+    rate = needed_sampling_bps(price * work_units, slash, detection)
     initiator = sender_of("initiator")
-    enough = refusal(chain, initiator, terms(price, work_units, rate, slash))
-    assert enough is not None and enough.error == "BudgetTooSmall"
-    if rate > 1:
-        short = refusal(chain, initiator, terms(price, work_units, rate - 1, slash))
+    if rate is not None:
+        enough = refusal(chain, initiator, terms(price, work_units, rate, slash, detection))
+        assert enough is not None and enough.error == "BudgetTooSmall"
+    if rate != 1:
+        less = 10_000 if rate is None else rate - 1
+        short = refusal(chain, initiator, terms(price, work_units, less, slash, detection))
         assert short is not None and short.error == "CheatingPays"
+
+
+@pytest.mark.parametrize("tempting", list(WorkKind))
+def test_the_kind_that_tempts_most_is_named(chain: Chain, sender_of: SenderOf, tempting: WorkKind) -> None:
+    kinds = {kind: KindTerms(1_000, 10_000) for kind in WorkKind} | {tempting: KindTerms(1_000, 9_999)}
+    params = replace(terms(1, 64, 5_000, 1), kinds=kinds_of(kinds))
+    needed = needed_slash_of(params)
+    short = replace(params, fraud_slash=needed - 1, trainer_bond=needed)
+    error = refusal(chain, sender_of("initiator"), short)
+    assert error is not None and error.arguments == {
+        "kind": tempting.name.lower(),
+        "slash": needed - 1,
+        "needed": needed,
+    }
+    enough = refusal(chain, sender_of("initiator"), replace(short, fraud_slash=needed))
+    assert enough is not None and enough.error == "BudgetTooSmall"
+
+
+def test_a_plant_takes_the_deposit_that_python_says(chain: Chain, sender_of: SenderOf) -> None:
+    initiator, params = sender_of("initiator"), terms(7, 11, 5_000, 10**6)
+    budget = epoch_cost(params)
+    initiator.send(chain.token.approve(chain.registry.address, budget))
+    receipt = initiator.send(chain.registry.open_task(params, SPEC, "assay:0x02", POLICY, budget))
+    assert chain.plants.deposit_of(receipt.event(TaskOpened).task_id) == plant_deposit(params) == 93
 
 
 @pytest.mark.parametrize("sampling_bps", [100, 3_333, 5_000, 9_999])
@@ -88,7 +123,7 @@ def test_a_task_opens_with_the_needed_slash_and_not_with_a_wei_less(
 ) -> None:
     initiator = sender_of("initiator")
     needed = needed_slash(greatest_gain(TERMS), sampling_bps)
-    params = terms(TERMS.unit_price, TERMS.max_work_units, sampling_bps, needed)
+    params = terms(TERMS.kinds[WorkKind.FULL].unit_price, TERMS.max_work_units, sampling_bps, needed)
     budget = epoch_cost(params)
     initiator.send(chain.token.approve(chain.registry.address, budget))
     short = replace(params, fraud_slash=needed - 1)

@@ -7,44 +7,45 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offchain.economics.outlook import (
-    ATTEST_GAS,
-    CLAIM_GAS,
-    COMMIT_GAS,
-    SETTLE_GAS,
-    Assumptions,
+from assay_core.protocol.economics import needed_slash, needed_slash_of, quorum_of
+from assay_core.protocol.types import SCORE_FRAUD, SCORE_FULL, KindTerms, WorkKind, kinds_of
+from assay_protocol.economics.assumptions import ATTEST_GAS, CLAIM_GAS, COMMIT_GAS, SETTLE_GAS, Assumptions
+from assay_protocol.economics.outlook import (
     attesting_row,
     challenge_outlook,
     dishonest_earns,
-    flight_row,
+    electorate_row,
+    flight_outlook,
+    grief_outlook,
     honest_earns,
+    kind_row,
     lazy_outlook,
     look,
     rate_row,
 )
-from offchain.economics.simulation import Verifiers, score_of
-from offchain.economics.trials import lazy_trials, slash_trials
-from offchain.protocol.economics import needed_slash, needed_slash_in_flight
-from offchain.protocol.types import SCORE_FRAUD, SCORE_FULL
-from tests.unit.economics.terms import TERMS
+from assay_protocol.economics.simulation import Verifiers, score_of
+from assay_protocol.economics.trials import lazy_trials, slash_trials
+from tests.unit.economics.terms import TERMS, TOKEN
 
-TOKEN = 10**18
+FULL = WorkKind.FULL
 GAIN = 64 * 10**16
 NO_COSTS = Assumptions()
-BUDGET = 200 * TOKEN
+MIXED = replace(
+    TERMS,
+    kinds=kinds_of({FULL: KindTerms(TOKEN // 100, 10_000), WorkKind.LABELS: KindTerms(TOKEN // 200, 500)}),
+)
 
 
-def test_the_tables_include_the_terms_own_rate_flights_and_capacity() -> None:
-    outlook = look(replace(TERMS, sampling_bps=1_234), BUDGET, Assumptions(epoch_s=200))
+def test_the_tables_include_the_terms_own_rate_and_capacity() -> None:
+    outlook = look(replace(TERMS, sampling_bps=1_234), Assumptions(epoch_s=200))
     assert (outlook.gain_wei, outlook.capacity) == (GAIN, 8)
     assert [row.sampling_bps for row in outlook.rates if row.sampling_bps == 1_234] == [1_234]
-    assert [row.works for row in outlook.flights if row.works == outlook.in_flight] == [outlook.in_flight]
-    assert [row.works for row in outlook.attesting if row.works == 8] == [8]
+    assert [row.works for row in outlook.attesting] == [row.works for row in outlook.electorate] == [1, 3, 8]
 
 
 def test_epochs_take_their_commit_window_unless_told_otherwise() -> None:
-    assert look(TERMS, BUDGET, NO_COSTS).epoch_s == TERMS.commit_window
-    assert look(TERMS, BUDGET, Assumptions(epoch_s=7)).epoch_s == 7
+    assert look(TERMS, NO_COSTS).epoch_s == TERMS.commit_window
+    assert look(TERMS, Assumptions(epoch_s=7)).epoch_s == 7
 
 
 def test_costs_are_nothing_unless_told() -> None:
@@ -61,13 +62,13 @@ def test_honest_work_pays_its_cost_and_its_gas() -> None:
 def test_a_cheat_pays_gas_for_claims_only_of_works_that_were_spared() -> None:
     dear = Assumptions(gas_price=Fraction(10**9), reporter_bps=0)
     free = Assumptions(reporter_bps=0)
-    saved = dishonest_earns(TERMS, 5_000, 1, free) - dishonest_earns(TERMS, 5_000, 1, dear)
+    saved = dishonest_earns(TERMS, FULL, 5_000, free) - dishonest_earns(TERMS, FULL, 5_000, dear)
     assert saved == (COMMIT_GAS + CLAIM_GAS / 2) * 10**9
 
 
 @given(sampling=st.integers(1, 10_000), slash=st.integers(0, 10 * TOKEN))
 def test_terms_are_accepted_just_when_cheating_loses_by_the_margin(sampling: int, slash: int) -> None:
-    row = rate_row(replace(TERMS, fraud_slash=slash), sampling, 1, NO_COSTS)
+    row = rate_row(replace(TERMS, fraud_slash=slash), sampling, NO_COSTS)
     assert row.is_safe == (slash * sampling * 10_000 >= GAIN * (10_000 - sampling) * 12_000)
     if row.is_safe and sampling < 10_000:
         assert row.cheat_earns_wei < 0 < row.honest_earns_wei
@@ -78,26 +79,51 @@ def test_where_terms_are_accepted_honest_work_that_pays_at_all_pays_more_than_ch
     cost: int, sampling: int
 ) -> None:
     terms = replace(TERMS, fraud_slash=needed_slash(GAIN, sampling), trainer_bond=needed_slash(GAIN, sampling))
-    row = rate_row(terms, sampling, 1, Assumptions(work_wei=cost))
+    row = rate_row(terms, sampling, Assumptions(work_wei=cost))
     assert row.honest_earns_wei >= row.cheat_earns_wei
 
 
-def test_more_works_in_flight_need_larger_bonds_until_none_is_safe() -> None:
-    terms = replace(TERMS, fraud_slash=TOKEN, trainer_bond=TOKEN)
-    assert flight_row(terms, 1, NO_COSTS).is_safe
-    crowded = flight_row(terms, 3, NO_COSTS)
-    assert not crowded.is_safe
-    assert crowded.needed_slash_wei == needed_slash_in_flight(GAIN, 5_000, 3)
-    assert crowded.needed_bond_wei is not None
-    assert flight_row(replace(terms, trainer_bond=crowded.needed_bond_wei), 3, NO_COSTS).is_safe
-    assert flight_row(replace(terms, fraud_slash=TOKEN // 2), 1, NO_COSTS).needed_bond_wei is None
+def test_the_kind_that_tempts_most_decides() -> None:
+    """Labels pay half, but a cheat in them is found in one of forty works: they need the larger slash."""
+    whole, labels = kind_row(MIXED, FULL, NO_COSTS), kind_row(MIXED, WorkKind.LABELS, NO_COSTS)
+    assert (whole.found, labels.found) == (0.5, 0.025)
+    assert (whole.is_safe, labels.is_safe) == (True, False)
+    assert labels.needed_slash_wei == needed_slash_of(MIXED) == rate_row(MIXED, 5_000, NO_COSTS).needed_slash_wei
+    assert rate_row(MIXED, 5_000, NO_COSTS).cheat_earns_wei == labels.cheat_earns_wei
+    assert [row.kind for row in look(MIXED, NO_COSTS).kinds] == ["full", "labels"]
+
+
+def test_more_works_in_flight_need_more_bond_and_no_larger_slash() -> None:
+    short, long = (flight_outlook(TERMS, Assumptions(epoch_s=seconds)) for seconds in (10**9, 100))
+    assert (short.epochs, short.works, short.bond_wei) == (2, 2, 10 * TOKEN)
+    assert long.bond_wei == long.works * TERMS.fraud_slash > short.bond_wei
+    several = flight_outlook(replace(TERMS, max_works_each=3), Assumptions(epoch_s=10**9))
+    assert several.works == 6
+    # Three works each, of which two and a half fill an epoch.
+    tight = flight_outlook(replace(TERMS, max_works_each=3, max_epoch_units=160), Assumptions(epoch_s=10**9))
+    assert (tight.works, tight.bond_wei) == (4, 2 * 5 * TERMS.fraud_slash // 2)
+
+
+@given(works=st.integers(1, 8), weight=st.integers(1, 40), verifiers=st.integers(1, 5))
+def test_an_epoch_is_met_just_when_its_quorum_outweighs_it(works: int, weight: int, verifiers: int) -> None:
+    row = electorate_row(TERMS, works, Assumptions(verifiers=verifiers, weight_wei=weight * TOKEN))
+    at_stake = works * (GAIN + TERMS.fraud_slash) + TERMS.verifier_fee
+    assert row.is_met == (quorum_of(verifiers * weight * TOKEN, TERMS.quorum_bps) >= at_stake)
+    assert row.quorum_wei == at_stake
+    assert quorum_of(verifiers * row.each_wei, TERMS.quorum_bps) >= at_stake
+
+
+def test_a_full_epoch_weighs_what_all_of_its_units_do() -> None:
+    """Also those that are too few for one more work of full size: smaller ones use them."""
+    row = look(replace(TERMS, max_epoch_units=160), NO_COSTS).electorate[-1]
+    assert row.works == 2
+    assert row.quorum_wei == 5 * (GAIN + TERMS.fraud_slash) // 2 + TERMS.verifier_fee
 
 
 def test_without_sampling_nothing_is_safe() -> None:
-    outlook = look(replace(TERMS, sampling_bps=0), BUDGET, NO_COSTS)
-    assert not any(row.is_safe for row in outlook.flights)
-    assert all(row.needed_slash_wei is None for row in outlook.flights)
-    assert outlook.lazy.fraud_share is None and outlook.lazy.safe_verdict_slash_wei is None
+    outlook = look(replace(TERMS, sampling_bps=0), NO_COSTS)
+    assert not any(row.is_safe for row in outlook.kinds)
+    assert outlook.lazy.fraud_share is None
 
 
 def test_attesting_costs_less_per_work_the_more_works() -> None:
@@ -110,12 +136,12 @@ def test_attesting_costs_less_per_work_the_more_works() -> None:
     assert attesting_row(TERMS, 100, assumed).fee_wei * 10 == row.fee_wei
 
 
-def test_checking_pays_once_enough_works_are_frauds() -> None:
+def test_by_fees_alone_checking_pays_once_enough_works_are_frauds() -> None:
     """At the share found, what a lazy verifier saves is what its fee loses, by `differences / works` of it."""
     lazy = lazy_outlook(TERMS, 8, Assumptions(check_wei=TOKEN // 1_000))
     assert lazy.saved_wei == 8 * TOKEN // 2_000
     assert lazy.fraud_share == pytest.approx(0.004 / (0.5 / 3 * 0.5))
-    assert lazy.safe_verdict_slash_wei == 2 * lazy.saved_wei
+    assert lazy.slash_wei == TERMS.verifier_bond // 2
     assert lazy_outlook(TERMS, 8, Assumptions(check_wei=TOKEN)).fraud_share is None
     assert lazy_outlook(replace(TERMS, verifier_fee=0), 8, NO_COSTS).fraud_share is None
 
@@ -131,36 +157,50 @@ def test_as_many_lazy_verifiers_as_told_block_and_pay_frauds(verifiers: int, quo
     assert score(lazy.paid_from) == SCORE_FULL and score(lazy.paid_from - 1) != SCORE_FULL
 
 
-def test_a_challenge_pays_when_its_odds_outweigh_the_bond() -> None:
-    assumed = Assumptions(verifiers=5, read_wei=TOKEN // 10, check_wei=TOKEN // 10)
-    challenge = challenge_outlook(replace(TERMS, verdict_slash=2 * TOKEN), assumed)
-    assert challenge.behind == 3
-    assert challenge.reward_wei == 3 * TOKEN + TOKEN // 2
-    assert challenge.certainty * challenge.reward_wei == pytest.approx((1 - challenge.certainty) * TERMS.challenge_bond)
-    assert challenge.hit_rate == pytest.approx(0.2 / 3.5)
+def test_a_challenge_pays_when_its_odds_outweigh_what_is_put_down() -> None:
+    assumed = Assumptions(verifiers=5, read_wei=TOKEN // 10, check_wei=TOKEN // 10, weight_wei=8 * TOKEN)
+    challenge = challenge_outlook(TERMS, assumed)
+    assert (challenge.behind, challenge.down_wei) == (3, TOKEN + 15 * TOKEN // 10)
+    # Half of three slashes of 4, a tenth of the trainer's 5, less the judging.
+    assert challenge.reward_wei == 6 * TOKEN + TOKEN // 2 - 15 * TOKEN // 10
+    assert challenge.certainty * challenge.reward_wei == pytest.approx((1 - challenge.certainty) * challenge.down_wei)
+    assert challenge.hit_rate == pytest.approx(0.2 / 5)
+
+
+def test_a_finder_never_gets_more_than_ten_bonds_of_verdict_slashes() -> None:
+    rich = challenge_outlook(TERMS, Assumptions(weight_wei=10**6 * TOKEN, reporter_bps=0))
+    assert rich.reward_wei == 10 * TOKEN - 15 * TOKEN // 10
 
 
 def test_a_challenge_with_nothing_to_win_must_be_certain() -> None:
-    challenge = challenge_outlook(replace(TERMS, verdict_slash=0), Assumptions(reporter_bps=0))
+    challenge = challenge_outlook(replace(TERMS, verdict_slash_bps=0), Assumptions(reporter_bps=0))
     assert (challenge.certainty, challenge.hit_rate) == (1.0, None)
-    assert (
-        challenge_outlook(replace(TERMS, verdict_slash=0, challenge_bond=0), Assumptions(reporter_bps=0)).certainty
-        == 1.0
-    )
+
+
+def test_being_in_the_way_costs_what_the_terms_take() -> None:
+    grief = grief_outlook(TERMS, Assumptions(verifiers=4, weight_wei=50 * TOKEN))
+    assert (grief.challenge_wei, grief.challenge_delay_s) == (TOKEN + 15 * TOKEN // 10, 300 + 3 * 600)
+    assert (grief.silent_wei, grief.silent_delay_s) == (TOKEN + 15 * TOKEN // 10, 300)
+    assert grief.undecided_wei == TOKEN // 2
+    assert (grief.blockers, grief.void_wei) == (2, 2 * TOKEN // 2)
+    assert grief.unsigned_wei == grief.others_lose_wei == TERMS.verifier_fee // 2
 
 
 def test_trials_try_one_work_and_all_in_flight_and_tell_what_pays_under_the_terms() -> None:
-    poor = replace(TERMS, fraud_slash=TOKEN, trainer_bond=TOKEN)
-    trials = slash_trials(poor, 4, NO_COSTS, seed=1, epochs=400, events=2_000)
-    assert {(trial.in_flight, trial.strategy) for trial in trials} == {(1, "always"), (4, "always"), (4, "bursts")}
+    poor = replace(TERMS, fraud_slash=TOKEN // 2, trainer_bond=TOKEN)
+    assumed = Assumptions(epoch_s=1_000)
+    trials = slash_trials(poor, assumed, seed=1, epochs=400, events=2_000)
+    assert {(trial.in_flight, trial.strategy) for trial in trials} == {(1, "always"), (5, "always"), (5, "bursts")}
     assert all(trial.sampling_bps < 10_000 for trial in trials)
-    chosen = {(trial.in_flight, trial.chosen) for trial in trials if trial.chosen}
-    assert chosen == {(1, "honest"), (4, "always")}
-    assert trials == slash_trials(poor, 4, NO_COSTS, seed=1, epochs=400, events=2_000)
+    assert {trial.chosen for trial in trials if trial.chosen} == {"always"}
+    safe = slash_trials(TERMS, assumed, seed=1, epochs=400, events=2_000)
+    assert {trial.chosen for trial in safe if trial.chosen} == {"honest"}
+    assert safe == slash_trials(TERMS, assumed, seed=1, epochs=400, events=2_000)
 
 
 def test_trials_with_lazy_verifiers_go_from_none_to_all() -> None:
-    trials = lazy_trials(TERMS, Assumptions(verifiers=4), seed=1, epochs=400, events=2_000)
+    terms = replace(TERMS, quorum_bps=6_667)
+    trials = lazy_trials(terms, Assumptions(verifiers=4), seed=1, epochs=400, events=2_000)
     assert [trial.lazy for trial in trials] == [0, 1, 2, 3, 4]
     assert [trial.score for trial in trials] == [255, 255, 0, 100, 100]
     assert trials[0].lazy_fee is None and trials[-1].checker_fee is None

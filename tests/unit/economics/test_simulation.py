@@ -1,13 +1,15 @@
 """Cheats that do what pays, and verifiers that look at nothing, do as the formulas say, within 2 %."""
 
 from dataclasses import replace
-from fractions import Fraction
 
 import pytest
 
-from offchain.economics.simulation import (
+from assay_core.protocol.economics import cheat_earns, needed_slash, verifier_fee
+from assay_core.protocol.types import SCORE_FRAUD, SCORE_FULL, SCORE_UNPAID
+from assay_protocol.economics.simulation import (
     ALWAYS,
     BURSTS,
+    CAREFUL,
     HONEST,
     Game,
     Strategy,
@@ -16,17 +18,8 @@ from offchain.economics.simulation import (
     break_even_slash,
     play,
     score_of,
-    strategies,
     trainers_for,
 )
-from offchain.protocol.economics import (
-    cheat_earns,
-    needed_slash,
-    needed_slash_at_once,
-    needed_slash_in_flight,
-    verifier_fee,
-)
-from offchain.protocol.types import SCORE_FRAUD, SCORE_FULL, SCORE_UNPAID
 
 UNIT = 10**18
 MARGIN = 1.2
@@ -51,75 +44,62 @@ def test_cheating_breaks_even_at_the_slash_that_the_contracts_ask_for_less_the_m
 
 @rates
 @pytest.mark.parametrize("in_flight", [2, 8])
-def test_works_in_flight_break_even_at_the_larger_slash(sampling_bps: int, in_flight: int) -> None:
-    game = Game(sampling_bps / TEN_THOUSAND, slash=1.0, bond=1.0, in_flight=in_flight)
-    measured = break_even_slash(game, seed=2, epochs=EPOCHS, trainers=people(sampling_bps))
-    expected = needed_slash_in_flight(UNIT, sampling_bps, in_flight) / UNIT
-    assert measured * MARGIN == pytest.approx(expected, rel=TOLERANCE)
+@pytest.mark.parametrize("strategy", [ALWAYS, BURSTS], ids=lambda strategy: strategy.name)
+def test_overlap_changes_nothing_because_each_work_has_a_slash_of_its_own(
+    sampling_bps: int, in_flight: int, strategy: Strategy
+) -> None:
+    game = Game(sampling_bps / TEN_THOUSAND, slash=1.0, bond=float(in_flight), in_flight=in_flight)
+    trainers = people(sampling_bps) * (2 if strategy is BURSTS else 1)  # which rest half of the time
+    measured = break_even_slash(game, strategy, seed=2, epochs=EPOCHS, trainers=trainers)
+    assert measured * MARGIN == pytest.approx(needed_slash(UNIT, sampling_bps) / UNIT, rel=TOLERANCE)
 
 
-@rates
-@pytest.mark.parametrize("in_flight", [2, 8])
-def test_bursts_break_even_where_works_are_judged_together(sampling_bps: int, in_flight: int) -> None:
-    game = Game(sampling_bps / TEN_THOUSAND, slash=1.0, bond=1.0, in_flight=in_flight)
-    measured = break_even_slash(game, BURSTS, seed=3, epochs=EPOCHS, trainers=2 * people(sampling_bps))
-    expected = needed_slash_at_once(UNIT, sampling_bps, in_flight) / UNIT
-    assert measured * MARGIN == pytest.approx(expected, rel=TOLERANCE)
+@pytest.mark.parametrize("sampling_bps", [1_000, 5_000])
+def test_knowing_of_a_draw_before_it_is_slashed_changes_nothing(sampling_bps: int) -> None:
+    """Draws are public at the seal. Who stops then gains nothing by it: each work has its own slash at stake."""
+    game = Game(sampling_bps / TEN_THOUSAND, slash=1.0, bond=8.0, in_flight=8)
+    measured = break_even_slash(game, CAREFUL, seed=3, epochs=EPOCHS, trainers=8 * people(sampling_bps))
+    assert measured * MARGIN == pytest.approx(needed_slash(UNIT, sampling_bps) / UNIT, rel=TOLERANCE)
+
+
+@pytest.mark.parametrize(("sampling_bps", "detection_bps"), [(5_000, 2_500), (10_000, 1_000), (800, 5_000)])
+def test_what_a_replay_misses_counts_as_if_it_had_not_been_drawn(sampling_bps: int, detection_bps: int) -> None:
+    game = Game(sampling_bps / TEN_THOUSAND, slash=1.0, bond=2.0, in_flight=2, detection=detection_bps / TEN_THOUSAND)
+    trainers = people(sampling_bps * detection_bps // TEN_THOUSAND)
+    measured = break_even_slash(game, seed=3, epochs=EPOCHS, trainers=trainers)
+    assert measured * MARGIN == pytest.approx(needed_slash(UNIT, sampling_bps, detection_bps) / UNIT, rel=TOLERANCE)
 
 
 @pytest.mark.parametrize("sampling_bps", [2_000, 8_000])
 @pytest.mark.parametrize("in_flight", [1, 4])
-def test_rational_trainers_cheat_just_below_break_even_and_not_just_above(sampling_bps: int, in_flight: int) -> None:
-    break_even = needed_slash_in_flight(UNIT, sampling_bps, in_flight) / UNIT / MARGIN
+@pytest.mark.parametrize("bond_slashes", [1.0, 4.0, 10.0])
+def test_rational_trainers_cheat_just_below_break_even_and_not_just_above(
+    sampling_bps: int, in_flight: int, bond_slashes: float
+) -> None:
+    break_even = needed_slash(UNIT, sampling_bps) / UNIT / MARGIN
     chosen: list[Strategy] = []
     for factor in (1 - TOLERANCE, 1 + TOLERANCE):
         slash = break_even * factor
-        game = Game(sampling_bps / TEN_THOUSAND, slash=slash, bond=slash, in_flight=in_flight)
+        game = Game(sampling_bps / TEN_THOUSAND, slash, slash * bond_slashes, in_flight)
         trainers = trainers_for(game.sampling, EPOCHS, 150_000)
         chosen.append(best_strategy(game, seed=4, epochs=EPOCHS, trainers=trainers))
-    assert chosen == [ALWAYS, HONEST]
-
-
-@pytest.mark.parametrize("sampling_bps", [1_000, 3_000, 5_000, 8_000])
-@pytest.mark.parametrize("bond_slashes", [1.0, 1.5, 2.0, 3.0])
-def test_no_plan_earns_cheats_more_than_the_formula_and_one_earns_as_much(
-    sampling_bps: int, bond_slashes: float
-) -> None:
-    in_flight, slash = 4, 1.25 * needed_slash(UNIT, sampling_bps) / UNIT
-    game = Game(sampling_bps / TEN_THOUSAND, slash, bond_slashes * slash, in_flight=in_flight, reporter_share=0.1)
-    trainers = trainers_for(game.sampling, EPOCHS, 20_000)
-    earned = {
-        each.name: play(game, each, seed=5, epochs=EPOCHS, trainers=trainers).profit_per_work
-        for each in strategies(in_flight)
-        if each.share == 1.0 and not each.in_bursts
-    }
-    bond = int(bond_slashes * slash * UNIT)
-    expected = cheat_earns(UNIT, bond, int(slash * UNIT), sampling_bps, in_flight, 1_000) / UNIT
-    assert max(earned.values()) == pytest.approx(float(expected), abs=TOLERANCE)  # of what a work earns
-
-
-@pytest.mark.parametrize("sampling_bps", [3_000, 5_000])
-@pytest.mark.parametrize("bond_slashes", [1.5, 3.0])
-def test_rational_trainers_cheat_just_below_the_bond_that_is_needed_and_not_just_above(
-    sampling_bps: int, bond_slashes: float
-) -> None:
-    in_flight = 4
-
-    def earned(slash: float) -> Fraction:
-        bond = int(slash * bond_slashes * UNIT)
-        return cheat_earns(UNIT, bond, int(slash * UNIT), sampling_bps, in_flight)
-
-    low, high = 0.0, 100.0
-    while high - low > 1e-6:
-        middle = (low + high) / 2
-        low, high = (middle, high) if earned(middle) > 0 else (low, middle)
-    chosen: list[Strategy] = []
-    for factor in (1 - TOLERANCE, 1 + TOLERANCE):
-        game = Game(sampling_bps / TEN_THOUSAND, high * factor, high * factor * bond_slashes, in_flight)
-        trainers = trainers_for(game.sampling, EPOCHS, 150_000)
-        chosen.append(best_strategy(game, seed=6, epochs=EPOCHS, trainers=trainers))
-    assert chosen[0].share == 1.0
+    assert chosen[0].share > 0.0
     assert chosen[1] is HONEST
+
+
+@pytest.mark.parametrize("reporter_bps", [0, 1_000, 1_666])
+def test_cheats_earn_what_the_formula_says(reporter_bps: int) -> None:
+    game = Game(0.3, 2.0, 8.0, in_flight=4, reporter_share=reporter_bps / TEN_THOUSAND)
+    outcome = play(game, ALWAYS, seed=5, epochs=EPOCHS, trainers=people(3_000))
+    expected = cheat_earns(UNIT, 2 * UNIT, 3_000, reporter_bps=reporter_bps) / UNIT
+    assert outcome.profit_per_work == pytest.approx(float(expected), abs=TOLERANCE)
+
+
+def test_a_bond_bounds_the_works_in_flight_and_never_answers_for_two() -> None:
+    outcome = play(Game(1.0, 2.0, 5.0, in_flight=4), ALWAYS, seed=8, epochs=100, trainers=1)
+    assert outcome.works + outcome.idle == 100
+    assert outcome.idle > 0  # two fit, and then it waits for its verdicts
+    assert outcome.taken == 2.0 * outcome.works
 
 
 def test_honest_trainers_earn_their_price_less_their_cost_whatever_is_drawn() -> None:
@@ -133,14 +113,8 @@ def test_nothing_pays_where_everything_is_replayed() -> None:
     assert (outcome.paid, outcome.found, outcome.taken) == (0.0, 100, 200.0)
 
 
-def test_never_more_is_taken_than_was_bonded() -> None:
-    # All four works in flight are found, and only the first finds a bond: 25 slashes of 100 works.
-    outcome = play(Game(1.0, 2.0, 2.0, in_flight=4), ALWAYS, seed=8, epochs=100, trainers=1)
-    assert (outcome.found, outcome.taken) == (100, 50.0)
-
-
 def test_equal_seeds_draw_equal_works_and_others_do_not() -> None:
-    game = Game(0.3, 2.0, 2.0, in_flight=3)
+    game = Game(0.3, 2.0, 6.0, in_flight=3)
     first, second, other = (play(game, ALWAYS, seed=seed, epochs=50, trainers=20) for seed in (9, 9, 10))
     assert first.found == second.found and first.taken == second.taken
     assert first.found != other.found
@@ -172,7 +146,7 @@ def test_lazy_verifiers_within_the_quorums_slack_change_nothing_for_cheats() -> 
 def test_cheats_cannot_be_deterred_once_the_lazy_block_the_quorum(lazy: int) -> None:
     game = Game(0.2, 1e6, 1e6, verifiers=of_ten(lazy))
     assert break_even_slash(game, seed=12, epochs=10, trainers=100) == float("inf")
-    assert best_strategy(game, seed=12, epochs=10, trainers=100) is ALWAYS
+    assert best_strategy(game, seed=12, epochs=10, trainers=100).share == 1.0
 
 
 @rates

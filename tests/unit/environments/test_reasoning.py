@@ -11,15 +11,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reasoning_gym.factory import DATASETS
 
-from offchain.environments import Solvable, make_environment
-from offchain.environments.reasoning import EVALUATE_ANSWERS, EXPLODES_NUMBERS, MAX_ANSWER_CHARS, REFUSED, ReasoningGym
-from offchain.protocol.errors import Malformed
-from offchain.protocol.spec import EnvironmentSpec
-from offchain.protocol.types import Seed
+from assay_core.environments import Solvable, make_environment
+from assay_core.environments.reasoning import (
+    EVALUATE_ANSWERS,
+    EXPLODES_NUMBERS,
+    MAX_ANSWER_CHARS,
+    REFUSED,
+    ReasoningGym,
+)
+from assay_core.protocol.errors import Malformed
+from assay_core.protocol.spec import EnvironmentSpec
+from assay_core.protocol.types import Seed
 
 SEED = Seed(bytes(range(32)))
 ASK = """
-from offchain.environments.reasoning import ReasoningGym
+from assay_core.environments.reasoning import ReasoningGym
 environment = ReasoningGym("word_sorting", {})
 print([environment.prompt(bytes(range(32)), i).text for i in range(3)])
 """

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offchain.environments import Environment, Solvable, make_environment
-from offchain.environments.sorting import ALPHABET, Sorting
-from offchain.protocol.errors import Malformed
-from offchain.protocol.spec import EnvironmentSpec
-from offchain.protocol.types import Seed
+from assay_core.environments import Environment, Solvable, make_environment
+from assay_core.environments.sorting import ALPHABET, Sorting
+from assay_core.protocol.errors import Malformed
+from assay_core.protocol.spec import EnvironmentSpec
+from assay_core.protocol.types import Seed
 
 SEED = Seed(bytes(range(32)))
 

@@ -10,16 +10,18 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
-from offchain.environments import make_environment
-from offchain.policy import initial_policy, load_policy, save_policy, write_successor
-from offchain.policy.causal import CausalPolicy
-from offchain.policy.weights import FROZEN_NAME, POLICY_NAME, WEIGHTS_NAME
-from offchain.protocol.encoding import canonical_json
-from offchain.protocol.errors import Malformed, Stop
-from offchain.protocol.manifest import BundleKind
-from offchain.protocol.spec import EnvironmentSpec, SamplerSpec
-from offchain.protocol.types import Seed
-from offchain.shardcast.store import build_bundle
+from assay_core.aggregation.optimizer import WEIGHTS_NAME
+from assay_core.bundle.directory import build_bundle
+from assay_core.bundle.manifest import BundleKind
+from assay_core.environments import make_environment
+from assay_core.policy import initial_policy, load_policy, save_policy
+from assay_core.policy.causal import CausalPolicy
+from assay_core.policy.weights import FROZEN_NAME, POLICY_NAME
+from assay_core.protocol.encoding import canonical_json
+from assay_core.protocol.errors import Malformed, Stop
+from assay_core.protocol.spec import EnvironmentSpec, SamplerSpec
+from assay_core.protocol.types import Seed
+from tests.unit.policy.successor import write_successor
 
 SEED = Seed(bytes(range(32)))
 BASE: dict[str, Any] = {

@@ -13,13 +13,13 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from transformers import AutoModelForCausalLM, LlamaConfig, MistralConfig, PretrainedConfig
 
-from offchain.policy import initial_policy
-from offchain.policy.batching import batches, pad_left, pad_right, within
-from offchain.policy.causal import CausalPolicy
-from offchain.policy.interface import Bf16Bits, Prefill
-from offchain.policy.weights import TOKENIZER_NAME
-from offchain.protocol.spec import SamplerSpec
-from offchain.protocol.types import Seed
+from assay_core.policy import initial_policy
+from assay_core.policy.batching import batches, pad_left, pad_right, within
+from assay_core.policy.causal import CausalPolicy
+from assay_core.policy.interface import Bf16Bits, Prefill
+from assay_core.policy.weights import TOKENIZER_NAME
+from assay_core.protocol.spec import SamplerSpec
+from assay_core.protocol.types import Seed
 
 SEED = Seed(bytes(32))
 WORDS = [f"w{number}" for number in range(11)] + ["<end>"]
@@ -116,7 +116,7 @@ def test_generation_over_shared_prompts_is_what_prefill_expects(policy: CausalPo
 
 def test_logits_in_blocks_are_the_same(policy: CausalPolicy, monkeypatch: pytest.MonkeyPatch) -> None:
     at_once = policy.prefill(PROMPTS, COMPLETIONS, SAMPLER)
-    monkeypatch.setattr("offchain.policy.causal.LOGITS_AT_ONCE", 2 * policy.vocabulary + 1)
+    monkeypatch.setattr("assay_core.policy.causal.LOGITS_AT_ONCE", 2 * policy.vocabulary + 1)
 
     for one, other in zip(at_once, policy.prefill(PROMPTS, COMPLETIONS, SAMPLER), strict=True):
         assert_same(one, other)

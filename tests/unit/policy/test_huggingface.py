@@ -12,15 +12,17 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 from transformers import AutoModelForCausalLM, LlamaConfig
 
-from offchain.policy import Policy, initial_policy, load_policy, save_policy, write_successor
-from offchain.policy.huggingface import BASES
-from offchain.policy.interface import Generation, Prefill
-from offchain.policy.weights import CONFIG_NAME, FROZEN_NAME, POLICY_NAME, TOKENIZER_NAME, WEIGHTS_NAME, read_tensors
-from offchain.protocol.encoding import canonical_json
-from offchain.protocol.errors import Malformed, Stop
-from offchain.protocol.spec import SamplerSpec, ToplocSpec
-from offchain.protocol.types import Seed
-from offchain.toploc import Hidden, build_all, check_all
+from assay_core.aggregation.optimizer import WEIGHTS_NAME
+from assay_core.policy import Policy, initial_policy, load_policy, save_policy
+from assay_core.policy.huggingface import BASES
+from assay_core.policy.interface import Generation, Prefill
+from assay_core.policy.weights import CONFIG_NAME, FROZEN_NAME, POLICY_NAME, TOKENIZER_NAME, read_tensors
+from assay_core.protocol.encoding import canonical_json
+from assay_core.protocol.errors import Malformed, Stop
+from assay_core.protocol.spec import SamplerSpec, ToplocSpec
+from assay_core.protocol.types import Seed
+from assay_core.toploc import Hidden, build_all, check_all
+from tests.unit.policy.successor import write_successor
 
 SEED = Seed(bytes(32))
 WORDS = ["<unk>", "<end>", "sort", "one", "two", "three", "four", "five"]

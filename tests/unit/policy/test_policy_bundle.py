@@ -10,12 +10,14 @@ import pytest
 import torch
 from safetensors.numpy import load_file, save_file
 
-from offchain.policy import initial_policy, load_policy, save_policy, write_successor
-from offchain.policy.weights import FROZEN_NAME, POLICY_NAME, WEIGHTS_NAME, Tensors
-from offchain.protocol.encoding import canonical_json
-from offchain.protocol.errors import Malformed
-from offchain.protocol.spec import SamplerSpec
-from offchain.protocol.types import Seed
+from assay_core.aggregation.optimizer import WEIGHTS_NAME
+from assay_core.policy import initial_policy, load_policy, save_policy
+from assay_core.policy.weights import FROZEN_NAME, POLICY_NAME, Tensors
+from assay_core.protocol.encoding import canonical_json
+from assay_core.protocol.errors import Malformed
+from assay_core.protocol.spec import SamplerSpec
+from assay_core.protocol.types import Seed
+from tests.unit.policy.successor import write_successor
 
 SEED = Seed(bytes(range(32)))
 START = {

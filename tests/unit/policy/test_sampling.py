@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offchain.policy.sampling import distributions
+from assay_core.policy.sampling import distributions
 
 logits = st.lists(st.floats(-30, 30), min_size=1, max_size=20)
 uniforms = st.floats(0, 1, exclude_max=True)

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from offchain.environments.sorting import Sorting
-from offchain.policy import Policy, evaluate, initial_policy
-from offchain.policy.initial import parse_start
-from offchain.protocol.errors import Malformed, Stop
-from offchain.protocol.spec import SamplerSpec, ToplocSpec
-from offchain.protocol.types import Seed
-from offchain.toploc import build_proofs, check_proofs
+from assay_core.environments.sorting import Sorting
+from assay_core.policy import Policy, evaluate, initial_policy
+from assay_core.policy.initial import parse_start
+from assay_core.protocol.errors import Malformed, Stop
+from assay_core.protocol.spec import SamplerSpec, ToplocSpec
+from assay_core.protocol.types import Seed
+from assay_core.toploc import build_proofs, check_proofs
 
 SEED = Seed(bytes(range(32)))
 SMALL = {"kind": "tiny", "layers": 2, "width": 32, "heads": 2, "warmup": {"steps": 0}}

@@ -6,9 +6,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offchain.protocol.encoding import Json, canonical_json, derive, merkle_root, parse_canonical_json, uniform_bps
-from offchain.protocol.errors import Malformed
-from offchain.protocol.types import Seed
+from assay_core.chain.abis import canonical_type, entries
+from assay_core.protocol.encoding import (
+    PARAMS_TYPE,
+    Json,
+    canonical_json,
+    challenge_commitment,
+    decoy_commitment,
+    derive,
+    merkle_root,
+    parse_canonical_json,
+    plant_commitment,
+    uniform_bps,
+    vote_commitment,
+    work_place,
+)
+from assay_core.protocol.errors import Malformed
+from assay_core.protocol.types import Address, Epoch, Root, Seed, TaskId, WorkIndex
 
 SEED = Seed(bytes(range(32)))
 leaves = st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | st.text(max_size=20)
@@ -76,3 +90,50 @@ def test_derivation_is_pinned() -> None:
 
 def test_draws_lie_below_ten_thousand() -> None:
     assert all(0 <= uniform_bps(derive(SEED, number)) < 10_000 for number in range(100))
+
+
+def test_the_type_of_terms_is_that_of_the_contracts() -> None:
+    (opened,) = (entry for entry in entries("TaskRegistry", "event") if entry["name"] == "TaskOpened")
+    params = next(part for part in opened["inputs"] if part["name"] == "params")
+    assert canonical_type(params) == PARAMS_TYPE
+
+
+@given(st.integers(0, 2**64 - 1), st.integers(0, 2**16 - 1))
+def test_a_place_says_epoch_and_index(epoch: int, index: int) -> None:
+    place = work_place(Epoch(epoch), WorkIndex(index))
+    assert (place >> 16, place & 0xFFFF) == (epoch, index)
+
+
+def test_every_part_of_a_commitment_changes_it() -> None:
+    """What a commitment left out could be changed once others are known."""
+    somebody, other, salt = Address("0x" + "11" * 20), Address("0x" + "22" * 20), b"s" * 32
+    votes = [
+        vote_commitment(SEED, somebody, 70, False, salt),
+        vote_commitment(Seed(b"x" * 32), somebody, 70, False, salt),
+        vote_commitment(SEED, other, 70, False, salt),
+        vote_commitment(SEED, somebody, 71, False, salt),
+        vote_commitment(SEED, somebody, 70, True, salt),
+        vote_commitment(SEED, somebody, 70, False, b"t" * 32),
+    ]
+    here = TaskId(1), Epoch(2), somebody, WorkIndex(3)
+    challenges = [
+        challenge_commitment(*here, 70, salt),
+        challenge_commitment(TaskId(9), *here[1:], 70, salt),
+        challenge_commitment(TaskId(1), Epoch(9), *here[2:], 70, salt),
+        challenge_commitment(*here[:2], other, WorkIndex(3), 70, salt),
+        challenge_commitment(*here[:3], WorkIndex(9), 70, salt),
+        challenge_commitment(*here, 71, salt),
+        challenge_commitment(*here, 70, b"t" * 32),
+    ]
+    root = Root(b"r" * 32)
+    plants = [
+        plant_commitment(TaskId(1), somebody, root, salt),
+        plant_commitment(TaskId(2), somebody, root, salt),
+        plant_commitment(TaskId(1), other, root, salt),
+        plant_commitment(TaskId(1), somebody, Root(b"q" * 32), salt),
+        plant_commitment(TaskId(1), somebody, root, b"t" * 32),
+        decoy_commitment(TaskId(1), salt),
+        decoy_commitment(TaskId(2), salt),
+    ]
+    for commitments in (votes, challenges, plants):
+        assert len(set(commitments)) == len(commitments)

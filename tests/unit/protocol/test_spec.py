@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offchain.outer.codecs import CodecName, codec_named
-from offchain.outer.rules import COORDINATE_WISE, Rule, RuleName
-from offchain.protocol.encoding import Json, canonical_json
-from offchain.protocol.errors import Malformed
-from offchain.protocol.spec import EnvironmentSpec, TaskSpec, parse_spec
+from assay_core.aggregation.codecs import CodecName, codec_named
+from assay_core.aggregation.rules import COORDINATE_WISE, Rule, RuleName
+from assay_core.protocol.encoding import Json, canonical_json
+from assay_core.protocol.errors import Malformed
+from assay_core.protocol.spec import EnvironmentSpec, TaskSpec, parse_spec
 
 SPEC = TaskSpec(title="sort", environment=EnvironmentSpec(name="sorting", args={"digits": 3}))
 

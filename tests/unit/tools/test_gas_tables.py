@@ -43,8 +43,8 @@ def test_every_bounded_operation_costs_less_than_the_peers() -> None:
 
 
 def test_crossed_bound_is_told() -> None:
-    over = replace(KEPT, operations={**KEPT.operations, "commitWork": 70_001})
-    assert "commitWork: 70,001 gas crosses its bound of 70,000" in problems(over, over)
+    over = replace(KEPT, operations={**KEPT.operations, "commitWork": 97_001})
+    assert "commitWork: 97,001 gas crosses its bound of 97,000" in problems(over, over)
 
 
 @pytest.mark.parametrize("sign", [-1, 1])
@@ -96,7 +96,7 @@ def test_main_fails_on_what_was_measured(
     monkeypatch.setattr(gas, "MEASURED", tmp_path)
     assert gas.main([]) == 0
     content = (tmp_path / "GasTest.json").read_text()
-    (tmp_path / "GasTest.json").write_text(content.replace(f'"{KEPT.operations["bond"]}"', '"110001"'))
+    (tmp_path / "GasTest.json").write_text(content.replace(f'"{KEPT.operations["bond"]}"', '"112001"'))
     assert gas.main([]) == 1
     assert "crosses its bound" in capsys.readouterr().err
 

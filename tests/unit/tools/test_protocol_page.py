@@ -7,18 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from offchain.cli import taskfile
-from offchain.cli.taskfile import Terms
-from offchain.protocol.economics import MARGIN_BPS
-from offchain.protocol.types import BPS, TaskParams
+from assay_core.protocol.economics import MARGIN_BPS
+from assay_core.protocol.types import BPS, KindTerms, TaskParams
+from assay_protocol import task_file as taskfile
+from assay_protocol.task_file import Terms
 
 ROOT = Path(__file__).resolve().parents[3]
 PAGE = (ROOT / "docs" / "protocol.md").read_text()
-RATES = {"quorum", "sampling"}
+RATES = {"quorum", "sampling", "absence_slash", "verdict_slash"}
 SILENT = {  # what no default of the file's own says: see `TaskFile.params`
-    "absence_slash": f"`verifier_bond` / {taskfile.ABSENCE_PART}",
-    "verdict_slash": f"`verifier_bond` / {taskfile.VERDICT_PART}",
+    "detection": "all, or k of H steps",
     "challenge_bond": f"`verifier_bond` / {taskfile.CHALLENGE_PART}",
+    "juror_fee": f"`verifier_bond` / {taskfile.JUROR_PART}",
     "max_epoch_units": f"{taskfile.MAX_WORKS_BY_DEFAULT} works",
     "max_work_units": "one work (`rollout.groups`)",
 }
@@ -51,8 +51,9 @@ PARAMETERS = {row[0]: row for row in _rows("on chain, in the file")}
 def test_every_parameter_has_its_row() -> None:
     names = re.findall(r"`(\w+)`, `(\w+)`", "\n".join(PARAMETERS))
     assert {name for _, name in names} == set(Terms.model_fields)
-    short = {"quorum": "quorum_bps", "sampling": "sampling_bps"}
-    assert {short.get(name, name) for _, name in names} == {field.name for field in fields(TaskParams)}
+    short = {name: f"{name}_bps" for name in (*RATES, "detection")} | {"works_each": "max_works_each"}
+    on_chain_fields = {field.name for kind in (TaskParams, KindTerms) for field in fields(kind)} - {"kinds"}
+    assert {short.get(name, name) for _, name in names} == on_chain_fields
     for on_chain, in_file in names:
         snake = re.sub(r"([A-Z])", lambda found: "_" + found[1].lower(), on_chain)
         assert snake == short.get(in_file, in_file)
@@ -71,7 +72,10 @@ def test_documented_default_is_the_task_files(name: str) -> None:
 
 
 def test_every_call_in_the_table_exists() -> None:
-    abis = {path.stem: json.loads(path.read_text()) for path in (ROOT / "offchain" / "chain" / "abi").glob("*.json")}
+    abis = {
+        path.stem: json.loads(path.read_text())
+        for path in (ROOT / "offchain" / "assay_core" / "chain" / "abi").glob("*.json")
+    }
     functions = {
         contract: {entry["name"] for entry in abi if entry["type"] == "function"} for contract, abi in abis.items()
     }
@@ -99,6 +103,37 @@ def test_a_share_of_blocks_leaves_what_the_page_says() -> None:
         s = _number(row[0]) / 100
         for cell, p in zip(row[1:], (0.1, 0.2, 0.5, 0.8), strict=True):
             assert _number(cell) == pytest.approx(100 * (1 - s) * p / (1 - s * p), abs=0.0051)
+
+
+def test_who_chooses_the_moment_leaves_what_the_page_says() -> None:
+    """By counting: a proposer that owns the turn before the seed's block redraws as long as the turn is its own."""
+    rows = _rows("chosen, s")
+    assert len(rows) == 4
+    for row in rows:
+        s = _number(row[0]) / 100
+        for cell, p in zip(row[1:], (0.1, 0.2, 0.5, 0.8), strict=True):
+            turns = range(1, 200)
+            left = sum((1 - s) * s ** (turn - 1) * p ** (turn + 1) for turn in turns)
+            assert _number(cell) == pytest.approx(100 * left, abs=0.0051)
+
+
+def test_every_contract_has_its_row_and_every_call_that_anybody_makes_is_in_the_table() -> None:
+    parts = {name for row in _rows("contract") for name in re.findall(r"`(\w+)`", row[0])}
+    assert parts == {path.stem for path in (ROOT / "contracts").glob("*.sol")}
+    told = {name.rpartition(".")[2] for row in _rows("call") for name in re.findall(r"`([\w.]+)`", row[0])}
+    assert told == _calls()
+
+
+def _calls() -> set[str]:
+    """Functions that change something, and that others than contracts of the deployment may call."""
+    others = r"[Oo]nly (Commitments|TaskRegistry|Attestations|Appeals|Payouts|Plants|who may lock)"
+    calls: set[str] = set()
+    for path in (ROOT / "contracts" / "interfaces").glob("I*.sol"):
+        for notes, name, rest in re.findall(r"((?:    ///[^\n]*\n)+)    function (\w+)\(([^;]*);", path.read_text()):
+            notice = re.sub(r"\s+///\s+", " ", notes).split("@param")[0]
+            if not re.search(r"\b(view|pure)\b", rest) and not re.search(others, notice):
+                calls.add(name)
+    return calls
 
 
 def test_links_lead_somewhere() -> None:

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from offchain.toploc.encoding import MIN_MODULUS, MODULI_AT_ONCE, decode, encode, injective_moduli, values_at
-from offchain.toploc.finite_field import PRIME
+from assay_core.toploc.encoding import MIN_MODULUS, MODULI_AT_ONCE, decode, encode, injective_moduli, values_at
+from assay_core.toploc.finite_field import PRIME
 
 
 def by_search(positions: list[int]) -> int:

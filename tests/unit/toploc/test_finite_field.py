@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from offchain.toploc.finite_field import PRIME, evaluate, interpolate, inverses
+from assay_core.toploc.finite_field import PRIME, evaluate, interpolate, inverses
 
 elements = st.integers(0, PRIME - 1)
 

@@ -9,8 +9,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from offchain.toploc.compiled import compiled
-from offchain.toploc.largest import Bf16Bits, largest
+from assay_core.toploc.compiled import compiled
+from assay_core.toploc.largest import Bf16Bits, largest
 
 GNU = pytest.mark.skipif(sys.platform != "linux", reason="the reference's choice is that of GNU's C++ library")
 ZERO, MINUS_ZERO, TINY, ONE, MINUS_ONE, INFINITY, MINUS_INFINITY = 0, 0x8000, 1, 0x3F80, 0xBF80, 0x7F80, 0xFF80

@@ -12,9 +12,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from offchain.protocol.errors import MalformedProof
-from offchain.protocol.spec import ToplocSpec
-from offchain.toploc import (
+from assay_core.protocol.errors import MalformedProof
+from assay_core.protocol.spec import ToplocSpec
+from assay_core.toploc import (
     Bf16Bits,
     Distance,
     Hidden,

@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from offchain.environments import make_environment
-from offchain.policy import initial_policy, save_policy
-from offchain.protocol.manifest import BundleKind
-from offchain.protocol.types import Seed
-from offchain.shardcast.store import build_bundle
-from tests.unit.trainer.ground import SPEC, Ground, ListedChain, Shelf, bundle
+from assay_core.bundle.directory import build_bundle
+from assay_core.bundle.manifest import BundleKind
+from assay_core.environments import make_environment
+from assay_core.policy import initial_policy, save_policy
+from assay_core.protocol.types import Seed
+from tests.unit.trainer.ground import SPEC, Ground, ListedChain, ShardStore, bundle
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -33,7 +33,7 @@ def policy_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def ground(tmp_path: Path, policy_folder: Path) -> Ground:
-    shelf = Shelf(tmp_path / "relay")
-    spec_root = bundle(tmp_path / "task", shelf, BundleKind.TASK, {"spec.json": SPEC.to_bytes()})
-    policy_root = shelf.put(policy_folder, build_bundle(policy_folder, BundleKind.POLICY, {}))
-    return Ground(tmp_path, shelf, ListedChain(spec_root, policy_root), policy_root)
+    shards = ShardStore(tmp_path / "relay")
+    spec_root = bundle(tmp_path / "task", shards, BundleKind.TASK, {"spec.json": SPEC.to_bytes()})
+    policy_root = shards.put(policy_folder, build_bundle(policy_folder, BundleKind.POLICY, {}))
+    return Ground(tmp_path, shards, ListedChain(spec_root, policy_root), policy_root)

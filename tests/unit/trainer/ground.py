@@ -2,7 +2,7 @@
 
 import shutil
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,13 @@ from typing import Any
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
 
-from offchain.chain.events import (
+from assay_core.bundle.directory import build_bundle, open_bundle
+from assay_core.bundle.manifest import BundleKind, BundleLimits, Manifest
+from assay_core.chain.contracts import WorkRef
+from assay_core.chain.events import (
+    Claimed,
+    EpochClosed,
+    EpochFinal,
     EpochOpened,
     EpochSealed,
     EpochSettled,
@@ -18,35 +24,42 @@ from offchain.chain.events import (
     Event,
     FraudSlashed,
     PolicyPublished,
+    ScoresSettled,
     TaskClosed,
     TaskOpened,
     TrainerDelisted,
     TrainerEnlisted,
     WorkCommitted,
 )
-from offchain.chain.ledger import TaskLedger
-from offchain.daemon.status import Scalar
-from offchain.daemon.stopping import StopFlag
-from offchain.environments import make_environment
-from offchain.policy import load_policy
-from offchain.protocol.errors import Reverted, Unavailable
-from offchain.protocol.manifest import BundleKind, BundleLimits, Manifest
-from offchain.protocol.spec import EnvironmentSpec, RecipeSpec, RolloutSpec, SamplerSpec, TaskSpec
-from offchain.protocol.types import (
+from assay_core.chain.ledger import TaskLedger
+from assay_core.daemon.status import Scalar
+from assay_core.daemon.stopping import StopFlag
+from assay_core.environments import make_environment
+from assay_core.policy import load_policy
+from assay_core.protocol.errors import Reverted, Unavailable
+from assay_core.protocol.spec import EnvironmentSpec, RecipeSpec, RolloutSpec, SamplerSpec, TaskSpec
+from assay_core.protocol.types import (
+    PROTOCOL_VERSION,
     Address,
     Epoch,
+    KindTerms,
+    PanelClass,
     PolicyVersion,
     Root,
     Seed,
     TaskId,
     TaskParams,
     WorkIndex,
+    WorkKind,
+    is_paid,
+    kinds_of,
 )
-from offchain.shardcast.store import build_bundle, open_bundle
-from trainer.deviations import Deviation
-from trainer.journal import Journal
-from trainer.submit import Commitment
-from trainer.worker import Worker
+from assay_trainer.collateral import Collateral
+from assay_trainer.deviations import Deviation
+from assay_trainer.journal import Journal
+from assay_trainer.planter import Planter
+from assay_trainer.submit import Commission, Commitment
+from assay_trainer.worker import Worker
 
 TASK = TaskId(7)
 TRAINER = Address("0x00000000000000000000000000000000000000A1")
@@ -54,26 +67,31 @@ RIVAL = Address("0x00000000000000000000000000000000000000B2")
 KEY: LocalAccount = Account.from_key(b"\x07" * 32)
 SEED = Seed(bytes(range(32)))
 TERMS: dict[str, Any] = {
-    "unit_price": 1,
+    "kinds": kinds_of({WorkKind.FULL: KindTerms(1, 10_000)}),
     "trainer_bond": 100,
     "verifier_bond": 100,
     "fraud_slash": 100,
-    "absence_slash": 1,
-    "verdict_slash": 1,
     "challenge_bond": 1,
+    "juror_fee": 1,
     "verifier_fee": 1,
     "max_epoch_units": 40,
     "max_work_units": 4,
+    "max_works_each": 3,
     "quorum_bps": 6_667,
     "sampling_bps": 5_000,
+    "absence_slash_bps": 100,
+    "verdict_slash_bps": 1_000,
     "max_staleness": 1,
     "max_epochs": 0,
+    "protocol_version": PROTOCOL_VERSION,
     "commit_window": 100,
     "attest_window": 100,
     "reveal_window": 100,
     "challenge_window": 100,
     "appeal_window": 100,
+    "panel_class": PanelClass(bytes(32)),
 }
+TERMS_HASH = b"\x0e" * 32
 SPEC = TaskSpec(
     title="sort three digits",
     environment=EnvironmentSpec(name="sorting", args={"digits": 3, "partial": True}),
@@ -88,7 +106,7 @@ class Crash(BaseException):
 
 
 @dataclass
-class Shelf:
+class ShardStore:
     """A transport whose relay is a folder. `is_down` makes it unreachable."""
 
     folder: Path
@@ -118,7 +136,11 @@ class ListedChain:
     def __init__(self, spec_root: Root, policy_root: Root, **terms: Any) -> None:
         self.trainer = TRAINER
         self.time = 1_000
-        self.bond_wei = 100
+        self.bond_wei = 1_000
+        self.in_flight = 0
+        self.claims: list[list[WorkRef]] = []
+        self.is_last: list[bool] = []
+        self.sends_still = False
         self.params = TaskParams(**(TERMS | terms))
         self.enlistments = 0
         self.commits: list[Root] = []
@@ -134,14 +156,15 @@ class ListedChain:
             spec_hash=spec_root,
             spec_uri="",
             policy_root=policy_root,
+            terms_hash=TERMS_HASH,
             seed=SEED,
         )
         self.open(0)
 
-    def add(self, kind: type[Event], **fields: Any) -> None:
+    def add(self, event: type[Event], /, **fields: Any) -> None:
         self._block += 1
         self._ledger.apply(
-            kind(block_number=self._block, log_index=0, tx_hash=bytes(32), task_id=TASK, **fields)  # pyright: ignore[reportCallIssue]
+            event(block_number=self._block, log_index=0, tx_hash=bytes(32), task_id=TASK, **fields)  # pyright: ignore[reportCallIssue]
         )
 
     def open(self, epoch: int) -> None:
@@ -156,6 +179,7 @@ class ListedChain:
             epoch=record.epoch,
             trainer=trainer,
             index=index,
+            kind=WorkKind.FULL,
             units=units,
             policy_version=PolicyVersion(version),
             manifest_root=root,
@@ -166,6 +190,7 @@ class ListedChain:
         record = self._ledger.open_epoch
         assert record is not None
         seed = Seed(bytes([record.epoch + 1]) * 32)
+        self.shut()
         self.add(
             EpochSealed,
             epoch=record.epoch,
@@ -178,12 +203,26 @@ class ListedChain:
         if opens_next:
             self.open(record.epoch + 1)
 
+    def shut(self) -> None:
+        """The open epoch takes no further works."""
+        record = self._ledger.open_epoch
+        assert record is not None
+        self.add(EpochClosed, epoch=record.epoch, works=len(record.works), seed_block=self._block + 2)
+
+    def settle(self, epoch: int, scores: bytes) -> None:
+        self.add(ScoresSettled, epoch=Epoch(epoch), first=WorkIndex(0), scores=scores)
+        paid = sum(is_paid(score) for score in scores)
+        self.add(EpochSettled, epoch=Epoch(epoch), paid=paid, challenge_by=self.time)
+
+    def finalise(self, epoch: int) -> None:
+        self.add(EpochFinal, epoch=Epoch(epoch))
+
     def publish_policy(self, epoch: int, root: Root) -> None:
         version = PolicyVersion(len(self._ledger.policies))
         self.add(PolicyPublished, epoch=Epoch(epoch), version=version, policy_root=root, uri="")
 
     def slash(self, epoch: int, index: int) -> None:
-        self.add(EpochSettled, epoch=Epoch(epoch), scores=b"\xff", challenge_by=self.time)
+        self.settle(epoch, b"\xff")
         self.add(
             FraudSlashed,
             epoch=Epoch(epoch),
@@ -193,7 +232,8 @@ class ListedChain:
             reporter=RIVAL,
             reporter_amount=10,
         )
-        self.bond_wei -= 100
+        self.bond_wei -= self.params.fraud_slash
+        self.in_flight -= 1
         self.delist()
 
     def void(self, epoch: int) -> None:
@@ -213,26 +253,53 @@ class ListedChain:
     def now(self) -> int:
         return self.time
 
-    def active_bond_wei(self) -> int:
-        return self.bond_wei
+    def is_sending(self) -> bool:
+        return self.sends_still
 
-    def enlist(self) -> None:
+    def stake(self, works: int) -> int:
+        """What so many works of ours can be slashed."""
+        return -(-works * SPEC.rollout.groups * self.params.fraud_slash // self.params.max_work_units)
+
+    def show(self, wei: int) -> str:
+        return f"{wei} wei"
+
+    def collateral(self) -> Collateral:
+        enlisted = TRAINER in self._ledger.trainers
+        locked = max(self.params.trainer_bond * enlisted, self.stake(self.in_flight))
+        return Collateral(locked, self.bond_wei - locked, self.in_flight)
+
+    def enlist(self, terms_hash: bytes) -> None:
+        assert terms_hash == self._ledger.task.terms_hash
         if self.bond_wei < self.params.trainer_bond:
-            raise reverted("NotBonded")
+            raise reverted("InsufficientBond")
         self.enlistments += 1
         self.add(TrainerEnlisted, trainer=TRAINER)
 
-    def commit(self, epoch: Epoch, manifest_root: Root, units: int, policy_version: PolicyVersion) -> Commitment:
+    def claim(self, works: Sequence[WorkRef]) -> None:
+        self.claims.append(list(works))
+        for ref in works:
+            self.in_flight -= 1
+            self.add(Claimed, epoch=ref.epoch, trainer=TRAINER, index=ref.work.index, amount=0)
+
+    def commit(self, commission: Commission) -> Commitment:
         self.before_commit()
         if self.refusals:
             raise self.refusals.pop(0)
         record = self._ledger.open_epoch
-        if record is not None and record.epoch != epoch:
+        if record is not None and record.epoch != commission.epoch:
             raise reverted("WrongEpoch")
-        if record is not None and record.work_of(TRAINER) is not None:
-            raise reverted("AlreadyCommitted")
-        self.commits.append(manifest_root)
-        commitment = self.commit_as(TRAINER, manifest_root, units, policy_version)
+        if record is not None and len(record.works_of(TRAINER)) >= self.params.max_works_each:
+            raise reverted("TooManyWorks")
+        if record is not None and commission.manifest_root in [
+            each.work.manifest_root for each in record.works_of(TRAINER)
+        ]:
+            raise reverted("RepeatedRoot")
+        if self.bond_wei < self.stake(self.in_flight + 1):
+            raise reverted("InsufficientBond")
+        self.commits.append(commission.manifest_root)
+        self.is_last.append(commission.is_last)
+        self.in_flight += 1
+        commitment = self.commit_as(TRAINER, commission.manifest_root, commission.units, commission.policy_version)
         self.after_commit()
         return commitment
 
@@ -276,16 +343,23 @@ class Ground:
     """A task to work on. Each `worker()` is a process of its own over the same state."""
 
     folder: Path
-    shelf: Shelf
+    shards: ShardStore
     chain: ListedChain
     policy_root: Root
     notes: Notes = field(default_factory=Notes)
     in_use: set[Root] = field(default_factory=set[Root])  # what a worker last said it still needs
 
-    def worker(self, state: str = "state", stop: StopFlag | None = None, deviation: Deviation | None = None) -> Worker:
+    def worker(
+        self,
+        state: str = "state",
+        stop: StopFlag | None = None,
+        deviation: Deviation | None = None,
+        works_each: int = 1,
+        planter: Planter | None = None,
+    ) -> Worker:
         return Worker(
             self.chain,
-            self.shelf,
+            self.shards,
             KEY,
             self.journal(state),
             self.notes,
@@ -295,6 +369,8 @@ class Ground:
             deviation=deviation,
             poll_s=0.001,
             tidy_cache=self.remember,
+            works_each=works_each,
+            planter=planter,
         )
 
     def remember(self, in_use: Iterable[Root]) -> None:
@@ -304,21 +380,21 @@ class Ground:
         return Journal(self.folder / state)
 
     def enlisted(self) -> "Ground":
-        self.chain.enlist()
+        self.chain.enlist(TERMS_HASH)
         return self
 
     def task_bundle(self, spec: bytes) -> Root:
         """Another task bundle on the shelf."""
-        return bundle(self.folder / "other-task", self.shelf, BundleKind.TASK, {"spec.json": spec})
+        return bundle(self.folder / "other-task", self.shards, BundleKind.TASK, {"spec.json": spec})
 
 
-def bundle(folder: Path, shelf: Shelf, kind: BundleKind, files: dict[str, bytes]) -> Root:
+def bundle(folder: Path, shards: ShardStore, kind: BundleKind, files: dict[str, bytes]) -> Root:
     """Put a bundle of these files on the shelf."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, data in files.items():
         (folder / name).write_bytes(data)
-    return shelf.put(folder, build_bundle(folder, kind, {}))
+    return shards.put(folder, build_bundle(folder, kind, {}))
 
 
 def reverted(error: str) -> Reverted:
-    return Reverted(error, {"taskId": TASK}, "TaskRegistry.commitWork")
+    return Reverted(error, {"taskId": TASK}, "Commitments.commitWork")

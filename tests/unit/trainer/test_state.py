@@ -11,13 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from offchain.daemon.status import StatusFile
-from offchain.daemon.stopping import Interrupted, check, stopped_by_signals
-from offchain.protocol.errors import Stop
-from offchain.protocol.types import Epoch, PolicyVersion, Root, Seed
-from trainer.app import run_trainer
-from trainer.journal import Entry, Journal, Stage, exclusive
-from trainer.settings import TrainerSettings, load_trainer_settings
+from assay_core.chain.creations import CONTRACTS
+from assay_core.daemon.status import StatusFile
+from assay_core.daemon.stopping import Interrupted, check, stopped_by_signals
+from assay_core.protocol.errors import Stop
+from assay_core.protocol.types import Epoch, PolicyVersion, Root, Seed
+from assay_trainer.app import run_trainer
+from assay_trainer.journal import Entry, Journal, Stage, exclusive
+from assay_trainer.settings import TrainerSettings, load_trainer_settings
 
 ROOTS = st.binary(min_size=32, max_size=32).map(Root)
 ENTRIES = st.builds(
@@ -115,9 +116,7 @@ def test_a_missing_key_stops(tmp_path: Path) -> None:
         "rpc_url": "http://127.0.0.1:1",
         "block": 0,
         "git_commit": "",
-        **{
-            name: "0x" + "11" * 20 for name in ("token", "staking", "registry", "attestations", "challenges", "payouts")
-        },
+        **{field: "0x" + "11" * 20 for field in CONTRACTS},
     }
     (tmp_path / "test.json").write_text(json.dumps(deployment))
     (tmp_path / "pw").write_text("secret")

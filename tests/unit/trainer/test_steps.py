@@ -5,25 +5,25 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from offchain.environments import Prompt, make_environment
-from offchain.outer.codecs import codec_named
-from offchain.outer.updates import read_update
-from offchain.policy import Policy, load_policy
-from offchain.protocol.encoding import derive
-from offchain.protocol.errors import Malformed
-from offchain.protocol.manifest import BundleKind
-from offchain.protocol.types import Seed
-from offchain.recipe.inner import run_inner_steps
-from offchain.recipe.trace import parse_trace
-from offchain.rollouts.seeding import uniforms
-from offchain.rollouts.trajectory import Rollouts
-from offchain.shardcast.store import build_bundle
-from offchain.toploc import Hidden, check_all
+from assay_core.aggregation.codecs import codec_named
+from assay_core.aggregation.updates import read_update
+from assay_core.bundle.directory import build_bundle
+from assay_core.bundle.manifest import BundleKind
+from assay_core.bundle.trajectory import Rollouts
+from assay_core.environments import Prompt, make_environment
+from assay_core.policy import Policy, load_policy
+from assay_core.protocol.encoding import derive
+from assay_core.protocol.errors import Malformed
+from assay_core.protocol.types import Seed
+from assay_core.toploc import Hidden, check_all
+from assay_core.training.inner import run_inner_steps
+from assay_core.training.seeding import uniforms
+from assay_core.training.trace import parse_trace
+from assay_trainer import rollout
+from assay_trainer.inner import train
+from assay_trainer.prover import prove
+from assay_trainer.rollout import Unproved, roll_out
 from tests.unit.trainer.ground import SPEC
-from trainer import rollout
-from trainer.inner import train
-from trainer.prover import prove
-from trainer.rollout import Unproved, roll_out
 
 SEED = Seed(bytes(range(32)))
 

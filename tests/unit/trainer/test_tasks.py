@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from offchain.protocol.encoding import trainer_seed
-from offchain.protocol.errors import Stop
-from offchain.protocol.types import Epoch, Root, Seed
+from assay_core.chain.events import PolicySkipped
+from assay_core.protocol.encoding import trainer_seed
+from assay_core.protocol.errors import Stop
+from assay_core.protocol.types import Epoch, KindTerms, PolicyState, Root, Seed, WorkKind, kinds_of
+from assay_trainer.tasks import Assignment, Finished, Idle, next_step, takes_work, workable_spec
 from tests.unit.trainer.ground import RIVAL, SEED, SPEC, TASK, TRAINER, ListedChain
-from trainer.tasks import Assignment, Finished, Idle, next_step, read_spec, takes_work
 
 POLICY = Root(b"\x01" * 32)
 SOME = Root(b"\x02" * 32)
@@ -42,6 +43,37 @@ def test_a_trainer_with_a_work_waits(chain: ListedChain) -> None:
     assert isinstance(next_step(chain.refresh(), TRAINER, UNITS), Idle)
 
 
+def test_a_closed_epoch_is_waited_out(chain: ListedChain) -> None:
+    chain.commit_as(RIVAL, SOME)
+    chain.shut()
+    assert next_step(chain.refresh(), TRAINER, UNITS) == Idle("the open epoch is closed: waiting for the next")
+    assert not takes_work(chain.refresh(), Epoch(0), UNITS, chain.time, margin_s=5)
+
+
+def test_a_skipped_policy_is_not_waited_for(chain: ListedChain) -> None:
+    for _ in range(2):
+        chain.commit_as(RIVAL, SOME)
+        chain.seal()
+    chain.settle(0, bytes([100]))
+    assert isinstance(next_step(chain.refresh(), TRAINER, UNITS), Idle)
+    chain.add(PolicySkipped, epoch=Epoch(0), state=PolicyState.SKIPPED)
+    assert isinstance(next_step(chain.refresh(), TRAINER, UNITS), Assignment)
+
+
+def test_the_last_epoch_of_a_closed_task_takes_no_work_after_its_window(chain: ListedChain) -> None:
+    assert takes_work(chain.refresh(), Epoch(0), UNITS, chain.time + 1_000, margin_s=5)
+    chain.close()
+    assert takes_work(chain.refresh(), Epoch(0), UNITS, chain.time, margin_s=5)
+    assert not takes_work(chain.refresh(), Epoch(0), UNITS, chain.time + 1_000, margin_s=5)
+
+
+def test_a_task_that_asks_for_no_whole_works_stops(tmp_path: Path) -> None:
+    (tmp_path / "spec.json").write_bytes(SPEC.to_bytes())
+    kinds = kinds_of({WorkKind.LABELS: KindTerms(1, 10_000)})
+    with pytest.raises(Stop, match="parts of works"):
+        workable_spec(tmp_path, ListedChain(SOME, POLICY, kinds=kinds).params)
+
+
 def test_a_full_epoch_is_waited_out(chain: ListedChain) -> None:
     chain.commit_as(RIVAL, SOME, units=5)
     assert next_step(chain.refresh(), TRAINER, UNITS) == Idle("the open epoch is full: waiting for the next")
@@ -63,7 +95,7 @@ def test_an_epoch_in_which_nothing_was_accepted_is_not_waited_for(chain: ListedC
     for _ in range(2):
         chain.commit_as(RIVAL, SOME)
         chain.seal()
-    chain.slash(0, 0)
+    chain.settle(0, b"\xff")
     assert isinstance(next_step(chain.refresh(), TRAINER, UNITS), Assignment)
 
 
@@ -124,7 +156,7 @@ def test_a_sealed_epoch_takes_nothing(chain: ListedChain) -> None:
 
 def test_a_spec_is_read_from_its_bundle(chain: ListedChain, tmp_path: Path) -> None:
     (tmp_path / "spec.json").write_bytes(SPEC.to_bytes())
-    assert read_spec(tmp_path, chain.params) == SPEC
+    assert workable_spec(tmp_path, chain.params) == SPEC
 
 
 @pytest.mark.parametrize("data", [None, b"{}", b"x" * 70_000])
@@ -132,10 +164,10 @@ def test_a_spec_that_is_none_stops(chain: ListedChain, tmp_path: Path, data: byt
     if data is not None:
         (tmp_path / "spec.json").write_bytes(data)
     with pytest.raises(Stop, match="nobody can work on this task"):
-        read_spec(tmp_path, chain.params)
+        workable_spec(tmp_path, chain.params)
 
 
 def test_a_spec_whose_works_the_contract_would_refuse_stops(tmp_path: Path) -> None:
     (tmp_path / "spec.json").write_bytes(SPEC.to_bytes())
     with pytest.raises(Stop, match="takes at most 3"):
-        read_spec(tmp_path, ListedChain(SOME, POLICY, max_work_units=3).params)
+        workable_spec(tmp_path, ListedChain(SOME, POLICY, max_work_units=3).params)

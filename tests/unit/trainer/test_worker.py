@@ -6,20 +6,20 @@ from pathlib import Path
 
 import pytest
 
-from offchain.environments import make_environment
-from offchain.policy import load_policy, save_policy
-from offchain.protocol.encoding import trainer_seed
-from offchain.protocol.errors import Reverted, Stop, Unavailable
-from offchain.protocol.header import parse_work_header
-from offchain.protocol.manifest import BundleKind, BundleLimits
-from offchain.protocol.spec import EnvironmentSpec
-from offchain.protocol.types import Epoch, Root, Seed
-from offchain.rollouts.seeding import work_prompts
-from offchain.rollouts.table import RolloutLimits, read_rollouts
-from offchain.shardcast.store import build_bundle, open_bundle
+from assay_core.bundle.directory import build_bundle, open_bundle
+from assay_core.bundle.header import parse_work_header
+from assay_core.bundle.manifest import BundleKind, BundleLimits
+from assay_core.bundle.rollouts import RolloutLimits, read_rollouts
+from assay_core.environments import make_environment
+from assay_core.policy import load_policy, save_policy
+from assay_core.protocol.encoding import trainer_seed
+from assay_core.protocol.errors import Reverted, Stop, Unavailable
+from assay_core.protocol.spec import EnvironmentSpec
+from assay_core.protocol.types import Epoch, Root, Seed
+from assay_core.training.seeding import work_prompts
+from assay_trainer.journal import Stage
+from assay_trainer.tasks import Assignment, Finished, Idle
 from tests.unit.trainer.ground import RIVAL, SPEC, TRAINER, Crash, Ground, QuickStop, bundle, reverted
-from trainer.journal import Stage
-from trainer.tasks import Assignment, Finished, Idle
 
 FIRST = Epoch(0)
 
@@ -28,7 +28,7 @@ def test_a_work_is_made_uploaded_and_committed(ground: Ground) -> None:
     worker = ground.worker()
     assert worker.run_once() == Idle("enlisted")
     assert isinstance(worker.run_once(), Assignment)
-    assert ground.chain.commits == ground.shelf.published
+    assert ground.chain.commits == ground.shards.published
     manifest = open_bundle(ground.journal().folder(FIRST), BundleLimits(2**20), ground.chain.commits[0])
     header = parse_work_header(manifest.fields)
     assert (header.trainer, header.epoch, header.policy_root) == (TRAINER, FIRST, ground.policy_root)
@@ -43,7 +43,7 @@ def test_it_goes_on_with_the_next_epoch_from_the_newest_policy(ground: Ground) -
     worker.run_once()
     assert worker.run_once() == Idle("our work is committed: waiting for the next epoch")
     ground.chain.seal()
-    other = bundle(ground.folder / "next", ground.shelf, BundleKind.POLICY, policy_files(ground))
+    other = bundle(ground.folder / "next", ground.shards, BundleKind.POLICY, policy_files(ground))
     ground.chain.publish_policy(0, other)
     step = worker.run_once()
     assert isinstance(step, Assignment)
@@ -52,7 +52,7 @@ def test_it_goes_on_with_the_next_epoch_from_the_newest_policy(ground: Ground) -
 
 
 def policy_files(ground: Ground) -> dict[str, bytes]:
-    folder = ground.shelf.folder / ground.policy_root.hex()
+    folder = ground.shards.folder / ground.policy_root.hex()
     return {name: (folder / name).read_bytes() for name in ("policy.json", "weights.safetensors")} | {"next": b"1"}
 
 
@@ -133,8 +133,9 @@ def stage(ground: Ground, epoch: Epoch = FIRST) -> Stage | None:
     return None if entry is None else entry.stage
 
 
-def test_a_transaction_that_is_not_in_our_ledger_yet_is_not_sent_twice(ground: Ground) -> None:
-    ground.enlisted().chain.refusals = [Unavailable("not mined in time"), reverted("AlreadyCommitted")]
+@pytest.mark.parametrize("error", ["TooManyWorks", "RepeatedRoot"])
+def test_a_transaction_that_is_not_in_our_ledger_yet_is_not_sent_twice(ground: Ground, error: str) -> None:
+    ground.enlisted().chain.refusals = [Unavailable("not mined in time"), reverted(error)]
     worker = ground.worker()
     with pytest.raises(Unavailable):
         worker.run_once()
@@ -144,12 +145,12 @@ def test_a_transaction_that_is_not_in_our_ledger_yet_is_not_sent_twice(ground: G
 
 
 def test_a_work_taken_back_by_a_reorganisation_is_committed_again(ground: Ground) -> None:
-    ground.enlisted().chain.refusals = [reverted("AlreadyCommitted")]
+    ground.enlisted().chain.refusals = [reverted("TooManyWorks")]
     worker = ground.worker()
     worker.run_once()
     assert stage(ground) is Stage.COMMITTED
     worker.run_once()
-    assert ground.chain.commits == ground.shelf.published[-1:]
+    assert ground.chain.commits == ground.shards.published[-1:]
     assert "taking a work up again" in ground.notes.messages
 
 
@@ -179,7 +180,7 @@ def test_a_work_begun_on_a_chain_that_was_reorganised_since_is_made_anew(ground:
     seed = trainer_seed(other_seed, ground.chain.refresh().task_id, FIRST, TRAINER)
     assert parse_work_header(manifest.fields).seed == seed
     rollouts = read_rollouts(ground.journal().folder(FIRST) / "rollouts.parquet", RolloutLimits.of(SPEC))
-    policy = load_policy(ground.shelf.folder / ground.policy_root.hex())
+    policy = load_policy(ground.shards.folder / ground.policy_root.hex())
     asked = work_prompts(make_environment(SPEC.environment), seed, SPEC.rollout.groups)
     assert [rollouts.group(group)[0].prompt_ids for group in range(4)] == [
         tuple(policy.encode(each.text)) for each in asked
@@ -190,7 +191,7 @@ def test_a_work_begun_on_a_chain_that_was_reorganised_since_is_made_anew(ground:
 
 
 def test_a_relay_that_is_down_is_waited_for(ground: Ground) -> None:
-    ground.enlisted().shelf.is_down = True
+    ground.enlisted().shards.is_down = True
     stop = QuickStop(after=4)
     ground.worker(stop=stop).run()
     assert ground.notes.messages == ["trainer started", *["waiting for the network"] * 4, "trainer stopped"]
@@ -201,13 +202,13 @@ def test_a_relay_that_is_down_is_waited_for(ground: Ground) -> None:
 
 def test_an_upload_that_fails_is_finished_later(ground: Ground) -> None:
     worker = ground.enlisted().worker()
-    ground.notes.on = {"work made": lambda: setattr(ground.shelf, "is_down", True)}
+    ground.notes.on = {"work made": lambda: setattr(ground.shards, "is_down", True)}
     with pytest.raises(Unavailable):
         worker.run_once()
     ground.notes.on = {}
-    ground.shelf.is_down = False
+    ground.shards.is_down = False
     worker.run_once()
-    assert ground.chain.commits == ground.shelf.published
+    assert ground.chain.commits == ground.shards.published
 
 
 @pytest.mark.parametrize("error", ["CommitClosed", "EpochNotOpen", "EpochFull", "TaskIsClosed"])
@@ -237,7 +238,7 @@ def test_no_work_is_sent_when_the_window_is_about_to_end(ground: Ground) -> None
     assert isinstance(worker.run_once(), Idle)
     assert isinstance(worker.run_once(), Idle)
     assert ground.notes.messages.count("epoch missed") == 1
-    assert ground.shelf.published == []
+    assert ground.shards.published == []
 
 
 def test_an_epoch_without_works_still_takes_one_after_its_window(ground: Ground) -> None:
@@ -262,7 +263,7 @@ def test_a_work_that_comes_after_the_seal_is_not_taken_for_the_next_epoch(ground
 
 def test_a_policy_that_grew_too_old_is_exchanged_before_committing(ground: Ground) -> None:
     ground.enlisted()
-    newer = bundle(ground.folder / "next", ground.shelf, BundleKind.POLICY, policy_files(ground))
+    newer = bundle(ground.folder / "next", ground.shards, BundleKind.POLICY, policy_files(ground))
 
     def publish_two() -> None:
         ground.notes.on = {}
@@ -280,7 +281,7 @@ def test_a_policy_that_grew_too_old_is_exchanged_before_committing(ground: Groun
 
 def test_a_policy_within_staleness_is_kept(ground: Ground) -> None:
     ground.enlisted()
-    newer = bundle(ground.folder / "next", ground.shelf, BundleKind.POLICY, policy_files(ground))
+    newer = bundle(ground.folder / "next", ground.shards, BundleKind.POLICY, policy_files(ground))
     ground.notes.on = {"work uploaded": lambda: ground.chain.publish_policy(0, newer)}
     ground.worker().run_once()
     assert ground.notes.of("work committed")["policy_version"] == 0
@@ -291,7 +292,7 @@ def test_a_policy_within_staleness_is_kept(ground: Ground) -> None:
 
 def test_a_trainer_without_bond_stops_and_says_what_it_needs(ground: Ground) -> None:
     ground.chain.bond_wei = 99
-    with pytest.raises(Stop, match="bond of 99 wei; task 7 needs 100 wei"):
+    with pytest.raises(Stop, match=r"99 wei of free bond; task 7 takes 1 wei more .* --role trainer 1`"):
         ground.worker().run()
 
 
@@ -315,19 +316,21 @@ def test_a_trainer_delisted_in_the_middle_of_a_work_commits_it_after_enlisting(g
 
 
 def test_a_slashed_trainer_stops_and_says_for_which_work(ground: Ground) -> None:
+    ground.chain.bond_wei = 100
     worker = ground.enlisted().worker()
     worker.run_once()
     ground.chain.seal()
     ground.chain.slash(0, 0)
-    with pytest.raises(Stop, match=r"bond of 0 wei after work 7/0/0 was judged fraud"):
+    ground.chain.finalise(0)
+    with pytest.raises(Stop, match=r"0 wei of free bond after work 7/0/0 was judged fraud"):
         worker.run()
 
 
 def test_a_bond_that_is_gone_when_committing_stops(ground: Ground) -> None:
     worker = ground.enlisted().worker()
-    ground.chain.refusals = [reverted("NotBonded")]
+    ground.chain.refusals = [reverted("InsufficientBond")]
     ground.notes.on = {"work uploaded": lambda: setattr(ground.chain, "bond_wei", 10)}
-    with pytest.raises(Stop, match="bond of 10 wei"):
+    with pytest.raises(Stop, match="free bond; task 7 takes"):
         worker.run_once()
 
 
@@ -342,17 +345,17 @@ def test_refused_enlistments_that_do_no_harm(
     assert ground.worker().run_once() == outcome
 
 
-@pytest.mark.parametrize("error", ["NotBonded", "Anything"])
+@pytest.mark.parametrize("error", ["InsufficientBond", "WrongTerms"])
 def test_refused_enlistments_that_need_the_operator(
     ground: Ground, monkeypatch: pytest.MonkeyPatch, error: str
 ) -> None:
     monkeypatch.setattr(ground.chain, "enlist", refuse(reverted(error)))
-    with pytest.raises(Stop, match=error):
+    with pytest.raises(Stop, match=error if error == "WrongTerms" else "too small for all tasks"):
         ground.worker().run_once()
 
 
-def refuse(error: Reverted) -> Callable[[], None]:
-    def enlist() -> None:
+def refuse(error: Reverted) -> Callable[[bytes], None]:
+    def enlist(terms_hash: bytes) -> None:
         raise error
 
     return enlist
@@ -362,6 +365,130 @@ def test_a_refusal_that_nobody_foresaw_stops(ground: Ground) -> None:
     ground.enlisted().chain.refusals = [reverted("BadUnits")]
     with pytest.raises(Stop, match=r"the contract refuses our work.*BadUnits"):
         ground.worker().run_once()
+
+
+# -- collateral
+
+
+def test_a_trainer_without_free_bond_claims_what_is_decided_before_its_next_work(ground: Ground) -> None:
+    """Whatever a work earned: also where it earned nothing, or its epoch is void, its collateral is free again."""
+    ground.chain.bond_wei = 200
+    worker = ground.enlisted().worker()
+    for epoch in range(2):
+        worker.run_once()
+        ground.chain.seal()
+        ground.chain.publish_policy(epoch, ground.policy_root)
+    ground.chain.settle(0, bytes([0]))
+    ground.chain.finalise(0)
+    ground.chain.void(1)
+    assert isinstance(worker.run_once(), Assignment)
+    assert [[(ref.epoch, ref.work.index) for ref in claim] for claim in ground.chain.claims] == [[(0, 0), (1, 0)]]
+    assert len(ground.chain.commits) == 3
+
+
+def test_while_there_is_free_bond_nothing_is_claimed(ground: Ground) -> None:
+    worker = ground.enlisted().worker()
+    worker.run_once()
+    ground.chain.seal()
+    ground.chain.settle(0, bytes([100]))
+    ground.chain.publish_policy(0, ground.policy_root)
+    ground.chain.finalise(0)
+    worker.run_once()
+    assert not ground.chain.claims and len(ground.chain.commits) == 2
+
+
+def test_where_works_in_flight_hold_the_bond_it_waits_and_says_so_before_it_works(ground: Ground) -> None:
+    ground.chain.bond_wei = 100
+    worker = ground.enlisted().worker()
+    worker.run_once()
+    ground.chain.seal()
+    begun = ground.notes.messages.count("work begun")
+    step = worker.run_once()
+    assert isinstance(step, Idle) and "another takes 100 wei" in step.why and "assay stake bond" in step.why
+    assert ground.notes.messages.count("work begun") == begun
+    ground.chain.settle(0, bytes([100]))
+    ground.chain.publish_policy(0, ground.policy_root)
+    ground.chain.finalise(0)
+    assert isinstance(worker.run_once(), Assignment)
+    assert len(ground.chain.commits) == 2
+
+
+def test_a_fraud_is_not_claimed(ground: Ground) -> None:
+    """The contract would refuse the whole batch."""
+    ground.chain.bond_wei = 200
+    worker = ground.enlisted().worker()
+    for epoch, score in enumerate((255, 100)):
+        worker.run_once()
+        ground.chain.seal()
+        ground.chain.settle(epoch, bytes([score]))
+        ground.chain.publish_policy(epoch, ground.policy_root)
+        ground.chain.finalise(epoch)
+    worker.run_once()
+    assert [[ref.epoch for ref in claim] for claim in ground.chain.claims] == [[1]]
+
+
+@pytest.mark.parametrize(("bond", "works"), [(99, 0), (100, 2), (149, 2), (150, 3)])
+def test_a_small_work_takes_little_bond(ground: Ground, bond: int, works: int) -> None:
+    """Works of half the size that the task allows, and so of half the stake."""
+    task = ground.chain.refresh().task
+    task.params = ground.chain.params = replace(task.params, max_work_units=8)
+    ground.chain.bond_wei = bond
+    worker = ground.worker()
+    if not works:
+        with pytest.raises(Stop, match="free bond"):
+            worker.run_once()
+        return
+    worker.run_once()
+    for epoch in range(4):
+        if isinstance(worker.run_once(), Assignment):
+            ground.chain.seal()
+            ground.chain.publish_policy(epoch, ground.policy_root)
+    assert len(ground.chain.commits) == works
+
+
+# -- several works of one epoch
+
+
+def test_several_works_of_an_epoch_are_other_rollouts_and_only_the_last_says_so(ground: Ground) -> None:
+    worker = ground.enlisted().worker(works_each=2)
+    worker.run_once()
+    worker.run_once()
+    assert worker.run_once() == Idle("our work is committed: waiting for the next epoch")
+    assert len(set(ground.chain.commits)) == 2 and ground.chain.is_last == [False, True]
+    limits = RolloutLimits.of(SPEC)
+    first, second = (
+        read_rollouts(ground.journal().folder(FIRST, number) / "rollouts.parquet", limits) for number in range(2)
+    )
+    assert [row.prompt_ids for row in first.completions] != [row.prompt_ids for row in second.completions]
+
+
+def test_a_task_takes_no_more_works_of_one_trainer_than_its_terms_say(ground: Ground) -> None:
+    worker = ground.enlisted().worker(works_each=9)
+    for _ in range(5):
+        worker.run_once()
+    assert len(ground.chain.commits) == 3 and ground.chain.is_last == [False, False, True]
+
+
+def test_a_work_whose_transaction_may_be_on_its_way_is_not_sent_again_meanwhile(ground: Ground) -> None:
+    """Else one work would be committed twice, the second time under the seed of another."""
+    ground.enlisted().chain.before_commit = crash
+    with pytest.raises(Crash):
+        ground.worker(works_each=2).run_once()
+    ground.chain.before_commit = lambda: None
+    ground.chain.sends_still = True
+    worker = ground.worker(works_each=2)
+    assert isinstance(worker.run_once(), Idle) and not ground.chain.commits
+    ground.chain.sends_still = False
+    worker.run_once()
+    assert len(ground.chain.commits) == 1
+
+
+def test_a_task_of_rules_that_we_do_not_know_is_not_worked_on(ground: Ground) -> None:
+    task = ground.chain.refresh().task
+    task.params = replace(task.params, protocol_version=task.params.protocol_version + 1)
+    with pytest.raises(Stop, match="version"):
+        ground.worker().run_once()
+    assert ground.chain.enlistments == 0
 
 
 # -- the end
@@ -376,6 +503,18 @@ def test_a_closed_task_ends_the_trainer(ground: Ground) -> None:
     worker.run()
     assert ground.notes.of("waiting")["why"] == "the task is closed: our last works are being judged"
     assert ground.notes.of("trainer finished")["why"] == "the task is closed"
+
+
+def test_a_trainer_that_was_delisted_stays_until_its_last_work_is_judged(ground: Ground) -> None:
+    """It was slashed for an earlier one, say: in a swarm nobody else may have the last one yet."""
+    worker = ground.enlisted().worker()
+    worker.run_once()
+    ground.chain.delist()
+    ground.chain.seal(opens_next=False)
+    ground.chain.close()
+    assert worker.run_once() == Idle("the task is closed: our last works are being judged")
+    ground.chain.void(0)
+    assert worker.run_once() == Finished("the task is closed")
 
 
 def test_a_closed_task_is_not_enlisted_for(ground: Ground) -> None:
@@ -434,18 +573,18 @@ def test_of_the_cache_the_spec_and_the_policies_within_staleness_stay(ground: Gr
 
 
 def test_a_policy_that_is_none_stops(ground: Ground) -> None:
-    broken = bundle(ground.folder / "broken", ground.shelf, BundleKind.POLICY, {"policy.json": b"{}"})
+    broken = bundle(ground.folder / "broken", ground.shards, BundleKind.POLICY, {"policy.json": b"{}"})
     ground.enlisted().chain.publish_policy(0, broken)
     with pytest.raises(Stop, match="policy version 1 of this task is broken"):
         ground.worker().run_once()
 
 
 def test_a_policy_that_has_diverged_stops(ground: Ground, tmp_path: Path) -> None:
-    policy = load_policy(ground.shelf.folder / ground.policy_root.hex())
+    policy = load_policy(ground.shards.folder / ground.policy_root.hex())
     for parameter in policy.trainable().values():
         parameter.data.sign_().mul_(3e38)
     save_policy(policy, tmp_path / "diverged")
-    root = ground.shelf.put(tmp_path / "diverged", build_bundle(tmp_path / "diverged", BundleKind.POLICY, {}))
+    root = ground.shards.put(tmp_path / "diverged", build_bundle(tmp_path / "diverged", BundleKind.POLICY, {}))
     ground.enlisted().chain.publish_policy(0, root)
     with pytest.raises(Stop, match="policy version 1 cannot be"):
         ground.worker().run_once()
@@ -454,7 +593,7 @@ def test_a_policy_that_has_diverged_stops(ground: Ground, tmp_path: Path) -> Non
 def test_a_policy_that_cannot_read_the_prompts_stops(ground: Ground) -> None:
     files = policy_files(ground)
     files["policy.json"] = files["policy.json"].replace(b'"0123456789="', b'"abcdefghij="')
-    ground.enlisted().chain.publish_policy(0, bundle(ground.folder / "abc", ground.shelf, BundleKind.POLICY, files))
+    ground.enlisted().chain.publish_policy(0, bundle(ground.folder / "abc", ground.shards, BundleKind.POLICY, files))
     with pytest.raises(Stop, match="policy version 1 cannot be rolled out"):
         ground.worker().run_once()
 
@@ -485,7 +624,7 @@ def test_entries_pin_the_policy_of_the_first_attempt(ground: Ground) -> None:
     with pytest.raises(Crash):
         ground.worker().run_once()
     ground.notes.on = {}
-    newer = bundle(ground.folder / "next", ground.shelf, BundleKind.POLICY, policy_files(ground))
+    newer = bundle(ground.folder / "next", ground.shards, BundleKind.POLICY, policy_files(ground))
     ground.chain.publish_policy(0, newer)
     ground.worker().run_once()
     entry = ground.journal().read(FIRST)

@@ -4,16 +4,23 @@ from collections.abc import Mapping
 
 from web3 import Web3
 
-from offchain.chain.contracts import (
+from assay_core.chain.contracts import (
+    AppealsContract,
     AttestationsContract,
-    ChallengesContract,
+    CommitmentsContract,
     PayoutsContract,
-    TaskRegistryContract,
+    PlantsContract,
+    PoliciesContract,
+    VerifiersContract,
 )
-from offchain.chain.events import (
+from assay_core.chain.events import (
     AttestationCommitted,
     AttestationRevealed,
-    Challenged,
+    ChallengeCommitted,
+    ChallengeExpired,
+    ChallengeRevealed,
+    DisputeDecided,
+    EpochClosed,
     EpochFinal,
     EpochOpened,
     EpochSealed,
@@ -21,52 +28,87 @@ from offchain.chain.events import (
     EpochVoid,
     Event,
     FraudSlashed,
+    PanelDrawn,
+    PanelSummoned,
+    PlantCommitted,
+    PlantOpened,
     PolicyPublished,
-    ReportShown,
+    PolicySkipped,
+    ScoreCorrected,
+    ScoresSettled,
+    TaskClosed,
     TaskOpened,
     TrainerEnlisted,
     VerifierEnlisted,
+    VoteCommitted,
+    VoteRevealed,
     WorkCommitted,
 )
-from offchain.chain.ledger import EpochRecord, TaskLedger
-from offchain.protocol.encoding import derive, report_hash
-from offchain.protocol.types import Address, Epoch, PolicyVersion, Root, Seed, TaskId, TaskParams, WorkIndex
+from assay_core.chain.ledger import TaskLedger
+from assay_core.chain.records import EpochRecord
+from assay_core.protocol.encoding import derive, panel_class
+from assay_core.protocol.types import (
+    PROTOCOL_VERSION,
+    Address,
+    ChallengeId,
+    DisputePhase,
+    Epoch,
+    KindTerms,
+    PolicyState,
+    PolicyVersion,
+    Root,
+    Seed,
+    TaskId,
+    TaskParams,
+    WorkIndex,
+    WorkKind,
+    is_paid,
+    kinds_of,
+)
+from assay_verifier.chores import Contracts
 from tests.unit.verifier.honest import SPEC_ROOT, TASK_SEED
-from verifier.settle import Contracts
 
 PARAMS = TaskParams(
-    unit_price=10,
+    kinds=kinds_of({WorkKind.FULL: KindTerms(10, 10_000)}),
     trainer_bond=100,
     verifier_bond=100,
     fraud_slash=50,
-    absence_slash=5,
-    verdict_slash=20,
     challenge_bond=1,
+    juror_fee=1,
     verifier_fee=3,
     max_epoch_units=100,
     max_work_units=10,
+    max_works_each=4,
     quorum_bps=6_667,
     sampling_bps=10_000,
+    absence_slash_bps=500,
+    verdict_slash_bps=2_000,
     max_staleness=2,
     max_epochs=0,
+    protocol_version=PROTOCOL_VERSION,
     commit_window=100,
     attest_window=100,
     reveal_window=100,
     challenge_window=100,
     appeal_window=100,
+    panel_class=panel_class("sorting"),
 )
 UNBONDING_S = 10_000
-ATTESTATIONS = Address("0x00000000000000000000000000000000000000AA")
+CONTRACT = Address("0x00000000000000000000000000000000000000AA")
+TERMS_HASH = b"\x0e" * 32
 
 
 def contracts() -> Contracts:
     """Encoders that talk to no node."""
     web3 = Web3()
     return Contracts(
-        AttestationsContract(web3, ATTESTATIONS),
-        TaskRegistryContract(web3, ATTESTATIONS),
-        ChallengesContract(web3, ATTESTATIONS),
-        PayoutsContract(web3, ATTESTATIONS),
+        CommitmentsContract(web3, CONTRACT),
+        VerifiersContract(web3, CONTRACT),
+        AttestationsContract(web3, CONTRACT),
+        PoliciesContract(web3, CONTRACT),
+        AppealsContract(web3, CONTRACT),
+        PayoutsContract(web3, CONTRACT),
+        PlantsContract(web3, CONTRACT),
         UNBONDING_S,
     )
 
@@ -80,19 +122,20 @@ class Chronicle:
         self.block = 0
         self._tell(
             TaskOpened,
-            initiator=ATTESTATIONS,
+            initiator=CONTRACT,
             params=params,
             spec_hash=SPEC_ROOT,
             spec_uri="",
             policy_root=policy_root,
+            terms_hash=TERMS_HASH,
             seed=TASK_SEED,
         )
         self.open(0)
 
-    def _tell(self, kind: type[Event], **fields: object) -> None:
+    def _tell(self, event: type[Event], /, **fields: object) -> None:
         self.block += 1
         where: Mapping[str, object] = {"block_number": self.block, "log_index": 0, "tx_hash": bytes(32)}
-        self.ledger.apply(kind(**where, task_id=self.task_id, **fields))  # pyright: ignore[reportCallIssue, reportArgumentType]
+        self.ledger.apply(event(**where, task_id=self.task_id, **fields))  # pyright: ignore[reportCallIssue, reportArgumentType]
 
     def record(self, epoch: int = 0) -> EpochRecord:
         return self.ledger.epochs[Epoch(epoch)]
@@ -104,9 +147,10 @@ class Chronicle:
         for trainer in trainers:
             self._tell(TrainerEnlisted, trainer=trainer)
 
-    def verifier(self, *verifiers: Address) -> None:
+    def verifier(self, *verifiers: Address, weight: int = 100) -> None:
+        first = Epoch(sum(record.is_sealed for record in self.ledger.epochs.values()))
         for verifier in verifiers:
-            self._tell(VerifierEnlisted, verifier=verifier, weight=100)
+            self._tell(VerifierEnlisted, verifier=verifier, weight=weight, from_epoch=first)
 
     def work(self, trainer: Address, root: Root, *, epoch: int = 0, version: int = 0, units: int = 4) -> None:
         self._tell(
@@ -114,53 +158,134 @@ class Chronicle:
             epoch=Epoch(epoch),
             trainer=trainer,
             index=WorkIndex(len(self.record(epoch).works)),
+            kind=WorkKind.FULL,
             units=units,
             policy_version=PolicyVersion(version),
             manifest_root=root,
         )
 
+    def close(self, epoch: int = 0) -> None:
+        works = len(self.record(epoch).works)
+        self._tell(EpochClosed, epoch=Epoch(epoch), works=works, seed_block=self.block + 2)
+
     def seal(self, epoch: int = 0, attest_by: int = 1_000) -> None:
-        verifiers = len(self.ledger.verifiers)
+        self.close(epoch)
+        weights = self.ledger.electorate(Epoch(epoch))
         self._tell(
             EpochSealed,
             epoch=Epoch(epoch),
             seed=derive(Seed(bytes(32)), "seal", epoch, self.block),
             works=len(self.record(epoch).works),
-            verifiers=verifiers,
-            weight=100 * verifiers,
+            verifiers=len(weights),
+            weight=sum(weights.values()),
             attest_by=attest_by,
         )
         self.open(epoch + 1)
 
-    def commit(self, verifier: Address, commitment: bytes, epoch: int = 0) -> None:
-        self._tell(AttestationCommitted, epoch=Epoch(epoch), verifier=verifier, commitment=commitment)
+    def commit(self, verifier: Address, commitment: bytes, epoch: int = 0, sealed_report: bytes = b"") -> None:
+        self._tell(
+            AttestationCommitted,
+            epoch=Epoch(epoch),
+            verifier=verifier,
+            commitment=commitment,
+            sealed_report=sealed_report,
+        )
 
     def reveal(self, verifier: Address, report: bytes, evidence: Root, epoch: int = 0) -> None:
         self._tell(
             AttestationRevealed,
             epoch=Epoch(epoch),
             verifier=verifier,
-            report_hash=report_hash(report),
+            weight=self.record(epoch).weights[verifier],
+            report=report,
             evidence_root=evidence,
         )
 
-    def settle(self, scores: bytes, epoch: int = 0, challenge_by: int = 2_000) -> None:
-        self._tell(EpochSettled, epoch=Epoch(epoch), scores=scores, challenge_by=challenge_by)
+    def settle_some(self, scores: bytes, epoch: int = 0) -> None:
+        first = WorkIndex(len(self.record(epoch).settled))
+        self._tell(ScoresSettled, epoch=Epoch(epoch), first=first, scores=scores)
 
-    def challenge(self, index: int, standing: int, score: int, epoch: int = 0, commit_by: int = 3_000) -> None:
+    def settle(self, scores: bytes, epoch: int = 0, challenge_by: int = 2_000) -> None:
+        self.settle_some(scores, epoch)
+        paid = sum(is_paid(score) for score in self.record(epoch).settled)
+        self._tell(EpochSettled, epoch=Epoch(epoch), paid=paid, challenge_by=challenge_by)
+
+    def challenge(self, challenger: Address, commitment: bytes, epoch: int = 0) -> ChallengeId:
+        number = ChallengeId(len(self.record(epoch).challenges))
+        self._tell(ChallengeCommitted, epoch=Epoch(epoch), id=number, challenger=challenger, commitment=commitment)
+        return number
+
+    def reveal_challenge(self, number: ChallengeId, index: int, score: int, epoch: int = 0) -> None:
+        record = self.record(epoch)
         self._tell(
-            Challenged,
+            ChallengeRevealed,
+            epoch=Epoch(epoch),
+            id=number,
+            index=WorkIndex(index),
+            challenger=record.challenges[number].challenger,
+            standing=record.score_of(WorkIndex(index)),
+            score=score,
+        )
+
+    def expire(self, number: ChallengeId, epoch: int = 0) -> None:
+        self._tell(ChallengeExpired, epoch=Epoch(epoch), id=number, burnt=1)
+
+    def dispute(self, index: int, score: int, epoch: int = 0) -> None:
+        """Somebody challenges a work, and says so."""
+        self.reveal_challenge(self.challenge(CONTRACT, bytes(32), epoch), index, score, epoch)
+
+    def summon(self, index: int, epoch: int = 0, seed_block: int = 77) -> None:
+        self._tell(PanelSummoned, epoch=Epoch(epoch), index=WorkIndex(index), seed_block=seed_block)
+
+    def draw(self, index: int, *jurors: Address, epoch: int = 0, commit_by: int = 3_000) -> None:
+        self._tell(
+            PanelDrawn,
             epoch=Epoch(epoch),
             index=WorkIndex(index),
-            challenger=ATTESTATIONS,
-            standing=standing,
-            score=score,
-            bond=1,
+            seed=derive(Seed(bytes(32)), "panel", epoch, index),
+            jurors=jurors,
             commit_by=commit_by,
         )
 
-    def show(self, report: bytes, epoch: int = 0) -> None:
-        self._tell(ReportShown, epoch=Epoch(epoch), report_hash=report_hash(report))
+    def commit_vote(self, juror: Address, commitment: bytes, index: int = 0, epoch: int = 0) -> None:
+        self._tell(VoteCommitted, epoch=Epoch(epoch), index=WorkIndex(index), juror=juror, commitment=commitment)
+
+    def vote(self, juror: Address, score: int, index: int = 0, epoch: int = 0, *, beyond: bool = False) -> None:
+        self._tell(
+            VoteRevealed,
+            epoch=Epoch(epoch),
+            index=WorkIndex(index),
+            juror=juror,
+            score=score,
+            beyond=beyond,
+            seats=1,
+        )
+
+    def decide(
+        self, index: int, score: int, phase: DisputePhase, epoch: int = 0, *, is_against_verifiers: bool = False
+    ) -> None:
+        self._tell(
+            DisputeDecided,
+            epoch=Epoch(epoch),
+            index=WorkIndex(index),
+            score=score,
+            phase=phase,
+            is_against_verifiers=is_against_verifiers,
+        )
+        if phase is DisputePhase.OVERTURNED:
+            self._tell(ScoreCorrected, epoch=Epoch(epoch), index=WorkIndex(index), score=score)
+
+    def plant(self, index: int, epoch: int = 0) -> None:
+        """A work turns out to have been planted."""
+        commitment = bytes([index + 1]) * 32
+        self._tell(PlantCommitted, commitment=commitment, planter=CONTRACT, deposit=1)
+        self._tell(PlantOpened, epoch=Epoch(epoch), index=WorkIndex(index), commitment=commitment, is_in_time=True)
+
+    def skip(self, epoch: int = 0, state: PolicyState = PolicyState.SKIPPED) -> None:
+        self._tell(PolicySkipped, epoch=Epoch(epoch), state=state)
+
+    def close_task(self) -> None:
+        self._tell(TaskClosed)
 
     def publish(self, root: Root, epoch: int = 0) -> None:
         version = PolicyVersion(len(self.ledger.policies))

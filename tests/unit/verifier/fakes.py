@@ -6,17 +6,17 @@ from pathlib import Path
 
 from eth_account.signers.local import LocalAccount
 
-from offchain.chain.contracts import Call
-from offchain.chain.sender import Receipt
-from offchain.protocol.errors import Malformed, Reverted, Unavailable
-from offchain.protocol.manifest import BundleKind, BundleLimits, Manifest
-from offchain.protocol.types import Epoch, Root, TaskId
-from offchain.shardcast.engine import PolicySignature
+from assay_core.bundle.manifest import BundleKind, BundleLimits, Manifest
+from assay_core.chain.contracts import Call
+from assay_core.chain.sender import Receipt
+from assay_core.protocol.errors import Malformed, Reverted, Unavailable
+from assay_core.protocol.types import Epoch, Root, TaskId
+from assay_core.transport.engine import PolicySignature
 from tests.unit.verifier.honest import Bundle
 
 
 @dataclass
-class Shelf:
+class ShardStore:
     """An engine without a network: what was published is there for all, unless it is lost."""
 
     bundles: dict[Root, Path] = field(default_factory=dict[Root, Path])

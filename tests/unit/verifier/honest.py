@@ -5,25 +5,25 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from offchain.environments import Environment
-from offchain.outer.codecs import codec_named
-from offchain.outer.updates import write_update
-from offchain.policy.interface import Policy
-from offchain.protocol.encoding import trainer_seed
-from offchain.protocol.header import WorkHeader
-from offchain.protocol.manifest import BundleKind, Manifest
-from offchain.protocol.spec import EnvironmentSpec, RecipeSpec, RolloutSpec, SamplerSpec, TaskSpec
-from offchain.protocol.types import Address, Epoch, PolicyVersion, Root, Seed, TaskId, Work, WorkIndex
-from offchain.recipe.inner import PseudoGradient, run_inner_steps
-from offchain.recipe.states import InnerState, write_state
-from offchain.recipe.trace import TRACE_NAME, StepTrace, trace_bytes
-from offchain.rollouts.seeding import group_uniforms, work_prompts
-from offchain.rollouts.table import ROLLOUTS_NAME, rollouts_bytes
-from offchain.rollouts.trajectory import Completion, Rollouts
-from offchain.shardcast.store import build_bundle
-from offchain.toploc import Hidden, build_all
-from verifier.case import Case
-from verifier.judge import Judgement, judge
+from assay_core.aggregation.codecs import codec_named
+from assay_core.aggregation.updates import write_update
+from assay_core.bundle.directory import build_bundle
+from assay_core.bundle.header import WorkHeader
+from assay_core.bundle.manifest import BundleKind, Manifest
+from assay_core.bundle.rollouts import ROLLOUTS_NAME, rollouts_bytes
+from assay_core.bundle.trajectory import Completion, Rollouts
+from assay_core.environments import Environment
+from assay_core.policy.interface import Policy
+from assay_core.protocol.encoding import trainer_seed
+from assay_core.protocol.spec import EnvironmentSpec, RecipeSpec, RolloutSpec, SamplerSpec, TaskSpec
+from assay_core.protocol.types import Address, Epoch, PolicyVersion, Root, Seed, TaskId, Work, WorkIndex, WorkKind
+from assay_core.toploc import Hidden, build_all
+from assay_core.training.inner import PseudoGradient, run_inner_steps
+from assay_core.training.seeding import group_uniforms, work_prompts
+from assay_core.training.states import InnerState, write_state
+from assay_core.training.trace import TRACE_NAME, StepTrace, trace_bytes
+from assay_verifier.case import Case
+from assay_verifier.judge import Judgement, judge
 
 TRAINER = Address("0x00000000000000000000000000000000000000A1")
 SPEC_ROOT = Root(hashlib.sha256(b"spec").digest())
@@ -65,7 +65,7 @@ def plain_case(spec: TaskSpec, manifest_root: Root, policy_root: Root) -> Case:
     return Case(
         task_id=TaskId(1),
         epoch=Epoch(0),
-        work=Work(TRAINER, WorkIndex(0), spec.rollout.groups, PolicyVersion(0), manifest_root),
+        work=Work(TRAINER, WorkIndex(0), WorkKind.FULL, spec.rollout.groups, PolicyVersion(0), manifest_root),
         spec=spec,
         spec_root=SPEC_ROOT,
         trainer_seed=trainer_seed(TASK_SEED, TaskId(1), Epoch(0), TRAINER),

@@ -6,28 +6,28 @@ from typing import Any
 import pytest
 import torch
 
-from offchain.cli.opening import require_room_for_states
-from offchain.cli.taskfile import read_task_file
-from offchain.environments import make_environment
-from offchain.environments.interface import Environment
-from offchain.outer.optimizer import MOMENTUM_NAME
-from offchain.policy import initial_policy, load_policy, save_policy
-from offchain.policy.interface import Policy
-from offchain.policy.weights import POLICY_NAME, WEIGHTS_NAME
-from offchain.protocol.encoding import derive
-from offchain.protocol.errors import Stop
-from offchain.protocol.manifest import BundleKind, BundleLimits, Manifest
-from offchain.protocol.spec import CheckSpec, RecipeSpec, RolloutSpec, TaskSpec
-from offchain.protocol.types import SCORE_FULL, Epoch, PolicyVersion, Root, Seed, TaskId, Work, WorkIndex
-from offchain.recipe.states import state_name
-from offchain.shardcast.store import build_bundle, open_bundle
+from assay_core.aggregation.optimizer import MOMENTUM_NAME, WEIGHTS_NAME
+from assay_core.bundle.directory import build_bundle, open_bundle
+from assay_core.bundle.manifest import BundleKind, BundleLimits, Manifest
+from assay_core.environments import make_environment
+from assay_core.environments.interface import Environment
+from assay_core.policy import initial_policy, load_policy, save_policy
+from assay_core.policy.interface import Policy
+from assay_core.policy.weights import POLICY_NAME
+from assay_core.protocol.encoding import derive
+from assay_core.protocol.errors import Stop
+from assay_core.protocol.spec import CheckSpec, RecipeSpec, RolloutSpec, TaskSpec
+from assay_core.protocol.types import SCORE_FULL, Epoch, PolicyVersion, Root, Seed, TaskId, Work, WorkIndex, WorkKind
+from assay_core.training.states import state_name
+from assay_protocol.opening import require_room_for_states
+from assay_protocol.task_file import read_task_file
+from assay_trainer.submission_builder import Policies, SubmissionBuilder
+from assay_trainer.tasks import Assignment
+from assay_verifier.aggregate import write_next
+from assay_verifier.case import Case
+from assay_verifier.inbox import Delivery
+from assay_verifier.judge import Judgement, judge
 from tests.unit.verifier.honest import SPEC, SPEC_ROOT, TRAINER
-from trainer.tasks import Assignment
-from trainer.workshop import Policies, Workshop
-from verifier.aggregate import write_next
-from verifier.case import Case
-from verifier.inbox import Delivery
-from verifier.judge import Judgement, judge
 
 STEPS = 3
 STEP_WISE = SPEC.model_copy(
@@ -79,57 +79,57 @@ def quiet(message: str, /, **fields: object) -> None:
     pass
 
 
-def assignment(bench: OnePolicy, version: int) -> Assignment:
+def assignment(context: OnePolicy, version: int) -> Assignment:
     seed = derive(Seed(bytes(range(32))), version)
-    return Assignment(TaskId(1), Epoch(version), TRAINER, seed, PolicyVersion(version), bench.manifest.root)
+    return Assignment(TaskId(1), Epoch(version), TRAINER, seed, PolicyVersion(version), context.manifest.root)
 
 
-def work(bench: OnePolicy, spec: TaskSpec, folder: Path, version: int = 0) -> Manifest:
+def work(context: OnePolicy, spec: TaskSpec, folder: Path, version: int = 0) -> Manifest:
     """By the trainer's own workshop."""
-    policies = Policies(bench, load_policy)
-    workshop = Workshop(spec, SPEC_ROOT, policies, bench.environment(), quiet, Never())
-    return workshop.make(assignment(bench, version), folder)
+    policies = Policies(context, load_policy)
+    builder = SubmissionBuilder(spec, SPEC_ROOT, policies, context.environment(), quiet, Never())
+    return builder.make(assignment(context, version), folder)
 
 
-def judged(bench: OnePolicy, spec: TaskSpec, folder: Path, manifest: Manifest, version: int = 0) -> Judgement:
-    asked = assignment(bench, version)
+def judged(context: OnePolicy, spec: TaskSpec, folder: Path, manifest: Manifest, version: int = 0) -> Judgement:
+    asked = assignment(context, version)
     case = Case(
         task_id=asked.task_id,
         epoch=asked.epoch,
-        work=Work(TRAINER, WorkIndex(0), spec.rollout.groups, asked.policy_version, manifest.root),
+        work=Work(TRAINER, WorkIndex(0), WorkKind.FULL, spec.rollout.groups, asked.policy_version, manifest.root),
         spec=spec,
         spec_root=SPEC_ROOT,
         trainer_seed=asked.seed,
         epoch_seed=derive(asked.seed, "epoch"),
-        policy_root=bench.manifest.root,
+        policy_root=context.manifest.root,
         newest_version=asked.policy_version,
         max_staleness=2,
         sampling_bps=10_000,
     )
-    return judge(case, bench, folder, open_bundle(folder, BundleLimits(spec.limits.work_bytes), manifest.root))
+    return judge(case, context, folder, open_bundle(folder, BundleLimits(spec.limits.work_bytes), manifest.root))
 
 
 def test_two_versions_of_an_adapter_are_trained_judged_and_aggregated(tmp_path: Path) -> None:
     environment = make_environment(STEP_WISE.environment)
     save_policy(initial_policy(START, Seed(b"\x01" * 32), environment), tmp_path / "v0")
-    bench = OnePolicy(tmp_path / "v0", environment)
+    context = OnePolicy(tmp_path / "v0", environment)
     for version in range(2):
         folder = tmp_path / f"work-{version}"
-        manifest = work(bench, STEP_WISE, folder, version)
+        manifest = work(context, STEP_WISE, folder, version)
         assert {state_name(step) for step in range(STEPS)} <= {entry.name for entry in manifest.files}
-        verdict = judged(bench, STEP_WISE, folder, manifest, version).verdict
+        verdict = judged(context, STEP_WISE, folder, manifest, version).verdict
         assert (verdict.score, verdict.reason) == (SCORE_FULL, None), verdict.findings[-1]
         target = tmp_path / f"v{version + 1}"
-        base = Delivery(bench.folder, bench.manifest)
+        base = Delivery(context.folder, context.manifest)
         write_next(STEP_WISE, base, [(WorkIndex(0), 100, Delivery(folder, manifest))], target)
         successor = OnePolicy(target, environment)
         changed = {entry.name for entry in successor.manifest.files} - {
-            entry.name for entry in successor.manifest.files if entry in bench.manifest.files
+            entry.name for entry in successor.manifest.files if entry in context.manifest.files
         }
         assert changed == {WEIGHTS_NAME, MOMENTUM_NAME}
-        before, after = bench.policy(bench.manifest.root), successor.policy(successor.manifest.root)
+        before, after = context.policy(context.manifest.root), successor.policy(successor.manifest.root)
         assert any(not torch.equal(value, after.trainable()[name]) for name, value in before.trainable().items())
-        bench = successor
+        context = successor
 
 
 def test_works_whose_states_would_not_fit_are_told_when_the_task_is_opened() -> None:
@@ -151,15 +151,15 @@ def test_smollm2_learns_through_adapters_and_one_step_of_its_training_is_replaye
     policy = initial_policy(task.policy, task.seed, environment)
     require_room_for_states({name: tuple(value.shape) for name, value in policy.trainable().items()}, task.spec)
     save_policy(policy, tmp_path / "v0")
-    bench = OnePolicy(tmp_path / "v0", environment)
-    assert {entry.name for entry in bench.manifest.files} == {POLICY_NAME, WEIGHTS_NAME}
-    assert bench.manifest.size_bytes < 2**20
-    manifest = work(bench, spec, tmp_path / "work")
-    found = judged(bench, spec, tmp_path / "work", manifest)
+    context = OnePolicy(tmp_path / "v0", environment)
+    assert {entry.name for entry in context.manifest.files} == {POLICY_NAME, WEIGHTS_NAME}
+    assert context.manifest.size_bytes < 2**20
+    manifest = work(context, spec, tmp_path / "work")
+    found = judged(context, spec, tmp_path / "work", manifest)
     assert (found.verdict.score, found.verdict.reason) == (SCORE_FULL, None), found.verdict.findings[-1]
     steps = {str(finding.evidence["step"]) for finding in found.verdict.findings if "step" in finding.evidence}
     assert len(steps) == 1
     with torch.no_grad():
-        for parameter in bench.policy(bench.manifest.root).trainable().values():
+        for parameter in context.policy(context.manifest.root).trainable().values():
             parameter += 0.01
-    assert judged(bench, spec, tmp_path / "work", manifest).verdict.score != SCORE_FULL
+    assert judged(context, spec, tmp_path / "work", manifest).verdict.score != SCORE_FULL

@@ -11,32 +11,32 @@ import pytest
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
 
-from offchain.chain.keys import sign_policy
-from offchain.environments import make_environment
-from offchain.outer.broadcast import PolicyRemaker
-from offchain.outer.optimizer import MOMENTUM_NAME
-from offchain.policy import load_policy
-from offchain.policy.weights import WEIGHTS_NAME
-from offchain.protocol.errors import Malformed, Stop, Unavailable
-from offchain.protocol.manifest import BundleKind, BundleLimits
-from offchain.protocol.spec import OuterSpec, TaskSpec
-from offchain.protocol.types import Address, Epoch, Root, TaskId
-from offchain.shardcast.cache import Remake
-from offchain.shardcast.engine import PolicySignature
-from offchain.shardcast.store import open_bundle
-from tests.unit.verifier.chronicle import ATTESTATIONS, Chronicle, contracts
-from tests.unit.verifier.fakes import Sent, Shelf, Silent
+from assay_core.aggregation.optimizer import MOMENTUM_NAME, WEIGHTS_NAME
+from assay_core.aggregation.policy_delta import PolicyRebuilder
+from assay_core.bundle.directory import open_bundle
+from assay_core.bundle.manifest import BundleKind, BundleLimits
+from assay_core.bundle.rebuild import Rebuild
+from assay_core.chain.keys import PolicyWord, sign_policy
+from assay_core.environments import make_environment
+from assay_core.policy import load_policy
+from assay_core.protocol.errors import Malformed, Stop, Unavailable
+from assay_core.protocol.spec import OuterSpec, TaskSpec
+from assay_core.protocol.types import Address, DisputePhase, Epoch, Root, TaskId, WorkIndex
+from assay_core.transport.engine import PolicySignature
+from assay_verifier.aggregate import Aggregator, Signer, accepted, base_of, next_epoch
+from assay_verifier.database import Sessions, migrate, open_database, session_factory
+from assay_verifier.inbox import Inbox, JudgeContext
+from assay_verifier.models import PolicyRow
+from assay_verifier.rotation import Rotation
+from assay_verifier.transactions import Transactions
+from tests.unit.verifier.chronicle import CONTRACT, Chronicle, contracts
+from tests.unit.verifier.fakes import Sent, ShardStore, Silent
 from tests.unit.verifier.honest import SPEC, Bundle, HonestTrainer
-from verifier.aggregate import Aggregator, Signer, accepted, base_of, next_epoch
-from verifier.database import Sessions, migrate, open_database, session_factory
-from verifier.inbox import Bench, Inbox
-from verifier.models import PolicyRow
-from verifier.transactions import Transactions
-from verifier.turns import Turns
 
 CHAIN_ID = 31_337
 KEYS = sorted((Account.from_key(bytes([n]) * 32) for n in (1, 2, 3)), key=lambda key: int(key.address, 16))
 VERIFIERS = tuple(Address(key.address) for key in KEYS)
+ROOT = Root(b"\x05" * 32)
 TRAINERS = tuple(Address(f"0x{n:040d}") for n in (11, 12, 13))
 
 
@@ -52,7 +52,7 @@ class Colleague:
 
 @dataclass
 class Scene:
-    shelf: Shelf
+    shards: ShardStore
     chronicle: Chronicle
     folder: Path
 
@@ -60,17 +60,17 @@ class Scene:
         engine = open_database(f"sqlite:///{self.folder / f'{number}.db'}")
         migrate(engine)
         sessions, sent, status = session_factory(engine), Sent(), Silent()
-        inbox = Inbox(self.shelf, spec)
+        inbox = Inbox(self.shards, spec)
         aggregator = Aggregator(
             spec,
-            Signer(VERIFIERS[number], KEYS[number], CHAIN_ID, ATTESTATIONS, lambda key: key),
-            contracts().attestations,
+            Signer(VERIFIERS[number], KEYS[number], CHAIN_ID, CONTRACT, lambda key: key),
+            contracts().policies,
             Transactions(sent, sessions, TaskId(1)),
             inbox,
-            self.shelf,
+            self.shards,
             sessions,
             self.folder / f"policies-{number}",
-            Turns(VERIFIERS[number], step_s=0.0),
+            Rotation(VERIFIERS[number], step_s=0.0),
             status,
         )
         return Colleague(aggregator, sent, sessions, status)
@@ -79,17 +79,17 @@ class Scene:
 @pytest.fixture
 def scene(trainer: HonestTrainer, policy_bundle: Bundle, tmp_path: Path) -> Scene:
     """A settled epoch with two accepted works and a fraud, judged by three verifiers."""
-    shelf = Shelf()
-    chronicle = Chronicle(shelf.add(policy_bundle))
+    shards = ShardStore()
+    chronicle = Chronicle(shards.add(policy_bundle))
     chronicle.verifier(*VERIFIERS)
     parts = trainer.parts()
     for scale, name in zip((1.0, 0.5, 3.0), TRAINERS, strict=True):
         scaled = {key: value * scale for key, value in parts.update.items()}
         work = trainer.write(type(parts)(parts.header, parts.rollouts, scaled, parts.trace))
-        chronicle.work(name, shelf.add(work))
+        chronicle.work(name, shards.add(work))
     chronicle.seal()
     chronicle.settle(bytes([100, 40, 255]))
-    return Scene(shelf, chronicle, tmp_path)
+    return Scene(shards, chronicle, tmp_path)
 
 
 def test_honest_verifiers_derive_the_same_policy_and_a_quorum_publishes_it_once(scene: Scene) -> None:
@@ -97,20 +97,20 @@ def test_honest_verifiers_derive_the_same_policy_and_a_quorum_publishes_it_once(
     for colleague in colleagues:
         assert colleague.aggregator.advance(scene.chronicle.ledger)  # derive
         assert colleague.aggregator.advance(scene.chronicle.ledger)  # post
-    assert len({signed.policy_root for signed in scene.shelf.board}) == 1
+    assert len({signed.policy_root for signed in scene.shards.board}) == 1
     assert colleagues[0].aggregator.advance(scene.chronicle.ledger)
     call = colleagues[0].sent.calls[0]
     assert call.function == "publishPolicy" and len(call.arguments["signatures"]) == 3  # pyright: ignore[reportArgumentType]
-    root = scene.shelf.board[0].policy_root
+    root = scene.shards.board[0].policy_root
     assert call.arguments["policyRoot"] == root
 
     scene.chronicle.publish(root)
     for colleague in colleagues:
         assert not colleague.aggregator.advance(scene.chronicle.ledger)
-    manifest = open_bundle(scene.shelf.bundles[root], BundleLimits(2**30), root)
+    manifest = open_bundle(scene.shards.bundles[root], BundleLimits(2**30), root)
     assert manifest.kind is BundleKind.POLICY and manifest.fields["version"] == 1
     assert {"weights.safetensors", "outer/momentum.safetensors"} <= {entry.name for entry in manifest.files}
-    load_policy(scene.shelf.bundles[root])
+    load_policy(scene.shards.bundles[root])
 
 
 def test_another_process_with_other_threads_derives_the_same_root(scene: Scene) -> None:
@@ -120,15 +120,16 @@ def test_another_process_with_other_threads_derives_the_same_root(scene: Scene) 
 import sys, torch
 torch.set_num_threads(4)
 from pathlib import Path
-from offchain.outer.aggregate import Contribution, aggregate
-from offchain.outer.codecs import codec_named
-from offchain.outer.optimizer import outer_step, write_momentum
-from offchain.outer.rules import Rule
-from offchain.outer.updates import read_update
-from offchain.policy import load_policy, write_successor
-from offchain.protocol.manifest import BundleKind
-from offchain.protocol.spec import parse_spec
-from offchain.shardcast.store import build_bundle, read_manifest
+from assay_core.aggregation.aggregate import Contribution, aggregate
+from assay_core.aggregation.codecs import codec_named
+from assay_core.aggregation.optimizer import outer_step, write_momentum
+from assay_core.aggregation.rules import Rule
+from assay_core.aggregation.updates import read_update
+from assay_core.policy import load_policy
+from tests.unit.policy.successor import write_successor
+from assay_core.bundle.manifest import BundleKind
+from assay_core.protocol.spec import parse_spec
+from assay_core.bundle.directory import build_bundle, read_manifest
 import numpy as np
 spec = parse_spec(bytes.fromhex({SPEC.to_bytes().hex()!r}))
 base, works, target = Path(sys.argv[1]), [Path(each) for each in sys.argv[3:]], Path(sys.argv[2])
@@ -146,8 +147,8 @@ fields = {{"task": 1, "epoch": 0, "version": 1, "parent": read_manifest(base).ro
 print(build_bundle(target, BundleKind.POLICY, fields).root.hex())
 """
     record = scene.chronicle.record()
-    works = [str(scene.shelf.bundles[each.work.manifest_root]) for each in record.works]
-    base = scene.shelf.bundles[scene.chronicle.ledger.task.policy_root]
+    works = [str(scene.shards.bundles[each.work.manifest_root]) for each in record.works]
+    base = scene.shards.bundles[scene.chronicle.ledger.task.policy_root]
     done = subprocess.run(
         [sys.executable, "-c", script, str(base), str(scene.folder / "again"), *works],
         capture_output=True,
@@ -178,20 +179,20 @@ def test_policy_that_travels_as_a_step_is_made_alike_by_verifiers_and_clients(sc
         colleague = scene.colleague(number, spec)
         assert colleague.aggregator.advance(scene.chronicle.ledger)  # derive
         assert colleague.aggregator.advance(scene.chronicle.ledger)  # post
-    (root,) = {signed.policy_root for signed in scene.shelf.board}
-    manifest = open_bundle(scene.shelf.bundles[root], BundleLimits(2**30), root)
+    (root,) = {signed.policy_root for signed in scene.shards.board}
+    manifest = open_bundle(scene.shards.bundles[root], BundleLimits(2**30), root)
     base = scene.chronicle.ledger.task.policy_root
-    remaker = PolicyRemaker()
-    assert remaker.plan(manifest) == Remake(base, frozenset((WEIGHTS_NAME, MOMENTUM_NAME)))
-    remaker.make(manifest, scene.shelf.bundles[root], scene.shelf.bundles[base], tmp_path / "made")
+    rebuilder = PolicyRebuilder()
+    assert rebuilder.plan(manifest) == Rebuild(base, frozenset((WEIGHTS_NAME, MOMENTUM_NAME)))
+    rebuilder.make(manifest, scene.shards.bundles[root], scene.shards.bundles[base], tmp_path / "made")
     for name in (WEIGHTS_NAME, MOMENTUM_NAME):
-        assert (tmp_path / "made" / name).read_bytes() == (scene.shelf.bundles[root] / name).read_bytes()
-    load_policy(scene.shelf.bundles[root])
+        assert (tmp_path / "made" / name).read_bytes() == (scene.shards.bundles[root] / name).read_bytes()
+    load_policy(scene.shards.bundles[root])
 
 
 def test_base_without_weights_stops_the_verifier(scene: Scene) -> None:
     root = scene.chronicle.ledger.task.policy_root
-    scene.shelf.bundles[root] = shutil.copytree(scene.shelf.bundles[root], scene.folder / "broken")
+    scene.shards.bundles[root] = shutil.copytree(scene.shards.bundles[root], scene.folder / "broken")
     (scene.folder / "broken" / WEIGHTS_NAME).write_bytes(b"no weights")
     with pytest.raises(Stop, match="nothing can follow from it"):
         scene.colleague(0).aggregator.advance(scene.chronicle.ledger)
@@ -209,13 +210,15 @@ def test_signatures_that_are_not_what_they_seem_do_not_count(scene: Scene) -> No
     colleague = scene.colleague(0)
     colleague.aggregator.advance(scene.chronicle.ledger)
     colleague.aggregator.advance(scene.chronicle.ledger)
-    root = scene.shelf.board[0].policy_root
+    root = scene.shards.board[0].policy_root
     stranger = Account.from_key(b"\x09" * 32)
 
     def signed(key: LocalAccount, of: Root) -> bytes:
-        return sign_policy(key, CHAIN_ID, ATTESTATIONS, TaskId(1), Epoch(0), of)
+        seed = scene.chronicle.record().seed
+        assert seed is not None
+        return sign_policy(key, CHAIN_ID, CONTRACT, PolicyWord(TaskId(1), Epoch(0), seed, of))
 
-    scene.shelf.board += [
+    scene.shards.board += [
         PolicySignature(VERIFIERS[1], root, signed(KEYS[2], root)),
         PolicySignature(VERIFIERS[1], Root(b"\x01" * 32), signed(KEYS[1], Root(b"\x01" * 32))),
         PolicySignature(Address(stranger.address), root, signed(stranger, root)),
@@ -225,7 +228,7 @@ def test_signatures_that_are_not_what_they_seem_do_not_count(scene: Scene) -> No
     for _ in range(3):
         colleague.aggregator.advance(scene.chronicle.ledger)
     assert not colleague.sent.calls
-    scene.shelf.board += [PolicySignature(VERIFIERS[n], root, signed(KEYS[n], root)) for n in (1, 2)]
+    scene.shards.board += [PolicySignature(VERIFIERS[n], root, signed(KEYS[n], root)) for n in (1, 2)]
     assert colleague.aggregator.advance(scene.chronicle.ledger)
 
 
@@ -249,29 +252,29 @@ def test_crash_after_deriving_signs_the_same_root_again(scene: Scene) -> None:
 def test_relays_that_are_down_delay_the_signature(scene: Scene) -> None:
     colleague = scene.colleague(0)
     colleague.aggregator.advance(scene.chronicle.ledger)
-    scene.shelf.is_down = True
+    scene.shards.is_down = True
     with pytest.raises(Unavailable):
         colleague.aggregator.advance(scene.chronicle.ledger)
-    assert not scene.shelf.board  # no signature for what nobody could fetch
-    scene.shelf.is_down = False
-    assert colleague.aggregator.advance(scene.chronicle.ledger) and scene.shelf.board
+    assert not scene.shards.board  # no signature for what nobody could fetch
+    scene.shards.is_down = False
+    assert colleague.aggregator.advance(scene.chronicle.ledger) and scene.shards.board
 
 
 def test_accepted_work_that_is_lost_delays_until_the_quorum_publishes(scene: Scene) -> None:
     colleague = scene.colleague(0)
-    del scene.shelf.bundles[scene.chronicle.record().works[0].work.manifest_root]
+    del scene.shards.bundles[scene.chronicle.record().works[0].work.manifest_root]
     with pytest.raises(Unavailable):
         colleague.aggregator.advance(scene.chronicle.ledger)
     scene.chronicle.publish(Root(b"\x42" * 32))
     colleague.aggregator.advance(scene.chronicle.ledger)
     assert not colleague.aggregator.advance(scene.chronicle.ledger)
-    assert not scene.shelf.board
+    assert not scene.shards.board
 
 
 def test_verifier_that_was_not_enlisted_at_the_seal_signs_nothing(scene: Scene) -> None:
     outsider = scene.colleague(0)
     outsider.aggregator._signer = Signer(  # pyright: ignore[reportPrivateUsage]
-        TRAINERS[0], KEYS[0], CHAIN_ID, ATTESTATIONS, lambda key: key
+        TRAINERS[0], KEYS[0], CHAIN_ID, CONTRACT, lambda key: key
     )
     assert not outsider.aggregator.advance(scene.chronicle.ledger)
 
@@ -316,6 +319,74 @@ def test_epoch_without_an_accepted_work_becomes_no_policy(scores: bytes) -> None
     assert next_epoch(chronicle.ledger, never) is chronicle.record(1)
 
 
+@pytest.mark.parametrize("scores", [bytes([254]), bytes([255]), bytes([0])], ids=["unavailable", "fraud", "unpaid"])
+def test_only_what_is_paid_counts(scores: bytes) -> None:
+    chronicle = Chronicle(Root(bytes(32)))
+    chronicle.work(TRAINERS[0], ROOT)
+    chronicle.work(TRAINERS[1], ROOT)
+    chronicle.seal()
+    chronicle.settle(scores + bytes([40]))
+    assert [(each.work.index, score) for each, score in accepted(chronicle.record())] == [(1, 40)]
+
+
+def test_an_appeal_moves_money_and_no_policy() -> None:
+    """Whoever signs before it is decided and whoever signs after it have to sign the same root."""
+    chronicle = Chronicle(Root(bytes(32)))
+    chronicle.work(TRAINERS[0], ROOT)
+    chronicle.seal()
+    chronicle.settle(bytes([100]))
+    before = accepted(chronicle.record())
+    chronicle.dispute(0, 0)
+    chronicle.decide(0, 0, DisputePhase.OVERTURNED)
+    assert chronicle.record().score_of(WorkIndex(0)) == 0 and accepted(chronicle.record()) == before
+
+
+def test_a_late_policy_is_waited_for_until_the_chain_skips_it() -> None:
+    """By the clock alone some would go on from another policy than the rest."""
+    chronicle = Chronicle(Root(bytes(32)))
+    for epoch in (0, 1):
+        chronicle.work(TRAINERS[0], Root(bytes([epoch]) * 32), epoch=epoch)
+        chronicle.seal(epoch)
+        chronicle.settle(bytes([100]), epoch=epoch, challenge_by=1)
+    assert next_epoch(chronicle.ledger, never) is chronicle.record(0)
+    chronicle.skip(0)
+    assert next_epoch(chronicle.ledger, never) is chronicle.record(1)
+    assert base_of(chronicle.ledger, Epoch(1)).version == 0
+
+
+def test_works_that_make_no_policy_are_given_up_and_the_next_epoch_waits_for_the_skip(scene: Scene) -> None:
+    colleague = scene.colleague(0)
+    for committed in scene.chronicle.record().works:
+        (scene.shards.bundles[committed.work.manifest_root] / "update" / "0000.safetensors").write_bytes(b"rot")
+    scene.chronicle.work(TRAINERS[0], ROOT, epoch=1)
+    scene.chronicle.seal(1)
+    scene.chronicle.settle(bytes([100]), epoch=1)
+    assert colleague.aggregator.advance(scene.chronicle.ledger)
+    assert not colleague.aggregator.advance(scene.chronicle.ledger)
+    scene.chronicle.skip(0)
+    with pytest.raises(Unavailable):  # it wants the work of epoch 1, which is on no relay
+        colleague.aggregator.advance(scene.chronicle.ledger)
+
+
+def test_verifiers_go_on_from_the_same_policy_when_one_was_skipped(scene: Scene) -> None:
+    """Some have derived the skipped policy, others have not: all derive the next one from the same base."""
+    early, late = scene.colleague(0), scene.colleague(1)
+    early.aggregator.advance(scene.chronicle.ledger)
+    early.aggregator.advance(scene.chronicle.ledger)
+    skipped = scene.shards.board.pop().policy_root
+    scene.chronicle.skip(0)
+    scene.chronicle.work(TRAINERS[0], scene.chronicle.record().works[0].work.manifest_root, epoch=1)
+    scene.chronicle.seal(1)
+    scene.chronicle.settle(bytes([100]), epoch=1)
+    for colleague in (early, late):
+        colleague.aggregator.advance(scene.chronicle.ledger)
+        colleague.aggregator.advance(scene.chronicle.ledger)
+    first, second = scene.shards.board
+    assert first.policy_root == second.policy_root != skipped
+    manifest = open_bundle(scene.shards.bundles[first.policy_root], BundleLimits(2**30), first.policy_root)
+    assert manifest.fields["version"] == 1 and manifest.fields["epoch"] == 1
+
+
 def test_void_and_overtaken_epochs_are_passed_over() -> None:
     chronicle = Chronicle(Root(bytes(32)))
     for epoch in (0, 1, 2):
@@ -324,6 +395,7 @@ def test_void_and_overtaken_epochs_are_passed_over() -> None:
     chronicle.void(0)
     chronicle.settle(bytes([100]), epoch=1)
     chronicle.settle(bytes([100]), epoch=2)
+    chronicle.skip(1)  # as whoever publishes a later one has to
     chronicle.publish(Root(b"\x09" * 32), epoch=2)
     assert next_epoch(chronicle.ledger, lambda record: record.policy is not None) is None
     assert base_of(chronicle.ledger, Epoch(2)).version == 0
@@ -333,7 +405,7 @@ def test_broken_base_policy_stops_the_verifier(scene: Scene) -> None:
     def broken(_: Path) -> None:
         raise Malformed("no weights")
 
-    inbox = Inbox(scene.shelf, SPEC)
-    bench = Bench(inbox, make_environment(SPEC.environment), broken)  # pyright: ignore[reportArgumentType]
+    inbox = Inbox(scene.shards, SPEC)
+    context = JudgeContext(inbox, make_environment(SPEC.environment), broken)  # pyright: ignore[reportArgumentType]
     with pytest.raises(Stop, match="nothing can be judged by it"):
-        bench.policy(scene.chronicle.ledger.task.policy_root)
+        context.policy(scene.chronicle.ledger.task.policy_root)

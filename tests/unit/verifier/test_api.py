@@ -6,17 +6,17 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import text
 
-from offchain.protocol.encoding import canonical_json
-from offchain.protocol.errors import Reason
-from offchain.protocol.types import EpochPhase, Root
+from assay_core.protocol.encoding import canonical_json
+from assay_core.protocol.errors import Reason
+from assay_core.protocol.types import EpochPhase, Root
+from assay_verifier.api import create_api
+from assay_verifier.database import Sessions, migrate, open_database, session_factory
+from assay_verifier.judging_queue import Judged
+from assay_verifier.models import AttestationRow, EpochRow, EvidenceRow, PolicyRow, TransactionRow, WorkRow
+from assay_verifier.recorder import Recorder
+from assay_verifier.verdict import conclude, failed, passed
 from tests.unit.verifier.chronicle import Chronicle
 from tests.unit.verifier.honest import SPEC, TRAINER, plain_case
-from verifier.api import create_api
-from verifier.database import Sessions, migrate, open_database, session_factory
-from verifier.docket import Judged
-from verifier.models import AttestationRow, EpochRow, EvidenceRow, PolicyRow, TransactionRow, WorkRow
-from verifier.recorder import Recorder
-from verifier.verdict import conclude, failed, passed
 
 ROOT = Root(b"\x05" * 32)
 NASTY = "<script>alert(1)</script>"

@@ -1,4 +1,4 @@
-"""How a verifier votes in an appeal: what was drawn comes first, and the same inputs give the same verdict again."""
+"""How a juror votes: what was drawn comes first, and the same inputs give the same verdict as in an attestation."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,65 +9,83 @@ from hypothesis import given
 from hypothesis import strategies as st
 from web3 import Web3
 
-from offchain.chain.contracts import ChallengesContract
-from offchain.environments import make_environment
-from offchain.policy import load_policy
-from offchain.protocol.encoding import canonical_json, must_replay
-from offchain.protocol.errors import Reason, Unavailable
-from offchain.protocol.types import Address, ChallengePhase, Epoch, Root, Seed, TaskId, WorkIndex
-from offchain.rollouts.trajectory import Rollouts
-from tests.unit.verifier.chronicle import ATTESTATIONS, PARAMS, Chronicle, contracts
-from tests.unit.verifier.fakes import Sent, Shelf, Silent
+from assay_core.bundle.evidence import compared_norm
+from assay_core.bundle.trajectory import Rollouts
+from assay_core.chain.contracts import AppealsContract
+from assay_core.environments import make_environment
+from assay_core.policy import load_policy
+from assay_core.protocol.encoding import canonical_json, must_replay, vote_commitment
+from assay_core.protocol.errors import Reason, Unavailable
+from assay_core.protocol.types import Address, DisputePhase, Epoch, Seed, TaskId, WorkIndex
+from assay_core.training.seeding import seed_of_nth
+from assay_verifier.appeals import Appeals
+from assay_verifier.attester import Attester
+from assay_verifier.database import Sessions, migrate, open_database, session_factory
+from assay_verifier.inbox import Inbox, JudgeContext
+from assay_verifier.judge import compare_again, compare_with_peers
+from assay_verifier.judging_queue import Judged, JudgingQueue
+from assay_verifier.models import AppealRow
+from assay_verifier.recorder import Recorder
+from assay_verifier.sealed import Envelope
+from assay_verifier.transactions import Transactions
+from assay_verifier.verdict import Verdict, conclude, failed, passed
+from tests.unit.verifier.chronicle import CONTRACT, PARAMS, Chronicle, contracts
+from tests.unit.verifier.fakes import Sent, ShardStore, Silent
 from tests.unit.verifier.honest import TRAINER, Bundle, HonestTrainer
-from verifier.appeals import Appeals
-from verifier.attester import Attester
-from verifier.checks.update import compared_norm
-from verifier.database import Sessions, migrate, open_database, session_factory
-from verifier.docket import Docket, Judged, case_of
-from verifier.inbox import Bench, Inbox
-from verifier.judge import compare_again, compare_with_peers
-from verifier.models import AppealRow
-from verifier.recorder import Recorder
-from verifier.transactions import Transactions
-from verifier.verdict import Verdict, conclude, failed, passed
 
-VERIFIER = Address("0x0000000000000000000000000000000000000001")
-OTHERS = tuple(Address(f"0x{n:040d}") for n in range(11, 17))
-FRAUD, FULL = 255, 100
+VERIFIER, JUROR, OTHER = (Address(f"0x{n:040d}") for n in (1, 21, 22))
+FRAUD, UNAVAILABLE, FULL = 255, 254, 100
 RATIO = 10.0
 
 
-class Votable(ChallengesContract):
-    """Every challenge waits for commitments."""
+class Panel(AppealsContract):
+    """Every dispute is in one phase."""
 
-    def phase_of(self, task_id: TaskId, epoch: Epoch, index: WorkIndex) -> ChallengePhase:
-        return ChallengePhase.APPEAL_COMMIT
+    phase = DisputePhase.APPEAL_COMMIT
+
+    def phase_of(self, task_id: TaskId, epoch: Epoch, index: WorkIndex) -> DisputePhase:
+        return self.phase
 
 
 @dataclass
 class Scene:
+    """A verifier that attests, and a juror that did not, each with its own docket."""
+
     chronicle: Chronicle
-    shelf: Shelf
+    shards: ShardStore
     sessions: Sessions
-    docket: Docket
+    sent: Sent
+    panel: Panel
+    queue: JudgingQueue
     appeals: Appeals
     attester: Attester
 
     def judge(self) -> list[Judged]:
-        while self.docket.judge_next(self.chronicle.ledger, self.chronicle.record()):
+        while self.queue.judge_next(self.chronicle.ledger, self.chronicle.record()):
             pass
-        judged = self.docket.judgements(self.chronicle.ledger, self.chronicle.record(), give_up=True)
+        judged = self.queue.judgements(self.chronicle.ledger, self.chronicle.record(), give_up=True)
         assert judged is not None
         return judged
 
     def attest(self) -> bytes:
         return self.attester.write(self.chronicle.record(), self.judge()).report
 
+    def call(self, standing: bytes, index: int = 0) -> None:
+        """A panel of two is called for the dispute about one work."""
+        self.chronicle.settle(standing)
+        self.chronicle.dispute(index, 1)
+        self.chronicle.draw(index, JUROR, OTHER, JUROR)
+
+    def advance(self, now: int = 0) -> bool:
+        return self.appeals.advance(self.chronicle.ledger, self.chronicle.record(), now)
+
     def vote(self, standing: int, index: int = 0, now: int = 0) -> tuple[int, bool]:
         """Score, and whether it is beyond the draw."""
-        self.chronicle.settle(bytes([standing]))
-        self.chronicle.challenge(index, standing, FRAUD)
-        assert self.appeals.advance(self.chronicle.ledger, self.chronicle.record(), now)
+        self.call(bytes([standing]) * len(self.chronicle.record().works), index)
+        assert self.advance(now)
+        return self.written(index)
+
+    def written(self, index: int = 0) -> tuple[int, bool]:
         with self.sessions() as session:
             row = session.get_one(AppealRow, (1, 0, index))
         return row.score, row.beyond
@@ -79,26 +97,41 @@ def spot_checking(trainer: HonestTrainer) -> HonestTrainer:
     return replace(trainer, spec=trainer.spec.model_copy(update={"checks": checks}))
 
 
-def sealed(trainer: HonestTrainer, policy: Bundle, work: Bundle | None, folder: Path, sampling_bps: int) -> Scene:
-    shelf = Shelf()
-    chronicle = Chronicle(shelf.add(policy), replace(PARAMS, sampling_bps=sampling_bps))
+def sealed(trainer: HonestTrainer, policy: Bundle, works: list[Bundle], folder: Path, sampling_bps: int) -> Scene:
+    shards, sent, status = ShardStore(), Sent(), Silent()
+    chronicle = Chronicle(shards.add(policy), replace(PARAMS, sampling_bps=sampling_bps))
     chronicle.verifier(VERIFIER)
-    chronicle.work(TRAINER, Root(b"\x01" * 32) if work is None else shelf.add(work))
+    for work in works:
+        chronicle.work(TRAINER, shards.add(work))
     chronicle.seal()
     engine = open_database(f"sqlite:///{folder / 'verifier.db'}")
     migrate(engine)
-    sessions, status = session_factory(engine), Silent()
+    sessions = session_factory(engine)
     Recorder(sessions, trainer.spec).record(chronicle.ledger, {})
-    inbox = Inbox(shelf, trainer.spec)
-    docket = Docket(trainer.spec, inbox, Bench(inbox, make_environment(trainer.spec.environment), load_policy))
-    transactions = Transactions(Sent(), sessions, TaskId(1))
-    challenges = Votable(Web3(), ATTESTATIONS)
-    appeals = Appeals(TaskId(1), VERIFIER, challenges, transactions, docket, sessions, status)
+    transactions = Transactions(sent, sessions, TaskId(1))
+    panel = Panel(Web3(), CONTRACT)
     key = Account.from_key(b"\x01" * 32)
     attester = Attester(
-        TaskId(1), VERIFIER, key, contracts().attestations, transactions, shelf, sessions, folder / "evidence", status
+        TaskId(1),
+        VERIFIER,
+        key,
+        contracts().attestations,
+        transactions,
+        shards,
+        sessions,
+        Envelope(key, 31_337, CONTRACT),
+        folder / "evidence",
+        status,
     )
-    return Scene(chronicle, shelf, sessions, docket, appeals, attester)
+    appeals = Appeals(TaskId(1), JUROR, panel, transactions, queue(trainer, shards), sessions, status)
+    return Scene(chronicle, shards, sessions, sent, panel, queue(trainer, shards), appeals, attester)
+
+
+def queue(trainer: HonestTrainer, shards: ShardStore) -> JudgingQueue:
+    inbox = Inbox(shards, trainer.spec)
+    return JudgingQueue(
+        trainer.spec, inbox, JudgeContext(inbox, make_environment(trainer.spec.environment), load_policy)
+    )
 
 
 def with_a_lie_that_was_not_drawn(trainer: HonestTrainer, seed: Seed) -> Bundle:
@@ -118,24 +151,18 @@ def with_a_lie_that_was_not_drawn(trainer: HonestTrainer, seed: Seed) -> Bundle:
 def lying_scene(trainer: HonestTrainer, policy: Bundle, folder: Path, sampling_bps: int) -> Scene:
     """The seed of a chronicle does not depend on the work, so that the lie can be put beside what it draws."""
     trainer = spot_checking(trainer)
-    seed = sealed(trainer, policy, None, folder, sampling_bps).chronicle.record().seed
+    honest = trainer.write(trainer.parts())
+    seed = sealed(trainer, policy, [honest], folder, sampling_bps).chronicle.record().seed
     assert seed is not None and must_replay(seed, WorkIndex(0), sampling_bps) == (sampling_bps == 10_000)
-    return sealed(trainer, policy, with_a_lie_that_was_not_drawn(trainer, seed), folder, sampling_bps)
+    return sealed(trainer, policy, [with_a_lie_that_was_not_drawn(trainer, seed)], folder, sampling_bps)
 
 
-def test_who_paid_for_what_was_drawn_does_not_slash_itself_for_what_was_not(
-    trainer: HonestTrainer, policy_bundle: Bundle, tmp_path: Path
+@pytest.mark.parametrize("sampling_bps", [1, 10_000])
+def test_what_only_a_look_beyond_the_draw_shows_is_told_and_blames_nobody(
+    trainer: HonestTrainer, policy_bundle: Bundle, tmp_path: Path, sampling_bps: int
 ) -> None:
-    """On chain nothing excuses a payment where a replay was due: the cheat's friend would win more than it loses."""
-    scene = lying_scene(trainer, policy_bundle, tmp_path, 10_000)
-    assert scene.attest() == bytes([FULL])
-    assert scene.vote(standing=FULL) == (FULL, False)
-
-
-def test_where_nobody_pays_for_it_an_appeal_finds_what_was_not_drawn(
-    trainer: HonestTrainer, policy_bundle: Bundle, tmp_path: Path
-) -> None:
-    scene = lying_scene(trainer, policy_bundle, tmp_path, 1)
+    """Else a cheat could have itself challenged, and live on those who checked what was drawn."""
+    scene = lying_scene(trainer, policy_bundle, tmp_path, sampling_bps)
     assert scene.attest() == bytes([FULL])
     assert scene.vote(standing=FULL) == (FRAUD, True)
 
@@ -148,44 +175,95 @@ def test_what_was_drawn_decides_where_it_contradicts_what_stands(
     assert scene.vote(standing=50) == (FULL, False)
 
 
+def test_a_fraud_that_what_was_drawn_shows_is_laid_to_those_who_paid_it(
+    trainer: HonestTrainer, policy_bundle: Bundle, tmp_path: Path
+) -> None:
+    turned = trainer.parts()
+    turned = replace(turned, update={name: -value for name, value in turned.update.items()})
+    scene = sealed(trainer, policy_bundle, [trainer.write(turned)], tmp_path, 10_000)
+    assert scene.vote(standing=FULL) == (FRAUD, False)
+
+
+def test_honest_work_stands_in_full(trainer: HonestTrainer, policy_bundle: Bundle, tmp_path: Path) -> None:
+    scene = sealed(trainer, policy_bundle, [trainer.write(trainer.parts())], tmp_path, 1)
+    assert scene.vote(standing=FULL) == (FULL, False)
+
+
 def test_a_work_is_judged_as_it_was_drawn_and_in_full(
     trainer: HonestTrainer, policy_bundle: Bundle, tmp_path: Path
 ) -> None:
     scene = lying_scene(trainer, policy_bundle, tmp_path, 10_000)
     ledger, record = scene.chronicle.ledger, scene.chronicle.record()
     (attested,) = scene.judge()
-    as_drawn = scene.docket.judge_as_drawn(ledger, record, WorkIndex(0), {})
+    as_drawn = scene.queue.judge_as_drawn(ledger, record, WorkIndex(0), {})
     assert canonical_json(as_drawn.json()) == canonical_json(attested.verdict.json())
-    in_full = scene.docket.judge_in_full(ledger, record, WorkIndex(0), {})
+    in_full = scene.queue.judge_in_full(ledger, record, WorkIndex(0), {})
     assert (in_full.score, in_full.reason) == (FRAUD, Reason.PROOF_MISMATCH)
 
 
-def test_bytes_that_nobody_had_in_time_stay_worth_nothing(
+def test_whether_bytes_were_there_in_time_nobody_can_tell_afterwards(
     trainer: HonestTrainer, policy_bundle: Bundle, tmp_path: Path
 ) -> None:
-    work = trainer.write(trainer.parts())
-    scene = sealed(trainer, policy_bundle, work, tmp_path, 10_000)
-    scene.shelf.is_down = True
-    assert scene.attest() == bytes([0])
-    scene.shelf.is_down = False
-    assert scene.vote(standing=0) == (0, False)
+    scene = sealed(trainer, policy_bundle, [trainer.write(trainer.parts())], tmp_path, 10_000)
+    scene.shards.is_down = True
+    assert scene.attest() == bytes([UNAVAILABLE])
+    scene.shards.is_down = False
+    assert scene.vote(standing=UNAVAILABLE) == (UNAVAILABLE, False)
 
 
-def test_what_is_not_to_be_had_is_voted_as_before_once_time_runs_out(
+def test_what_is_not_to_be_had_is_waited_for_and_then_said_to_be_so(
     trainer: HonestTrainer, policy_bundle: Bundle, tmp_path: Path
 ) -> None:
-    scene = sealed(trainer, policy_bundle, trainer.write(trainer.parts()), tmp_path, 10_000)
-    assert scene.attest() == bytes([FULL])
-    again = Inbox(Shelf(is_down=True), trainer.spec)
-    scene.appeals._docket = Docket(  # pyright: ignore[reportPrivateUsage]
-        trainer.spec, again, Bench(again, make_environment(trainer.spec.environment), load_policy)
-    )
+    scene = sealed(trainer, policy_bundle, [trainer.write(trainer.parts())], tmp_path, 10_000)
+    scene.shards.is_down = True
     with pytest.raises(Unavailable):
-        scene.vote(standing=0)
-    assert scene.appeals.advance(scene.chronicle.ledger, scene.chronicle.record(), now=2_999)
-    with scene.sessions() as session:
-        row = session.get_one(AppealRow, (1, 0, 0))
-    assert (row.score, row.beyond) == (FULL, False)
+        scene.vote(standing=FULL)
+    assert scene.advance(now=2_999)
+    assert scene.written() == (UNAVAILABLE, False)
+
+
+# ---- the ballot
+
+
+def test_a_juror_commits_reveals_and_claims_once(trainer: HonestTrainer, policy_bundle: Bundle, tmp_path: Path) -> None:
+    scene = sealed(trainer, policy_bundle, [trainer.write(trainer.parts())], tmp_path, 10_000)
+    assert scene.vote(standing=FULL) == (FULL, False)
+    (commit,) = scene.sent.calls
+    commitment = commit.arguments["commitment"]
+    assert commit.function == "commitVote" and isinstance(commitment, bytes)
+    scene.chronicle.commit_vote(JUROR, commitment)
+    assert not scene.advance()
+    scene.panel.phase = DisputePhase.APPEAL_REVEAL
+    assert scene.advance()
+    reveal, seed = scene.sent.calls[-1], scene.chronicle.record().disputes[WorkIndex(0)].seed
+    salt = reveal.arguments["salt"]
+    assert reveal.function == "revealVote" and seed is not None and isinstance(salt, bytes)
+    assert commitment == vote_commitment(seed, JUROR, FULL, False, salt)
+    scene.chronicle.vote(JUROR, FULL)
+    assert not scene.advance()
+    scene.chronicle.decide(0, FULL, DisputePhase.UPHELD)
+    assert scene.advance()
+    scene.advance()
+    assert [call.function for call in scene.sent.calls] == ["commitVote", "revealVote", "claimVote"]
+
+
+def test_a_crash_keeps_the_vote(trainer: HonestTrainer, policy_bundle: Bundle, tmp_path: Path) -> None:
+    scene = sealed(trainer, policy_bundle, [trainer.write(trainer.parts())], tmp_path, 10_000)
+    scene.sent.refusal = "WrongDispute"
+    scene.call(bytes([FULL]))
+    assert not scene.advance()
+    scene.sent.refusal = None
+    scene.shards.is_down = True  # what is written need not be judged again
+    assert scene.advance()
+    assert scene.written() == (FULL, False)
+
+
+def test_who_is_not_drawn_votes_on_nothing(trainer: HonestTrainer, policy_bundle: Bundle, tmp_path: Path) -> None:
+    scene = sealed(trainer, policy_bundle, [trainer.write(trainer.parts())], tmp_path, 10_000)
+    scene.chronicle.settle(bytes([FULL]))
+    scene.chronicle.dispute(0, FRAUD)
+    scene.chronicle.draw(0, OTHER)
+    assert not scene.advance() and not scene.sent.calls
 
 
 # ---- the others of the epoch
@@ -199,7 +277,7 @@ def verdict(norm: float, reason: Reason | None) -> Verdict:
 
 NORM = st.one_of(st.sampled_from((0.0, 1e-6, 1.0, 9.99, 10.0, 50.0)), st.floats(0, 1e6))
 VERDICTS = st.lists(
-    st.builds(verdict, NORM, st.sampled_from((None, None, None, Reason.BAD_UPDATE, Reason.DUPLICATE))), max_size=9
+    st.builds(verdict, NORM, st.sampled_from((None, None, None, Reason.BAD_UPDATE, Reason.WRONG_REWARD))), max_size=9
 )
 
 
@@ -212,23 +290,32 @@ def test_the_same_inputs_give_the_same_verdict_in_attestation_and_appeal(alone: 
     assert [compare_again(each, WorkIndex(index), norms, RATIO) for index, each in enumerate(alone)] == attested
 
 
-def test_an_honest_update_stays_honest_beside_those_that_were_too_large(
+def scaled(trainer: HonestTrainer, number: int, scale: float) -> Bundle:
+    """The trainer's work of that number, of an update that is so many times too large."""
+    seed = seed_of_nth(trainer.seed, number)
+    author = replace(trainer, seed=seed, folder=trainer.folder / f"{number}")
+    parts = author.parts()
+    return author.write(replace(parts, update={name: value * scale for name, value in parts.update.items()}))
+
+
+def test_a_juror_compares_an_update_with_those_that_the_attestation_knew(
     trainer: HonestTrainer, policy_bundle: Bundle, tmp_path: Path
 ) -> None:
-    """The norms that an appeal compares with are those in the database, whether or not their works passed."""
-    scene = sealed(trainer, policy_bundle, trainer.write(trainer.parts()), tmp_path, 10_000)
-    (honest,) = scene.judge()
-    own = honest.verdict.update_norm
-    assert own is not None
-    chronicle, ratio = scene.chronicle, trainer.spec.checks.max_update_norm_ratio
-    record = chronicle.record()
-    for trainer_address in OTHERS:
-        chronicle.work(trainer_address, Root(b"\x02" * 32), epoch=0)
-    Recorder(scene.sessions, trainer.spec).record(chronicle.ledger, {})
-    sizes = [own, own * 1e-6, own * 1e-6, own * 1e-6, own, own * 1e6, own * 1e6]
-    verdicts = compare_with_peers([verdict(size, None) for size in sizes], ratio)
-    assert [each.score for each in verdicts] == [FULL] * 5 + [0] * 2
-    cases = [case_of(chronicle.ledger, trainer.spec, record, each) for each in record.works]
-    judged = [Judged(case, each, None, 0.0) for case, each in zip(cases, verdicts, strict=True)]
-    scene.attester.write(record, judged)
-    assert scene.vote(standing=50) == (FULL, False)
+    """It did not judge the others: it reads as much of them as tells whose updates counted."""
+    works = [scaled(trainer, number, scale) for number, scale in enumerate((1.0, 1e-3, 1e-3, 1e-3))]
+    scene = sealed(trainer, policy_bundle, works, tmp_path, 0)
+    judged = scene.judge()
+    assert [each.verdict.score for each in judged] == [0, FULL, FULL, FULL]  # the first is far larger than the others
+    attested = {each.case.work.index: compared_norm(each.verdict.json()) for each in judged}
+    scene.chronicle.settle(bytes(each.verdict.score for each in judged))
+    assert scene.appeals._queue.norms(scene.chronicle.ledger, scene.chronicle.record()) == attested  # pyright: ignore[reportPrivateUsage]
+
+
+def test_of_frauds_and_of_what_was_not_to_be_had_no_update_counts(
+    trainer: HonestTrainer, policy_bundle: Bundle, tmp_path: Path
+) -> None:
+    works = [scaled(trainer, number, 1.0) for number in range(3)]
+    scene = sealed(trainer, policy_bundle, works, tmp_path, 0)
+    scene.chronicle.settle(bytes([FULL, FRAUD, UNAVAILABLE]))
+    norms = scene.queue.norms(scene.chronicle.ledger, scene.chronicle.record())
+    assert norms.keys() == {0}

@@ -7,21 +7,21 @@ from pathlib import Path
 import pytest
 from eth_account import Account
 
-from offchain.protocol.encoding import attestation_commitment, parse_canonical_json, report_hash
-from offchain.protocol.errors import Reason, Reverted
-from offchain.protocol.types import Address, Epoch, Root, Seed, TaskId
-from tests.unit.verifier.chronicle import Chronicle, contracts
-from tests.unit.verifier.fakes import Sent, Shelf, Silent
+from assay_core.protocol.encoding import attestation_commitment, parse_canonical_json
+from assay_core.protocol.errors import Reason, Reverted
+from assay_core.protocol.types import Address, Root, Seed, TaskId
+from assay_verifier.attester import REPORT_NAME, Attester
+from assay_verifier.case import parse_case
+from assay_verifier.database import Sessions, migrate, open_database, session_factory
+from assay_verifier.judging_queue import Judged
+from assay_verifier.models import AttestationRow, EvidenceRow, TransactionRow, WorkRow
+from assay_verifier.recorder import Recorder
+from assay_verifier.sealed import Envelope
+from assay_verifier.transactions import Transactions
+from assay_verifier.verdict import conclude, failed, passed
+from tests.unit.verifier.chronicle import CONTRACT, Chronicle, contracts
+from tests.unit.verifier.fakes import Sent, ShardStore, Silent
 from tests.unit.verifier.honest import SPEC, TRAINER, plain_case
-from verifier.attester import Attester
-from verifier.case import parse_case
-from verifier.database import Sessions, migrate, open_database, session_factory
-from verifier.docket import Judged
-from verifier.inbox import REPORT_NAME, Inbox
-from verifier.models import AttestationRow, EvidenceRow, TransactionRow, WorkRow
-from verifier.recorder import Recorder
-from verifier.transactions import Transactions
-from verifier.verdict import conclude, failed, passed
 
 KEY = Account.from_key(b"\x01" * 32)
 VERIFIER = Address(KEY.address)
@@ -31,7 +31,7 @@ ROOT = Root(b"\x05" * 32)
 @dataclass
 class Scene:
     chronicle: Chronicle
-    shelf: Shelf
+    shards: ShardStore
     sent: Sent
     sessions: Sessions
     folder: Path
@@ -46,25 +46,36 @@ class Scene:
             KEY,
             contracts().attestations,
             transactions,
-            self.shelf,
+            self.shards,
             self.sessions,
+            Envelope(KEY, 31_337, CONTRACT),
             self.folder / "evidence",
             self.status,
         )
+
+    def lose_everything(self) -> None:
+        """But for the key: another machine goes on."""
+        self.sessions = new_database(self.folder / "another.db")
+        self.folder = self.folder / "another"
+        Recorder(self.sessions, SPEC).record(self.chronicle.ledger, {})
+
+
+def new_database(path: Path) -> Sessions:
+    engine = open_database(f"sqlite:///{path}")
+    migrate(engine)
+    return session_factory(engine)
 
 
 @pytest.fixture
 def scene(tmp_path: Path) -> Scene:
     """A sealed epoch with one work, recorded in the database."""
-    engine = open_database(f"sqlite:///{tmp_path / 'verifier.db'}")
-    migrate(engine)
-    sessions = session_factory(engine)
+    sessions = new_database(tmp_path / "verifier.db")
     chronicle = Chronicle(ROOT)
     chronicle.verifier(VERIFIER)
     chronicle.work(TRAINER, ROOT)
     chronicle.seal()
     Recorder(sessions, SPEC).record(chronicle.ledger, {})
-    return Scene(chronicle, Shelf(), Sent(), sessions, tmp_path, Silent())
+    return Scene(chronicle, ShardStore(), Sent(), sessions, tmp_path, Silent())
 
 
 def judged(score: int = 100) -> list[Judged]:
@@ -76,7 +87,7 @@ def test_commitment_is_that_of_the_written_report(scene: Scene) -> None:
     attester = scene.attester()
     row = attester.write(scene.chronicle.record(), judged())
     attester.commit(scene.chronicle.record())
-    expected = attestation_commitment(TaskId(1), Epoch(0), VERIFIER, bytes([100]), row.salt)
+    expected = attestation_commitment(Seed(row.seed), VERIFIER, bytes([100]), row.salt)
     assert [call.arguments["commitment"] for call in scene.sent.calls] == [expected]
     with scene.sessions() as session:
         work = session.get_one(WorkRow, (1, 0, 0))
@@ -94,8 +105,7 @@ def test_nothing_is_sent_that_the_chain_has(scene: Scene) -> None:
     attester = scene.attester()
     row = attester.write(scene.chronicle.record(), judged())
     attester.commit(scene.chronicle.record())
-    commitment = attestation_commitment(TaskId(1), Epoch(0), VERIFIER, row.report, row.salt)
-    scene.chronicle.commit(VERIFIER, commitment)
+    scene.chronicle.commit(VERIFIER, commitment_to(row))
     scene.attester().commit(scene.chronicle.record())
     assert len(scene.sent.calls) == 1
     scene.attester().reveal(scene.chronicle.record())
@@ -107,47 +117,53 @@ def test_nothing_is_sent_that_the_chain_has(scene: Scene) -> None:
 def test_commitment_that_was_mined_before_a_crash_is_no_trouble(scene: Scene) -> None:
     attester = scene.attester()
     attester.write(scene.chronicle.record(), judged())
-    scene.sent.refusal = "AlreadyAttested"
+    scene.sent.refusal = "AlreadyCommitted"
     attester.commit(scene.chronicle.record())
     scene.sent.refusal = "WrongPhase"
     with pytest.raises(Reverted):
         attester.commit(scene.chronicle.record())
     with scene.sessions() as session:
         assert [row.outcome for row in session.query(TransactionRow).order_by(TransactionRow.id)] == [
-            "AlreadyAttested",
+            "AlreadyCommitted",
             "WrongPhase",
         ]
 
 
+def commitment_to(row: AttestationRow) -> bytes:
+    return attestation_commitment(Seed(row.seed), VERIFIER, row.report, row.salt)
+
+
 def commit(scene: Scene, attester: Attester) -> AttestationRow:
+    """Written, sent, and told by the chain as it was sent."""
     row = attester.write(scene.chronicle.record(), judged())
-    commitment = attestation_commitment(TaskId(1), Epoch(0), VERIFIER, row.report, row.salt)
-    scene.chronicle.commit(VERIFIER, commitment)
+    attester.commit(scene.chronicle.record())
+    call = scene.sent.calls.pop()
+    commitment, sealed = call.arguments["commitment"], call.arguments["sealedReport"]
+    assert isinstance(commitment, bytes) and isinstance(sealed, bytes)
+    scene.chronicle.commit(VERIFIER, commitment, sealed_report=sealed)
     return row
 
 
 def test_evidence_is_published_with_the_reveal_and_not_before(scene: Scene) -> None:
     attester = scene.attester()
     row = commit(scene, attester)
-    assert not scene.shelf.bundles
+    assert not scene.shards.bundles
     attester.reveal(scene.chronicle.record())
     call = scene.sent.calls[-1]
-    assert call.arguments["evidenceRoot"] == row.evidence_root and call.arguments["reportHash"] == report_hash(
-        row.report
-    )
-    directory = scene.shelf.bundles[Root(row.evidence_root)]
+    assert call.arguments["evidenceRoot"] == row.evidence_root and call.arguments["report"] == row.report
+    directory = scene.shards.bundles[Root(row.evidence_root)]
     document = parse_canonical_json((directory / "works/0.json").read_bytes())
     assert isinstance(document, dict) and parse_case(document["case"]) == judged()[0].case
-    assert Inbox(scene.shelf, SPEC).report(Root(row.evidence_root), report_hash(row.report)) == row.report
+    assert (directory / REPORT_NAME).read_bytes() == row.report
 
 
 def test_relays_that_are_down_do_not_cost_the_reveal(scene: Scene) -> None:
     attester = scene.attester()
     row = commit(scene, attester)
-    scene.shelf.is_down = True
+    scene.shards.is_down = True
     assert attester.reveal(scene.chronicle.record()) is not None
-    scene.shelf.is_down = False
-    assert attester.publish_evidence(row) and Root(row.evidence_root) in scene.shelf.bundles
+    scene.shards.is_down = False
+    assert attester.publish_evidence(row) and Root(row.evidence_root) in scene.shards.bundles
 
 
 def test_evidence_that_was_tidied_away_is_made_again_from_the_database(scene: Scene) -> None:
@@ -155,7 +171,7 @@ def test_evidence_that_was_tidied_away_is_made_again_from_the_database(scene: Sc
     row = commit(scene, attester)
     shutil.rmtree(scene.folder / "evidence")
     attester.reveal(scene.chronicle.record())
-    assert (scene.shelf.bundles[Root(row.evidence_root)] / REPORT_NAME).read_bytes() == row.report
+    assert (scene.shards.bundles[Root(row.evidence_root)] / REPORT_NAME).read_bytes() == row.report
 
 
 def test_foreign_commitment_in_our_name_is_not_revealed(scene: Scene) -> None:
@@ -163,6 +179,43 @@ def test_foreign_commitment_in_our_name_is_not_revealed(scene: Scene) -> None:
     attester.write(scene.chronicle.record(), judged())
     scene.chronicle.commit(VERIFIER, b"\x01" * 32)
     assert attester.reveal(scene.chronicle.record()) is None and not scene.sent.calls
+
+
+# ---- after a loss
+
+
+def test_a_verifier_that_loses_its_database_after_committing_reveals_all_the_same(scene: Scene) -> None:
+    row = commit(scene, scene.attester())
+    scene.lose_everything()
+    assert scene.attester().written(scene.chronicle.record()) is None
+    assert scene.attester().reveal(scene.chronicle.record()) is not None
+    (call,) = scene.sent.calls
+    revealed = call.arguments["report"], call.arguments["salt"], call.arguments["evidenceRoot"]
+    assert revealed == (row.report, row.salt, row.evidence_root)
+    recovered = scene.attester().written(scene.chronicle.record())
+    assert recovered is not None and recovered.committed and recovered.revealed
+    assert not scene.shards.bundles  # its evidence is lost; the report is on chain
+
+
+def test_what_another_judgement_has_written_since_gives_way_to_what_is_committed(scene: Scene) -> None:
+    """A verifier that lost its database may have judged again before it saw its own commitment."""
+    row = commit(scene, scene.attester())
+    scene.lose_everything()
+    scene.attester().write(scene.chronicle.record(), judged(0))
+    assert scene.attester().reveal(scene.chronicle.record()) is not None
+    (call,) = scene.sent.calls
+    assert (call.arguments["report"], call.arguments["salt"]) == (row.report, row.salt)
+
+
+def test_a_commitment_that_another_key_sealed_is_not_opened(scene: Scene) -> None:
+    row = commit(scene, scene.attester())
+    committed = scene.chronicle.record().commitments[VERIFIER]
+    scene.lose_everything()
+    attester = scene.attester()
+    other = Envelope(Account.from_key(b"\x02" * 32), 31_337, CONTRACT)
+    attester._envelope = other  # pyright: ignore[reportPrivateUsage]
+    assert attester.reveal(scene.chronicle.record()) is None and not scene.sent.calls
+    assert committed.commitment == commitment_to(row)
 
 
 def test_epoch_that_a_reorganisation_sealed_anew_is_judged_anew(scene: Scene) -> None:

@@ -8,21 +8,22 @@ import numpy as np
 import pytest
 from eth_account import Account
 
-from offchain.environments import make_environment
-from offchain.policy import load_policy
-from offchain.protocol.errors import Reason
-from offchain.protocol.types import Address, Root, TaskId
-from offchain.rollouts.trajectory import Completion, Rollouts
-from tests.unit.verifier.chronicle import ATTESTATIONS, Chronicle, contracts
-from tests.unit.verifier.fakes import Sent, Shelf, Silent
+from assay_core.bundle.trajectory import Completion, Rollouts
+from assay_core.environments import make_environment
+from assay_core.policy import load_policy
+from assay_core.protocol.errors import Reason
+from assay_core.protocol.types import Address, Root, TaskId
+from assay_core.training.seeding import seed_of_nth
+from assay_verifier.aggregate import Aggregator, Signer
+from assay_verifier.database import migrate, open_database, session_factory
+from assay_verifier.inbox import Inbox, JudgeContext
+from assay_verifier.judging_queue import Judged, JudgingQueue
+from assay_verifier.rotation import Rotation
+from assay_verifier.transactions import Transactions
+from assay_verifier.verdict import report_bytes
+from tests.unit.verifier.chronicle import CONTRACT, Chronicle, contracts
+from tests.unit.verifier.fakes import Sent, ShardStore, Silent
 from tests.unit.verifier.honest import SPEC, TRAINER, Bundle, HonestTrainer
-from verifier.aggregate import Aggregator, Signer
-from verifier.database import migrate, open_database, session_factory
-from verifier.docket import Docket, Judged
-from verifier.inbox import Bench, Inbox
-from verifier.transactions import Transactions
-from verifier.turns import Turns
-from verifier.verdict import report_bytes
 
 KEY = Account.from_key(b"\x01" * 32)
 LOST, IMPOSSIBLE = Root(b"\x01" * 32), Root(b"\x02" * 32)
@@ -56,39 +57,40 @@ def truncated(row: Completion) -> Completion:
     return replace(row, proofs=(row.proofs[0][:-1], *row.proofs[1:]))
 
 
-def judged(chronicle: Chronicle, shelf: Shelf) -> list[Judged]:
-    inbox = Inbox(shelf, SPEC)
-    docket = Docket(SPEC, inbox, Bench(inbox, make_environment(SPEC.environment), load_policy))
-    while docket.judge_next(chronicle.ledger, chronicle.record()):
+def judged(chronicle: Chronicle, shards: ShardStore) -> list[Judged]:
+    inbox = Inbox(shards, SPEC)
+    queue = JudgingQueue(SPEC, inbox, JudgeContext(inbox, make_environment(SPEC.environment), load_policy))
+    while queue.judge_next(chronicle.ledger, chronicle.record()):
         pass
-    found = docket.judgements(chronicle.ledger, chronicle.record(), give_up=True)
+    queue.close(chronicle.ledger, chronicle.record())
+    found = queue.judgements(chronicle.ledger, chronicle.record(), give_up=True)
     assert found is not None
     return found
 
 
-def next_policy(chronicle: Chronicle, shelf: Shelf, folder: Path) -> Root:
+def next_policy(chronicle: Chronicle, shards: ShardStore, folder: Path) -> Root:
     """The root that a verifier derives from the settled epoch."""
     engine = open_database(f"sqlite:///{folder / 'verifier.db'}")
     migrate(engine)
-    sessions, inbox, verifier = session_factory(engine), Inbox(shelf, SPEC), Address(KEY.address)
+    sessions, inbox, verifier = session_factory(engine), Inbox(shards, SPEC), Address(KEY.address)
     aggregator = Aggregator(
         SPEC,
-        Signer(verifier, KEY, 31_337, ATTESTATIONS, lambda key: key),
-        contracts().attestations,
+        Signer(verifier, KEY, 31_337, CONTRACT, lambda key: key),
+        contracts().policies,
         Transactions(Sent(), sessions, TaskId(1)),
         inbox,
-        shelf,
+        shards,
         sessions,
         folder / "policies",
-        Turns(verifier),
+        Rotation(verifier),
         Silent(),
     )
     return aggregator.build(TaskId(1), chronicle.record(), chronicle.ledger.newest_policy()).root
 
 
 @pytest.fixture
-def shelf() -> Shelf:
-    return Shelf(impossible={IMPOSSIBLE})
+def shards() -> ShardStore:
+    return ShardStore(impossible={IMPOSSIBLE})
 
 
 def epoch_of(policy: Root, works: list[Root]) -> Chronicle:
@@ -100,21 +102,22 @@ def epoch_of(policy: Root, works: list[Root]) -> Chronicle:
 
 
 def test_bad_works_are_told_why_and_cost_nobody_else_anything(
-    trainer: HonestTrainer, policy_bundle: Bundle, shelf: Shelf, tmp_path: Path
+    trainer: HonestTrainer, policy_bundle: Bundle, shards: ShardStore, tmp_path: Path
 ) -> None:
-    policy, honest = shelf.add(policy_bundle), shelf.add(work(trainer))
+    nth = [replace(trainer, seed=seed_of_nth(trainer.seed, n), folder=tmp_path / f"by-{n}") for n in range(8)]
+    policy, honest = shards.add(policy_bundle), shards.add(work(nth[7]))
     bad: list[tuple[Root, Reason, str]] = [
         (LOST, Reason.UNAVAILABLE, "no relay"),
         (IMPOSSIBLE, Reason.MALFORMED, "differs from its hash"),
-        (shelf.add(work(trainer, truncated)), Reason.MALFORMED, "proof"),
-        (shelf.add(work(trainer, too_long)), Reason.MALFORMED, "completion"),
-        (shelf.add(work(trainer, lambda row: replace(row, reward=float("nan")))), Reason.MALFORMED, "reward"),
-        (shelf.add(work(trainer, lambda row: replace(row, reward=float("inf")))), Reason.MALFORMED, "reward"),
-        (shelf.add(with_nan_update(trainer)), Reason.BAD_UPDATE, "finite"),
+        (shards.add(work(nth[2], truncated)), Reason.MALFORMED, "proof"),
+        (shards.add(work(nth[3], too_long)), Reason.MALFORMED, "completion"),
+        (shards.add(work(nth[4], lambda row: replace(row, reward=float("nan")))), Reason.MALFORMED, "reward"),
+        (shards.add(work(nth[5], lambda row: replace(row, reward=float("inf")))), Reason.MALFORMED, "reward"),
+        (shards.add(with_nan_update(nth[6])), Reason.BAD_UPDATE, "finite"),
     ]
     crowded = epoch_of(policy, [*(root for root, _, _ in bad), honest])
-    verdicts = [each.verdict for each in judged(crowded, shelf)]
-    assert report_bytes(verdicts) == bytes([0] * len(bad) + [100])  # unpaid, and nobody is slashed
+    verdicts = [each.verdict for each in judged(crowded, shards)]
+    assert report_bytes(verdicts) == bytes([254] + [0] * 6 + [100])  # unpaid, and nobody is slashed
     for verdict, (_, reason, said) in zip(verdicts, bad, strict=False):
         assert verdict.reason is reason
         assert said in str(verdict.json()), verdict
@@ -122,4 +125,4 @@ def test_bad_works_are_told_why_and_cost_nobody_else_anything(
     alone = epoch_of(policy, [honest])
     alone.settle(bytes([100]))
     crowded.settle(report_bytes(verdicts))
-    assert next_policy(crowded, shelf, tmp_path / "a") == next_policy(alone, shelf, tmp_path / "b")
+    assert next_policy(crowded, shards, tmp_path / "a") == next_policy(alone, shards, tmp_path / "b")

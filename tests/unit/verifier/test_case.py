@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offchain.protocol.encoding import Json, canonical_json, parse_canonical_json
-from offchain.protocol.errors import Malformed
-from offchain.protocol.spec import CheckSpec
-from offchain.protocol.types import Root, Seed, WorkIndex
+from assay_core.protocol.encoding import Json, canonical_json, parse_canonical_json
+from assay_core.protocol.errors import Malformed
+from assay_core.protocol.spec import CheckSpec
+from assay_core.protocol.types import Root, Seed, WorkIndex
+from assay_verifier.case import Case, case_from_header, parse_case
 from tests.unit.verifier.honest import SPEC, HonestTrainer, plain_case
-from verifier.case import Case, case_from_header, parse_case
 
 
 @pytest.fixture

@@ -6,12 +6,12 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from offchain.outer.codecs import CodecName, codec_named
-from offchain.protocol.errors import Reason
-from offchain.protocol.spec import TaskSpec
+from assay_core.aggregation.codecs import CodecName, codec_named
+from assay_core.protocol.errors import Reason
+from assay_core.protocol.spec import TaskSpec
+from assay_verifier.checks.replay import NAME_CHOICE
+from assay_verifier.judge import Judgement
 from tests.unit.verifier.honest import HonestTrainer, Parts
-from verifier.checks.replay import NAME_CHOICE
-from verifier.judge import Judgement
 
 CODECS: tuple[CodecName, ...] = get_args(CodecName)
 FLOAT_NOISE = 1e-4  # a thousand times what other hardware was seen to do

@@ -1,107 +1,118 @@
-"""Who pays after an appeal, who is excused, who is owed: the contract's rules, from the ledger alone."""
+"""Who pays after an appeal or for a plant, and who is missing: the contracts' rules, from the ledger alone."""
 
 from dataclasses import replace
 
 import pytest
 
-from offchain.chain.ledger import ChallengeRecord, EpochRecord, Reveal
-from offchain.protocol.encoding import derive, uniform_bps
-from offchain.protocol.types import Address, ChallengePhase, Epoch, Root, Seed, WorkIndex
+from assay_core.chain.blame import fooled, suspects
+from assay_core.chain.records import DisputeRecord, EpochRecord, Reveal, Vote
+from assay_core.protocol.encoding import derive, uniform_bps
+from assay_core.protocol.types import Address, DisputePhase, Epoch, Root, Seed, WorkIndex
+from assay_verifier.disputes import absent_jurors
 from tests.unit.verifier.chronicle import PARAMS
-from verifier.disputes import absentees, is_against_verifiers, is_excused, is_owed, score_in, suspects
 
 VERIFIERS = tuple(Address(f"0x{n:040d}") for n in (1, 2, 3))
-CHALLENGER = Address(f"0x{9:040d}")
+JURORS = tuple(Address(f"0x{n:040d}") for n in (21, 22, 23))
 SEED = Seed(b"\x05" * 32)
+WORK = WorkIndex(0)
 DRAW = uniform_bps(derive(SEED, "replay", 0))
 DRAWN = replace(PARAMS, sampling_bps=DRAW + 1)  # the seed picks work 0 for a replay
 NOT_DRAWN = replace(PARAMS, sampling_bps=DRAW)
 
 
-def record() -> EpochRecord:
-    reveals = {verifier: Reveal(b"r" * 32, Root(b"e" * 32), (1, 0)) for verifier in VERIFIERS}
+def record(*reports: int, settled: int = 100) -> EpochRecord:
+    """Of one work, of which the verifiers said this."""
+    reveals = {
+        verifier: Reveal(bytes([report]), Root(b"e" * 32), 100, (1, 0))
+        for verifier, report in zip(VERIFIERS, reports, strict=False)
+    }
+    weights = dict.fromkeys(VERIFIERS, 100)
     return EpochRecord(
-        Epoch(0), 0, seed=SEED, members=frozenset(VERIFIERS), weight_at_seal=300, verifiers_at_seal=3, reveals=reveals
+        Epoch(0), 0, seed=SEED, weights=weights, reveals=reveals, settled=bytes([settled]), is_settled=True
     )
 
 
-def dispute(standing: int, votes: list[int], score: int, outcome: ChallengePhase) -> ChallengeRecord:
-    return ChallengeRecord(
-        WorkIndex(0),
-        CHALLENGER,
-        standing,
-        claimed=score,
-        bond=1,
-        commit_by=0,
-        position=(1, 0),
-        votes=dict(zip(VERIFIERS, votes, strict=False)),
-        weights=dict.fromkeys(VERIFIERS[: len(votes)], 100),
-        outcome=outcome,
-        score=score,
-    )
+def dispute(standing: int, score: int, outcome: DisputePhase, *, is_against_verifiers: bool) -> DisputeRecord:
+    found = DisputeRecord(WORK, standing, (1, 0), outcome=outcome, score=score, seats=dict.fromkeys(JURORS, 1))
+    found.is_against_verifiers = is_against_verifiers
+    return found
 
 
-def test_a_false_fraud_has_no_excuse() -> None:
-    overturned = dispute(255, [100, 100, 100], 100, ChallengePhase.OVERTURNED)
-    assert list(suspects(record(), overturned, NOT_DRAWN)) == list(VERIFIERS)
+def test_who_gave_the_overturned_score_pays_and_nobody_else() -> None:
+    overturned = dispute(255, 100, DisputePhase.OVERTURNED, is_against_verifiers=True)
+    assert list(suspects(record(255, 100, 255), overturned, PARAMS)) == [VERIFIERS[0], VERIFIERS[2]]
 
 
-def test_a_cheat_accepted_where_a_replay_was_due_has_no_excuse() -> None:
-    overturned = dispute(100, [255, 255, 255], 255, ChallengePhase.OVERTURNED)
-    assert list(suspects(record(), overturned, DRAWN)) == list(VERIFIERS)
-    assert list(suspects(record(), overturned, NOT_DRAWN)) == []
+def test_who_would_have_paid_what_is_fraud_pays_whatever_score_stood() -> None:
+    overturned = dispute(0, 255, DisputePhase.OVERTURNED, is_against_verifiers=True)
+    assert list(suspects(record(255, 0, 100), overturned, PARAMS)) == list(VERIFIERS[1:])
+    assert list(suspects(record(255, 0, 254), overturned, PARAMS)) == [VERIFIERS[1]]
 
 
-def test_who_stands_by_an_overturned_score_pays_though_the_work_was_not_drawn() -> None:
-    stubborn = dispute(100, [255, 255, 100], 255, ChallengePhase.OVERTURNED)
-    assert list(suspects(record(), stubborn, replace(NOT_DRAWN, quorum_bps=6_000))) == [VERIFIERS[2]]
-
-
-def test_bytes_that_came_late_excuse_whoever_corrects_itself() -> None:
-    late = dispute(0, [100, 100], 100, ChallengePhase.OVERTURNED)
-    assert is_excused(record(), late, VERIFIERS[0], DRAWN)
-    assert not is_excused(record(), late, VERIFIERS[2], DRAWN)
-
-
-@pytest.mark.parametrize(
-    ("votes", "outcome", "against"),
-    [
-        pytest.param([100, 100, 100], ChallengePhase.OVERTURNED, True, id="all"),
-        pytest.param([100, 100, 50], ChallengePhase.OVERTURNED, False, id="two of three are below two thirds"),
-        pytest.param([100, 100, 100], ChallengePhase.UPHELD, False, id="upheld"),
-        pytest.param([100, 100, 100], ChallengePhase.NONE, False, id="open"),
-    ],
-)
-def test_only_a_quorum_behind_the_very_score_makes_verifiers_pay(
-    votes: list[int], outcome: ChallengePhase, against: bool
-) -> None:
-    assert is_against_verifiers(record(), dispute(255, votes, 100, outcome), PARAMS) is against
+def test_where_only_what_was_not_drawn_shows_it_nobody_pays() -> None:
+    overturned = dispute(100, 255, DisputePhase.OVERTURNED, is_against_verifiers=False)
+    assert list(suspects(record(100, 100, 100), overturned, PARAMS)) == []
 
 
 def test_nobody_pays_twice_or_where_the_terms_have_no_penalty() -> None:
-    overturned = dispute(255, [100, 100, 100], 100, ChallengePhase.OVERTURNED)
+    overturned = dispute(255, 100, DisputePhase.OVERTURNED, is_against_verifiers=True)
     overturned.verdict_slashes[VERIFIERS[0]] = 20
-    assert list(suspects(record(), overturned, PARAMS)) == list(VERIFIERS[1:])
-    assert list(suspects(record(), overturned, replace(PARAMS, verdict_slash=0))) == []
+    assert list(suspects(record(255, 255, 255), overturned, PARAMS)) == list(VERIFIERS[1:])
+    assert list(suspects(record(255, 255, 255), overturned, replace(PARAMS, verdict_slash_bps=0))) == []
 
 
-def test_absence_from_an_appeal_is_known_once_it_is_over() -> None:
-    missing = dispute(100, [100, 100], 100, ChallengePhase.UPHELD)
-    assert list(absentees(record(), missing, PARAMS)) == [VERIFIERS[2]]
-    assert list(absentees(record(), replace(missing, outcome=ChallengePhase.NONE), PARAMS)) == []
-    assert list(absentees(record(), missing, replace(PARAMS, absence_slash=0))) == []
-    missing.absences[VERIFIERS[2]] = 5
-    assert list(absentees(record(), missing, PARAMS)) == []
+def test_a_meaningless_byte_stands_for_the_zero_that_it_counts_as() -> None:
+    overturned = dispute(0, 100, DisputePhase.OVERTURNED, is_against_verifiers=True)
+    assert list(suspects(record(101, 100, 0), overturned, PARAMS)) == [VERIFIERS[0], VERIFIERS[2]]
 
 
-def test_a_lost_bond_is_owed_to_those_who_upheld_the_score() -> None:
-    upheld = dispute(100, [100, 100, 50], 100, ChallengePhase.UPHELD)
-    assert [is_owed(upheld, verifier) for verifier in VERIFIERS] == [True, True, False]
-    upheld.claims[VERIFIERS[0]] = 1
-    assert not is_owed(upheld, VERIFIERS[0])
-    assert not is_owed(dispute(100, [100], 100, ChallengePhase.UNDECIDED), VERIFIERS[0])
+# ---- plants
 
 
-@pytest.mark.parametrize(("report", "score"), [(b"\x64", 100), (b"\xff", 255), (b"\x65", 0), (b"", 0)])
-def test_a_meaningless_or_missing_byte_counts_as_unpaid(report: bytes, score: int) -> None:
-    assert score_in(report, 0) == score
+def planted(*reports: int) -> EpochRecord:
+    found = record(*reports, settled=255)
+    found.plants[WORK], found.is_final = b"p" * 32, True
+    found.plants_in_time.add(WORK)
+    return found
+
+
+def test_who_paid_a_plant_that_was_drawn_pays_for_it_once() -> None:
+    plant = planted(100, 255, 1)
+    assert list(fooled(plant, WORK, DRAWN)) == [VERIFIERS[0], VERIFIERS[2]]
+    plant.paid_plants[WORK, VERIFIERS[0]] = 20
+    assert list(fooled(plant, WORK, DRAWN)) == [VERIFIERS[2]]
+
+
+def test_who_could_not_have_known_or_did_not_pay_pays_nothing() -> None:
+    assert list(fooled(planted(100, 100, 100), WORK, NOT_DRAWN)) == []
+    assert list(fooled(planted(0, 254, 255), WORK, DRAWN)) == []
+
+
+@pytest.mark.parametrize("what", ["open", "no plant", "late", "not fraud", "by appeal", "undecided"])
+def test_before_a_plant_is_found_out_by_the_verifiers_nobody_pays(what: str) -> None:
+    plant = planted(100, 100, 100)
+    if what == "open":
+        plant.is_final = False
+    elif what == "no plant":
+        plant.plants.clear()
+        plant.plants_in_time.clear()
+    elif what == "late":
+        plant.plants_in_time.clear()
+    elif what == "undecided":
+        plant.disputes[WORK] = dispute(255, 255, DisputePhase.UNDECIDED, is_against_verifiers=False)
+    elif what == "not fraud":
+        plant.settled = bytes([100])
+    else:
+        plant.disputes[WORK] = dispute(100, 255, DisputePhase.OVERTURNED, is_against_verifiers=True)
+    assert list(fooled(plant, WORK, DRAWN)) == []
+
+
+# ---- jurors
+
+
+def test_absence_from_a_panel_is_known_once_it_has_decided() -> None:
+    missing = dispute(100, 100, DisputePhase.UPHELD, is_against_verifiers=False)
+    missing.votes = {juror: Vote(100, False, 1, (1, 0)) for juror in JURORS[:2]}
+    assert list(absent_jurors(missing)) == [JURORS[2]]
+    missing.outcome = DisputePhase.NONE
+    assert list(absent_jurors(missing)) == []

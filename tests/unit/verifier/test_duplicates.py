@@ -9,19 +9,19 @@ from eth_utils.address import to_checksum_address
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from offchain.environments import make_environment
-from offchain.policy import load_policy
-from offchain.protocol.encoding import trainer_seed
-from offchain.protocol.errors import Reason
-from offchain.protocol.types import Address, Epoch, Seed, TaskId
-from offchain.rollouts.trajectory import Completion, Rollouts
+from assay_core.bundle.trajectory import Completion, Rollouts
+from assay_core.environments import make_environment
+from assay_core.policy import load_policy
+from assay_core.protocol.encoding import trainer_seed
+from assay_core.protocol.errors import Reason
+from assay_core.protocol.types import Address, Epoch, Seed, TaskId
+from assay_verifier.checks.duplicates import check, closest, likeness, sketch
+from assay_verifier.inbox import Inbox, JudgeContext
+from assay_verifier.judging_queue import Judged, JudgingQueue
+from assay_verifier.verdict import SCORE_FULL, SCORE_UNAVAILABLE
 from tests.unit.verifier.chronicle import PARAMS, Chronicle
-from tests.unit.verifier.fakes import Shelf
+from tests.unit.verifier.fakes import ShardStore
 from tests.unit.verifier.honest import SPEC, TASK_SEED, TRAINER, Bundle, HonestTrainer, Parts
-from verifier.checks.duplicates import check, closest, likeness, sketch
-from verifier.docket import Docket, Judged
-from verifier.inbox import Bench, Inbox
-from verifier.verdict import SCORE_FULL
 
 COPIER = Address(to_checksum_address("0x" + "b2" * 20))
 SEED = Seed(b"\x09" * 32)
@@ -89,10 +89,10 @@ class Scene:
     """Two trainers, one after the other, in an epoch none of whose works is drawn."""
 
     def __init__(self, trainer: HonestTrainer, policy_bundle: Bundle) -> None:
-        self.trainer, self.shelf = trainer, Shelf()
-        self.chronicle = Chronicle(self.shelf.add(policy_bundle), replace(PARAMS, sampling_bps=0))
-        inbox = Inbox(self.shelf, SPEC)
-        self.docket = Docket(SPEC, inbox, Bench(inbox, make_environment(SPEC.environment), load_policy))
+        self.trainer, self.shards = trainer, ShardStore()
+        self.chronicle = Chronicle(self.shards.add(policy_bundle), replace(PARAMS, sampling_bps=0))
+        inbox = Inbox(self.shards, SPEC)
+        self.queue = JudgingQueue(SPEC, inbox, JudgeContext(inbox, make_environment(SPEC.environment), load_policy))
 
     def parts(self, who: Address, epoch: int = 0) -> Parts:
         previous = TASK_SEED if epoch == 0 else self.chronicle.record(epoch - 1).seed
@@ -103,14 +103,14 @@ class Scene:
 
     def submit(self, parts: Parts) -> Bundle:
         bundle = self.trainer.write(parts)
-        self.chronicle.work(parts.header.trainer, self.shelf.add(bundle), epoch=parts.header.epoch)
+        self.chronicle.work(parts.header.trainer, self.shards.add(bundle), epoch=parts.header.epoch)
         return bundle
 
     def judged(self, epoch: int = 0) -> list[Judged]:
         self.chronicle.seal(epoch)
-        while self.docket.judge_next(self.chronicle.ledger, self.chronicle.record(epoch)):
+        while self.queue.judge_next(self.chronicle.ledger, self.chronicle.record(epoch)):
             pass
-        found = self.docket.judgements(self.chronicle.ledger, self.chronicle.record(epoch), give_up=True)
+        found = self.queue.judgements(self.chronicle.ledger, self.chronicle.record(epoch), give_up=True)
         assert found is not None
         return found
 
@@ -156,12 +156,12 @@ def test_work_that_nobody_can_read_harms_no_other(scene: Scene) -> None:
     scene.submit(scene.parts(TRAINER))
     rubbish = scene.parts(COPIER)
     bundle = scene.trainer.write(rubbish, broken)
-    scene.chronicle.work(COPIER, scene.shelf.add(bundle))
+    scene.chronicle.work(COPIER, scene.shards.add(bundle))
     assert [each.verdict.score for each in scene.judged()] == [SCORE_FULL, 0]
 
 
 def test_work_that_cannot_be_had_harms_no_other(scene: Scene) -> None:
     lost = scene.submit(scene.parts(COPIER))
     scene.submit(scene.parts(TRAINER))
-    del scene.shelf.bundles[lost.manifest.root]
-    assert [each.verdict.score for each in scene.judged()] == [0, SCORE_FULL]
+    del scene.shards.bundles[lost.manifest.root]
+    assert [each.verdict.score for each in scene.judged()] == [SCORE_UNAVAILABLE, SCORE_FULL]

@@ -11,20 +11,20 @@ import pytest
 import torch
 from eth_utils.address import to_checksum_address
 
-from offchain.environments import Prompt, make_environment
-from offchain.policy.interface import Policy
-from offchain.protocol.encoding import canonical_json
-from offchain.protocol.errors import Reason
-from offchain.protocol.manifest import BundleKind
-from offchain.protocol.spec import EnvironmentSpec, SamplerSpec
-from offchain.protocol.types import Address, Epoch, PolicyVersion, Root, Seed
-from offchain.recipe.inner import run_inner_steps
-from offchain.rollouts.table import ROLLOUTS_NAME
-from offchain.rollouts.trajectory import Completion, Rollouts
-from offchain.shardcast.store import build_bundle
+from assay_core.bundle.directory import build_bundle
+from assay_core.bundle.manifest import BundleKind
+from assay_core.bundle.rollouts import ROLLOUTS_NAME
+from assay_core.bundle.trajectory import Completion, Rollouts
+from assay_core.environments import Prompt, make_environment
+from assay_core.policy.interface import Policy
+from assay_core.protocol.encoding import canonical_json
+from assay_core.protocol.errors import Reason
+from assay_core.protocol.spec import EnvironmentSpec, SamplerSpec
+from assay_core.protocol.types import Address, Epoch, PolicyVersion, Root, Seed
+from assay_core.training.inner import run_inner_steps
+from assay_verifier.judge import Judgement, compare_with_peers, judge, malformed, unavailable
+from assay_verifier.verdict import report_bytes
 from tests.unit.verifier.honest import HonestTrainer, LocalBench, Parts
-from verifier.judge import Judgement, compare_with_peers, judge, malformed, unavailable
-from verifier.verdict import report_bytes
 
 OTHER = Address(to_checksum_address("0x" + "b2" * 20))
 
@@ -391,8 +391,8 @@ def test_missing_update_earns_nothing(trainer: HonestTrainer) -> None:
 def test_header_that_is_incomplete_is_malformed(trainer: HonestTrainer) -> None:
     bundle = trainer.write(trainer.parts())
     manifest = build_bundle(bundle.directory, BundleKind.WORK, {"task": 1})
-    bench = LocalBench(trainer.policy, trainer.environment)
-    assert outcome(judge(trainer.case(bundle), bench, bundle.directory, manifest)) == (0, Reason.MALFORMED)
+    context = LocalBench(trainer.policy, trainer.environment)
+    assert outcome(judge(trainer.case(bundle), context, bundle.directory, manifest)) == (0, Reason.MALFORMED)
 
 
 # ---- an epoch's works together
@@ -421,7 +421,7 @@ def test_what_was_refused_before_does_not_move_the_median(trainer: HonestTrainer
 
 
 def test_unreachable_and_impossible_works_are_no_fraud() -> None:
-    assert report_bytes([unavailable("no relay has it"), malformed("its manifest is none")]) == bytes([0, 0])
+    assert report_bytes([unavailable("no relay has it"), malformed("its manifest is none")]) == bytes([254, 0])
 
 
 def test_work_without_an_informative_group_is_accepted_with_a_zero_update(trainer: HonestTrainer) -> None:

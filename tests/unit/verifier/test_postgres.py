@@ -20,23 +20,24 @@ from eth_account import Account
 from fastapi.testclient import TestClient
 from sqlalchemy import Engine
 
-from offchain.chain.anvil import free_port
-from offchain.environments import make_environment
-from offchain.policy import load_policy
-from offchain.protocol.errors import Stop
-from offchain.protocol.types import Address, Root, TaskId
-from tests.unit.verifier.chronicle import Chronicle, contracts
-from tests.unit.verifier.fakes import Sent, Shelf, Silent
+from assay_core.environments import make_environment
+from assay_core.policy import load_policy
+from assay_core.protocol.errors import Stop
+from assay_core.protocol.types import Address, Root, TaskId
+from assay_protocol.devnet.anvil import free_port
+from assay_verifier.api import create_api
+from assay_verifier.attester import Attester
+from assay_verifier.database import migrate, open_database, session_factory
+from assay_verifier.inbox import Inbox, JudgeContext
+from assay_verifier.judging_queue import JudgingQueue
+from assay_verifier.models import AttestationRow, Base
+from assay_verifier.recorder import Recorder
+from assay_verifier.sealed import Envelope
+from assay_verifier.transactions import Transactions
+from assay_verifier.verdict import report_bytes
+from tests.unit.verifier.chronicle import CONTRACT, Chronicle, contracts
+from tests.unit.verifier.fakes import Sent, ShardStore, Silent
 from tests.unit.verifier.honest import SPEC, TRAINER, Bundle, HonestTrainer
-from verifier.api import create_api
-from verifier.attester import Attester
-from verifier.database import migrate, open_database, session_factory
-from verifier.docket import Docket
-from verifier.inbox import Bench, Inbox
-from verifier.models import AttestationRow, Base
-from verifier.recorder import Recorder
-from verifier.transactions import Transactions
-from verifier.verdict import report_bytes
 
 pytestmark = pytest.mark.slow
 
@@ -130,7 +131,7 @@ def test_migrations_make_the_schema_of_the_models(engine: Engine) -> None:
 
 
 def test_daemon_and_service_may_start_at_the_same_moment(server: str) -> None:
-    script = "import sys; from verifier.database import *; migrate(open_database(sys.argv[1]))"
+    script = "import sys; from assay_verifier.database import *; migrate(open_database(sys.argv[1]))"
     started = [subprocess.Popen([sys.executable, "-c", script, server], stderr=subprocess.PIPE) for _ in range(3)]
     assert [(each.communicate(timeout=60)[1].decode()[-500:], each.returncode) for each in started] == [("", 0)] * 3
     empty(open_database(server))
@@ -142,19 +143,19 @@ def test_epoch_is_recorded_judged_attested_and_shown(
     trainer: HonestTrainer,
     tmp_path: Path,
 ) -> None:
-    sessions, shelf, sent = session_factory(engine), Shelf(), Sent()
-    chronicle = Chronicle(shelf.add(policy_bundle))
+    sessions, shards, sent = session_factory(engine), ShardStore(), Sent()
+    chronicle = Chronicle(shards.add(policy_bundle))
     chronicle.verifier(VERIFIER)
-    chronicle.work(TRAINER, shelf.add(trainer.write(trainer.parts())))
+    chronicle.work(TRAINER, shards.add(trainer.write(trainer.parts())))
     recorder = Recorder(sessions, SPEC)
     recorder.record(chronicle.ledger, {})
     chronicle.seal()
     recorder.record(chronicle.ledger, {})
-    inbox = Inbox(shelf, SPEC)
-    docket = Docket(SPEC, inbox, Bench(inbox, make_environment(SPEC.environment), load_policy))
-    while docket.judge_next(chronicle.ledger, chronicle.record()):
+    inbox = Inbox(shards, SPEC)
+    queue = JudgingQueue(SPEC, inbox, JudgeContext(inbox, make_environment(SPEC.environment), load_policy))
+    while queue.judge_next(chronicle.ledger, chronicle.record()):
         pass
-    judged = docket.judgements(chronicle.ledger, chronicle.record(), give_up=False)
+    judged = queue.judgements(chronicle.ledger, chronicle.record(), give_up=False)
     assert judged is not None
     attester = Attester(
         TaskId(1),
@@ -162,8 +163,9 @@ def test_epoch_is_recorded_judged_attested_and_shown(
         KEY,
         contracts().attestations,
         Transactions(sent, sessions, TaskId(1)),
-        shelf,
+        shards,
         sessions,
+        Envelope(KEY, 31_337, CONTRACT),
         tmp_path / "evidence",
         Silent(),
     )

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from offchain.outer.codecs import codec_named
-from offchain.protocol.errors import Reason
-from offchain.protocol.spec import CheckSpec
-from offchain.recipe.states import InnerState
-from verifier.checks.replay import (
+from assay_core.aggregation.codecs import codec_named
+from assay_core.protocol.errors import Reason
+from assay_core.protocol.spec import CheckSpec
+from assay_core.training.states import InnerState
+from assay_verifier.checks.replay import (
     NAME_CHOICE,
     NAME_DIRECTION,
     NAME_FIRST,
@@ -28,7 +28,7 @@ from verifier.checks.replay import (
     check_steps,
     compare,
 )
-from verifier.verdict import Finding
+from assay_verifier.verdict import Finding
 
 LIMITS = CheckSpec()
 Tensors = Mapping[str, npt.NDArray[np.float32]]

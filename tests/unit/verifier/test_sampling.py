@@ -5,12 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from offchain.policy.interface import Prefill
-from offchain.protocol.errors import Reason
-from offchain.protocol.spec import CheckSpec
-from offchain.rollouts.trajectory import Completion
-from verifier.checks.prefilled import Prefilled
-from verifier.checks.sampling import check_tokens, log10_chance
+from assay_core.bundle.trajectory import Completion
+from assay_core.policy.interface import Prefill
+from assay_core.protocol.errors import Reason
+from assay_core.protocol.spec import CheckSpec
+from assay_verifier.checks.prefilled import Prefilled
+from assay_verifier.checks.sampling import check_tokens, log10_chance
 
 LIMITS = CheckSpec()
 SHARES = [0.0, 0.01, 0.2, 1.0]

@@ -1,29 +1,33 @@
-"""What is due, whose turn it is, and where the bytes of others' reports come from."""
+"""Whose turn it is, and what the housekeeper makes of what is due."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 import pytest
-from eth_account import Account
+from web3 import Web3
 
-from offchain.protocol.encoding import report_hash
-from offchain.protocol.errors import Malformed, Stop, Unavailable
-from offchain.protocol.manifest import BundleKind
-from offchain.protocol.types import Address, Epoch, EpochPhase, Root, TaskId
-from offchain.shardcast.store import build_bundle
-from tests.unit.verifier.chronicle import PARAMS, UNBONDING_S, Chronicle, contracts
-from tests.unit.verifier.fakes import Sent, Shelf, Silent
+from assay_core.bundle.directory import build_bundle
+from assay_core.bundle.manifest import BundleKind
+from assay_core.chain.contracts import AppealsContract, Call, VerifierCollateral, VerifiersContract
+from assay_core.protocol.encoding import report_hash
+from assay_core.protocol.errors import Stop
+from assay_core.protocol.types import Address, DisputePhase, Epoch, EpochPhase, Root, TaskId, WorkIndex
+from assay_verifier.chores import Contracts
+from assay_verifier.database import migrate, open_database, session_factory
+from assay_verifier.inbox import judgeable_spec
+from assay_verifier.rotation import Rotation
+from assay_verifier.settle import FEE_BATCH, STEP, Housekeeper, works_at_once
+from assay_verifier.transactions import Transactions
+from tests.unit.verifier.chronicle import CONTRACT, PARAMS, Chronicle, contracts
+from tests.unit.verifier.fakes import Sent, ShardStore, Silent
 from tests.unit.verifier.honest import SPEC, Bundle
-from verifier.attester import Attester
-from verifier.database import migrate, open_database, session_factory
-from verifier.inbox import Inbox, fetch_spec
-from verifier.settle import FEE_BATCH, Housekeeper, due_calls, fees_due
-from verifier.transactions import Transactions
-from verifier.turns import Turns
 
 VERIFIERS = tuple(Address(f"0x{n:040d}") for n in (1, 2, 3))
 TRAINERS = tuple(Address(f"0x{n:040d}") for n in (11, 12, 13))
 ROOT = Root(b"\x05" * 32)
+HEADER = b"header"
 
 
 @dataclass
@@ -44,103 +48,12 @@ def chronicle_of_two_works() -> Chronicle:
     return chronicle
 
 
-def due(chronicle: Chronicle, phase: EpochPhase | None = None, now: int = 0) -> list[str]:
-    phases = {} if phase is None else {Epoch(0): phase}
-    return [each.call().function for each in due_calls(chronicle.ledger, phases, now, VERIFIERS[0], contracts())]
-
-
-def test_epoch_is_finalised_once_its_challenge_window_is_over() -> None:
-    chronicle = chronicle_of_two_works()
-    chronicle.settle(bytes([100, 255]), challenge_by=2_000)
-    assert due(chronicle, EpochPhase.CHALLENGEABLE, now=1_999) == []
-    assert due(chronicle, EpochPhase.CHALLENGEABLE, now=2_000) == ["finalise"]
-
-
-def test_missed_epoch_is_voided_and_absence_costs_whoever_was_absent() -> None:
-    chronicle = chronicle_of_two_works()
-    chronicle.reveal(VERIFIERS[0], b"d", ROOT)
-    assert due(chronicle, EpochPhase.MISSED) == ["voidEpoch"]
-    chronicle.void()
-    assert due(chronicle) == ["slashAbsence", "slashAbsence"]
-
-
-def test_nobody_reports_its_own_absence() -> None:
-    chronicle = chronicle_of_two_works()
-    for verifier in VERIFIERS[1:]:
-        chronicle.reveal(verifier, b"d", ROOT)
-    chronicle.void()
-    assert due(chronicle) == []
-
-
-def test_final_frauds_are_slashed_until_the_chain_shows_it() -> None:
-    chronicle = chronicle_of_two_works()
-    for verifier in VERIFIERS:
-        chronicle.reveal(verifier, b"d", ROOT)
-    chronicle.settle(bytes([100, 255]))
-    assert due(chronicle) == []
-    chronicle.finalise()
-    assert due(chronicle) == ["slashFraud"]
-    chronicle.slash(TRAINERS[1], 1)
-    assert due(chronicle) == []
-
-
-def test_trainer_that_has_left_is_no_longer_waited_for() -> None:
-    chronicle = Chronicle(ROOT)
-    chronicle.verifier(*VERIFIERS)
-    chronicle.trainer(*TRAINERS)
-    for epoch in range(2):  # the third was crowded out of both, or slow
-        chronicle.work(TRAINERS[0], Root(bytes([1, epoch]) * 16), epoch=epoch)
-        chronicle.work(TRAINERS[1], Root(bytes([2, epoch]) * 16), epoch=epoch)
-        assert due(chronicle) == []  # it was not there before the last epoch opened, the contract says
-        chronicle.seal(epoch)
-    assert due(chronicle) == []
-    chronicle.work(TRAINERS[0], Root(b"\x03" * 32), epoch=2)
-    assert due(chronicle) == []  # the second is still at work: it is not the third that the epoch waits for
-    chronicle.work(TRAINERS[1], Root(b"\x04" * 32), epoch=2)
-    assert due(chronicle) == ["delist"]
-
-
-def test_nobody_is_delisted_while_a_newcomer_is_waited_for() -> None:
-    chronicle = Chronicle(ROOT)
-    chronicle.verifier(*VERIFIERS)
-    chronicle.trainer(*TRAINERS[:2])
-    for epoch in range(2):
-        chronicle.work(TRAINERS[0], Root(bytes([1, epoch]) * 16), epoch=epoch)
-        chronicle.seal(epoch)
-    chronicle.trainer(TRAINERS[2])
-    chronicle.work(TRAINERS[0], Root(b"\x03" * 32), epoch=2)
-    assert due(chronicle) == []
-    chronicle.work(TRAINERS[2], Root(b"\x04" * 32), epoch=2)
-    assert due(chronicle) == ["delist"]
-
-
-def test_epoch_that_nobody_can_settle_is_voided_an_unbonding_period_after_its_reveals() -> None:
-    chronicle = chronicle_of_two_works()
-    for verifier in VERIFIERS:
-        chronicle.reveal(verifier, b"nobody has these bytes", ROOT)
-    over = 1_000 + PARAMS.reveal_window + UNBONDING_S
-    assert due(chronicle, EpochPhase.ATTESTED, now=over - 1) == []
-    assert due(chronicle, EpochPhase.ATTESTED, now=over) == ["voidEpoch"]
-
-
-def test_fees_are_due_for_final_epochs_in_which_we_revealed() -> None:
-    chronicle = chronicle_of_two_works()
-    chronicle.reveal(VERIFIERS[0], b"d", ROOT)
-    chronicle.settle(bytes([100, 100]))
-    assert fees_due(chronicle.ledger, VERIFIERS[0]) == []
-    chronicle.finalise()
-    assert fees_due(chronicle.ledger, VERIFIERS[0]) == [Epoch(0)]
-    assert fees_due(chronicle.ledger, VERIFIERS[1]) == []
-    free = Chronicle(ROOT, replace(PARAMS, verifier_fee=0))
-    assert fees_due(free.ledger, VERIFIERS[0]) == []
-
-
 # ---- turns
 
 
 def test_colleagues_act_one_after_the_other() -> None:
     chronicle, clock = chronicle_of_two_works(), Clock()
-    turns = [Turns(verifier, clock, step_s=1.0) for verifier in VERIFIERS]
+    turns = [Rotation(verifier, clock, step_s=1.0) for verifier in VERIFIERS]
 
     def whose() -> list[bool]:
         return [each.is_ours("settle", chronicle.ledger, 0) for each in turns]
@@ -154,14 +67,14 @@ def test_colleagues_act_one_after_the_other() -> None:
 
 def test_line_moves_on_with_each_epoch() -> None:
     chronicle = chronicle_of_two_works()
-    places = [[Turns(v, Clock()).place(chronicle.ledger, epoch) for v in VERIFIERS] for epoch in range(4)]
+    places = [[Rotation(v, Clock()).place(chronicle.ledger, epoch) for v in VERIFIERS] for epoch in range(4)]
     assert places == [[0, 1, 2], [2, 0, 1], [1, 2, 0], [0, 1, 2]]
-    assert Turns(TRAINERS[0], Clock()).place(chronicle.ledger, 0) == 3
+    assert Rotation(TRAINERS[0], Clock()).place(chronicle.ledger, 0) == 3
 
 
 def test_refusals_are_asked_about_ever_more_rarely() -> None:
     chronicle, clock = chronicle_of_two_works(), Clock()
-    turns = Turns(VERIFIERS[0], clock)
+    turns = Rotation(VERIFIERS[0], clock)
     assert turns.is_ours("settle", chronicle.ledger, 0)
     turns.refused("settle")
     assert not turns.is_ours("settle", chronicle.ledger, 0)
@@ -175,68 +88,108 @@ def test_refusals_are_asked_about_ever_more_rarely() -> None:
 # ---- the housekeeper
 
 
+class Disputes(AppealsContract):
+    """Every dispute is in one phase."""
+
+    phase = DisputePhase.REVEALED
+
+    def phase_of(self, task_id: TaskId, epoch: Epoch, index: WorkIndex) -> DisputePhase:
+        return self.phase
+
+
+class Left(VerifiersContract):
+    """We have left, and our bond answers until 500."""
+
+    def collateral_of(self, task_id: TaskId, verifier: Address) -> VerifierCollateral:
+        return VerifierCollateral(100, 500)
+
+
 @dataclass
 class Scene:
     chronicle: Chronicle
-    shelf: Shelf
+    shards: ShardStore
     sent: Sent
     housekeeper: Housekeeper
+    appeals: Disputes
     folder: Path
+    headers: dict[int, bytes] = field(default_factory=dict[int, bytes])
 
-    def evidence(self, name: str, report: bytes) -> Root:
-        directory = self.folder / name
-        directory.mkdir()
-        (directory / "report.bin").write_bytes(report)
-        return self.shelf.add(Bundle(directory, build_bundle(directory, BundleKind.EVIDENCE, {})))
+    def functions(self) -> list[str]:
+        return [call.function for call in self.sent.calls]
 
 
 @pytest.fixture
 def scene(tmp_path: Path) -> Scene:
     engine = open_database(f"sqlite:///{tmp_path / 'verifier.db'}")
     migrate(engine)
-    sessions, shelf, sent, status = session_factory(engine), Shelf(), Sent(), Silent()
-    transactions = Transactions(sent, sessions, TaskId(1))
-    key = Account.from_key(b"\x01" * 32)
-    attester = Attester(
-        TaskId(1), VERIFIERS[0], key, contracts().attestations, transactions, shelf, sessions, tmp_path, status
+    sent, web3, headers = Sent(), Web3(), dict[int, bytes]()
+    appeals, plain = Disputes(web3, CONTRACT), contracts()
+    ours = Contracts(
+        plain.commitments,
+        Left(web3, CONTRACT),
+        plain.attestations,
+        plain.policies,
+        appeals,
+        plain.payouts,
+        plain.plants,
+        plain.unbonding_period_s,
     )
-    turns = Turns(VERIFIERS[0], step_s=0.0)
-    housekeeper = Housekeeper(VERIFIERS[0], contracts(), transactions, attester, Inbox(shelf, SPEC), turns, status)
-    return Scene(chronicle_of_two_works(), shelf, sent, housekeeper, tmp_path)
+    transactions = Transactions(sent, session_factory(engine), TaskId(1))
+    turns = Rotation(VERIFIERS[0], step_s=0.0)
+    housekeeper = Housekeeper(VERIFIERS[0], ours, transactions, headers.get, turns, Silent())
+    return Scene(chronicle_of_two_works(), ShardStore(), sent, housekeeper, appeals, tmp_path, headers)
+
+
+def reports_in(call: Call) -> Sequence[bytes]:
+    return cast("Sequence[bytes]", call.arguments["reports"])
 
 
 def test_every_distinct_report_is_handed_in_in_order_of_its_hash(scene: Scene) -> None:
-    reports = [bytes([100, 255]), bytes([100, 0])]
-    for verifier, report in zip(VERIFIERS[1:], reports, strict=True):
-        scene.chronicle.reveal(verifier, report, scene.evidence(verifier, report))
+    reports = [bytes([100, 255]), bytes([100, 0]), bytes([100, 0])]
+    for verifier, report in zip(VERIFIERS, reports, strict=True):
+        scene.chronicle.reveal(verifier, report, ROOT)
     assert scene.housekeeper.settle(scene.chronicle.ledger, scene.chronicle.record())
-    assert scene.sent.calls[0].arguments["reports"] == sorted(reports, key=report_hash)
+    assert reports_in(scene.sent.calls[0]) == sorted(set(reports), key=report_hash)
 
 
-def test_report_that_its_verifier_hides_or_forges_is_left_out(scene: Scene) -> None:
-    scene.chronicle.reveal(VERIFIERS[1], bytes([100, 255]), scene.evidence("honest", bytes([100, 255])))
-    scene.chronicle.reveal(VERIFIERS[2], bytes([0, 0]), scene.evidence("forged", bytes([1, 1])))
-    scene.chronicle.reveal(VERIFIERS[0], bytes([7, 7]), Root(b"\x77" * 32))
-    scene.housekeeper.settle(scene.chronicle.ledger, scene.chronicle.record())
-    assert scene.sent.calls[0].arguments["reports"] == [bytes([100, 255])]
+def chronicle_of_many_works(works: int) -> Chronicle:
+    chronicle = Chronicle(ROOT)
+    chronicle.verifier(*VERIFIERS)
+    for number in range(works):
+        chronicle.work(TRAINERS[0], Root(number.to_bytes(32, "big")))
+    chronicle.seal()
+    for number, verifier in enumerate(VERIFIERS):
+        chronicle.reveal(verifier, bytes([number]) * works, ROOT)
+    return chronicle
 
 
-def test_report_longer_than_the_epoch_is_left_out_for_what_it_would_cost(scene: Scene) -> None:
-    scene.chronicle.reveal(VERIFIERS[1], bytes([100, 255]), scene.evidence("honest", bytes([100, 255])))
-    scene.chronicle.reveal(VERIFIERS[2], bytes(65_536), scene.evidence("bloated", bytes(65_536)))
-    scene.housekeeper.settle(scene.chronicle.ledger, scene.chronicle.record())
-    assert scene.sent.calls[0].arguments["reports"] == [bytes([100, 255])]
+def test_a_large_epoch_is_settled_in_parts_that_go_on_where_the_last_one_stopped(scene: Scene) -> None:
+    scene.chronicle = chronicle_of_many_works(1_000)
+    counts: list[int] = []
+    while len(scene.chronicle.record().settled) < 1_000:
+        assert scene.housekeeper.settle(scene.chronicle.ledger, scene.chronicle.record())
+        counts.append(cast("int", scene.sent.calls[-1].arguments["count"]))
+        scene.chronicle.settle_some(bytes(counts[-1]))
+    assert sum(counts) == 1_000 and len(counts) > 1
+    assert all(count % STEP == 0 for count in counts[:-1])  # whole words of storage
 
 
-def test_reports_that_together_fit_no_block_give_way_to_the_one_with_most_weight(scene: Scene) -> None:
-    scene.sent.fits = lambda call: len(call.arguments["reports"]) == 1  # pyright: ignore[reportArgumentType]
-    for verifier, report in zip(VERIFIERS, [bytes([100, 0]), bytes([100, 100]), bytes([100, 0])], strict=True):
-        scene.chronicle.reveal(verifier, report, scene.evidence(verifier, report))
+def test_what_a_node_finds_too_much_for_a_block_is_settled_in_smaller_parts(scene: Scene) -> None:
+    scene.chronicle = chronicle_of_many_works(500)
+    scene.sent.fits = lambda call: cast("int", call.arguments["count"]) <= 100
     assert scene.housekeeper.settle(scene.chronicle.ledger, scene.chronicle.record())
-    assert scene.sent.calls[0].arguments["reports"] == [bytes([100, 0])]
+    assert 50 < cast("int", scene.sent.calls[0].arguments["count"]) <= 100  # and no smaller than needed
+
+
+def test_parts_are_the_smaller_the_more_reports_differ() -> None:
+    assert works_at_once(1, 1_024) == 1_024
+    sizes = [works_at_once(reports, 1_024) for reports in range(2, 65)]
+    assert sizes == sorted(sizes, reverse=True) and min(sizes) >= STEP
+    assert works_at_once(64, 5) == 5
 
 
 def test_refused_settlement_is_tried_again_later(scene: Scene) -> None:
+    scene.chronicle.reveal(VERIFIERS[0], bytes([1, 1]), ROOT)
     scene.sent.refusal = "ReportsIncomplete"
     assert not scene.housekeeper.settle(scene.chronicle.ledger, scene.chronicle.record())
     scene.sent.refusal = None
@@ -244,41 +197,96 @@ def test_refused_settlement_is_tried_again_later(scene: Scene) -> None:
     assert not scene.sent.calls
 
 
-def test_sealing_and_tidying_send_what_is_due(scene: Scene) -> None:
+def test_an_epoch_is_sealed_by_the_header_of_its_seeds_block_where_the_node_tells_it(scene: Scene) -> None:
+    scene.chronicle.work(TRAINERS[0], ROOT, epoch=1)
+    assert not scene.housekeeper.seal(scene.chronicle.ledger, scene.chronicle.record(1))  # it is not closed
+    scene.chronicle.close(1)
+    seed_block = scene.chronicle.record(1).seed_block
+    assert seed_block is not None
+    scene.headers[seed_block] = HEADER
     assert scene.housekeeper.seal(scene.chronicle.ledger, scene.chronicle.record(1))
+    assert scene.sent.calls[0].function == "sealEpochWith" and scene.sent.calls[0].arguments["header"] == HEADER
+
+
+def test_where_no_header_is_told_the_contract_says_from_when_on_it_does_without(scene: Scene) -> None:
+    scene.chronicle.work(TRAINERS[0], ROOT, epoch=1)
+    scene.chronicle.close(1)
+    assert scene.housekeeper.seal(scene.chronicle.ledger, scene.chronicle.record(1))
+    assert scene.functions() == ["sealEpoch"]
+
+
+def test_sealing_and_tidying_send_what_is_due_once(scene: Scene) -> None:
     scene.chronicle.settle(bytes([100, 100]), challenge_by=5)
-    assert scene.housekeeper.tidy(scene.chronicle.ledger, {Epoch(0): EpochPhase.CHALLENGEABLE}, 10)
-    assert not scene.housekeeper.tidy(scene.chronicle.ledger, {Epoch(0): EpochPhase.CHALLENGEABLE}, 10)
-    assert [call.function for call in scene.sent.calls] == ["sealEpoch", "finalise"]
+    phases = {Epoch(0): EpochPhase.CHALLENGEABLE}
+    assert scene.housekeeper.tidy(scene.chronicle.ledger, phases, 10)
+    assert not scene.housekeeper.tidy(scene.chronicle.ledger, phases, 10)
+    assert scene.functions() == ["finalise"]
 
 
-def test_fees_are_claimed_by_the_batch(scene: Scene) -> None:
+def test_panel_is_summoned_drawn_and_its_dispute_decided(scene: Scene) -> None:
+    chronicle, housekeeper = scene.chronicle, scene.housekeeper
+    chronicle.settle(bytes([100, 100]), challenge_by=2_000)
+    chronicle.dispute(0, 255)
+    reveal_by = 2_000 + PARAMS.reveal_window
+    assert not housekeeper.hear(chronicle.ledger, chronicle.record(), reveal_by - 1)
+    assert housekeeper.hear(chronicle.ledger, chronicle.record(), reveal_by)
+    chronicle.summon(0, seed_block=77)
+    scene.headers[77] = HEADER
+    assert housekeeper.hear(chronicle.ledger, chronicle.record(), reveal_by)
+    chronicle.draw(0, TRAINERS[2])
+    scene.appeals.phase = DisputePhase.APPEAL_COMMIT
+    assert not housekeeper.hear(chronicle.ledger, chronicle.record(), reveal_by)
+    scene.appeals.phase = DisputePhase.DECIDABLE
+    assert housekeeper.hear(chronicle.ledger, chronicle.record(), reveal_by)
+    assert scene.functions() == ["summonPanel", "drawPanel", "decide"]
+    assert scene.sent.calls[1].arguments["header"] == HEADER
+
+
+def test_a_juror_is_dismissed_once_though_no_event_of_the_task_tells_it(scene: Scene) -> None:
     chronicle = scene.chronicle
-    for epoch in range(FEE_BATCH):
+    chronicle.settle(bytes([100, 100]), challenge_by=2_000)
+    chronicle.dispute(0, 255)
+    chronicle.draw(0, TRAINERS[2])
+    chronicle.decide(0, 100, DisputePhase.UNDECIDED)
+    for _ in range(3):
+        scene.housekeeper.tidy(chronicle.ledger, {}, 0)
+    assert scene.functions() == ["dismissJuror"]
+
+
+def test_fees_are_claimed_by_the_batch_and_what_is_left_in_the_end(scene: Scene) -> None:
+    chronicle = scene.chronicle
+    for epoch in range(FEE_BATCH + 1):
         if epoch:
             chronicle.work(TRAINERS[0], Root(epoch.to_bytes(32, "big")), epoch=epoch)
             chronicle.seal(epoch)
-        assert not scene.housekeeper.claim_fees(chronicle.ledger)
-        chronicle.reveal(VERIFIERS[0], b"d", ROOT, epoch=epoch)
-        chronicle.settle(b"d", epoch=epoch)
+        if epoch < FEE_BATCH:
+            assert not scene.housekeeper.claim_fees(chronicle.ledger)
+        chronicle.reveal(VERIFIERS[0], bytes(2), ROOT, epoch=epoch)
+        chronicle.settle(bytes(2), epoch=epoch)
         chronicle.finalise(epoch)
     assert scene.housekeeper.claim_fees(chronicle.ledger)
-    assert len(scene.sent.calls[0].arguments["epochs"]) == FEE_BATCH  # pyright: ignore[reportArgumentType]
+    assert len(cast("list[Epoch]", scene.sent.calls[0].arguments["epochs"])) == FEE_BATCH
+    for record in list(chronicle.ledger.epochs.values())[:FEE_BATCH]:
+        record.fees[VERIFIERS[0]] = 1
+    assert not scene.housekeeper.claim_fees(chronicle.ledger)
+    chronicle.record(FEE_BATCH + 1).is_abandoned = True
+    assert scene.housekeeper.claim_fees(chronicle.ledger)
+    assert scene.sent.calls[1].arguments["epochs"] == [FEE_BATCH]
 
 
-# ---- the inbox
+def test_our_bond_is_released_when_it_answers_for_nothing_any_more(scene: Scene) -> None:
+    assert not scene.housekeeper.release_bond(scene.chronicle.ledger, 500)  # we are enlisted
+    del scene.chronicle.ledger.verifiers[VERIFIERS[0]]
+    assert scene.housekeeper.release_bond(scene.chronicle.ledger, 500)
+    assert scene.functions() == ["releaseBond"]
 
 
-def test_report_of_another_hash_or_size_is_malformed(scene: Scene) -> None:
-    inbox = Inbox(scene.shelf, SPEC)
-    root = scene.evidence("evidence", bytes([100]))
-    assert inbox.report(root, report_hash(bytes([100]))) == bytes([100])
-    with pytest.raises(Malformed, match="another report"):
-        inbox.report(root, report_hash(bytes([0])))
-    with pytest.raises(Malformed, match="more than"):
-        inbox.report(scene.evidence("huge", bytes(65_537)), report_hash(bytes(65_537)))
-    with pytest.raises(Unavailable):
-        inbox.report(Root(b"\x99" * 32), report_hash(b""))
+def test_our_bond_is_not_asked_for_before(scene: Scene) -> None:
+    del scene.chronicle.ledger.verifiers[VERIFIERS[0]]
+    assert not scene.housekeeper.release_bond(scene.chronicle.ledger, 499)
+
+
+# ---- the spec
 
 
 @pytest.mark.parametrize("content", [None, b"{}", b"not JSON"])
@@ -286,14 +294,14 @@ def test_task_whose_spec_cannot_be_read_stops_the_verifier(scene: Scene, content
     directory = scene.folder / "task"
     directory.mkdir()
     (directory / ("spec.json" if content is not None else "other.json")).write_bytes(content or b"{}")
-    root = scene.shelf.add(Bundle(directory, build_bundle(directory, BundleKind.TASK, {})))
+    root = scene.shards.add(Bundle(directory, build_bundle(directory, BundleKind.TASK, {})))
     with pytest.raises(Stop, match="nobody can verify this task"):
-        fetch_spec(scene.shelf, root)
+        judgeable_spec(scene.shards, root)
 
 
 def test_spec_is_read_from_the_task_bundle(scene: Scene) -> None:
     directory = scene.folder / "task"
     directory.mkdir()
     (directory / "spec.json").write_bytes(SPEC.to_bytes())
-    root = scene.shelf.add(Bundle(directory, build_bundle(directory, BundleKind.TASK, {})))
-    assert fetch_spec(scene.shelf, root) == SPEC
+    root = scene.shards.add(Bundle(directory, build_bundle(directory, BundleKind.TASK, {})))
+    assert judgeable_spec(scene.shards, root) == SPEC

@@ -6,11 +6,11 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from offchain.protocol.errors import Stop
-from verifier.app import build_service, built_verifier
-from verifier.database import migrate, open_database
-from verifier.models import Base
-from verifier.settings import ServeSettings, VerifierSettings, load_serve_settings, load_verifier_settings
+from assay_core.protocol.errors import Stop
+from assay_verifier.app import build_service, built_verifier
+from assay_verifier.database import migrate, open_database
+from assay_verifier.models import Base
+from assay_verifier.settings import ServeSettings, VerifierSettings, load_serve_settings, load_verifier_settings
 
 
 def test_migrations_make_the_schema_of_the_models(tmp_path: Path) -> None:

@@ -7,21 +7,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from offchain.environments import Environment, make_environment
-from offchain.environments.interface import Prompt
-from offchain.outer.codecs import CodecName
-from offchain.policy import Policy, initial_policy
-from offchain.protocol.encoding import Json, canonical_json, derive, parse_canonical_json
-from offchain.protocol.errors import Reason
-from offchain.protocol.spec import CheckSpec
-from offchain.protocol.types import SCORE_FRAUD, SCORE_FULL, SCORE_UNPAID, Root, Seed
-from offchain.recipe.inner import repeat_inner_step
-from offchain.recipe.states import Arrays, InnerState, state_name
+from assay_core.aggregation.codecs import CodecName
+from assay_core.environments import Environment, make_environment
+from assay_core.environments.interface import Prompt
+from assay_core.policy import Policy, initial_policy
+from assay_core.protocol.encoding import Json, canonical_json, derive, parse_canonical_json
+from assay_core.protocol.errors import Reason
+from assay_core.protocol.spec import CheckSpec
+from assay_core.protocol.types import SCORE_FRAUD, SCORE_FULL, SCORE_UNPAID, Root, Seed
+from assay_core.training.inner import repeat_inner_step
+from assay_core.training.states import Arrays, InnerState, state_name
+from assay_verifier.case import parse_case
+from assay_verifier.checks import replay, states
+from assay_verifier.judge import Judgement, judge
 from tests.cheats.forging import Gradients, train_with
 from tests.unit.verifier.honest import EPOCH_SEED, SPEC, HonestTrainer, LocalBench, Parts
-from verifier.case import parse_case
-from verifier.checks import replay, states
-from verifier.judge import Judgement, judge
 
 STEPS = 4
 STEP_WISE = SPEC.model_copy(
@@ -95,16 +95,16 @@ def test_without_the_forging_it_is_the_recipe(trainer: HonestTrainer) -> None:
 def test_altered_step_is_found_exactly_when_it_is_drawn(trainer: HonestTrainer) -> None:
     parts = with_gradients(trainer, turned_in(2))
     bundle = trainer.write(parts)
-    bench = LocalBench(trainer.policy, trainer.environment)
+    context = LocalBench(trainer.policy, trainer.environment)
     caught = 0
     for number in range(12):
         case = replace(trainer.case(bundle), epoch_seed=derive(EPOCH_SEED, number))
-        found = outcome(judge(case, bench, bundle.directory, bundle.manifest))
+        found = outcome(judge(case, context, bundle.directory, bundle.manifest))
         is_drawn = 2 in case.steps_replayed(STEPS)
         assert found == ((SCORE_FRAUD, Reason.REPLAY_MISMATCH) if is_drawn else (SCORE_FULL, None))
         caught += is_drawn
     assert 0 < caught < 12
-    assert outcome(judge(trainer.case(bundle).everything_checked(), bench, bundle.directory, bundle.manifest)) == (
+    assert outcome(judge(trainer.case(bundle).everything_checked(), context, bundle.directory, bundle.manifest)) == (
         SCORE_FRAUD,
         Reason.REPLAY_MISMATCH,
     )
@@ -132,11 +132,11 @@ def test_step_that_is_replayed_costs_one_step(trainer: HonestTrainer) -> None:
 def test_verdict_is_repeated_to_the_byte_from_the_case_alone(trainer: HonestTrainer) -> None:
     """As `assay verify` does it: the case travels as JSON, and the same steps are drawn from it."""
     bundle = trainer.write(with_gradients(trainer, turned_in(1)))
-    bench = LocalBench(trainer.policy, trainer.environment)
+    context = LocalBench(trainer.policy, trainer.environment)
     case = trainer.case(bundle)
     again = parse_case(parse_canonical_json(canonical_json(case.json())))
     assert again.steps_replayed(STEPS) == case.steps_replayed(STEPS)
-    one, other = (judge(each, bench, bundle.directory, bundle.manifest).verdict for each in (case, again))
+    one, other = (judge(each, context, bundle.directory, bundle.manifest).verdict for each in (case, again))
     assert canonical_json(one.json()) == canonical_json(other.json())
 
 

@@ -5,8 +5,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from offchain.protocol.spec import RecipeSpec
-from verifier.checks.update import CODEC_SLACK, check_norm, check_peers, largest_norm
+from assay_core.protocol.spec import RecipeSpec
+from assay_verifier.checks.update import CODEC_SLACK, check_norm, check_peers, largest_norm
 
 
 @settings(max_examples=50, deadline=None)

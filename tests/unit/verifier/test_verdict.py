@@ -2,8 +2,8 @@
 
 import pytest
 
-from offchain.protocol.errors import Reason
-from verifier.verdict import FRAUD, conclude, failed, measure, passed, report_bytes
+from assay_core.protocol.errors import Reason
+from assay_verifier.verdict import FRAUD, conclude, failed, measure, passed, report_bytes
 
 
 def test_measure_passes_up_to_and_with_its_threshold() -> None:
@@ -18,7 +18,8 @@ def test_what_is_not_a_number_is_never_accepted(measured: float) -> None:
 
 @pytest.mark.parametrize("reason", list(Reason))
 def test_only_lies_about_what_was_run_are_fraud(reason: Reason) -> None:
-    assert failed("check", reason, 1, 0, "").score == (255 if reason in FRAUD else 0)
+    unpaid = 254 if reason is Reason.UNAVAILABLE else 0
+    assert failed("check", reason, 1, 0, "").score == (255 if reason in FRAUD else unpaid)
     assert Reason.UNAVAILABLE not in FRAUD and Reason.MALFORMED not in FRAUD
 
 

@@ -2,31 +2,37 @@
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 from eth_account import Account
+from web3 import Web3
 
-from offchain.chain.ledger import TaskLedger
-from offchain.environments import make_environment
-from offchain.policy import load_policy
-from offchain.protocol.errors import Stop
-from offchain.protocol.types import Address, Epoch, EpochPhase, Root, TaskId
-from tests.unit.verifier.chronicle import ATTESTATIONS, PARAMS, UNBONDING_S, Chronicle, contracts
-from tests.unit.verifier.fakes import Sent, Shelf, Silent
+from assay_core.chain.contracts import PanelsContract, TokenContract
+from assay_core.chain.ledger import TaskLedger
+from assay_core.environments import make_environment
+from assay_core.policy import load_policy
+from assay_core.protocol.types import Address, Epoch, EpochPhase, Root, TaskId
+from assay_verifier.aggregate import Aggregator, Signer
+from assay_verifier.appeals import Appeals
+from assay_verifier.attester import Attester
+from assay_verifier.challenger import Challenger, Purse
+from assay_verifier.database import Sessions, migrate, open_database, session_factory
+from assay_verifier.enlisting import Enlister
+from assay_verifier.inbox import Inbox, JudgeContext, roots_in_use
+from assay_verifier.judging_queue import JudgingQueue
+from assay_verifier.models import AttestationRow
+from assay_verifier.passing import PassingOn
+from assay_verifier.recorder import Recorder
+from assay_verifier.rotation import Rotation
+from assay_verifier.sealed import Envelope
+from assay_verifier.settle import Housekeeper
+from assay_verifier.transactions import Transactions
+from assay_verifier.worker import PATIENCE_S, Parts, VerifierWorker
+from tests.unit.verifier.chronicle import CONTRACT, Chronicle, contracts
+from tests.unit.verifier.fakes import Sent, ShardStore, Silent
 from tests.unit.verifier.honest import SPEC, SPEC_ROOT, TRAINER, Bundle, HonestTrainer
-from verifier.aggregate import Aggregator, Signer
-from verifier.appeals import Appeals
-from verifier.attester import Attester
-from verifier.database import migrate, open_database, session_factory
-from verifier.docket import Docket
-from verifier.inbox import Bench, Inbox, roots_in_use
-from verifier.recorder import Recorder
-from verifier.settle import Housekeeper
-from verifier.transactions import Transactions
-from verifier.turns import Turns
-from verifier.worker import PATIENCE_S, Parts, VerifierWorker
 
 KEY = Account.from_key(b"\x01" * 32)
 VERIFIER = Address(KEY.address)
@@ -45,13 +51,16 @@ class Scene:
     """A chain that is a chronicle, and a worker that looks at it."""
 
     chronicle: Chronicle
-    shelf: Shelf
+    shards: ShardStore
     folder: Path
     sent: Sent = field(default_factory=Sent)
     status: Silent = field(default_factory=Silent)
     phase: EpochPhase = EpochPhase.ATTEST_COMMIT
     clock_s: int = 0
+    is_sealable_now: bool = False
+    is_juror: bool = False
     in_use: set[Root] = field(default_factory=set[Root])
+    sessions: Sessions = field(init=False)
 
     def refresh(self) -> TaskLedger:
         return self.chronicle.ledger
@@ -63,55 +72,69 @@ class Scene:
         return self.phase
 
     def is_sealable(self) -> bool:
-        return False
+        return self.is_sealable_now
 
     def tidy(self, in_use: Iterable[Root]) -> None:
         self.in_use = set(in_use)
 
+    def enlists(self, transactions: Transactions) -> Enlister | None:
+        if self.is_juror:
+            return None
+        return Enlister(VERIFIER, contracts().verifiers, lambda: 100, transactions, self.status)
+
     def functions(self) -> list[str]:
         return [call.function for call in self.sent.calls]
+
+    def report(self) -> bytes:
+        with self.sessions() as session:
+            return session.get_one(AttestationRow, (1, 0)).report
 
     def worker(self, clock: Callable[[], float] = time.monotonic) -> VerifierWorker:
         engine = open_database(f"sqlite:///{self.folder / 'verifier.db'}")
         migrate(engine)
-        sessions, task_id, turns = session_factory(engine), TaskId(1), Turns(VERIFIER, step_s=0.0)
+        sessions, task_id, turns = session_factory(engine), TaskId(1), Rotation(VERIFIER, step_s=0.0)
+        self.sessions = sessions
         transactions = Transactions(self.sent, sessions, task_id)
-        inbox = Inbox(self.shelf, SPEC)
-        bench = Bench(inbox, make_environment(SPEC.environment), load_policy)
+        inbox = Inbox(self.shards, SPEC)
+        context = JudgeContext(inbox, make_environment(SPEC.environment), load_policy)
         attester = Attester(
             task_id,
             VERIFIER,
             KEY,
             contracts().attestations,
             transactions,
-            self.shelf,
+            self.shards,
             sessions,
+            Envelope(KEY, 31_337, CONTRACT),
             self.folder / "evidence",
             self.status,
         )
         aggregator = Aggregator(
             SPEC,
-            Signer(VERIFIER, KEY, 31_337, ATTESTATIONS, lambda key: key),
-            contracts().attestations,
+            Signer(VERIFIER, KEY, 31_337, CONTRACT, lambda key: key),
+            contracts().policies,
             transactions,
             inbox,
-            self.shelf,
+            self.shards,
             sessions,
             self.folder / "policies",
             turns,
             self.status,
         )
-        docket = Docket(SPEC, inbox, bench)
+        queue = JudgingQueue(SPEC, inbox, context)
+        appeals = contracts().appeals
+        purse = Purse(VERIFIER, TokenContract(Web3(), CONTRACT), appeals, PanelsContract(Web3(), CONTRACT))
         parts = Parts(
             chain=self,
-            attestations=contracts().attestations,
-            transactions=transactions,
+            enlister=self.enlists(transactions),
             recorder=Recorder(sessions, SPEC),
-            docket=docket,
+            queue=queue,
             attester=attester,
-            appeals=Appeals(TaskId(1), VERIFIER, contracts().challenges, transactions, docket, sessions, self.status),
+            passing=PassingOn(self.shards, KEY, inbox, self.status),
+            appeals=Appeals(TaskId(1), VERIFIER, appeals, transactions, queue, sessions, self.status),
+            challenger=Challenger(task_id, purse, transactions, queue, sessions, turns, self.status),
             aggregator=aggregator,
-            housekeeper=Housekeeper(VERIFIER, contracts(), transactions, attester, inbox, turns, self.status),
+            housekeeper=Housekeeper(VERIFIER, contracts(), transactions, lambda _: None, turns, self.status),
             status=self.status,
             tidy_cache=self.tidy,
         )
@@ -120,8 +143,8 @@ class Scene:
 
 @pytest.fixture
 def scene(policy_bundle: Bundle, tmp_path: Path) -> Scene:
-    shelf = Shelf()
-    return Scene(Chronicle(shelf.add(policy_bundle)), shelf, tmp_path)
+    shards = ShardStore()
+    return Scene(Chronicle(shards.add(policy_bundle)), shards, tmp_path)
 
 
 def test_it_enlists_judges_and_commits(scene: Scene, trainer: HonestTrainer) -> None:
@@ -129,22 +152,52 @@ def test_it_enlists_judges_and_commits(scene: Scene, trainer: HonestTrainer) -> 
     worker.run_once()
     assert scene.functions() == ["enlist"]
     scene.chronicle.verifier(VERIFIER)
-    scene.chronicle.work(TRAINER, scene.shelf.add(trainer.write(trainer.parts())))
+    scene.chronicle.work(TRAINER, scene.shards.add(trainer.write(trainer.parts())))
     assert worker.run_once()  # judged, though the epoch is still open
     scene.chronicle.seal()
     worker.run_once()
     assert scene.functions() == ["enlist", "commitAttestation"]
 
 
-def test_work_that_nobody_has_delays_only_the_attestation_until_time_runs_out(
+def test_work_that_nobody_has_delays_only_the_attestation_until_the_cut_off(
     scene: Scene, trainer: HonestTrainer
 ) -> None:
+    worker = scene.worker()
+    scene.chronicle.verifier(VERIFIER)
+    scene.chronicle.work(TRAINER, scene.shards.add(trainer.write(trainer.parts())))
+    lost = scene.shards.add(trainer.write(replace(trainer.parts(), trace=())))
+    directory = scene.shards.bundles.pop(lost)
+    scene.chronicle.work(Address("0x" + "1" * 40), lost)
+    scene.chronicle.seal(attest_by=1_000)
+    scene.clock_s = 974  # the window has 100 seconds
+    while worker.run_once():
+        pass
+    assert scene.functions() == []
+    scene.clock_s = 975
+    scene.shards.bundles[lost] = directory  # a moment too late
+    worker.run_once()
+    assert scene.functions() == ["commitAttestation"]
+    assert scene.report() == bytes([100, 254])
+
+
+def test_an_epoch_that_is_closed_is_sealed_as_soon_as_it_can_be(scene: Scene) -> None:
+    worker = scene.worker()
     scene.chronicle.verifier(VERIFIER)
     scene.chronicle.work(TRAINER, Root(b"\x09" * 32))
-    scene.chronicle.work(Address("0x" + "1" * 40), scene.shelf.add(trainer.write(trainer.parts())))
-    scene.chronicle.seal(attest_by=1)  # far less than a quarter of the window is left
-    scene.worker().run_once()
-    assert scene.functions() == ["commitAttestation"]
+    scene.chronicle.close()
+    worker.run_once()
+    assert scene.functions() == []
+    scene.is_sealable_now = True
+    worker.run_once()
+    assert scene.functions() == ["sealEpoch"]
+
+
+def test_who_only_judges_disputes_neither_enlists_nor_judges_epochs(scene: Scene, trainer: HonestTrainer) -> None:
+    scene.is_juror = True
+    worker = scene.worker()
+    scene.chronicle.work(TRAINER, scene.shards.add(trainer.write(trainer.parts())))
+    assert not worker.run_once()
+    assert scene.functions() == []
 
 
 @dataclass
@@ -165,7 +218,7 @@ def test_where_works_take_long_an_epoch_that_moves_goes_before_the_next_work(
     clock = Ticking(tick=2 * PATIENCE_S)
     worker = scene.worker(clock)
     scene.chronicle.verifier(VERIFIER)
-    scene.chronicle.work(TRAINER, scene.shelf.add(trainer.write(trainer.parts())))
+    scene.chronicle.work(TRAINER, scene.shards.add(trainer.write(trainer.parts())))
     assert worker.run_once()  # judging takes long by this clock
     clock.tick = 0.01
     scene.chronicle.seal()
@@ -176,12 +229,6 @@ def test_where_works_take_long_an_epoch_that_moves_goes_before_the_next_work(
     assert not worker.run_once()  # the others will have committed in a moment: reveal first
     clock.now += PATIENCE_S
     assert worker.run_once()  # they have not: on with the next epoch's work
-
-
-def test_verifier_without_a_bond_stops_and_says_what_it_needs(scene: Scene) -> None:
-    scene.sent.refusal = "NotBonded"
-    with pytest.raises(Stop, match="asks for 100 wei that answer for no other task: run `assay stake bond"):
-        scene.worker().run_once()
 
 
 def test_of_the_cache_spec_recent_policies_and_undecided_works_stay(scene: Scene) -> None:
@@ -208,36 +255,3 @@ def test_each_look_tidies_the_cache(scene: Scene) -> None:
     scene.chronicle.verifier(VERIFIER)
     scene.worker().run_once()
     assert scene.in_use == {SPEC_ROOT, scene.chronicle.ledger.newest_policy().policy_root}
-
-
-@pytest.mark.parametrize("ends", [EpochPhase.MISSED, EpochPhase.ATTESTED])
-def test_own_report_is_shown_where_the_epoch_is_void(scene: Scene, trainer: HonestTrainer, ends: EpochPhase) -> None:
-    """Else anybody could have us slashed as absent, though we revealed."""
-    worker = scene.worker()
-    scene.chronicle.verifier(VERIFIER, ATTESTATIONS)
-    scene.chronicle.work(TRAINER, scene.shelf.add(trainer.write(trainer.parts())))
-    while worker.run_once():
-        pass
-    scene.chronicle.seal()
-    worker.run_once()
-    scene.chronicle.commit(VERIFIER, commitment_in(scene))
-    scene.phase = EpochPhase.ATTEST_REVEAL
-    worker.run_once()
-    scene.chronicle.reveal(VERIFIER, bytes([100]), Root(b"\x01" * 32))
-    if ends is EpochPhase.ATTESTED:
-        scene.chronicle.reveal(ATTESTATIONS, b"hidden", Root(b"\x09" * 32))
-        scene.clock_s = 1_000 + PARAMS.reveal_window + UNBONDING_S
-    scene.phase = ends
-    worker.run_once()
-    functions = scene.functions()
-    assert functions.index("showReport") < functions.index("voidEpoch")
-    scene.chronicle.show(bytes([100]))
-    scene.chronicle.void()
-    worker.run_once()
-    assert scene.functions().count("showReport") == 1
-
-
-def commitment_in(scene: Scene) -> bytes:
-    (commitment,) = (call.arguments["commitment"] for call in scene.sent.calls if call.function == "commitAttestation")
-    assert isinstance(commitment, bytes)
-    return commitment

@@ -9,27 +9,28 @@ from pathlib import Path
 
 import pytest
 
-from offchain.environments import make_environment
-from offchain.policy import Policy, load_policy
-from offchain.protocol.errors import Malformed, Stop, Unavailable
-from offchain.protocol.manifest import BundleKind, BundleLimits
-from offchain.protocol.types import Root, Seed
-from offchain.recipe.inner import run_inner_steps
-from offchain.rollouts.table import rollouts_bytes
-from offchain.rollouts.trajectory import Rollouts
-from offchain.shardcast.store import build_bundle
-from tests.unit.trainer.ground import SPEC, Notes, QuickStop, Shelf, bundle
-from trainer.group.client import LeaderClient
-from trainer.group.offer import Offer, Stack
-from trainer.group.server import Board, LeaderServer
-from trainer.prover import prove
-from trainer.rollout import roll_out
-from trainer.tasks import TASK_LIMITS, Assignment
+from assay_core.bundle.directory import build_bundle
+from assay_core.bundle.manifest import BundleKind, BundleLimits
+from assay_core.bundle.rollouts import rollouts_bytes
+from assay_core.bundle.task import LIMITS
+from assay_core.bundle.trajectory import Rollouts
+from assay_core.environments import make_environment
+from assay_core.policy import Policy, load_policy
+from assay_core.protocol.errors import Malformed, Stop, Unavailable
+from assay_core.protocol.types import Root, Seed
+from assay_core.training.inner import run_inner_steps
+from assay_trainer.group.client import LeaderClient
+from assay_trainer.group.offer import Offer, Stack
+from assay_trainer.group.server import Board, LeaderServer
+from assay_trainer.prover import prove
+from assay_trainer.rollout import roll_out
+from assay_trainer.tasks import Assignment
+from tests.unit.trainer.ground import SPEC, Notes, QuickStop, ShardStore, bundle
 
 pytest.importorskip("torchft")
 
-from trainer.group.assistant import Assistant
-from trainer.group.leader import Leader
+from assay_trainer.group.assistant import Assistant
+from assay_trainer.group.leader import Leader
 
 SECRET = b"s" * 64
 SEED = Seed(bytes(range(32)))
@@ -40,9 +41,9 @@ class Scene:
 
     def __init__(self, folder: Path, policy_folder: Path) -> None:
         self.folder = folder
-        self.shelf = Shelf(folder / "relay")
-        self.policy_root = self.shelf.put(policy_folder, build_bundle(policy_folder, BundleKind.POLICY, {}))
-        self.task_root = bundle(folder / "task", self.shelf, BundleKind.TASK, {"spec.json": SPEC.to_bytes()})
+        self.shards = ShardStore(folder / "relay")
+        self.policy_root = self.shards.put(policy_folder, build_bundle(policy_folder, BundleKind.POLICY, {}))
+        self.task_root = bundle(folder / "task", self.shards, BundleKind.TASK, {"spec.json": SPEC.to_bytes()})
         self.board = Board()
         self.server = LeaderServer("127.0.0.1", 0, SECRET, self.board)
         self.notes = Notes()
@@ -93,7 +94,7 @@ def test_policy_is_fetched_and_loaded_once_while_the_leader_rolls_out(scene: Sce
 
 def test_only_bundles_of_the_last_works_stay_on_disk(scene: Scene) -> None:
     for number in range(6):
-        root = bundle(scene.folder / f"task-{number}", scene.shelf, BundleKind.TASK, {"spec.json": SPEC.to_bytes()})
+        root = bundle(scene.folder / f"task-{number}", scene.shards, BundleKind.TASK, {"spec.json": SPEC.to_bytes()})
         other = scene.folder / "cache" / bytes([number]).hex().rjust(64, "0")
         other.mkdir(parents=True)
         assert root == scene.task_root
@@ -104,7 +105,7 @@ def test_only_bundles_of_the_last_works_stay_on_disk(scene: Scene) -> None:
 
 
 def test_work_without_a_spec_is_refused_and_not_looked_at_again(scene: Scene) -> None:
-    root = bundle(scene.folder / "empty", scene.shelf, BundleKind.TASK, {"other.json": b"{}"})
+    root = bundle(scene.folder / "empty", scene.shards, BundleKind.TASK, {"other.json": b"{}"})
     scene.show(replace(scene.offer(), spec_root=root))
     scene.assistant.run_once()
     scene.assistant.run_once()
@@ -142,7 +143,7 @@ class Fetched:
         self._scene = scene
 
     def fetch(self, root: Root, kind: BundleKind, limits: BundleLimits) -> Path:
-        return self._scene.shelf.fetch(root, kind, limits)
+        return self._scene.shards.fetch(root, kind, limits)
 
 
 def test_leader_without_assistants_makes_the_same_update_as_a_trainer_without_a_group(
@@ -181,8 +182,8 @@ def test_leader_whose_group_cannot_start_trains_alone(scene: Scene, policy_folde
 
 @pytest.mark.slow  # a process that imports all that a trainer does
 def test_trainer_without_a_group_loads_no_engine_for_one() -> None:
-    program = "import sys, trainer.app; print([name for name in sys.modules if name.startswith((ENGINE, GROUP))])"
-    program = program.replace("ENGINE", "'torchft'").replace("GROUP", "'trainer.group'")
+    program = "import sys, assay_trainer.app; print([name for name in sys.modules if name.startswith((ENGINE, GROUP))])"
+    program = program.replace("ENGINE", "'torchft'").replace("GROUP", "'assay_trainer.group'")
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
@@ -192,7 +193,7 @@ def test_limits_of_a_task_hold_for_what_the_leader_sends(scene: Scene) -> None:
     scene.show(scene.offer())
     with pytest.raises(Malformed, match="bytes"):
         client.fetch(scene.policy_root, scene.folder / "cache", BundleLimits(10))
-    assert client.fetch(scene.task_root, scene.folder / "cache", TASK_LIMITS).is_dir()
+    assert client.fetch(scene.task_root, scene.folder / "cache", LIMITS).is_dir()
 
 
 def test_assistant_with_another_secret_stops(scene: Scene) -> None:

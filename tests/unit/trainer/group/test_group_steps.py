@@ -9,21 +9,21 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from offchain.environments import make_environment
-from offchain.outer.codecs import Float32
-from offchain.outer.division import Added, Alone, Turn
-from offchain.policy import Policy, initial_policy
-from offchain.protocol.errors import Malformed, MalformedUpdate
-from offchain.protocol.spec import EnvironmentSpec, RecipeSpec, RolloutSpec, SamplerSpec, TaskSpec
-from offchain.protocol.types import Seed
-from offchain.recipe.inner import Learner, plan_of, run_inner_steps
-from offchain.recipe.trace import StepTrace
-from offchain.rollouts.trajectory import Rollouts
-from trainer.group.shares import counted_in
-from trainer.group.steps import take_step
-from trainer.group.training import PROGRESS, WORK, Training
-from trainer.prover import prove
-from trainer.rollout import roll_out
+from assay_core.aggregation.codecs import Float32
+from assay_core.aggregation.division import Added, Alone, Turn
+from assay_core.bundle.trajectory import Rollouts
+from assay_core.environments import make_environment
+from assay_core.policy import Policy, initial_policy
+from assay_core.protocol.errors import Malformed, MalformedUpdate
+from assay_core.protocol.spec import EnvironmentSpec, RecipeSpec, RolloutSpec, SamplerSpec, TaskSpec
+from assay_core.protocol.types import Seed
+from assay_core.training.inner import Learner, plan_of, run_inner_steps
+from assay_core.training.trace import StepTrace
+from assay_trainer.group.shares import counted_in
+from assay_trainer.group.steps import take_step
+from assay_trainer.group.training import PROGRESS, WORK, Training
+from assay_trainer.prover import prove
+from assay_trainer.rollout import roll_out
 
 WORK_ID = bytes(range(16))
 SEED = Seed(bytes(range(32)))

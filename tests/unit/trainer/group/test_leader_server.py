@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from offchain.protocol.errors import Malformed, Stop, Unavailable
-from offchain.protocol.manifest import BundleKind, BundleLimits, Manifest
-from offchain.protocol.types import Root, Seed
-from offchain.shardcast.store import build_bundle
-from trainer.group.client import LeaderClient
-from trainer.group.offer import Offer, Stack, parse_offer
-from trainer.group.secret import NONCE_HEADER, REQUEST_MAC_HEADER, make_secret, read_secret, request_mac
-from trainer.group.server import Board, LeaderServer, parse_place
+from assay_core.bundle.directory import build_bundle
+from assay_core.bundle.manifest import BundleKind, BundleLimits, Manifest
+from assay_core.protocol.errors import Malformed, Stop, Unavailable
+from assay_core.protocol.types import Root, Seed
+from assay_trainer.group.client import LeaderClient
+from assay_trainer.group.offer import Offer, Stack, parse_offer
+from assay_trainer.group.secret import NONCE_HEADER, REQUEST_MAC_HEADER, make_secret, read_secret, request_mac
+from assay_trainer.group.server import Board, LeaderServer, parse_place
 
 SECRET = b"s" * 64
 ROLLOUTS = b"rows" * 100

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.group.shares import Counted, counted_in, pack, share_of, unpack
+from assay_trainer.group.shares import Counted, counted_in, pack, share_of, unpack
 
 COSTS = st.lists(st.integers(0, 5_000), max_size=60)
 

@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
+import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
+import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
+
+import {Deployment} from "./interfaces/Deployment.sol";
+import {DisputePhase, IAppeals} from "./interfaces/IAppeals.sol";
+import {EpochPhase, IAttestations} from "./interfaces/IAttestations.sol";
+import {ICommitments, Work} from "./interfaces/ICommitments.sol";
+import {IPlants, PlantState} from "./interfaces/IPlants.sol";
+import {IStaking} from "./interfaces/IStaking.sol";
+import {ITaskRegistry, TaskParams} from "./interfaces/ITaskRegistry.sol";
+import {IVerifiers} from "./interfaces/IVerifiers.sol";
+import {Economics} from "./libraries/Economics.sol";
+import {Sampling} from "./libraries/Sampling.sol";
+import {Scores} from "./libraries/Scores.sol";
+import {Tokens} from "./libraries/Tokens.sol";
+
+/// @title Planted frauds: works whose author has committed to their being fraud before anybody judged them.
+/// @dev Holds the deposits of plants that are not opened yet.
+contract Plants is IPlants {
+    using SafeCast for uint256;
+    using SafeERC20 for IERC20;
+    using Tokens for IERC20;
+
+    struct Plant {
+        address planter;
+        PlantState state;
+        uint40 epoch; // that it covers
+        uint40 committedAt;
+        uint128 deposit;
+    }
+
+    /// The planter's part of what a verifier loses for paying a plant, and the most of it in challenge bonds.
+    uint16 public constant PLANTER_BPS = 5000;
+    uint16 public constant PLANTER_CAP = 10;
+
+    IERC20 public immutable TOKEN;
+    IStaking public immutable STAKING;
+    ITaskRegistry public immutable REGISTRY;
+    ICommitments public immutable COMMITMENTS;
+    IVerifiers public immutable VERIFIERS;
+    IAttestations public immutable ATTESTATIONS;
+    IAppeals public immutable APPEALS;
+
+    mapping(uint256 taskId => mapping(bytes32 commitment => Plant)) private _plants;
+    mapping(uint256 taskId => mapping(uint64 epoch => mapping(uint16 index => address))) private _planters;
+    mapping(uint256 taskId => mapping(uint64 epoch => mapping(uint16 index => mapping(address => bool)))) private
+        _isSlashed;
+
+    constructor(Deployment memory deployment) {
+        TOKEN = deployment.token;
+        STAKING = deployment.staking;
+        REGISTRY = deployment.registry;
+        COMMITMENTS = deployment.commitments;
+        VERIFIERS = deployment.verifiers;
+        ATTESTATIONS = deployment.attestations;
+        APPEALS = deployment.appeals;
+    }
+
+    /// @inheritdoc IPlants
+    function commitPlant(uint256 taskId, bytes32 commitment) external {
+        require(commitment != bytes32(0), EmptyCommitment());
+        Plant storage plant = _plants[taskId][commitment];
+        require(plant.state == PlantState.None, WrongPlant(taskId, commitment, plant.state));
+        TaskParams memory params = REGISTRY.paramsOf(taskId);
+        // Nobody could open it in time, nor object to a quorum that calls a work fraud.
+        require(params.challengeWindow > 0, NoChallengeWindow(taskId));
+        (uint64 epoch,, bool isClosed,) = COMMITMENTS.openEpochOf(taskId);
+        uint128 deposit = _depositOf(params);
+        _plants[taskId][commitment] = Plant({
+            planter: msg.sender,
+            state: PlantState.Committed,
+            epoch: uint40(isClosed ? epoch + 1 : epoch), // after all that judges may have seen
+            committedAt: uint40(block.timestamp),
+            deposit: deposit
+        });
+        emit PlantCommitted(taskId, commitment, msg.sender, deposit);
+        TOKEN.pull(msg.sender, deposit);
+    }
+
+    /// @inheritdoc IPlants
+    function openPlant(uint256 taskId, uint64 epoch, Work calldata work, bytes32 salt) external {
+        bytes32 commitment = keccak256(abi.encode(taskId, work.trainer, work.manifestRoot, salt));
+        Plant storage plant = _plants[taskId][commitment];
+        require(plant.state == PlantState.Committed, WrongPlant(taskId, commitment, plant.state));
+        // Of one epoch, or one deposit would cover a fraud in each until the first is found.
+        require(epoch == plant.epoch, PlantOfAnotherEpoch(taskId, commitment, plant.epoch, epoch));
+        // Whose work it is: else whoever sees a root commits to it as a plant, and nobody is paid.
+        address operator = STAKING.operatorOf(msg.sender);
+        require(operator == work.trainer, NotTheTrainer(operator, work.trainer));
+        EpochPhase phase = ATTESTATIONS.phaseOf(taskId, epoch);
+        bool isVoid = phase == EpochPhase.Void;
+        bool isSettled = isVoid || phase == EpochPhase.Challengeable || phase == EpochPhase.Final;
+        require(isSettled, NotSettled(taskId, epoch));
+
+        plant.state = PlantState.Opened;
+        (,, uint40 challengeBy,) = ATTESTATIONS.scheduleOf(taskId, epoch);
+        // Later nobody can object any more: a quorum could have called a good work fraud, and its author agree.
+        bool isInTime = phase == EpochPhase.Challengeable && block.timestamp < challengeBy;
+        if (isInTime) _planters[taskId][epoch][work.index] = plant.planter;
+        emit PlantOpened(taskId, epoch, work.index, commitment, isInTime);
+        COMMITMENTS.settlePlant(taskId, epoch, work, !isVoid);
+        TOKEN.safeTransfer(plant.planter, plant.deposit);
+    }
+
+    /// @inheritdoc IPlants
+    function openDecoy(uint256 taskId, bytes32 salt) external {
+        // No work has this trainer and this root.
+        bytes32 commitment = keccak256(abi.encode(taskId, address(0), bytes32(0), salt));
+        Plant storage plant = _plants[taskId][commitment];
+        require(plant.state == PlantState.Committed, WrongPlant(taskId, commitment, plant.state));
+        plant.state = PlantState.Opened;
+        emit DecoyOpened(taskId, commitment);
+        TOKEN.safeTransfer(plant.planter, plant.deposit);
+    }
+
+    /// @inheritdoc IPlants
+    function forfeitPlant(uint256 taskId, bytes32 commitment) external {
+        Plant storage plant = _plants[taskId][commitment];
+        require(plant.state == PlantState.Committed, WrongPlant(taskId, commitment, plant.state));
+        uint256 from = uint256(plant.committedAt) + 2 * uint256(STAKING.UNBONDING_PERIOD());
+        require(block.timestamp >= from, StillOpenable(taskId, commitment, from));
+        plant.state = PlantState.Forfeited;
+        emit PlantForfeited(taskId, commitment, plant.deposit);
+        TOKEN.burn(plant.deposit);
+    }
+
+    /// @inheritdoc IPlants
+    function slashPaidPlant(uint256 taskId, uint64 epoch, uint16 index, address verifier, bytes calldata report)
+        external
+    {
+        _requireFoundOut(taskId, epoch, index);
+        (bytes31 reportHash,,) = ATTESTATIONS.attestationOf(taskId, epoch, verifier);
+        bytes31 given = bytes31(keccak256(report));
+        require(given == reportHash, WrongReport(given, reportHash));
+        require(Scores.isPaid(Scores.scoreAt(report, index)), DidNotPay(taskId, epoch, index, verifier));
+        require(!_isSlashed[taskId][epoch][index][verifier], AlreadySlashed(taskId, epoch, index, verifier));
+        _isSlashed[taskId][epoch][index][verifier] = true;
+        (uint128 taken, uint128 toPlanter) = _slash(taskId, epoch, index, verifier);
+        emit PaidPlantSlashed(taskId, epoch, index, verifier, taken, toPlanter);
+    }
+
+    /// @inheritdoc IPlants
+    function plantOf(uint256 taskId, bytes32 commitment)
+        external
+        view
+        returns (PlantState state, address planter, uint64 epoch)
+    {
+        Plant storage plant = _plants[taskId][commitment];
+        return (plant.state, plant.planter, plant.epoch);
+    }
+
+    /// @inheritdoc IPlants
+    function depositOf(uint256 taskId) public view returns (uint128) {
+        return _depositOf(REGISTRY.paramsOf(taskId));
+    }
+
+    /// @inheritdoc IPlants
+    function isDrawn(uint256 taskId, uint64 epoch, uint16 index) public view returns (bool) {
+        bytes32 seed = ATTESTATIONS.seedOf(taskId, epoch);
+        return Sampling.mustReplay(seed, index, REGISTRY.paramsOf(taskId).samplingBps);
+    }
+
+    function _slash(uint256 taskId, uint64 epoch, uint16 index, address verifier)
+        private
+        returns (uint128 taken, uint128 toPlanter)
+    {
+        TaskParams memory params = REGISTRY.paramsOf(taskId);
+        address planter = _planters[taskId][epoch][index];
+        return VERIFIERS.slash(
+            taskId, epoch, verifier, params.verdictSlashBps, planter, PLANTER_BPS, _capOf(params.challengeBond)
+        );
+    }
+
+    /// Whether a work is a plant that was opened in time and drawn, and that its final epoch calls fraud. Where only an
+    /// appeal did, that says who is to blame: nobody, where the fraud is beyond what was drawn; else `slashVerdict` takes
+    /// it. Where somebody objected and no panel answered, nobody knows.
+    function _requireFoundOut(uint256 taskId, uint64 epoch, uint16 index) private view {
+        require(_planters[taskId][epoch][index] != address(0), NotAPlant(taskId, epoch, index));
+        require(ATTESTATIONS.phaseOf(taskId, epoch) == EpochPhase.Final, NotSettled(taskId, epoch));
+        uint8 score = ATTESTATIONS.scoreOf(taskId, epoch, index);
+        require(score == Scores.FRAUD, NotFoundOut(taskId, epoch, index, score));
+        DisputePhase dispute = APPEALS.phaseOf(taskId, epoch, index);
+        require(dispute != DisputePhase.Overturned, FoundByAppeal(taskId, epoch, index));
+        require(dispute != DisputePhase.Undecided, LeftUndecided(taskId, epoch, index));
+        require(isDrawn(taskId, epoch, index), NotDrawn(taskId, epoch, index));
+    }
+
+    function _depositOf(TaskParams memory params) private pure returns (uint128) {
+        uint256 price;
+        for (uint256 kind; kind < params.kinds.length; ++kind) {
+            if (params.kinds[kind].unitPrice > price) price = params.kinds[kind].unitPrice;
+        }
+        return Economics.shareUp(price * params.maxWorkUnits, Economics.MARGIN_BPS).toUint128();
+    }
+
+    function _capOf(uint128 challengeBond) private pure returns (uint128) {
+        uint256 cap = uint256(challengeBond) * PLANTER_CAP;
+        return cap < type(uint128).max ? uint128(cap) : type(uint128).max;
+    }
+}

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {Work} from "./ICommitments.sol";
+
+/// Where a plant stands.
+enum PlantState {
+    None,
+    Committed,
+    Opened,
+    Forfeited
+}
+
+/// @title Planted frauds: works whose author has committed to their being fraud before anybody judged them.
+/// @notice They make checking the best reply of a verifier where nobody else cheats. A plant cannot be told from a work
+///         until it is opened, after its epoch is settled. Then it is neither paid nor slashed. If it was opened while
+///         its score could be challenged, a verifier that paid it although it was drawn, and although the epoch found it
+///         to be fraud, is slashed, and a part goes to the planter. A plant that is never opened loses its deposit, which is more than a work can earn: committing to
+///         real frauds as plants, to open those that are found, does not pay.
+interface IPlants {
+    event PlantCommitted(uint256 indexed taskId, bytes32 indexed commitment, address planter, uint128 deposit);
+    /// @param isInTime within the challenge window: who paid it can be slashed
+    event PlantOpened(
+        uint256 indexed taskId, uint64 indexed epoch, uint16 indexed index, bytes32 commitment, bool isInTime
+    );
+    event DecoyOpened(uint256 indexed taskId, bytes32 indexed commitment);
+    event PlantForfeited(uint256 indexed taskId, bytes32 indexed commitment, uint128 burnt);
+    event PaidPlantSlashed(
+        uint256 indexed taskId,
+        uint64 indexed epoch,
+        uint16 indexed index,
+        address verifier,
+        uint128 amount,
+        uint128 toPlanter
+    );
+
+    error EmptyCommitment();
+    /// Nobody could open a plant in time, nor object to what is said of it.
+    error NoChallengeWindow(uint256 taskId);
+    error WrongPlant(uint256 taskId, bytes32 commitment, PlantState state);
+    error PlantOfAnotherEpoch(uint256 taskId, bytes32 commitment, uint64 plantEpoch, uint64 epoch);
+    error NotTheTrainer(address caller, address trainer);
+    error NotSettled(uint256 taskId, uint64 epoch);
+    error StillOpenable(uint256 taskId, bytes32 commitment, uint256 from);
+    /// No plant was opened for the work while its score could be challenged.
+    error NotAPlant(uint256 taskId, uint64 epoch, uint16 index);
+    error NotFoundOut(uint256 taskId, uint64 epoch, uint16 index, uint8 score);
+    /// The verifiers' own verdict was another: Appeals.slashVerdict slashes whoever is to blame.
+    error FoundByAppeal(uint256 taskId, uint64 epoch, uint16 index);
+    /// Somebody challenged its score, and no panel decided.
+    error LeftUndecided(uint256 taskId, uint64 epoch, uint16 index);
+    error NotDrawn(uint256 taskId, uint64 epoch, uint16 index);
+    error WrongReport(bytes31 reportHash, bytes31 revealed);
+    error DidNotPay(uint256 taskId, uint64 epoch, uint16 index, address verifier);
+    error AlreadySlashed(uint256 taskId, uint64 epoch, uint16 index, address verifier);
+
+    /// @notice Commits to a work's being fraud, from any address, before its epoch closes: the open epoch, or the one
+    ///         after if that takes no works any more. Takes `depositOf(taskId)` from the caller.
+    /// @param taskId which task, one with a challenge window
+    /// @param commitment keccak256(abi.encode(taskId, trainer, manifestRoot, salt)); of a decoy: see `openDecoy`
+    function commitPlant(uint256 taskId, bytes32 commitment) external;
+
+    /// @notice Opens a plant, once its epoch is settled or void: gives the deposit back to who paid it. Nobody is
+    ///         blamed for one that is opened after its challenge window. Only the trainer, or its worker key.
+    /// @param taskId which task
+    /// @param epoch of the work, the one that the plant covers
+    /// @param work as it was committed, not yet claimed or slashed
+    /// @param salt of the commitment
+    function openPlant(uint256 taskId, uint64 epoch, Work calldata work, bytes32 salt) external;
+
+    /// @notice Gives back the deposit of a commitment to no work: a decoy, without which the number of commitments
+    ///         would tell how many plants an epoch has, and in which epochs nobody needs to check. Anybody who knows
+    ///         the salt may.
+    /// @param taskId which task
+    /// @param salt of the commitment keccak256(abi.encode(taskId, address(0), bytes32(0), salt))
+    function openDecoy(uint256 taskId, bytes32 salt) external;
+
+    /// @notice Burns the deposit of a plant that was not opened for two UNBONDING_PERIODs; anybody may.
+    /// @param taskId which task
+    /// @param commitment of the plant
+    function forfeitPlant(uint256 taskId, bytes32 commitment) external;
+
+    /// @notice Slashes a verifier that paid a plant of a final epoch, which was opened within the challenge window,
+    ///         drawn for replay and settled as fraud. Not where a challenge of its score was left undecided; where an
+    ///         appeal made it a fraud, Appeals.slashVerdict does. PLANTER_BPS of it, up to ten times
+    ///         `challengeBond`, go to the planter; the rest is burnt.
+    /// @param taskId which task
+    /// @param epoch of the plant
+    /// @param index of the plant
+    /// @param verifier whom
+    /// @param report that it revealed
+    function slashPaidPlant(uint256 taskId, uint64 epoch, uint16 index, address verifier, bytes calldata report)
+        external;
+
+    /// @notice What `commitPlant` takes: 1.2 times the most that a work of the task can earn.
+    /// @param taskId which task
+    /// @return the amount
+    function depositOf(uint256 taskId) external view returns (uint128);
+
+    /// @notice Where a plant stands.
+    /// @param taskId which task
+    /// @param commitment of the plant
+    /// @return state where it stands
+    /// @return planter who paid its deposit
+    /// @return epoch that it covers
+    function plantOf(uint256 taskId, bytes32 commitment)
+        external
+        view
+        returns (PlantState state, address planter, uint64 epoch);
+
+    /// @notice Whether the seed of an epoch draws a work for replay: uint256(sha256(seed, "replay", index)) % 10,000
+    ///         below the sampling rate, each label with its length before it.
+    /// @param taskId which task
+    /// @param epoch sealed
+    /// @param index of the work
+    /// @return whether it is drawn
+    function isDrawn(uint256 taskId, uint64 epoch, uint16 index) external view returns (bool);
+
+    /// @notice The planter's share of what a verifier loses for paying a plant, in basis points.
+    function PLANTER_BPS() external view returns (uint16);
+}

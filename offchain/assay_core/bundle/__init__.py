@@ -1,0 +1,1 @@
+"""What travels between parties, and how each of it is written and read."""

@@ -1,0 +1,332 @@
+"""Deploy the contracts through ape, which lives in an environment of its own, check what came out, and write its file.
+
+`price_deployment` and `deploy` refuse the same things, before anything is sent.
+"""
+
+import fcntl
+import os
+import re
+import subprocess
+import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pydantic import ValidationError
+from web3 import Web3
+from web3.exceptions import ContractLogicError, Web3RPCError
+
+from assay_core.chain.artifacts import ROOT, Artifact, compile_contracts
+from assay_core.chain.assumptions import doubts_about
+from assay_core.chain.bytecode import creation_input
+from assay_core.chain.creations import Constants, Creation, constructor_inputs, plan_creations
+from assay_core.chain.deployment import NETWORK_NAME, Deployment, deployments_folder, load_deployment
+from assay_core.chain.inspection import CONSTANTS, inspect_deployment
+from assay_core.chain.keys import development_account, keystore_address
+from assay_core.chain.networks import LOCAL_CHAINS, ape_choice
+from assay_core.chain.rpc import asking_node, connect_http, public_url
+from assay_core.protocol.errors import Stop
+from assay_core.protocol.types import Address
+
+APE_VARIABLE = "ASSAY_APE"
+SEAL_DELAY = 4  # so many proposers in a row would have to be in league to foresee what is spot-checked
+HEADER_WAIT = 64  # time for anybody to show a header, and far from 256, when a chain has forgotten the block's hash
+# Who deploys on a local chain when no key is named; it is also the first account of ape's test accounts.
+ANVIL_DEPLOYER = development_account()
+
+
+@dataclass(frozen=True, slots=True)
+class DeploySettings:
+    """`token` None deploys AssayToken and gives its supply to `token_holder`, by default the deployer."""
+
+    unbonding_period_s: int = 14 * 86_400
+    seal_delay: int | None = None  # blocks; by default 1 on a local chain, which makes blocks as needed
+    header_wait: int | None = None  # blocks; by default 0 on a local chain
+    seat_bond_wei: int = 10 * 10**18
+    reporter_bps: int = 1_000
+    token: Address | None = None
+    token_holder: Address | None = None
+    token_supply_wei: int = 10**27
+    relays: tuple[str, ...] = ()
+
+    def on(self, chain_id: int) -> "DeploySettings":
+        """The same with all that is open chosen for a chain."""
+        is_local = chain_id in LOCAL_CHAINS
+        delay = self.seal_delay if self.seal_delay is not None else 1 if is_local else SEAL_DELAY
+        wait = self.header_wait if self.header_wait is not None else 0 if is_local else HEADER_WAIT
+        return replace(self, seal_delay=delay, header_wait=wait)
+
+    def constants(self, deployer: Address) -> Constants:
+        """What the constructors take. Raises Stop: the seal's delay or the header's wait is not chosen yet."""
+        if self.seal_delay is None or self.header_wait is None:
+            raise Stop("choose a seal delay and a header wait: DeploySettings.on does, for a chain")
+        return Constants(
+            unbonding_period_s=self.unbonding_period_s,
+            seal_delay=self.seal_delay,
+            header_wait=self.header_wait,
+            seat_bond_wei=self.seat_bond_wei,
+            reporter_bps=self.reporter_bps,
+            holder=self.token_holder or deployer,
+            supply=self.token_supply_wei,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class DeployKey:
+    """A keystore and its password; the password reaches ape through a pipe."""
+
+    keystore: Path
+    password: str
+
+    def __repr__(self) -> str:
+        return f"DeployKey({self.keystore})"
+
+
+@dataclass(frozen=True, slots=True)
+class CreationCost:
+    """What creating one contract takes. `fee_wei` is at the present gas price; a rollup's fee for data comes on top."""
+
+    field: str
+    contract: str
+    address: str
+    gas: int
+    fee_wei: int
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What a deployment would cost and make; `replaces` is the deployment whose file it would take."""
+
+    chain_id: int
+    deployer: Address
+    nonce: int
+    gas_price_wei: int
+    balance_wei: int
+    creations: tuple[CreationCost, ...]
+    replaces: Deployment | None
+    warnings: tuple[str, ...]  # where this chain is not what the contracts rely on
+
+    @property
+    def gas(self) -> int:
+        return sum(each.gas for each in self.creations)
+
+    @property
+    def fee_wei(self) -> int:
+        return sum(each.fee_wei for each in self.creations)
+
+    @property
+    def needed_wei(self) -> int:
+        """What the deployer should hold: gas gets dearer between the creations, and senders reserve more than they use.
+
+        Running dry half-way costs all that was spent until then.
+        """
+        return self.fee_wei * 3 // 2
+
+
+def price_deployment(
+    network: str,
+    rpc_url: str,
+    keystore: Path | None = None,
+    settings: DeploySettings | None = None,
+    *,
+    folder: Path | None = None,
+    replace: bool = False,
+) -> Price:
+    """What `deploy` would do, sending nothing and unlocking no key.
+
+    Raises Stop: no such network, another chain, no key, or a live deployment would be replaced.
+    Unavailable: the node is down.
+    """
+    settings = settings or DeploySettings()
+    if not re.match(NETWORK_NAME, network):
+        raise Stop(f"{network!r} cannot be a network's name: use lower-case letters, digits, - and _")
+    if settings.unbonding_period_s < 1:
+        raise Stop("the unbonding period must be a second at least; a task's windows must fit into it")
+    web3 = connect_http(rpc_url)
+    with asking_node(f"connecting to {public_url(rpc_url)}"):
+        chain_id, gas_price = web3.eth.chain_id, int(web3.eth.gas_price)
+    if keystore is None and chain_id not in LOCAL_CHAINS:
+        raise Stop(f"{public_url(rpc_url)} serves chain {chain_id}, not a local one: name a keystore to deploy with")
+    ape_choice(network, chain_id, rpc_url)
+    replaces = _former(network, folder or deployments_folder(), web3, chain_id, replace)
+    settings = settings.on(chain_id)
+    deployer = Address(ANVIL_DEPLOYER.address) if keystore is None else keystore_address(keystore)
+    nonce, balance = _nonce(web3, deployer), _balance(web3, deployer)
+    artifacts = compile_contracts()
+    costs = tuple(
+        _cost(web3, deployer, creation, artifacts[creation.contract], gas_price)
+        for creation in _plan(deployer, nonce, settings, artifacts)
+    )
+    doubts = doubts_about(web3, chain_id, settings.seal_delay or 0)
+    return Price(chain_id, deployer, nonce, gas_price, balance, costs, replaces, doubts)
+
+
+def deploy(
+    network: str,
+    rpc_url: str,
+    key: DeployKey | None = None,
+    settings: DeploySettings | None = None,
+    *,
+    folder: Path | None = None,
+    replace: bool = False,
+    timeout_s: float = 600.0,
+) -> Deployment:
+    """Deploy, check, and write `<folder>/<network>.json`. Without a key a local chain's development account deploys.
+
+    With `replace` the file of a live deployment is kept under its `retired_name`, for those who have money there.
+    Raises Stop: what `price_deployment` refuses, no ape, no balance, or what was made is not as it should be.
+    Unavailable: the node is down.
+    """
+    settings = settings or DeploySettings()
+    folder = folder or deployments_folder()
+    keystore = None if key is None else key.keystore
+    price = price_deployment(network, rpc_url, keystore, settings, folder=folder, replace=replace)
+    settings = settings.on(price.chain_id)
+    if price.balance_wei < price.needed_wei:
+        raise Stop(
+            f"{price.deployer} holds {Web3.from_wei(price.balance_wei, 'ether')} coins to pay for a deployment that "
+            f"costs about {Web3.from_wei(price.fee_wei, 'ether')} on chain {price.chain_id}: fund it with "
+            f"{Web3.from_wei(price.needed_wei, 'ether')}, since gas may get dearer on the way"
+        )
+    with tempfile.TemporaryDirectory() as scratch:
+        out = Path(scratch) / "deployment.json"
+        _run_ape(_arguments(network, key, settings, out), rpc_url, key, timeout_s)
+        try:
+            created = Deployment.model_validate_json(out.read_bytes())
+        except (OSError, ValidationError) as error:
+            raise Stop("ape wrote no usable deployment: run `make setup`, then deploy again") from error
+    deployment = created.model_copy(
+        update={
+            **{name: getattr(settings, name) for name in CONSTANTS},
+            "relays": settings.relays,
+            # The file is shared: it must not hold an API key.
+            "rpc_url": rpc_url if created.chain_id in LOCAL_CHAINS else public_url(rpc_url),
+        }
+    )
+    inspect_deployment(connect_http(rpc_url), deployment)
+    if price.replaces is not None:
+        retired = price.replaces
+        retired.model_copy(update={"network": retired.retired_name}).write(folder)
+    deployment.write(folder)
+    return deployment
+
+
+def _former(network: str, folder: Path, web3: Web3, chain_id: int, replace: bool) -> Deployment | None:
+    """The live deployment of that name, if any. Raises Stop without `replace`: there is one, or none can tell."""
+    path = folder / f"{network}.json"
+    if not path.is_file():
+        return None
+    try:
+        former = load_deployment(path)
+    except Stop as error:
+        if replace:
+            return None
+        raise Stop(f"{error}; or add --replace to give it up for a new deployment") from error
+    if former.chain_id != chain_id:
+        if replace:
+            return former
+        raise Stop(
+            f"{path} is of chain {former.chain_id}, and the node serves chain {chain_id}: use a node of that chain, "
+            "deploy under another --network name, or add --replace"
+        )
+    contracts = [Web3.to_checksum_address(address) for field, address in former.addresses.items() if field != "token"]
+    with asking_node("code of the former deployment"):
+        is_live = any(web3.eth.get_code(address) for address in contracts)
+    if is_live and not replace:
+        raise Stop(
+            f"{network!r} is deployed on chain {chain_id} already, and money may lie in its contracts ({path}): deploy "
+            f"under another --network name, or add --replace, which keeps the file as {former.retired_name}.json"
+        )
+    return former if is_live else None
+
+
+def _nonce(web3: Web3, deployer: Address) -> int:
+    """Raises Stop: a transaction of the deployer is under way, so no address could be told beforehand."""
+    account = Web3.to_checksum_address(deployer)
+    with asking_node("nonce"):
+        latest = web3.eth.get_transaction_count(account, "latest")
+        pending = web3.eth.get_transaction_count(account, "pending")
+    if pending != latest:
+        raise Stop(f"{deployer} has transactions under way: wait until they are mined, then deploy")
+    return latest
+
+
+def _balance(web3: Web3, deployer: Address) -> int:
+    with asking_node("balance"):
+        return web3.eth.get_balance(Web3.to_checksum_address(deployer))
+
+
+def _plan(
+    deployer: Address, nonce: int, settings: DeploySettings, artifacts: dict[str, Artifact]
+) -> tuple[Creation, ...]:
+    """As scripts/deploy.py makes it."""
+    constants = settings.constants(deployer)
+    parameters = {name: [each for each, _ in constructor_inputs(made.abi)] for name, made in artifacts.items()}
+    return plan_creations(deployer, nonce, constants, parameters, token=settings.token)
+
+
+def _cost(web3: Web3, deployer: Address, creation: Creation, artifact: Artifact, gas_price: int) -> CreationCost:
+    """By the node's estimate; constructors call no other contract, so the others need not be there yet."""
+    data = creation_input(artifact, creation.arguments)
+    try:
+        with asking_node(f"gas of {creation.contract}"):
+            gas = web3.eth.estimate_gas({"from": Web3.to_checksum_address(deployer), "data": Web3.to_hex(data)})
+    except (ContractLogicError, Web3RPCError) as error:
+        raise Stop(
+            f"{creation.contract} cannot be created with these settings: {str(error)[:300]}; change them, or the node"
+        ) from error
+    return CreationCost(creation.field, creation.contract, creation.address, gas, gas * gas_price)
+
+
+def _arguments(network: str, key: DeployKey | None, settings: DeploySettings, out: Path) -> list[str]:
+    arguments = ["--name", network, "--out", str(out)]
+    arguments += ["--unbonding-period", str(settings.unbonding_period_s), "--seal-delay", str(settings.seal_delay)]
+    arguments += ["--header-wait", str(settings.header_wait), "--seat-bond", str(settings.seat_bond_wei)]
+    arguments += ["--reporter-bps", str(settings.reporter_bps), "--token-supply", str(settings.token_supply_wei)]
+    if key is not None:
+        arguments += ["--keystore", str(key.keystore.resolve()), "--password-file", "-"]
+    if settings.token is not None:
+        arguments += ["--token", settings.token]
+    if settings.token_holder is not None:
+        arguments += ["--token-holder", settings.token_holder]
+    return arguments
+
+
+def _run_ape(arguments: list[str], rpc_url: str, key: DeployKey | None, timeout_s: float) -> None:
+    ape = Path(os.environ.get(APE_VARIABLE) or ROOT / ".venv-ape" / "bin" / "ape")
+    if not ape.is_file() or not (ROOT / "ape-config.yaml").is_file():
+        raise Stop(f"no ape at {ape}: run `make setup` in the source tree, or set {APE_VARIABLE} to the ape command")
+    build = ROOT / ".build"
+    environment = os.environ | {
+        "APE_DATA_FOLDER": str(build / "ape"),
+        "ASSAY_RPC_URL": rpc_url,
+        "PWD": str(ROOT),  # ape-config.yaml names it
+        "PYTHONWARNINGS": "ignore",
+    }
+    with _one_at_a_time(build):
+        try:
+            done = subprocess.run(
+                [str(ape), "run", "deploy", *arguments],
+                cwd=ROOT,
+                env=environment,
+                input="" if key is None else key.password + "\n",
+                capture_output=True,
+                text=True,
+                timeout=timeout_s,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise Stop(f"ape did not finish within {timeout_s:.0f} s: look at the node, then deploy again") from error
+        if done.returncode != 0:
+            said = (done.stdout + done.stderr).replace(rpc_url, public_url(rpc_url)).strip()
+            raise Stop(f"ape could not deploy: {said[-1_500:]}")
+
+
+@contextmanager
+def _one_at_a_time(build: Path) -> Generator[None]:
+    """ape's build folder takes one writer."""
+    build.mkdir(exist_ok=True)
+    with (build / "ape.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

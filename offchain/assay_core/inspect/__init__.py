@@ -1,0 +1,1 @@
+"""What became of tasks and submissions, out of the chain and of what verifiers publish."""

@@ -1,0 +1,1 @@
+"""Assay, as a library and as the command `assay`."""

@@ -1,0 +1,4 @@
+"""How far honest works lie apart, how far the best cheats lie off, and the thresholds between them.
+
+The arithmetic only: what makes and checks works is passed in (`offchain/assay_protocol/calibration/submissions.py`).
+"""

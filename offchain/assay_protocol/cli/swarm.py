@@ -1,0 +1,60 @@
+"""`assay swarm`: what a network without relays needs besides its trainers and verifiers."""
+
+import click
+
+from assay_core.protocol.errors import Stop
+from assay_protocol.cli.invocation import Invocation
+from assay_protocol.cli.options import chain_options, group, key_options, pass_invocation, state_option
+
+
+@group("swarm")
+def swarm() -> None:
+    """Run a swarm's noticeboard, or serve what was published."""
+
+
+@swarm.action("board", example="assay swarm board --port 8701")
+@click.option("--port", type=click.IntRange(0, 65_535), default=8_701, metavar="PORT", help="[default: 8701]")
+@click.option("--host", default="127.0.0.1", metavar="HOST", help="Address to listen on.  [default: 127.0.0.1]")
+@chain_options
+@pass_invocation
+def board(invocation: Invocation, port: int, host: str) -> None:
+    """Run a noticeboard until Ctrl-C: who holds which bundle, and the policy signatures.
+
+    It keeps no bundles. Bonded operators, their worker keys and initiators may write, anybody may read. Peers name it
+    in ASSAY_SWARM_BOARDS, and use it with --engine swarm. With --json, logs are JSON lines.
+    """
+    from assay_core.transport.relay.authority import ChainAuthoriser
+    from assay_core.transport.swarm.tracker import create_noticeboard, serve_noticeboard
+    from assay_protocol.cli.logs import start_logging
+    from assay_protocol.cli.relay import ContractReader, signature_checker
+
+    start_logging(invocation.is_json)
+    chain = invocation.chain()
+    reader = ContractReader(chain)
+    checker = signature_checker(chain, reader)
+    serve_noticeboard(
+        create_noticeboard(ChainAuthoriser(reader), checker, chain_id=chain.deployment.chain_id), host, port
+    )
+
+
+@swarm.action("seed", example="assay swarm seed --keystore initiator")
+@chain_options
+@key_options
+@state_option
+@pass_invocation
+def seed(invocation: Invocation) -> None:
+    """Serve what this user's commands have published, such as the spec and first policy of a task, until Ctrl-C.
+
+    Commands end at once, and whoever publishes must stay reachable until others have a copy: leave this running beside
+    them, with the same key and state folder.
+    """
+    import threading
+
+    from assay_protocol.cli.logs import start_logging
+
+    start_logging(invocation.is_json)
+    if invocation.keystore is None:
+        raise Stop("whose? add --keystore NAME: boards take notices of members only")
+    invocation.engine = "swarm"
+    with invocation.relay_client():
+        threading.Event().wait()

@@ -1,0 +1,174 @@
+"""Open a task: build policy version 0 and the task bundle, escrow the budget, then put both on the relays.
+
+The bundles stay in a folder named by the task bundle's root, so that an upload that failed is finished later.
+"""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from assay_core.bundle.directory import build_bundle, open_bundle
+from assay_core.bundle.manifest import BundleKind, BundleLimits, Manifest
+from assay_core.bundle.task import write_task
+from assay_core.protocol.errors import Reverted, Stop
+from assay_core.protocol.types import Seed, TaskParams
+from assay_protocol.task_file import TaskFile
+
+if TYPE_CHECKING:
+    from eth_account.signers.local import LocalAccount
+
+    from assay_core.chain.connection import Chain
+    from assay_core.chain.contracts import Call
+    from assay_core.environments.interface import Environment
+    from assay_core.policy.interface import Policy
+    from assay_core.protocol.spec import TaskSpec
+    from assay_core.transport.engine import Engine
+
+PROMPTS_TRIED = 16
+STATES_PERCENT = 75  # of a work, at most: the rest is for rollouts and the update
+
+
+@dataclass(frozen=True, slots=True)
+class Bundles:
+    """Both bundles of a task on disk: `folder`/task and `folder`/policy."""
+
+    folder: Path
+    task: Manifest
+    policy: Manifest
+
+    @property
+    def spec_uri(self) -> str:
+        return f"assay:0x{self.task.root.hex()}"
+
+
+def build_bundles(task: TaskFile, folder: Path) -> Bundles:
+    """Build policy version 0 and both bundles below `folder`, where a former attempt with the same spec is replaced.
+
+    Raises Stop: the policy cannot be built or does not fit the task. Rejected: no such environment.
+    """
+    from assay_core.environments import make_environment
+    from assay_core.policy import initial_policy, save_policy
+
+    environment = make_environment(task.spec.environment)
+    work = folder / ".building"
+    shutil.rmtree(work, ignore_errors=True)
+    task_manifest = write_task(work / "task", task.spec)
+    policy = initial_policy(task.policy, task.seed, environment)
+    require_fit(policy, environment, task.spec)
+    require_room_for_states({name: tuple(value.shape) for name, value in policy.trainable().items()}, task.spec)
+    save_policy(policy, work / "policy")
+    policy_manifest = build_bundle(work / "policy", BundleKind.POLICY, {"version": 0})
+    if policy_manifest.size_bytes > task.spec.limits.policy_bytes:
+        raise Stop(
+            f"{task.path}: policy version 0 has {policy_manifest.size_bytes} bytes, above task.limits.policy_bytes "
+            f"({task.spec.limits.policy_bytes}): raise the limit"
+        )
+    target = folder / f"{task_manifest.root.hex()[:16]}-{policy_manifest.root.hex()[:16]}"
+    shutil.rmtree(target, ignore_errors=True)
+    work.rename(target)
+    return Bundles(target, task_manifest, policy_manifest)
+
+
+def require_fit(policy: "Policy", environment: "Environment", spec: "TaskSpec") -> None:
+    """Raises Stop: prompts that the policy cannot read, or too long to leave room for a completion."""
+    from assay_core.protocol.errors import Rejected
+
+    seed = Seed(bytes(32))
+    for index in range(PROMPTS_TRIED):
+        prompt = environment.prompt(seed, index)
+        try:
+            tokens = len(policy.encode(prompt.text))
+        except Rejected as error:
+            raise Stop(f"the policy cannot read the prompt {prompt.text[:80]!r}: {error}") from error
+        if tokens + spec.sampler.max_new_tokens > policy.context_tokens:
+            raise Stop(
+                f"a prompt of {tokens} tokens and task.sampler.max_new_tokens = {spec.sampler.max_new_tokens} exceed "
+                f"the policy's context of {policy.context_tokens}: lower it, or take a policy with a longer context"
+            )
+
+
+def require_room_for_states(shapes: Mapping[str, tuple[int, ...]], spec: "TaskSpec") -> None:
+    """Raises Stop: a work whose training is replayed step by step would exceed what a work may hold."""
+    from assay_core.training.states import states_bytes
+
+    if spec.checks.replay != "steps":
+        return
+    room = spec.limits.work_bytes * STATES_PERCENT // 100
+    if (needed := states_bytes(shapes, spec.recipe.inner_steps)) > room:
+        raise Stop(
+            f"the states of {spec.recipe.inner_steps} inner steps take {needed} bytes of a work, and "
+            f"{STATES_PERCENT} % of task.limits.work_bytes are {room}: raise it, "
+            "train less (policy.adapter), take fewer inner steps, or "
+            'set task.checks.replay = "whole"'
+        )
+
+
+def opening_call(chain: "Chain", bundles: Bundles, params: TaskParams, budget_wei: int) -> "Call":
+    return chain.registry.open_task(params, bundles.task.root, bundles.spec_uri, bundles.policy.root, budget_wei)
+
+
+def explain_refusal(error: Reverted, params: TaskParams, symbol: str, decimals: int) -> Stop | Reverted:
+    """What to change in the task file when `openTask` reverts; the revert itself where that says it all."""
+    from assay_core.protocol.amounts import Money
+    from assay_protocol.cli.economics import cheating_pays
+
+    money, values = Money(symbol, decimals), error.arguments
+    if error.error == "CheatingPays":
+        return Stop(cheating_pays(params, int(str(values["needed"])), money))
+    if error.error == "BadParams":
+        return Stop(f"the contracts refuse terms.{_snake(str(values['what']))}: see `assay economics SPEC.TOML`")
+    if error.error == "BudgetTooSmall":
+        needed = money.show(int(str(values["needed"])))
+        return Stop(f"the budget does not pay for one epoch, which may cost {needed}: raise budget")
+    if error.error == "WindowsTooLong":
+        windows, period = int(str(values["windows"])), int(str(values["unbondingPeriod"]))
+        return windows_too_long(windows, period)
+    return error
+
+
+def windows_of(params: TaskParams) -> int:
+    """The longest that can lie between an epoch's opening and its last slash, in seconds, as the contracts count it.
+
+    A seal may wait for verifiers for one attest window more; challenges are revealed in a window of their own; a panel
+    is drawn, commits and reveals.
+    """
+    twice = params.attest_window + params.reveal_window
+    return params.commit_window + 2 * twice + params.challenge_window + 3 * params.appeal_window
+
+
+def windows_too_long(windows_s: int, unbonding_s: int) -> Stop:
+    from assay_core.inspect.formatting import duration
+
+    return Stop(
+        f"the windows (attest and reveal twice, appeal thrice) sum to {duration(windows_s)}, but bonds can be "
+        f"withdrawn after {duration(unbonding_s)} on this network: shorten terms.*_window to less than that together"
+    )
+
+
+def upload(engine: "Engine", bundles: Bundles, account: "LocalAccount") -> None:
+    """Put both bundles on the relays; what is there already is not sent again. Raises Unavailable, Stop."""
+    engine.publish(bundles.folder / "task", bundles.task, account)
+    engine.publish(bundles.folder / "policy", bundles.policy, account)
+
+
+def find_bundles(folder: Path, roots: Sequence[bytes]) -> Bundles:
+    """Bundles that a former `open` left here, by the roots that the chain names. Raises Stop: there are none."""
+    limits = BundleLimits(bundle_bytes=2**62)
+    task_root, policy_root = roots
+    found = folder / f"{task_root.hex()[:16]}-{policy_root.hex()[:16]}"
+    if not found.is_dir():
+        raise Stop(
+            f"{found} is not there: the bundles are on the machine where the task was opened, or under another "
+            "--state-dir"
+        )
+    task, policy = open_bundle(found / "task", limits), open_bundle(found / "policy", limits)
+    if (task.root, policy.root) != (task_root, policy_root):
+        raise Stop(f"{found} holds other bundles than the task's: open the task again")
+    return Bundles(found, task, policy)
+
+
+def _snake(name: str) -> str:
+    """E.g. `samplingBps` as `sampling`, `unitPrice` as `unit_price`."""
+    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name).removesuffix("_bps")

@@ -1,4 +1,0 @@
-"""How far honest works lie apart, how far the best cheats lie off, and the thresholds between them.
-
-The arithmetic only: what makes and checks works is passed in (`offchain/cli/calibration_works.py`).
-"""

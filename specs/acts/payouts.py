@@ -1,0 +1,298 @@
+"""Who gets what in the end; and planted frauds."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from specs import hashes, rules
+from specs.acts.act import Act, cannot_pay, pull
+from specs.acts.commitments import leave
+from specs.acts.verifiers import Slash
+from specs.facts import (
+    Claimed,
+    DecoyOpened,
+    Fact,
+    FeesClaimed,
+    FraudSlashed,
+    PaidPlantSlashed,
+    PlantCommitted,
+    PlantForfeited,
+    PlantOpened,
+    Slashed,
+)
+from specs.history import History
+from specs.words import (
+    BPS,
+    FRAUD,
+    NOBODY,
+    NONE,
+    PLANTER_BPS,
+    REWARD_CAP,
+    Address,
+    DisputePhase,
+    Phase,
+    PlantState,
+    Role,
+    Work,
+    WorkRef,
+)
+
+
+def is_that_work(h: History, task_id: int, epoch: int, work: Work) -> bool:
+    """It was committed so, and has not ended."""
+    committed = rules.works(h, task_id, epoch)
+    is_it = work.index < len(committed) and rules.as_work(committed[work.index]) == work
+    return is_it and not rules.is_ended(h, task_id, epoch, work.index)
+
+
+def why_not_claimed(h: History, works: Sequence[WorkRef]) -> Iterator[str]:
+    if not works:
+        yield "NoWorks"
+        return
+    if len({ref.task_id for ref in works}) > 1:
+        yield "MixedTasks"
+    if len({ref.work.trainer for ref in works}) > 1:
+        yield "MixedTrainers"
+    if len({(ref.task_id, ref.epoch, ref.work.index) for ref in works}) < len(works):
+        yield "WrongWork"
+    for ref in works:
+        phase = rules.phase(h, ref.task_id, ref.epoch)
+        if phase not in (Phase.FINAL, Phase.VOID):
+            yield "NotFinal"
+        if not is_that_work(h, ref.task_id, ref.epoch, ref.work):
+            yield "WrongWork"
+        elif phase == Phase.FINAL and rules.score_of(h, ref.task_id, ref.epoch, ref.work.index) == FRAUD:
+            yield "IsFraud"
+
+
+def claim(h: History, works: Sequence[WorkRef], to: Address) -> Iterator[Fact]:
+    for ref in works:
+        amount = rules.earned(h, ref.task_id, ref.epoch, ref.work)
+        yield Claimed(ref.task_id, ref.epoch, ref.work.index, ref.work.trainer, ref.work.units, amount, to)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim(Act, contract="Payouts", function="claim"):
+    works: tuple[WorkRef, ...]
+
+    def against(self, h: History) -> Iterator[str]:
+        yield from why_not_claimed(h, self.works)
+
+    def follows(self, h: History) -> Iterator[Fact]:
+        yield from claim(h, self.works, self.works[0].work.trainer)
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimTo(Act, contract="Payouts", function="claimTo"):
+    works: tuple[WorkRef, ...]
+    to: Address
+
+    def against(self, h: History) -> Iterator[str]:
+        yield from why_not_claimed(h, self.works)
+        if self.works and self.works[0].work.trainer != self.by:
+            yield "NotTheTrainer"
+        if self.to == NOBODY and sum(rules.earned(h, ref.task_id, ref.epoch, ref.work) for ref in self._known(h)):
+            yield "ERC20InvalidReceiver"
+
+    def _known(self, h: History) -> list[WorkRef]:
+        return [ref for ref in self.works if is_that_work(h, ref.task_id, ref.epoch, ref.work)]
+
+    def follows(self, h: History) -> Iterator[Fact]:
+        yield from claim(h, self.works, self.to)
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimFees(Act, contract="Payouts", function="claimFees"):
+    task_id: int
+    epochs: tuple[int, ...]
+    verifier: Address
+
+    def against(self, h: History) -> Iterator[str]:
+        if not rules.is_known(h, self.task_id):
+            yield "UnknownTask"
+            return
+        if len({*self.epochs}) < len(self.epochs):
+            yield "AlreadyClaimed"
+        for epoch in self.epochs:
+            here = {"task_id": self.task_id, "epoch": epoch}
+            if rules.phase(h, **here) != Phase.FINAL:
+                yield "NotFinal"
+                continue
+            if reason := rules.why_no_fee(h, **here):
+                yield reason
+            if h.any(FeesClaimed, **here, verifier=self.verifier):
+                yield "AlreadyClaimed"
+            if rules.reveal(h, **here, verifier=self.verifier) is None:
+                yield "NotRevealed"
+
+    def follows(self, h: History) -> Iterator[Fact]:
+        for epoch in self.epochs:
+            amount = rules.fee_earned(h, self.task_id, epoch, self.verifier)
+            yield FeesClaimed(self.task_id, epoch, self.verifier, amount)
+
+
+@dataclass(frozen=True, slots=True)
+class SlashFraud(Act, contract="Payouts", function="slashFraud"):
+    work: WorkRef
+
+    def against(self, h: History) -> Iterator[str]:
+        task_id, epoch, work = self.work.task_id, self.work.epoch, self.work.work
+        phase = rules.phase(h, task_id, epoch)
+        if phase not in (Phase.FINAL, Phase.VOID):
+            yield "NotFinal"
+            return
+        if phase == Phase.VOID or rules.score_of(h, task_id, epoch, work.index) != FRAUD:
+            yield "NotFraud"
+        if not is_that_work(h, task_id, epoch, work):
+            yield "WrongWork"
+
+    def follows(self, h: History) -> Iterator[Fact]:
+        """The finder's reward waits in Appeals; who only calls has it else."""
+        task_id, epoch, work = self.work.task_id, self.work.epoch, self.work.work
+        is_found = rules.is_found(h, task_id, epoch, work.index)
+        reporter = h.places["Appeals"] if is_found else self.by
+        flying = rules.units_in_flight(h, task_id, work.trainer)
+        taken = rules.stake_of(h, task_id, flying) - rules.stake_of(h, task_id, flying - work.units)
+        reward = taken * h.constants.reporter_bps // BPS
+        if rules.is_trainer(h, task_id, work.trainer):
+            yield from leave(h, task_id, work.trainer)
+        yield Slashed(work.trainer, Role.TRAINER, taken, reporter, reward)
+        yield FraudSlashed(task_id, epoch, work.index, work.trainer, work.units, taken, reporter, reward)
+
+
+# Plants.
+
+
+@dataclass(frozen=True, slots=True)
+class CommitPlant(Act, contract="Plants", function="commitPlant"):
+    task_id: int
+    commitment: bytes
+
+    def against(self, h: History) -> Iterator[str]:
+        if self.commitment == NONE:
+            yield "EmptyCommitment"
+        if rules.plant_state(h, self.task_id, self.commitment) != PlantState.NONE:
+            yield "WrongPlant"
+        if not rules.is_known(h, self.task_id):
+            yield "UnknownTask"
+            return
+        if rules.terms(h, self.task_id).challenge_window == 0:
+            yield "NoChallengeWindow"
+        yield from cannot_pay(h, self.by, "Plants", rules.deposit(h, self.task_id))
+
+    def follows(self, h: History) -> Iterator[Fact]:
+        amount, covered = rules.deposit(h, self.task_id), rules.next_to_close(h, self.task_id)
+        yield pull(h, self.by, "Plants", amount)
+        yield PlantCommitted(self.task_id, self.commitment, self.by, amount, covered)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenPlant(Act, contract="Plants", function="openPlant"):
+    task_id: int
+    epoch: int
+    work: Work
+    salt: bytes
+
+    def _commitment(self) -> bytes:
+        return hashes.plant(self.task_id, self.work.trainer, self.work.manifest_root, self.salt)
+
+    def against(self, h: History) -> Iterator[str]:
+        plant = rules.plant(h, self.task_id, self._commitment())
+        if plant is None or rules.plant_state(h, self.task_id, self._commitment()) != PlantState.COMMITTED:
+            yield "WrongPlant"
+            return
+        if self.epoch != plant.epoch:
+            yield "PlantOfAnotherEpoch"
+        if rules.operator_of(h, self.by) != self.work.trainer:
+            yield "NotTheTrainer"
+        if rules.phase(h, self.task_id, self.epoch) not in (Phase.CHALLENGEABLE, Phase.FINAL, Phase.VOID):
+            yield "NotSettled"
+        if not is_that_work(h, self.task_id, self.epoch, self.work):
+            yield "WrongWork"
+
+    def follows(self, h: History) -> Iterator[Fact]:
+        plant = rules.plant(h, self.task_id, self._commitment())
+        assert plant is not None, "checked before"
+        work = self.work
+        place = (self.task_id, self.epoch, work.index)
+        is_in_time = rules.may_challenge(h, self.task_id, self.epoch)
+        yield PlantOpened(*place, work.trainer, work.units, plant.commitment, is_in_time, plant.planter)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenDecoy(Act, contract="Plants", function="openDecoy"):
+    task_id: int
+    salt: bytes
+
+    def _commitment(self) -> bytes:
+        return hashes.plant(self.task_id, NOBODY, NONE, self.salt)
+
+    def against(self, h: History) -> Iterator[str]:
+        if rules.plant_state(h, self.task_id, self._commitment()) != PlantState.COMMITTED:
+            yield "WrongPlant"
+
+    def follows(self, h: History) -> Iterator[Fact]:
+        yield DecoyOpened(self.task_id, self._commitment())
+
+
+@dataclass(frozen=True, slots=True)
+class ForfeitPlant(Act, contract="Plants", function="forfeitPlant"):
+    task_id: int
+    commitment: bytes
+
+    def against(self, h: History) -> Iterator[str]:
+        plant = rules.plant(h, self.task_id, self.commitment)
+        if plant is None or rules.plant_state(h, self.task_id, self.commitment) != PlantState.COMMITTED:
+            yield "WrongPlant"
+        elif h.now < plant.block.time + 2 * h.constants.unbonding_s:
+            yield "StillOpenable"
+
+    def follows(self, h: History) -> Iterator[Fact]:
+        plant = rules.plant(h, self.task_id, self.commitment)
+        assert plant is not None, "checked before"
+        yield PlantForfeited(self.task_id, self.commitment, plant.deposit)
+
+
+@dataclass(frozen=True, slots=True)
+class SlashPaidPlant(Act, contract="Plants", function="slashPaidPlant"):
+    task_id: int
+    epoch: int
+    index: int
+    verifier: Address
+    report: bytes
+
+    def against(self, h: History) -> Iterator[str]:
+        here = (self.task_id, self.epoch, self.index)
+        opened = rules.planted(h, *here)
+        if opened is None or not opened.is_in_time:  # later nobody can say that it is none
+            yield "NotAPlant"
+            return
+        if rules.phase(h, self.task_id, self.epoch) != Phase.FINAL:
+            yield "NotSettled"
+        if rules.score_of(h, *here) != FRAUD:
+            yield "NotFoundOut"
+        # Then the appeal says who is to blame.
+        if rules.dispute_phase(h, *here) == DisputePhase.OVERTURNED:
+            yield "FoundByAppeal"
+        if rules.dispute_phase(h, *here) == DisputePhase.UNDECIDED:
+            yield "LeftUndecided"
+        seed, rate = rules.seed(h, self.task_id, self.epoch), rules.terms(h, self.task_id).sampling_bps
+        if not hashes.is_drawn(seed, self.index, rate):
+            yield "NotDrawn"
+        revealed = rules.reveal(h, self.task_id, self.epoch, self.verifier)
+        if revealed is None or revealed.report != self.report:
+            yield "WrongReport"
+        if not rules.is_paid(rules.as_score(self.report, self.index)):
+            yield "DidNotPay"
+        place = {"task_id": self.task_id, "epoch": self.epoch, "index": self.index, "verifier": self.verifier}
+        if h.any(PaidPlantSlashed, **place):
+            yield "AlreadySlashed"
+
+    def follows(self, h: History) -> Iterator[Fact]:
+        here, t = (self.task_id, self.epoch, self.index), rules.terms(h, self.task_id)
+        opened = rules.planted(h, *here)
+        assert opened is not None, "checked before"
+        reward = (opened.planter, PLANTER_BPS, REWARD_CAP * t.challenge_bond)
+        slash = Slash(self.task_id, self.epoch, self.verifier, t.verdict_slash_bps, *reward)
+        taken, rewarded = slash.taken(h), slash.rewarded(h)
+        yield from slash.follows(h)
+        yield PaidPlantSlashed(*here, self.verifier, taken, rewarded)

@@ -1,0 +1,54 @@
+"""Step 4: train on one's own rollouts; leaves the update and the trace in the work's folder."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+from assay_core.aggregation.codecs import codec_named
+from assay_core.aggregation.updates import FOLDER, write_update
+from assay_core.bundle.trajectory import Rollouts
+from assay_core.protocol.spec import TaskSpec
+from assay_core.protocol.types import Seed
+from assay_core.training.inner import InnerResult, OnState, OnStep, PseudoGradient, TrainablePolicy, run_inner_steps
+from assay_core.training.states import write_state
+from assay_core.training.trace import TRACE_NAME, StepTrace, trace_bytes
+
+
+class InnerSteps(Protocol):
+    """Takes the inner steps of a work: `run_inner_steps`, or several machines together; see trainer/group."""
+
+    def __call__(
+        self,
+        policy: TrainablePolicy,
+        rollouts: Rollouts,
+        spec: TaskSpec,
+        seed: Seed,
+        on_step: OnStep | None = None,
+        on_state: OnState | None = None,
+    ) -> InnerResult: ...
+
+
+def train(
+    policy: TrainablePolicy,
+    rollouts: Rollouts,
+    spec: TaskSpec,
+    seed: Seed,
+    folder: Path,
+    *,
+    submit: Callable[[PseudoGradient], PseudoGradient] = lambda update: update,
+    on_step: OnStep | None = None,
+    take_steps: InnerSteps = run_inner_steps,
+) -> tuple[StepTrace, ...]:
+    """Write `update/` and `trace/` below `folder`. `submit` is the honest trainer's identity; see deviations.py.
+
+    Where works are replayed step by step, the state after each step is written as soon as it is there.
+    Raises MalformedUpdate: a gradient or the update is not finite: the policy has diverged.
+    """
+    on_state = partial(write_state, folder) if spec.checks.replay == "steps" else None
+    result = take_steps(policy, rollouts, spec, seed, on_step, on_state)
+    write_update(folder / FOLDER, submit(result.pseudo_gradient), codec_named(spec.codec))
+    trace = folder / TRACE_NAME
+    trace.parent.mkdir(parents=True, exist_ok=True)
+    trace.write_bytes(trace_bytes(result.trace))
+    return result.trace

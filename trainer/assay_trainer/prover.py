@@ -1,0 +1,28 @@
+"""Step 3: prove which model produced the completions, with TOPLOC."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from assay_core.bundle.trajectory import Completion
+from assay_core.protocol.spec import ToplocSpec
+from assay_core.toploc import Hidden, build_all
+
+
+class WithHidden(Protocol):
+    """A completion and the final hidden states of its N positions, [N, H] bfloat16 bit patterns."""
+
+    @property
+    def completion(self) -> Completion: ...
+    @property
+    def hidden_NH(self) -> npt.NDArray[np.uint16]: ...
+
+
+def prove(batch: Sequence[WithHidden], toploc: ToplocSpec) -> list[Completion]:
+    """The completions with their proofs. Raises ValueError: hidden states that are not finite."""
+    sequences = [Hidden(row.hidden_NH, len(row.completion.prompt_ids)) for row in batch]
+    proofs = build_all(sequences, topk=toploc.topk, chunk_tokens=toploc.chunk_tokens)
+    return [replace(row.completion, proofs=tuple(proved)) for row, proved in zip(batch, proofs, strict=True)]
