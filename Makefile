@@ -152,7 +152,7 @@ fuzz: .venv/installed ## Hostile bytes with random seeds at every parser: SECOND
 
 FUZZ_RUNS ?= 4000
 fuzz-contracts: .build/forge/compiled ## The contracts' fuzz tests and campaigns with a random seed: FUZZ_RUNS=4000
-	FOUNDRY_PROFILE=long $(FORGE) test --fuzz-seed 0x$$(od -An -N8 -tx1 /dev/urandom | tr -d ' ') --fuzz-runs $(FUZZ_RUNS) --match-test 'testFuzz|invariant'
+	FOUNDRY_PROFILE=hunt $(FORGE) test --fuzz-seed 0x$$(od -An -N8 -tx1 /dev/urandom | tr -d ' ') --fuzz-runs $(FUZZ_RUNS) --match-test 'testFuzz|invariant'
 
 clean: ## Remove what was built and installed
 	rm -rf .venv .venv-ape .venv-slither node_modules .build runs *.egg-info

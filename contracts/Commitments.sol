@@ -319,6 +319,21 @@ contract Commitments is ICommitments {
     }
 
     /// @inheritdoc ICommitments
+    function hasNoWork(uint256 taskId, uint64 epoch, address trainer, bytes32 manifestRoot)
+        external
+        view
+        returns (bool)
+    {
+        if (_termsOf(taskId).maxWorksEach > 1) {
+            return !_isCommitted[_keyOf(taskId, epoch, trainer, manifestRoot)];
+        }
+        Record storage record = _records[taskId][trainer];
+        // Counted from 1.
+        // slither-disable-next-line incorrect-equality
+        return record.works == 0 || record.epoch < epoch;
+    }
+
+    /// @inheritdoc ICommitments
     function trainersOf(uint256 taskId) external view returns (uint16 trainers, uint16 waiting) {
         OpenEpoch storage open = _open[taskId];
         return (open.trainers, open.closedBlock == 0 ? open.waiting : 0);
@@ -408,7 +423,7 @@ contract Commitments is ICommitments {
 
     /// One plant would cover all works of its trainer with one root, whichever is found.
     function _requireAnotherRoot(uint256 taskId, uint64 epoch, address trainer, bytes32 root) private {
-        bytes32 key = keccak256(abi.encode(taskId, epoch, trainer, root));
+        bytes32 key = _keyOf(taskId, epoch, trainer, root);
         require(!_isCommitted[key], RepeatedRoot(taskId, epoch, trainer, root));
         _isCommitted[key] = true;
     }
@@ -456,6 +471,10 @@ contract Commitments is ICommitments {
     function _isSealable(OpenEpoch storage open) private view returns (bool) {
         uint40 closedBlock = open.closedBlock;
         return closedBlock != 0 && block.number > closedBlock + SEAL_DELAY;
+    }
+
+    function _keyOf(uint256 taskId, uint64 epoch, address trainer, bytes32 root) private pure returns (bytes32) {
+        return keccak256(abi.encode(taskId, epoch, trainer, root));
     }
 
     /// What is locked of a trainer's bond.

@@ -33,7 +33,14 @@ contract Plants is IPlants {
         uint128 deposit;
     }
 
-    /// The planter's part of what a verifier loses for paying a plant, and the most of it in challenge bonds.
+    /// A plant that was opened in time.
+    struct Opening {
+        address planter;
+        uint96 rewarded; // what the planter has got of slashes
+        mapping(address verifier => bool) isSlashed;
+    }
+
+    /// The planter's part of what verifiers lose for paying a plant, and the most of it in challenge bonds.
     uint16 public constant PLANTER_BPS = 5000;
     uint16 public constant PLANTER_CAP = 10;
 
@@ -46,9 +53,7 @@ contract Plants is IPlants {
     IAppeals public immutable APPEALS;
 
     mapping(uint256 taskId => mapping(bytes32 commitment => Plant)) private _plants;
-    mapping(uint256 taskId => mapping(uint64 epoch => mapping(uint16 index => address))) private _planters;
-    mapping(uint256 taskId => mapping(uint64 epoch => mapping(uint16 index => mapping(address => bool)))) private
-        _isSlashed;
+    mapping(uint256 taskId => mapping(uint64 epoch => mapping(uint16 index => Opening))) private _openings;
 
     constructor(Deployment memory deployment) {
         TOKEN = deployment.token;
@@ -96,24 +101,27 @@ contract Plants is IPlants {
         bool isSettled = isVoid || phase == EpochPhase.Challengeable || phase == EpochPhase.Final;
         require(isSettled, NotSettled(taskId, epoch));
 
+        if (!isVoid) _requireNotConvicted(taskId, epoch, work.index);
+
         plant.state = PlantState.Opened;
-        (,, uint40 challengeBy,) = ATTESTATIONS.scheduleOf(taskId, epoch);
-        // Later nobody can object any more: a quorum could have called a good work fraud, and its author agree.
-        bool isInTime = phase == EpochPhase.Challengeable && block.timestamp < challengeBy;
-        if (isInTime) _planters[taskId][epoch][work.index] = plant.planter;
+        bool isInTime = phase == EpochPhase.Challengeable && _opensInTime(taskId, epoch);
+        if (isInTime) _openings[taskId][epoch][work.index].planter = plant.planter;
         emit PlantOpened(taskId, epoch, work.index, commitment, isInTime);
         COMMITMENTS.settlePlant(taskId, epoch, work, !isVoid);
         TOKEN.safeTransfer(plant.planter, plant.deposit);
     }
 
     /// @inheritdoc IPlants
-    function openDecoy(uint256 taskId, bytes32 salt) external {
-        // No work has this trainer and this root.
-        bytes32 commitment = keccak256(abi.encode(taskId, address(0), bytes32(0), salt));
+    function refundPlant(uint256 taskId, address trainer, bytes32 manifestRoot, bytes32 salt) external {
+        bytes32 commitment = keccak256(abi.encode(taskId, trainer, manifestRoot, salt));
         Plant storage plant = _plants[taskId][commitment];
         require(plant.state == PlantState.Committed, WrongPlant(taskId, commitment, plant.state));
+        uint64 epoch = plant.epoch;
+        bool guardsNothing = ATTESTATIONS.phaseOf(taskId, epoch) == EpochPhase.Void
+            || COMMITMENTS.hasNoWork(taskId, epoch, trainer, manifestRoot);
+        require(guardsNothing, MayBeCommitted(taskId, epoch, trainer, manifestRoot));
         plant.state = PlantState.Opened;
-        emit DecoyOpened(taskId, commitment);
+        emit PlantRefunded(taskId, commitment);
         TOKEN.safeTransfer(plant.planter, plant.deposit);
     }
 
@@ -137,9 +145,13 @@ contract Plants is IPlants {
         bytes31 given = bytes31(keccak256(report));
         require(given == reportHash, WrongReport(given, reportHash));
         require(Scores.isPaid(Scores.scoreAt(report, index)), DidNotPay(taskId, epoch, index, verifier));
-        require(!_isSlashed[taskId][epoch][index][verifier], AlreadySlashed(taskId, epoch, index, verifier));
-        _isSlashed[taskId][epoch][index][verifier] = true;
-        (uint128 taken, uint128 toPlanter) = _slash(taskId, epoch, index, verifier);
+        Opening storage opening = _openings[taskId][epoch][index];
+        require(!opening.isSlashed[verifier], AlreadySlashed(taskId, epoch, index, verifier));
+        opening.isSlashed[verifier] = true;
+        // What was taken is known only after the call, which goes to contracts of this deployment and their token.
+        // slither-disable-next-line reentrancy-no-eth
+        (uint128 taken, uint128 toPlanter) = _slash(taskId, epoch, verifier, opening);
+        opening.rewarded += uint96(toPlanter); // no more than the cap
         emit PaidPlantSlashed(taskId, epoch, index, verifier, taken, toPlanter);
     }
 
@@ -164,22 +176,20 @@ contract Plants is IPlants {
         return Sampling.mustReplay(seed, index, REGISTRY.paramsOf(taskId).samplingBps);
     }
 
-    function _slash(uint256 taskId, uint64 epoch, uint16 index, address verifier)
+    function _slash(uint256 taskId, uint64 epoch, address verifier, Opening storage opening)
         private
         returns (uint128 taken, uint128 toPlanter)
     {
         TaskParams memory params = REGISTRY.paramsOf(taskId);
-        address planter = _planters[taskId][epoch][index];
-        return VERIFIERS.slash(
-            taskId, epoch, verifier, params.verdictSlashBps, planter, PLANTER_BPS, _capOf(params.challengeBond)
-        );
+        uint128 left = _capOf(params.challengeBond) - opening.rewarded;
+        return VERIFIERS.slash(taskId, epoch, verifier, params.verdictSlashBps, opening.planter, PLANTER_BPS, left);
     }
 
     /// Whether a work is a plant that was opened in time and drawn, and that its final epoch calls fraud. Where only an
     /// appeal did, that says who is to blame: nobody, where the fraud is beyond what was drawn; else `slashVerdict` takes
     /// it. Where somebody objected and no panel answered, nobody knows.
     function _requireFoundOut(uint256 taskId, uint64 epoch, uint16 index) private view {
-        require(_planters[taskId][epoch][index] != address(0), NotAPlant(taskId, epoch, index));
+        require(_openings[taskId][epoch][index].planter != address(0), NotAPlant(taskId, epoch, index));
         require(ATTESTATIONS.phaseOf(taskId, epoch) == EpochPhase.Final, NotSettled(taskId, epoch));
         uint8 score = ATTESTATIONS.scoreOf(taskId, epoch, index);
         require(score == Scores.FRAUD, NotFoundOut(taskId, epoch, index, score));
@@ -187,6 +197,20 @@ contract Plants is IPlants {
         require(dispute != DisputePhase.Overturned, FoundByAppeal(taskId, epoch, index));
         require(dispute != DisputePhase.Undecided, LeftUndecided(taskId, epoch, index));
         require(isDrawn(taskId, epoch, index), NotDrawn(taskId, epoch, index));
+    }
+
+    /// A panel has called it fraud, and nobody had said that it is a plant: it is slashed, for who found it.
+    function _requireNotConvicted(uint256 taskId, uint64 epoch, uint16 index) private view {
+        bool isOverturned = APPEALS.phaseOf(taskId, epoch, index) == DisputePhase.Overturned;
+        bool isFraud = isOverturned && ATTESTATIONS.scoreOf(taskId, epoch, index) == Scores.FRAUD;
+        require(!isFraud, FoundByAppeal(taskId, epoch, index));
+    }
+
+    /// Whether it is the first half of the challenge window: in the second everybody who judged otherwise can object. Else a
+    /// quorum could call a good work fraud, and its author agree when it is too late.
+    function _opensInTime(uint256 taskId, uint64 epoch) private view returns (bool) {
+        (,, uint40 challengeBy,) = ATTESTATIONS.scheduleOf(taskId, epoch);
+        return block.timestamp < challengeBy - REGISTRY.paramsOf(taskId).challengeWindow / 2;
     }
 
     function _depositOf(TaskParams memory params) private pure returns (uint128) {
@@ -197,8 +221,8 @@ contract Plants is IPlants {
         return Economics.shareUp(price * params.maxWorkUnits, Economics.MARGIN_BPS).toUint128();
     }
 
-    function _capOf(uint128 challengeBond) private pure returns (uint128) {
+    function _capOf(uint128 challengeBond) private pure returns (uint96) {
         uint256 cap = uint256(challengeBond) * PLANTER_CAP;
-        return cap < type(uint128).max ? uint128(cap) : type(uint128).max;
+        return cap < type(uint96).max ? uint96(cap) : type(uint96).max;
     }
 }

@@ -174,8 +174,7 @@ contract Verifiers is IVerifiers {
     function _leave(uint256 taskId, address verifier) private {
         Enlistment storage enlistment = _enlistments[taskId][verifier];
         (enlistment.isEnlisted, enlistment.leftAt) = (false, uint40(block.timestamp));
-        (uint64 epoch,,, uint16 works) = COMMITMENTS.openEpochOf(taskId);
-        uint64 fromEpoch = _setWeight(taskId, verifier, works > 0 ? epoch + 1 : epoch, 0);
+        uint64 fromEpoch = _setWeight(taskId, verifier, _nextWithoutWorks(taskId), 0);
         emit VerifierDelisted(taskId, verifier, fromEpoch);
     }
 
@@ -196,9 +195,9 @@ contract Verifiers is IVerifiers {
             return;
         }
         uint128 weight = enlistment.collateral; // the same while it is enlisted
-        uint64 fromEpoch = _setWeight(taskId, verifier, _nextToClose(taskId), weight);
+        // An open epoch that has works keeps the judges it had when they came: whoever slashes must not void it.
+        uint64 fromEpoch = _setWeight(taskId, verifier, _nextWithoutWorks(taskId), weight);
         emit VerifierSlashed(taskId, verifier, taken, weight, fromEpoch);
-        // What is left still judges an open epoch that has works: nobody vetoes a seal by being slashed.
         if (weight < REGISTRY.paramsOf(taskId).verifierBond) _leave(taskId, verifier);
     }
 
@@ -229,6 +228,12 @@ contract Verifiers is IVerifiers {
     function _nextToClose(uint256 taskId) private view returns (uint64) {
         (uint64 epoch,, bool isClosed,) = COMMITMENTS.openEpochOf(taskId);
         return isClosed ? epoch + 1 : epoch;
+    }
+
+    /// The first epoch whose judges nobody has counted on yet.
+    function _nextWithoutWorks(uint256 taskId) private view returns (uint64) {
+        (uint64 epoch,,, uint16 works) = COMMITMENTS.openEpochOf(taskId);
+        return works > 0 ? epoch + 1 : epoch;
     }
 
     /// As `_nextToClose`; but who has left while the open epoch has works keeps its place in that.

@@ -548,7 +548,7 @@ class PlantCommitted(Fact):
 
 
 @dataclass(slots=True)
-class DecoyOpened(Fact):
+class PlantRefunded(Fact):
     task_id: int
     commitment: bytes
 

@@ -10,7 +10,6 @@ from specs.facts import (
     ChallengeCommitted,
     ChallengeExpired,
     Claimed,
-    DecoyOpened,
     DisputeDecided,
     EpochAbandoned,
     EpochFinal,
@@ -23,6 +22,7 @@ from specs.facts import (
     PlantCommitted,
     PlantForfeited,
     PlantOpened,
+    PlantRefunded,
     PolicySkipped,
     Slashed,
     TaskFunded,
@@ -234,7 +234,7 @@ def _(fact: PlantOpened, h: History) -> Iterator[Posting]:
 
 
 @postings.register
-def _(fact: DecoyOpened, h: History) -> Iterator[Posting]:
+def _(fact: PlantRefunded, h: History) -> Iterator[Posting]:
     yield _return(h, fact.task_id, fact.commitment)
 
 

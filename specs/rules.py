@@ -17,7 +17,6 @@ from specs.facts import (
     ChallengeExpired,
     ChallengeRevealed,
     Claimed,
-    DecoyOpened,
     DisputeDecided,
     EpochAbandoned,
     EpochClosed,
@@ -29,11 +28,13 @@ from specs.facts import (
     FeesClaimed,
     FraudSlashed,
     JurorDismissed,
+    PaidPlantSlashed,
     PanelDrawn,
     PanelSummoned,
     PlantCommitted,
     PlantForfeited,
     PlantOpened,
+    PlantRefunded,
     PolicyPublished,
     PolicySkipped,
     PolicyStep,
@@ -980,11 +981,33 @@ def plant(h: History, task_id: int, commitment: bytes) -> PlantCommitted | None:
 
 def plant_state(h: History, task_id: int, commitment: bytes) -> PlantState:
     here = {"task_id": task_id, "commitment": commitment}
-    if h.any(PlantOpened, **here) or h.any(DecoyOpened, **here):
+    if any(h.any(kind, **here) for kind in (PlantOpened, PlantRefunded)):
         return PlantState.OPENED
     if h.any(PlantForfeited, **here):
         return PlantState.FORFEITED
     return PlantState.NONE if plant(h, task_id, commitment) is None else PlantState.COMMITTED
+
+
+def may_blame(h: History, task_id: int, epoch: int) -> bool:
+    """Whether who is blamed for paying a plant that is opened now has half of the window to object."""
+    half = terms(h, task_id).challenge_window // 2
+    return phase(h, task_id, epoch) == Phase.CHALLENGEABLE and h.now < challenge_by(h, task_id, epoch) - half
+
+
+def is_convicted(h: History, task_id: int, epoch: int, index: int) -> bool:
+    """Whether a panel has called it fraud."""
+    is_overturned = dispute_phase(h, task_id, epoch, index) == DisputePhase.OVERTURNED
+    return is_overturned and score_of(h, task_id, epoch, index) == FRAUD
+
+
+def guards_nothing(h: History, task_id: int, epoch: int, trainer: Address, root: bytes) -> bool:
+    """Whether nobody will be paid for what a plant covers. Roots are kept only where a trainer may have several."""
+    if phase(h, task_id, epoch) == Phase.VOID:
+        return True
+    if terms(h, task_id).max_works_each > 1:
+        return all(work.manifest_root != root for work in works_of(h, task_id, epoch, trainer))
+    newest = h.last(WorkCommitted, task_id=task_id, trainer=trainer)
+    return newest is None or newest.epoch < epoch
 
 
 def deposit(h: History, task_id: int) -> int:
@@ -993,6 +1016,12 @@ def deposit(h: History, task_id: int) -> int:
 
 def planted(h: History, task_id: int, epoch: int, index: int) -> PlantOpened | None:
     return h.last(PlantOpened, task_id=task_id, epoch=epoch, index=index)
+
+
+def planter_left(h: History, task_id: int, epoch: int, index: int) -> int:
+    """What the slashes of those who paid a plant may still bring its planter."""
+    got = h.total("to_planter", PaidPlantSlashed, task_id=task_id, epoch=epoch, index=index)
+    return REWARD_CAP * terms(h, task_id).challenge_bond - got
 
 
 def is_ended(h: History, task_id: int, epoch: int, index: int) -> bool:

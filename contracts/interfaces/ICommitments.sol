@@ -229,6 +229,16 @@ interface ICommitments {
     /// @return the hash
     function runningHashOf(uint256 taskId) external view returns (bytes32);
 
+    /// @notice Whether a trainer surely has no work with this root in this epoch, and what that tells holds until it commits
+    ///         the next. Where it may have one work in an epoch, roots are not kept: then any work of that epoch, or a
+    ///         later one, could be it.
+    /// @param taskId which task
+    /// @param epoch which epoch
+    /// @param trainer which trainer
+    /// @param manifestRoot of the work
+    /// @return whether it has none
+    function hasNoWork(uint256 taskId, uint64 epoch, address trainer, bytes32 manifestRoot) external view returns (bool);
+
     /// @notice How many trainers a task has, and for how many of them its open epoch waits.
     /// @param taskId which task
     /// @return trainers enlisted

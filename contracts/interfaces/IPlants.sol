@@ -13,17 +13,17 @@ enum PlantState {
 
 /// @title Planted frauds: works whose author has committed to their being fraud before anybody judged them.
 /// @notice They make checking the best reply of a verifier where nobody else cheats. A plant cannot be told from a work
-///         until it is opened, after its epoch is settled. Then it is neither paid nor slashed. If it was opened while
-///         its score could be challenged, a verifier that paid it although it was drawn, and although the epoch found it
-///         to be fraud, is slashed, and a part goes to the planter. A plant that is never opened loses its deposit, which is more than a work can earn: committing to
-///         real frauds as plants, to open those that are found, does not pay.
+///         until it is opened, after its epoch is settled. Then it is neither paid nor slashed. If it was opened in
+///         the first half of its challenge window, a verifier that paid it although it was drawn, and although the epoch found it
+///         to be fraud, is slashed, and a part goes to the planter. A plant that is never opened loses its deposit, which is
+///         more than a work can earn: committing to real frauds as plants, to open those that are found, does not pay.
 interface IPlants {
     event PlantCommitted(uint256 indexed taskId, bytes32 indexed commitment, address planter, uint128 deposit);
-    /// @param isInTime within the challenge window: who paid it can be slashed
+    /// @param isInTime in the first half of the challenge window: who paid it can be slashed
     event PlantOpened(
         uint256 indexed taskId, uint64 indexed epoch, uint16 indexed index, bytes32 commitment, bool isInTime
     );
-    event DecoyOpened(uint256 indexed taskId, bytes32 indexed commitment);
+    event PlantRefunded(uint256 indexed taskId, bytes32 indexed commitment);
     event PlantForfeited(uint256 indexed taskId, bytes32 indexed commitment, uint128 burnt);
     event PaidPlantSlashed(
         uint256 indexed taskId,
@@ -41,8 +41,10 @@ interface IPlants {
     error PlantOfAnotherEpoch(uint256 taskId, bytes32 commitment, uint64 plantEpoch, uint64 epoch);
     error NotTheTrainer(address caller, address trainer);
     error NotSettled(uint256 taskId, uint64 epoch);
+    /// The trainer has, or may have, the work that a plant covers, and its epoch is not void.
+    error MayBeCommitted(uint256 taskId, uint64 epoch, address trainer, bytes32 manifestRoot);
     error StillOpenable(uint256 taskId, bytes32 commitment, uint256 from);
-    /// No plant was opened for the work while its score could be challenged.
+    /// No plant was opened for the work in the first half of its challenge window.
     error NotAPlant(uint256 taskId, uint64 epoch, uint16 index);
     error NotFoundOut(uint256 taskId, uint64 epoch, uint16 index, uint8 score);
     /// The verifiers' own verdict was another: Appeals.slashVerdict slashes whoever is to blame.
@@ -57,33 +59,38 @@ interface IPlants {
     /// @notice Commits to a work's being fraud, from any address, before its epoch closes: the open epoch, or the one
     ///         after if that takes no works any more. Takes `depositOf(taskId)` from the caller.
     /// @param taskId which task, one with a challenge window
-    /// @param commitment keccak256(abi.encode(taskId, trainer, manifestRoot, salt)); of a decoy: see `openDecoy`
+    /// @param commitment keccak256(abi.encode(taskId, trainer, manifestRoot, salt)); of a decoy: see `refundPlant`
     function commitPlant(uint256 taskId, bytes32 commitment) external;
 
     /// @notice Opens a plant, once its epoch is settled or void: gives the deposit back to who paid it. Nobody is
-    ///         blamed for one that is opened after its challenge window. Only the trainer, or its worker key.
+    ///         blamed for one that is opened later than in the first half of its challenge window: in the second half
+    ///         everybody who judged otherwise can object. Not where a panel has called the work fraud already: then it
+    ///         is slashed. Only the trainer, or its worker key.
     /// @param taskId which task
     /// @param epoch of the work, the one that the plant covers
     /// @param work as it was committed, not yet claimed or slashed
     /// @param salt of the commitment
     function openPlant(uint256 taskId, uint64 epoch, Work calldata work, bytes32 salt) external;
 
-    /// @notice Gives back the deposit of a commitment to no work: a decoy, without which the number of commitments
-    ///         would tell how many plants an epoch has, and in which epochs nobody needs to check. Anybody who knows
-    ///         the salt may.
+    /// @notice Gives back the deposit of a plant that guards nothing: its epoch is void, or has no such work. The work
+    ///         came too late, or the epoch was full; or the plant is a decoy, a commitment to no work, without which the
+    ///         number of commitments would tell how many plants an epoch has, and in which epochs nobody needs to check.
+    ///         Anybody who knows the salt may. Where a trainer has one work in an epoch, no longer than until its next.
     /// @param taskId which task
-    /// @param salt of the commitment keccak256(abi.encode(taskId, address(0), bytes32(0), salt))
-    function openDecoy(uint256 taskId, bytes32 salt) external;
+    /// @param trainer of the commitment; of a decoy 0
+    /// @param manifestRoot of the commitment; of a decoy 0
+    /// @param salt of the commitment
+    function refundPlant(uint256 taskId, address trainer, bytes32 manifestRoot, bytes32 salt) external;
 
     /// @notice Burns the deposit of a plant that was not opened for two UNBONDING_PERIODs; anybody may.
     /// @param taskId which task
     /// @param commitment of the plant
     function forfeitPlant(uint256 taskId, bytes32 commitment) external;
 
-    /// @notice Slashes a verifier that paid a plant of a final epoch, which was opened within the challenge window,
+    /// @notice Slashes a verifier that paid a plant of a final epoch, which was opened in time,
     ///         drawn for replay and settled as fraud. Not where a challenge of its score was left undecided; where an
-    ///         appeal made it a fraud, Appeals.slashVerdict does. PLANTER_BPS of it, up to ten times
-    ///         `challengeBond`, go to the planter; the rest is burnt.
+    ///         appeal made it a fraud, Appeals.slashVerdict does. PLANTER_BPS of it, up to PLANTER_CAP times
+    ///         `challengeBond` for all who paid the plant, go to the planter; the rest is burnt.
     /// @param taskId which task
     /// @param epoch of the plant
     /// @param index of the plant

@@ -9,7 +9,6 @@ from specs.acts.commitments import leave
 from specs.acts.verifiers import Slash
 from specs.facts import (
     Claimed,
-    DecoyOpened,
     Fact,
     FeesClaimed,
     FraudSlashed,
@@ -17,6 +16,7 @@ from specs.facts import (
     PlantCommitted,
     PlantForfeited,
     PlantOpened,
+    PlantRefunded,
     Slashed,
 )
 from specs.history import History
@@ -26,7 +26,6 @@ from specs.words import (
     NOBODY,
     NONE,
     PLANTER_BPS,
-    REWARD_CAP,
     Address,
     DisputePhase,
     Phase,
@@ -206,6 +205,8 @@ class OpenPlant(Act, contract="Plants", function="openPlant"):
             yield "NotTheTrainer"
         if rules.phase(h, self.task_id, self.epoch) not in (Phase.CHALLENGEABLE, Phase.FINAL, Phase.VOID):
             yield "NotSettled"
+        elif rules.is_convicted(h, self.task_id, self.epoch, self.work.index):
+            yield "FoundByAppeal"
         if not is_that_work(h, self.task_id, self.epoch, self.work):
             yield "WrongWork"
 
@@ -214,24 +215,29 @@ class OpenPlant(Act, contract="Plants", function="openPlant"):
         assert plant is not None, "checked before"
         work = self.work
         place = (self.task_id, self.epoch, work.index)
-        is_in_time = rules.may_challenge(h, self.task_id, self.epoch)
+        is_in_time = rules.may_blame(h, self.task_id, self.epoch)
         yield PlantOpened(*place, work.trainer, work.units, plant.commitment, is_in_time, plant.planter)
 
 
 @dataclass(frozen=True, slots=True)
-class OpenDecoy(Act, contract="Plants", function="openDecoy"):
+class RefundPlant(Act, contract="Plants", function="refundPlant"):
     task_id: int
+    trainer: Address
+    manifest_root: bytes
     salt: bytes
 
     def _commitment(self) -> bytes:
-        return hashes.plant(self.task_id, NOBODY, NONE, self.salt)
+        return hashes.plant(self.task_id, self.trainer, self.manifest_root, self.salt)
 
     def against(self, h: History) -> Iterator[str]:
-        if rules.plant_state(h, self.task_id, self._commitment()) != PlantState.COMMITTED:
+        plant = rules.plant(h, self.task_id, self._commitment())
+        if plant is None or rules.plant_state(h, self.task_id, plant.commitment) != PlantState.COMMITTED:
             yield "WrongPlant"
+        elif not rules.guards_nothing(h, self.task_id, plant.epoch, self.trainer, self.manifest_root):
+            yield "MayBeCommitted"
 
     def follows(self, h: History) -> Iterator[Fact]:
-        yield DecoyOpened(self.task_id, self._commitment())
+        yield PlantRefunded(self.task_id, self._commitment())
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,7 +297,7 @@ class SlashPaidPlant(Act, contract="Plants", function="slashPaidPlant"):
         here, t = (self.task_id, self.epoch, self.index), rules.terms(h, self.task_id)
         opened = rules.planted(h, *here)
         assert opened is not None, "checked before"
-        reward = (opened.planter, PLANTER_BPS, REWARD_CAP * t.challenge_bond)
+        reward = (opened.planter, PLANTER_BPS, rules.planter_left(h, *here))
         slash = Slash(self.task_id, self.epoch, self.verifier, t.verdict_slash_bps, *reward)
         taken, rewarded = slash.taken(h), slash.rewarded(h)
         yield from slash.follows(h)

@@ -37,7 +37,7 @@ class Slash:
         return min(self.taken(h) * self.recipient_bps // BPS, self.cap)
 
     def follows(self, h: History) -> Iterator[Fact]:
-        """What is left judges what is not closed yet; a verifier with less than the least weight leaves."""
+        """What is left judges from the first epoch without works on; with less than the least weight it leaves."""
         taken, reward = self.taken(h), self.rewarded(h)
         if taken == 0:
             return
@@ -46,7 +46,7 @@ class Slash:
         is_enlisted = rules.is_verifier(h, task_id, verifier)
         if is_enlisted:
             left = rules.verifier_collateral(h, task_id, verifier) - taken
-            from_epoch = max(from_epoch, rules.next_to_close(h, task_id))
+            from_epoch = max(from_epoch, rules.leaves_from(h, task_id))
         yield VerifierSlashed(task_id, verifier, left, from_epoch, taken)
         if is_enlisted and left < rules.terms(h, task_id).verifier_bond:
             yield leave(h, task_id, verifier)

@@ -29,6 +29,12 @@ abstract contract Campaign {
         targets[0] = FuzzSelector(address(handler), _steps());
     }
 
+    /// Who acts follows from what the handler is given, not from who calls it.
+    function targetSenders() external pure returns (address[] memory senders) {
+        senders = new address[](1);
+        senders[0] = address(0xA55A);
+    }
+
     /// What nobody may do, and what may not change, was neither done nor changed.
     function _nothingHappenedThatMustNot() internal view {
         if (handler.countViolations() == 0) return;
@@ -108,6 +114,7 @@ abstract contract Campaign {
                 "plant",
                 "open plant",
                 "forfeit plant",
+                "refund plant",
                 "commit anything"
             ]
         );

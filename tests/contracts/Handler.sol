@@ -588,15 +588,32 @@ contract Handler is Judges {
         } else if (_try("open plant", _keyOf(placed.trainer), address(plants), data)) {
             _ended(epoch, work);
             (,, uint40 challengeBy,) = attestations.scheduleOf(_current, epoch);
-            bool isInTime = phase == EpochPhase.Challengeable && _now() < challengeBy;
+            uint256 half = registry.paramsOf(_current).challengeWindow / 2;
+            bool isInTime = phase == EpochPhase.Challengeable && _now() < challengeBy - half;
             _openedInTime[_current][epoch][work.index] = isInTime;
             _must(phase >= EpochPhase.Challengeable && phase <= EpochPhase.Void, "opened too soon");
         }
     }
 
     function _forfeit(PlacedPlant memory placed) private {
+        if (_chance(2)) _refund(placed);
         bytes memory data = abi.encodeCall(plants.forfeitPlant, (placed.taskId, placed.commitment));
         _try("forfeit plant", outsider, address(plants), data);
+    }
+
+    /// Of a work that was never committed, or that nobody will pay.
+    function _refund(PlacedPlant memory placed) private {
+        (,, uint64 epoch) = plants.plantOf(placed.taskId, placed.commitment);
+        bytes memory data =
+            abi.encodeCall(plants.refundPlant, (placed.taskId, placed.trainer, placed.root, placed.salt));
+        if (!_try("refund plant", outsider, address(plants), data)) return;
+        Work[] storage works = _works[placed.taskId][epoch];
+        bool isThere;
+        for (uint256 i; i < works.length; ++i) {
+            isThere = isThere || works[i].trainer == placed.trainer && works[i].manifestRoot == placed.root;
+        }
+        bool isVoid = attestations.phaseOf(placed.taskId, epoch) == EpochPhase.Void;
+        _must(!isThere || isVoid, "refunded though it guards a work");
     }
 
     // Payments.
@@ -637,12 +654,13 @@ contract Handler is Judges {
     function _claimFees(uint64 epoch) private {
         uint64[] memory epochs = new uint64[](1);
         epochs[0] = epoch;
-        for (uint256 i; i < 5; ++i) {
-            uint256 told = payouts.feeOf(_current, epoch, operators[i]);
+        for (uint256 i; i < BONDERS; ++i) {
+            if (!_mayJudge(epoch, people[i])) continue;
+            uint256 told = payouts.feeOf(_current, epoch, people[i]);
             // Also where nothing is earned: the claim gives what was reserved for it back to the task.
-            bytes memory data = abi.encodeCall(payouts.claimFees, (_current, epochs, operators[i]));
+            bytes memory data = abi.encodeCall(payouts.claimFees, (_current, epochs, people[i]));
             if (!_try("claim: fee", outsider, address(payouts), data)) continue;
-            _once("fee claimed twice", abi.encode(_current, epoch, operators[i]));
+            _once("fee claimed twice", abi.encode(_current, epoch, people[i]));
             _must(abi.decode(_returned, (uint256)) == told, "another fee than was told");
             _must(attestations.phaseOf(_current, epoch) == EpochPhase.Final, "fee paid too soon");
         }
@@ -654,15 +672,23 @@ contract Handler is Judges {
         Work[] storage works = _works[_current][epoch];
         for (uint256 i; i < works.length; ++i) {
             _slashFraud(epoch, works[i]);
-            for (uint256 k; k < 5; ++k) {
-                _slashVerdict(epoch, works[i].index, operators[k]);
-                bool isBlaming = _openedInTime[_current][epoch][works[i].index];
-                if (isBlaming || _dares()) _slashPayer(epoch, works[i].index, operators[k]);
-            }
         }
-        for (uint256 k; k < 5; ++k) {
-            _slashAbsent(epoch, operators[k]);
+        for (uint256 k; k < BONDERS; ++k) {
+            if (_mayJudge(epoch, people[k])) _slashJudge(epoch, people[k]);
         }
+    }
+
+    function _slashJudge(uint64 epoch, address who) private {
+        for (uint16 index; index < _worksOf(_current, epoch); ++index) {
+            _slashVerdict(epoch, index, who);
+            if (_openedInTime[_current][epoch][index] || _dares()) _slashPayer(epoch, index, who);
+        }
+        _slashAbsent(epoch, who);
+    }
+
+    /// Whether one judges an epoch: jurors do too, who have an operator's key. Others dare to be taken for judges.
+    function _mayJudge(uint64 epoch, address who) private returns (bool) {
+        return verifiers.weightAt(_current, epoch, who) > 0 || _dares();
     }
 
     function _slashFraud(uint64 epoch, Work memory work) private {

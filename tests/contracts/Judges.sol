@@ -187,10 +187,10 @@ abstract contract Judges is Ledger {
         view
         returns (uint256 fraud, uint256 unavailable, uint256 below, uint256 upTo)
     {
-        for (uint256 i; i < 5; ++i) {
-            (bytes31 hash, uint256 weight,) = attestations.attestationOf(_current, epoch, operators[i]);
+        for (uint256 i; i < BONDERS; ++i) {
+            (bytes31 hash, uint256 weight,) = attestations.attestationOf(_current, epoch, people[i]);
             if (hash == 0) continue;
-            uint8 said = uint8(_reports[_current][epoch][operators[i]][index]);
+            uint8 said = uint8(_reports[_current][epoch][people[i]][index]);
             if (said == FRAUD) fraud += weight;
             if (said == UNAVAILABLE) unavailable += weight;
             uint8 pays = said > 100 ? 0 : said;
@@ -199,14 +199,14 @@ abstract contract Judges is Ledger {
         }
     }
 
-    /// Every distinct report revealed, in ascending order of hashes.
+    /// Every distinct report revealed, in ascending order of hashes. Jurors judge too, once they have an operator's key.
     function _revealed(uint64 epoch) internal view returns (bytes[] memory reports) {
-        reports = new bytes[](5);
+        reports = new bytes[](BONDERS);
         uint256 count;
-        for (uint256 i; i < 5; ++i) {
-            (bytes31 hash,,) = attestations.attestationOf(_current, epoch, operators[i]);
+        for (uint256 i; i < BONDERS; ++i) {
+            (bytes31 hash,,) = attestations.attestationOf(_current, epoch, people[i]);
             if (hash == 0) continue;
-            bytes memory report = _reports[_current][epoch][operators[i]];
+            bytes memory report = _reports[_current][epoch][people[i]];
             bool isKnown;
             for (uint256 k; k < count; ++k) {
                 isKnown = isKnown || keccak256(reports[k]) == keccak256(report);
@@ -264,7 +264,7 @@ abstract contract Judges is Ledger {
             if (_chance(8)) continue;
             bool isByWorker = _chance(2) && staking.operatorOf(vm.addr(2 * KEYS + i)) == last;
             signatures[count++] = _signPolicy(isByWorker ? 2 * KEYS + i : KEYS + i, _current, epoch, ROOT);
-            weight += verifiers.weightAt(_current, epoch, last);
+            weight += verifiers.weightAt(_current, epoch, isByWorker ? last : staking.operatorOf(last));
         }
         assembly ("memory-safe") {
             mstore(signatures, count)

@@ -58,17 +58,17 @@ contract PlantLazinessTest is Network {
         vm.prank(planter);
         plants.commitPlant(taskId, decoy);
         assert(token.balanceOf(planter) == 0);
-        plants.openDecoy(taskId, SALT);
+        plants.refundPlant(taskId, address(0), bytes32(0), SALT);
         assert(token.balanceOf(planter) == deposit);
         vm.expectRevert(abi.encodeWithSelector(IPlants.WrongPlant.selector, taskId, decoy, PlantState.Opened));
-        plants.openDecoy(taskId, SALT);
+        plants.refundPlant(taskId, address(0), bytes32(0), SALT);
     }
 
     function test_Decoy_OfAWork_IsRefused() public {
         (uint256 taskId,) = _planted();
         bytes32 decoy = keccak256(abi.encode(taskId, address(0), bytes32(0), SALT));
         vm.expectRevert(abi.encodeWithSelector(IPlants.WrongPlant.selector, taskId, decoy, PlantState.None));
-        plants.openDecoy(taskId, SALT);
+        plants.refundPlant(taskId, address(0), bytes32(0), SALT);
     }
 
     /// A sealed epoch whose first work is a plant; everything is drawn.

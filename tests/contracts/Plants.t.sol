@@ -258,6 +258,146 @@ contract PlantsTest is Network {
         vm.assertEq(inFlight, 0, "released");
     }
 
+    /// A panel has looked where nobody had: who found it is paid of its slash, and no plant takes that back.
+    function test_OpenPlant_OnceAPanelHasCalledItFraud_Reverts() external {
+        uint256 taskId = _staff(_open());
+        _plant(taskId);
+        _seatJurors(20);
+        _commitAllAndSeal(taskId);
+        _attest(taskId, 0, PAID);
+        _settle(taskId, 0, PAID);
+        _appealTo(taskId, 255, false);
+        for (uint256 i; i < 2; ++i) {
+            if (i == 1) attestations.finalise(taskId, 0);
+            vm.prank(trainer);
+            vm.expectRevert(abi.encodeWithSelector(IPlants.FoundByAppeal.selector, taskId, 0, 0));
+            plants.openPlant(taskId, 0, _work(trainer, 0), SALT);
+        }
+        payouts.slashFraud(_ref(taskId, 0, trainer, 0));
+        vm.assertEq(_bonded(trainer, Role.Trainer), 10 * UNIT, "slashed like any other");
+    }
+
+    /// A panel that calls it worth something else takes no plant's place.
+    function test_OpenPlant_OnceAPanelHasGivenItAnotherScore_Works() external {
+        uint256 taskId = _staff(_open());
+        _plant(taskId);
+        _seatJurors(20);
+        _commitAllAndSeal(taskId);
+        _attest(taskId, 0, PAID);
+        _settle(taskId, 0, PAID);
+        _appealTo(taskId, 50, false);
+        _openIt(taskId);
+        vm.assertEq(token.balanceOf(planter), DEPOSIT, "back");
+    }
+
+    // refundPlant
+
+    /// Void and claimed in one transaction: `openPlant` finds no work any more.
+    function test_RefundPlant_OfAVoidEpochWhoseWorkIsClaimed_GivesTheDepositBack() external {
+        uint256 taskId = _staff(_open());
+        _plant(taskId);
+        _commitAllAndSeal(taskId);
+        _wait(100);
+        attestations.voidEpoch(taskId, 0);
+        payouts.claim(_refs(_ref(taskId, 0, trainer, 0)));
+        (uint256 before, uint256 reserved) = _money(taskId);
+        vm.expectEmit(address(plants));
+        emit IPlants.PlantRefunded(taskId, _hash(taskId));
+        _refundIt(taskId, outsider);
+        vm.assertEq(token.balanceOf(planter), DEPOSIT, "to who paid it");
+        vm.assertEq(token.balanceOf(outsider), 0, "who calls only calls");
+        (uint256 budget, uint256 left) = _money(taskId);
+        vm.assertTrue(budget == before && left == reserved, "no money of the task");
+        vm.expectRevert(_wrongPlant(taskId, PlantState.Opened));
+        _refundIt(taskId, planter);
+    }
+
+    /// Its epoch was closed, or full, in front of the work.
+    function test_RefundPlant_WhereTheWorkCameTooLate_GivesTheDepositBack() external {
+        uint256 taskId = _staff(_open());
+        _plant(taskId);
+        _commit(taskId, secondTrainer);
+        _wait(100);
+        commitments.closeEpoch(taskId);
+        _refundIt(taskId, outsider);
+        vm.assertEq(token.balanceOf(planter), DEPOSIT, "back");
+    }
+
+    function test_RefundPlant_OfAnEpochThatNeverComes_GivesTheDepositBack() external {
+        uint256 taskId = _staff(_open());
+        _plant(taskId);
+        vm.prank(initiator);
+        registry.closeTask(taskId);
+        _wait(100);
+        commitments.abandonEpoch(taskId);
+        _refundIt(taskId, outsider);
+        vm.assertEq(token.balanceOf(planter), DEPOSIT, "back");
+    }
+
+    /// What it guards may be paid: the deposit stays, whichever phase the epoch is in.
+    function test_RefundPlant_OfACommittedWork_Reverts() external {
+        for (uint16 each = 1; each < 3; ++each) {
+            TaskParams memory params = _terms();
+            params.maxWorksEach = each;
+            uint256 taskId = _staff(_openTask(params, 1000 * UNIT));
+            _plant(taskId);
+            _commit(taskId, trainer);
+            _closeAndSeal(taskId);
+            _assertHeld(taskId);
+            _attest(taskId, 0, hex"64");
+            _assertHeld(taskId);
+            _settle(taskId, 0, hex"64");
+            _assertHeld(taskId);
+            _finalise(taskId, 0);
+            _assertHeld(taskId);
+            payouts.claim(_refs(_ref(taskId, 0, trainer, 0)));
+            _assertHeld(taskId);
+        }
+    }
+
+    /// Where a trainer has one work in an epoch nobody keeps the roots: the next work may have been it.
+    function test_RefundPlant_OnceTheTrainerHasCommittedLater_DependsOnWhatIsKept() external {
+        for (uint16 each = 1; each < 3; ++each) {
+            TaskParams memory params = _terms();
+            params.maxWorksEach = each;
+            uint256 taskId = _staff(_openTask(params, 1000 * UNIT));
+            _plant(taskId);
+            _commit(taskId, secondTrainer);
+            _closeAndSeal(taskId);
+            _commit(taskId, trainer);
+            if (each == 1) _assertHeld(taskId);
+            else _refundIt(taskId, outsider);
+        }
+        vm.assertEq(token.balanceOf(planter), DEPOSIT, "of one of them");
+    }
+
+    /// The work may come after all: then it is a fraud like any other.
+    function test_RefundPlant_BeforeItsWorkComes_GuardsNothingAnyMore() external {
+        uint256 taskId = _staff(_open());
+        _plant(taskId);
+        _refundIt(taskId, planter);
+        _commitAllAndSeal(taskId);
+        _attest(taskId, 0, FOUND);
+        _settle(taskId, 0, FOUND);
+        vm.prank(trainer);
+        vm.expectRevert(_wrongPlant(taskId, PlantState.Opened));
+        plants.openPlant(taskId, 0, _work(trainer, 0), SALT);
+        _finalise(taskId, 0);
+        payouts.slashFraud(_ref(taskId, 0, trainer, 0));
+        vm.assertEq(_bonded(trainer, Role.Trainer), 10 * UNIT, "slashed");
+    }
+
+    function test_RefundPlant_OfWhatNobodyHasCommittedTo_Reverts() external {
+        uint256 taskId = _staff(_open());
+        vm.expectRevert(_wrongPlant(taskId, PlantState.None));
+        _refundIt(taskId, outsider);
+        _plant(taskId);
+        _wait(2 * UNBONDING);
+        plants.forfeitPlant(taskId, _hash(taskId));
+        vm.expectRevert(_wrongPlant(taskId, PlantState.Forfeited));
+        _refundIt(taskId, planter);
+    }
+
     // forfeitPlant
 
     function test_ForfeitPlant_OnceNobodyHasOpenedItForLong_BurnsItsDeposit() external {
@@ -335,14 +475,46 @@ contract PlantsTest is Network {
         plants.slashPaidPlant(taskId, 0, 0, thirdVerifier, PAID);
     }
 
-    function test_SlashPaidPlant_OfOneOpenedAtTheLastMoment_Works() external {
+    /// Who is blamed has as long as the planter had to object.
+    function test_SlashPaidPlant_OfOneOpenedInTheFirstHalfOfTheWindow_Works() external {
         uint256 taskId = _split(_terms());
-        _wait(99);
+        _wait(49);
         _openIt(taskId);
-        _wait(1);
+        _wait(51);
         attestations.finalise(taskId, 0);
         plants.slashPaidPlant(taskId, 0, 0, thirdVerifier, PAID);
         vm.assertEq(_bonded(thirdVerifier, Role.Verifier), 50 * UNIT, "half of its weight");
+    }
+
+    /// A quorum calls a good work fraud, and its author opens it in the last block in which somebody could object.
+    function testFuzz_SlashPaidPlant_OfOneOpenedInTheSecondHalfOfTheWindow_Reverts(uint32 window, uint32 late)
+        external
+    {
+        TaskParams memory params = _terms();
+        params.challengeWindow = uint32(_bound(window, 2, 300));
+        uint256 taskId = _split(params);
+        late = uint32(_bound(late, 0, params.challengeWindow / 2 - 1));
+        _wait(params.challengeWindow - params.challengeWindow / 2 + late);
+        _openIt(taskId);
+        _wait(params.challengeWindow);
+        attestations.finalise(taskId, 0);
+        vm.expectRevert(abi.encodeWithSelector(IPlants.NotAPlant.selector, taskId, 0, 0));
+        plants.slashPaidPlant(taskId, 0, 0, thirdVerifier, PAID);
+        vm.assertEq(_bonded(thirdVerifier, Role.Verifier), 100 * UNIT, "whole");
+        vm.assertEq(token.balanceOf(planter), DEPOSIT, "its deposit is back, and nothing is won");
+    }
+
+    /// Guilty verifiers that are blamed for plants of their own before others slash them save no more than one of them would.
+    function test_SlashPaidPlant_OfSeveralWhoPaidIt_RewardsThePlanterWithTenBondsInAll() external {
+        uint256 taskId = _paidByTwo();
+        plants.slashPaidPlant(taskId, 0, 0, verifier, PAID);
+        vm.assertEq(token.balanceOf(planter), DEPOSIT + 10 * UNIT, "ten bonds");
+        uint256 burnt = token.balanceOf(Tokens.BURNT);
+        vm.expectEmit(address(plants));
+        emit IPlants.PaidPlantSlashed(taskId, 0, 0, secondVerifier, 50 * UNIT, 0);
+        plants.slashPaidPlant(taskId, 0, 0, secondVerifier, PAID);
+        vm.assertEq(token.balanceOf(planter), DEPOSIT + 10 * UNIT, "and no more");
+        vm.assertEq(token.balanceOf(Tokens.BURNT), burnt + 50 * UNIT, "all of it is burnt");
     }
 
     /// Its deposit comes back, and it is not slashed; but nobody could object any more, so nobody is blamed.
@@ -531,7 +703,9 @@ contract PlantsTest is Network {
 
     /// A cheat commits to its own frauds as plants, to open the one that is found. Whatever becomes of the work, and whatever
     /// it does then: the work of that epoch earns it nothing, and a fraud of any other epoch costs what it costs.
-    function testFuzz_Hedge_NeverProfits(uint8[3] memory scores, uint8 opens, bool claimsFirst) external {
+    function testFuzz_Hedge_NeverProfits(uint8[3] memory scores, uint8 opens, uint8 refunds, bool claimsFirst)
+        external
+    {
         uint256 taskId = _staff(_open());
         _bond(trainer, Role.Trainer, 200 * UNIT);
         _bond(secondTrainer, Role.Trainer, 200 * UNIT);
@@ -541,7 +715,8 @@ contract PlantsTest is Network {
         int256 allowed;
         for (uint64 epoch; epoch < 3; ++epoch) {
             uint8 score = scores[epoch] % 4 == 0 ? 255 : scores[epoch] % 4 == 1 ? 254 : scores[epoch] % 101;
-            allowed += _cheat(taskId, epoch, score, opens & (1 << epoch) != 0, claimsFirst);
+            bool isOpening = opens & (1 << epoch) != 0;
+            allowed += _cheat(taskId, epoch, score, isOpening, refunds >> 2 * epoch, claimsFirst);
         }
         _wait(2 * UNBONDING);
         try plants.forfeitPlant(taskId, _hash(taskId)) {} catch {}
@@ -552,7 +727,10 @@ contract PlantsTest is Network {
 
     /// Plays an epoch with the same work as in those before; tells what an epoch without plants would have brought, and 0 for
     /// the one that the plant covers.
-    function _cheat(uint256 taskId, uint64 epoch, uint8 score, bool opens, bool claimsFirst) private returns (int256) {
+    function _cheat(uint256 taskId, uint64 epoch, uint8 score, bool opens, uint8 refunds, bool claimsFirst)
+        private
+        returns (int256)
+    {
         if (!commitments.isEnlisted(taskId, trainer)) {
             bytes32 termsHash = _termsHash(taskId);
             vm.prank(trainer);
@@ -562,6 +740,7 @@ contract PlantsTest is Network {
         bytes memory report = abi.encodePacked(score, hex"6464");
         _attest(taskId, epoch, report);
         _settle(taskId, epoch, report);
+        if (refunds & 1 != 0) _tryToRefund(taskId);
         if (opens && !claimsFirst) _tryToOpen(taskId, epoch);
         _finalise(taskId, epoch);
         if (opens && epoch == 2) _tryToOpen(taskId, 0); // late
@@ -571,9 +750,14 @@ contract PlantsTest is Network {
             try payouts.claim(_refs(_ref(taskId, epoch, trainer, 0))) {} catch {}
         }
         if (opens) _tryToOpen(taskId, epoch);
+        if (refunds & 2 != 0) _tryToRefund(taskId);
         if (epoch == 0) return 0;
         if (score == 255) return -int256(uint256(50 * UNIT));
         return score <= 100 ? int256(uint256(10 * UNIT)) * int256(uint256(score)) / 100 : int256(0);
+    }
+
+    function _tryToRefund(uint256 taskId) private {
+        try plants.refundPlant(taskId, trainer, ROOT, SALT) {} catch {}
     }
 
     function _tryToOpen(uint256 taskId, uint64 epoch) private {
@@ -603,7 +787,7 @@ contract PlantsTest is Network {
                 vm.prank(trainer);
                 plants.openPlant(taskId, 0, _work(trainer, 0), bytes32(0));
             } else {
-                plants.openDecoy(taskId, bytes32(next));
+                plants.refundPlant(taskId, address(0), bytes32(0), bytes32(next));
             }
             --left;
             vm.assertEq(token.balanceOf(vm.addr(700 + next)), DEPOSIT, "back");
@@ -628,6 +812,45 @@ contract PlantsTest is Network {
         _fund(planter, address(plants), DEPOSIT);
         vm.prank(planter);
         plants.commitPlant(taskId, _hash(taskId));
+    }
+
+    function _refundIt(uint256 taskId, address by) private {
+        vm.prank(by);
+        plants.refundPlant(taskId, trainer, ROOT, SALT);
+    }
+
+    function _assertHeld(uint256 taskId) private {
+        uint256 held = token.balanceOf(address(plants));
+        vm.expectRevert(abi.encodeWithSelector(IPlants.MayBeCommitted.selector, taskId, uint64(0), trainer, ROOT));
+        _refundIt(taskId, planter);
+        vm.assertEq(token.balanceOf(address(plants)), held, "the deposit stays");
+    }
+
+    function _closeAndSeal(uint256 taskId) private {
+        _wait(100);
+        commitments.closeEpoch(taskId);
+        vm.roll(vm.getBlockNumber() + 2);
+        attestations.sealEpoch(taskId);
+    }
+
+    /// A heavy verifier and the third have found the plant, the others have paid it.
+    function _paidByTwo() private returns (uint256 taskId) {
+        address heavy = vm.addr(900);
+        taskId = _staff(_open());
+        _bond(heavy, Role.Verifier, 600 * UNIT);
+        _enlistVerifier(taskId, heavy, 600 * UNIT);
+        _plant(taskId);
+        _commitAllAndSeal(taskId);
+        address[4] memory all = [verifier, secondVerifier, thirdVerifier, heavy];
+        for (uint256 i; i < 4; ++i) {
+            _commitReport(taskId, 0, all[i], i < 2 ? PAID : FOUND);
+        }
+        for (uint256 i; i < 4; ++i) {
+            _reveal(taskId, 0, all[i], i < 2 ? PAID : FOUND);
+        }
+        _settle(taskId, 0, _sorted(FOUND, PAID));
+        _openIt(taskId);
+        _finalise(taskId, 0);
     }
 
     function _openIt(uint256 taskId) private {

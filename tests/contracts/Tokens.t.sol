@@ -128,7 +128,7 @@ contract TokenWithoutReturnTest is Network {
         vm.prank(initiator);
         plants.commitPlant(taskId, keccak256(abi.encode(taskId, address(0), bytes32(0), SALT)));
         vm.assertEq(token.balanceOf(address(plants)), 12 * UNIT, "deposit");
-        plants.openDecoy(taskId, SALT);
+        plants.refundPlant(taskId, address(0), bytes32(0), SALT);
         vm.assertEq(token.balanceOf(initiator), 12 * UNIT, "deposit is back");
     }
 
@@ -388,7 +388,7 @@ contract TokenWithHooksTest is Network {
         vm.assertEq(token.balanceOf(address(_intruder)), 2 ether, "once");
     }
 
-    function test_OpenDecoy_Reentered_PaysOnce() public {
+    function test_RefundPlant_Reentered_PaysOnce() public {
         uint256 taskId = _staffedTask();
         bytes32 commitment = keccak256(abi.encode(taskId, address(0), bytes32(0), SALT));
         _fund(address(_intruder), address(plants), 12 * UNIT);
@@ -399,11 +399,11 @@ contract TokenWithHooksTest is Network {
         plants.commitPlant(taskId, keccak256("another"));
         _commitAllAndSeal(taskId);
         _judge(taskId, 0, hex"646464");
-        bytes memory data = abi.encodeCall(plants.openDecoy, (taskId, SALT));
+        bytes memory data = abi.encodeCall(plants.refundPlant, (taskId, address(0), bytes32(0), SALT));
         bytes memory refused =
             abi.encodeWithSelector(IPlants.WrongPlant.selector, taskId, commitment, PlantState.Opened);
         _intrude(address(plants), data, refused);
-        plants.openDecoy(taskId, SALT);
+        plants.refundPlant(taskId, address(0), bytes32(0), SALT);
         _assertRefused();
         vm.assertEq(token.balanceOf(address(_intruder)), 12 * UNIT, "once");
     }

@@ -673,8 +673,8 @@ contract AppealsReentrancyTest is Disputed {
         _fund(outsider, address(plants), deposit);
         vm.prank(outsider);
         plants.commitPlant(taskId, "somebody else's");
-        _intruder.plan(address(plants), abi.encodeCall(plants.openDecoy, (taskId, SALT)));
-        plants.openDecoy(taskId, SALT);
+        _intruder.plan(address(plants), abi.encodeCall(plants.refundPlant, (taskId, address(0), bytes32(0), SALT)));
+        plants.refundPlant(taskId, address(0), bytes32(0), SALT);
         _assertRefused();
         vm.assertEq(token.balanceOf(address(_intruder)), deposit, "once");
     }

@@ -468,8 +468,9 @@ contract VerifiersTest is Network {
         _assertCollateral(taskId, verifier, 52.25 ether, uint40(_now() + UNBONDING));
     }
 
-    /// What is left of it judges the open epoch that has works: a slash that was due anyway vetoes no seal.
-    function test_Slash_WhileTheOpenEpochHasWorks_LeavesTheRestAsJudge() public {
+    /// Whoever may slash chooses when: an open epoch that has works keeps the judges it had when they came, or a slash that was
+    /// kept back until then would make it too light, and void.
+    function test_Slash_WhileTheOpenEpochHasWorks_ChangesTheNext() public {
         uint256 taskId = _sealedTask();
         _attestWithoutTheFirst(taskId, 0);
         _settle(taskId, 0, GOOD);
@@ -478,12 +479,12 @@ contract VerifiersTest is Network {
         _commit(taskId, trainer);
         attestations.slashAbsence(taskId, 0, verifier);
         vm.assertFalse(verifiers.isEnlisted(taskId, verifier), "too little is left");
-        vm.assertEq(verifiers.weightAt(taskId, 1, verifier), 95 * UNIT, "of the open epoch");
+        vm.assertEq(verifiers.weightAt(taskId, 1, verifier), 100 * UNIT, "of the open epoch");
         vm.assertEq(verifiers.weightAt(taskId, 2, verifier), 0, "of the next");
         _commit(taskId, secondTrainer);
         _commit(taskId, thirdTrainer);
         attestations.sealEpoch(taskId); // 200 alone would be too few
-        _assertTally(taskId, 1, 295 * UNIT, 3);
+        _assertTally(taskId, 1, 300 * UNIT, 3);
         _assertElectorate(taskId, 200 * UNIT, 2);
     }
 

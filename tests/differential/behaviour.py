@@ -116,7 +116,7 @@ class Behaviour:
         self.reports: dict[bytes, tuple[bytes, bytes]] = {}  # each with its salt, by commitment
         self.challenges: dict[bytes, tuple[int, int, bytes]] = {}
         self.votes: dict[bytes, tuple[int, bool, bytes]] = {}
-        self.plants: dict[bytes, tuple[bytes | None, bytes]] = {}
+        self.plants: dict[bytes, tuple[Address, bytes, bytes]] = {}  # trainer, root and salt; of decoys no trainer
         self._pause = 1
         self._forgets = False
         self._kinds: dict[str, Callable[[random.Random], Sequence[Act]]] = {
@@ -364,7 +364,7 @@ class Behaviour:
     def _commit_reports(self, draw: random.Random, task_id: int, epoch: int, who: Sequence[Address]) -> list[Act]:
         """Mostly alike; now and then a promise that is another's, or that nobody can keep."""
         seed, size = rules.seed(self.h, task_id, epoch), len(rules.works(self.h, task_id, epoch))
-        roots = {root for root, _ in self.plants.values()}
+        roots = {root for _, root, _ in self.plants.values()}
         planted = [work.manifest_root in roots for work in rules.works(self.h, task_id, epoch)]
         common = bytes(FRAUD if each and draw.random() < 0.95 else draw.choice(BYTES) for each in planted)
         lazy = self.people[VERIFIERS[-1]] if draw.random() < 0.8 else NOBODY  # the lightest: the others are a quorum
@@ -649,25 +649,26 @@ class Behaviour:
         who, salt = self._of(draw, TRAINERS), self._salt(draw)
         if draw.random() < 0.15:
             decoy = hashes.plant(task_id, NOBODY, NONE, salt)
-            self.plants[decoy] = (None, salt)
+            self.plants[decoy] = (NOBODY, NONE, salt)
             return [payouts.CommitPlant(self._anybody(draw), task_id, decoy)]
         work = self._commit_work(draw, task_id, rules.open_number(self.h, task_id), who)
         assert isinstance(work, commitments.CommitWork)
-        commitment = hashes.plant(task_id, rules.operator_of(self.h, work.by), work.manifest_root, salt)
-        self.plants[commitment] = (work.manifest_root, salt)
+        what = (rules.operator_of(self.h, work.by), work.manifest_root, salt)
+        commitment = hashes.plant(task_id, *what)
+        self.plants[commitment] = what
         commitment = self._strange_hash(draw) if draw.random() < 0.05 else commitment
         return [payouts.CommitPlant(self._anybody(draw), task_id, commitment), work]
 
     def _openPlant(self, draw: random.Random) -> list[Act]:
         acts: list[Act] = []
         for plant in self.h.of(PlantCommitted)[-6:]:
-            root, salt = self.plants.get(plant.commitment, (None, NONE))
-            acts += [payouts.OpenDecoy(self._anybody(draw), plant.task_id, salt)] if root is None else []
+            trainer, root, salt = self.plants.get(plant.commitment, (NOBODY, NONE, NONE))
             for ref in self._refs(lambda work, root=root: work.manifest_root == root):
                 who = self._key(ref.work.trainer) if draw.random() < 0.9 else self._anybody(draw)
                 work = self._maybe_other(draw, ref.work)
                 acts += [payouts.OpenPlant(who, ref.task_id, ref.epoch, work, salt)]
             acts += [payouts.ForfeitPlant(self._anybody(draw), plant.task_id, plant.commitment)]
+            acts += [payouts.RefundPlant(self._anybody(draw), plant.task_id, trainer, root, salt)]
         return self._sample(draw, acts, 4)
 
     def _paidPlant(self, draw: random.Random) -> list[Act]:
@@ -733,18 +734,18 @@ class Behaviour:
                 yield appeals.SlashVerdict(self._anybody(draw), *place, index, who, report)
 
     def _planted_at(self, place: tuple[int, int]) -> list[WorkRef]:
-        roots = {root for root, _ in self.plants.values()}
+        roots = {root for _, root, _ in self.plants.values()}
         return self._refs(lambda work: (work.task_id, work.epoch) == place and work.manifest_root in roots)
 
     def _openings(self, place: tuple[int, int]) -> Iterator[Act]:
         """Of the plants of an epoch that are not opened yet."""
-        salts = dict(self.plants.values())
+        salts = {root: salt for _, root, salt in self.plants.values()}
         for ref in self._planted_at(place):
             if not rules.is_ended(self.h, *place, ref.work.index):
                 yield payouts.OpenPlant(self._key(ref.work.trainer), *place, ref.work, salts[ref.work.manifest_root])
 
     def _plants_of(self, draw: random.Random, place: tuple[int, int]) -> Iterator[Act]:
-        salts = dict(self.plants.values())
+        salts = {root: salt for _, root, salt in self.plants.values()}
         for ref in self._planted_at(place):
             who = self._key(ref.work.trainer)
             yield payouts.OpenPlant(who, *place, ref.work, salts[ref.work.manifest_root])

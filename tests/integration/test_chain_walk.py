@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from assay_core.chain.connection import Chain
+from assay_core.chain.contracts import NO_ADDRESS
 from assay_core.chain.events import AppealPaid, Claimed, FraudSlashed, Slashed, VerdictSlashed
 from assay_core.chain.headers import header_of
 from assay_core.chain.keys import WorkerConsent, sign_worker_key
@@ -26,6 +27,7 @@ from assay_core.protocol.types import (
     PolicyState,
     PolicyVersion,
     Role,
+    Root,
     WorkIndex,
     WorkKind,
 )
@@ -233,7 +235,7 @@ def test_a_plant_is_opened_by_its_trainer_and_slashes_who_paid_it(walk: Walk, an
     walk.attest(bytes([80, 255]), bytes([80, 255]), bytes([80, 70]))
     walk.settle()
     planter.send(chain.plants.open_plant(walk.ref(1), SALT))
-    planter.send(chain.plants.open_decoy(walk.task_id, SALT))
+    planter.send(chain.plants.refund_plant(walk.task_id, NO_ADDRESS, Root(bytes(32)), SALT))
     plant = chain.plants.plant_of(walk.task_id, commitment)
     known = walk.ledger().plants[commitment]
     assert (plant.state, plant.epoch, plant.planter) == (PlantState.OPENED, FIRST, planter.address)

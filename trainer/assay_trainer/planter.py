@@ -48,10 +48,12 @@ class Plant:
     is_done: bool = False
     is_decoy: bool = False
 
+    def covers(self, trainer: Address) -> tuple[Address, Root]:
+        """Which work it says to be fraud: its trainer and root; both are 0 where it is a decoy."""
+        return (NO_ADDRESS, Root(bytes(32))) if self.is_decoy else (trainer, self.manifest_root)
+
     def commitment(self, task_id: TaskId, trainer: Address) -> bytes:
-        if self.is_decoy:
-            return plant_commitment(task_id, NO_ADDRESS, Root(bytes(32)), self.salt)
-        return plant_commitment(task_id, trainer, self.manifest_root, self.salt)
+        return plant_commitment(task_id, *self.covers(trainer), self.salt)
 
 
 class PlantChain(Protocol):
@@ -214,34 +216,33 @@ class Planter:
                 self._advance(ledger, record, plant)
 
     def _advance(self, ledger: TaskLedger, record: EpochRecord, plant: Plant) -> None:
-        if plant.is_decoy:
-            self._open_decoy(record, plant)
+        committed = None if plant.is_decoy else _work_of(plant, record, self._chain.trainer)
+        if record.is_void or committed is None:
+            self._take_back(record, plant, is_missed=committed is None and not plant.is_decoy)
             return
-        committed = _work_of(plant, record, self._chain.trainer)
-        if committed is None:  # the epoch went on without it
-            self._finish(plant, "plant lost")
+        if not record.is_settled:
             return
-        index = committed.work.index
-        if index not in record.plants and (record.is_settled or record.is_void):
+        if committed.work.index in record.plants:
+            self._pursue(ledger, record, plant, committed)
+        else:
             ref = WorkRef(self._task_id, record.epoch, committed.work)
             self._send(self._chain.plants.open_plant(ref, plant.salt), record)
-            return
-        if record.is_void:
-            self._finish(plant, "plant over")
-        elif record.is_settled:
-            self._pursue(ledger, record, plant, committed)
 
-    def _open_decoy(self, record: EpochRecord, decoy: Plant) -> None:
-        """When plants are opened, and not before: what is opened early hides nothing."""
-        if not record.is_settled and not record.is_void:
+    def _take_back(self, record: EpochRecord, plant: Plant, *, is_missed: bool) -> None:
+        """The deposit of what guards no work that can be paid: a decoy, a void epoch, a work that came too late.
+
+        Decoys when plants are opened, and not before: what is opened early hides nothing. A missed one at once: where
+        a trainer has one work in an epoch, its next one ends the time for it.
+        """
+        if not is_missed and not record.is_settled and not record.is_void:
             return
-        call = self._chain.plants.open_decoy(self._task_id, decoy.salt)
-        found = self._found(decoy)
-        is_waiting = found.state is PlantState.COMMITTED and not _is_copy(found, decoy)
+        found = self._found(plant)
+        call = self._chain.plants.refund_plant(self._task_id, *plant.covers(self._chain.trainer), plant.salt)
+        is_waiting = found.state is PlantState.COMMITTED and not _is_copy(found, plant)
         if is_waiting and call.data not in self._refused:
             self._pay(call, 0, record)
         else:
-            self._finish(decoy, "decoy over")
+            self._finish(plant, "decoy over" if plant.is_decoy else "plant over")
 
     def _pursue(self, ledger: TaskLedger, record: EpochRecord, plant: Plant, committed: CommittedWork) -> None:
         """Whoever paid it shall pay for it: see offchain/assay_core/chain/blame.py."""

@@ -727,8 +727,9 @@ class PlantsContract(Contract):
     def open_plant(self, ref: WorkRef, salt: bytes) -> Call:
         return self._call("openPlant", taskId=ref.task_id, epoch=ref.epoch, work=_work(ref.work), salt=salt)
 
-    def open_decoy(self, task_id: TaskId, salt: bytes) -> Call:
-        return self._call("openDecoy", taskId=task_id, salt=salt)
+    def refund_plant(self, task_id: TaskId, trainer: Address, manifest_root: Root, salt: bytes) -> Call:
+        """Of what covers no work that may be paid; of a decoy, trainer and root are 0."""
+        return self._call("refundPlant", taskId=task_id, trainer=trainer, manifestRoot=manifest_root, salt=salt)
 
     def forfeit_plant(self, task_id: TaskId, commitment: bytes) -> Call:
         return self._call("forfeitPlant", taskId=task_id, commitment=commitment)

@@ -512,12 +512,12 @@ class PlantOpened(PlantsEvent):
     epoch: Epoch
     index: WorkIndex
     commitment: bytes
-    is_in_time: bool  # within the challenge window
+    is_in_time: bool  # in the first half of the challenge window
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DecoyOpened(PlantsEvent):
-    """A commitment that covered no work."""
+class PlantRefunded(PlantsEvent):
+    """It guards nothing: its epoch is void or has no such work, or it was a decoy."""
 
     commitment: bytes
 
@@ -549,7 +549,7 @@ EVENT_TYPES: tuple[type[Event], ...] = (
     *(ChallengeCommitted, ChallengeRevealed, ChallengeExpired, PanelSummoned, PanelDrawn, VoteCommitted, VoteRevealed),
     *(DisputeDecided, VerdictSlashed, AppealPaid),
     *(Claimed, FeesClaimed, FraudSlashed),
-    *(PlantCommitted, PlantOpened, DecoyOpened, PlantForfeited, PaidPlantSlashed),
+    *(PlantCommitted, PlantOpened, PlantRefunded, PlantForfeited, PaidPlantSlashed),
 )
 EVENT_BY_NAME: Mapping[str, type[Event]] = {kind.__name__: kind for kind in EVENT_TYPES}
 

@@ -14,7 +14,6 @@ from assay_core.chain.events import (
     ChallengeExpired,
     ChallengeRevealed,
     Claimed,
-    DecoyOpened,
     DisputeDecided,
     EpochAbandoned,
     EpochAttested,
@@ -33,6 +32,7 @@ from assay_core.chain.events import (
     PlantCommitted,
     PlantForfeited,
     PlantOpened,
+    PlantRefunded,
     PolicyPublished,
     PolicySkipped,
     Position,
@@ -452,7 +452,7 @@ class TaskLedger:
             record.plants_in_time.add(event.index)
 
     @_fold.register
-    def _(self, event: DecoyOpened) -> None:
+    def _(self, event: PlantRefunded) -> None:
         self._plant(event.commitment).state = PlantState.OPENED
 
     @_fold.register

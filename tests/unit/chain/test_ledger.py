@@ -18,7 +18,6 @@ from assay_core.chain.events import (
     ChallengeExpired,
     ChallengeRevealed,
     Claimed,
-    DecoyOpened,
     DisputeDecided,
     EpochAbandoned,
     EpochAttested,
@@ -37,6 +36,7 @@ from assay_core.chain.events import (
     PlantCommitted,
     PlantForfeited,
     PlantOpened,
+    PlantRefunded,
     PolicyPublished,
     PolicySkipped,
     ScoreCorrected,
@@ -462,7 +462,7 @@ def test_a_plant_is_of_the_epoch_that_was_open_when_it_was_committed() -> None:
             plant(b"next"),
             script(PlantOpened, epoch=0, index=1, commitment=PLANT, is_in_time=True),
             script(PaidPlantSlashed, epoch=0, index=1, verifier=VERIFIER, amount=50, to_planter=25),
-            script(DecoyOpened, commitment=b"after"),
+            script(PlantRefunded, commitment=b"after"),
             script(PlantForfeited, commitment=b"next", burnt=12),
         ]
     )

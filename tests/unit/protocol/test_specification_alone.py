@@ -54,7 +54,7 @@ def test_steps_come_as_far_as_payments_slashes_and_disputes() -> None:
         done |= {name for (name, refusal), count in twin.outcomes.items() if not refusal and count}
     paid = {"Payouts.claim", "Payouts.claimFees", "Payouts.slashFraud", "Attestations.slashAbsence"}
     heard = {"Appeals.decide", "Appeals.claimChallenge", "Appeals.claimVote", "Appeals.slashVerdict"}
-    planted = {"Plants.openPlant", "Plants.openDecoy", "Plants.forfeitPlant", "Plants.slashPaidPlant"}
+    planted = {"Plants.openPlant", "Plants.refundPlant", "Plants.forfeitPlant", "Plants.slashPaidPlant"}
     ended = {"Attestations.voidEpoch", "Policies.publishPolicy", "Policies.skipPolicy"}
     assert paid | heard | planted | ended <= done
 

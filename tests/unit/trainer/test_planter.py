@@ -96,6 +96,8 @@ class TwoKeys:
             self.plants.copied.add(commitment)
             raise reverted("WrongPlant")
         self.paid.append((call, amount_wei))
+        if call.function == "refundPlant":  # there is one at a time
+            self.plants.opened.update(self.plants.known)
         if isinstance(commitment, bytes):
             self.plants.known = self.plants.known | {commitment: self.covers}
             self.chain.add(PlantCommitted, commitment=commitment, planter=PAYER, deposit=amount_wei)
@@ -129,6 +131,11 @@ class Scene:
     def planter(self, rate: float = 1.0, draw: float = 0.5) -> Planter:
         """As a new process would build it."""
         return Planter(TASK, self.keys, self.folder / "plants", rate, self.notes, draw=lambda: draw)
+
+    def refunded(self) -> list[tuple[object, object]]:
+        """Trainer and root of each plant whose deposit was taken back."""
+        calls = [call for call, _ in self.keys.paid if call.function == "refundPlant"]
+        return [(call.arguments["trainer"], call.arguments["manifestRoot"]) for call in calls]
 
     def planted(self, scores: bytes, reports: list[bytes] | None = None) -> None:
         """The plant is committed, and its epoch settled with these scores."""
@@ -247,14 +254,15 @@ def test_it_is_opened_once_its_epoch_is_settled_and_not_before(scene: Scene) -> 
     assert scene.keys.functions == ["openPlant"] and planter.unopened(scene.chain.refresh()) == 0
 
 
-def test_a_plant_of_a_void_epoch_is_opened_for_its_deposit(scene: Scene) -> None:
+def test_the_deposit_of_a_plant_in_a_void_epoch_comes_back(scene: Scene) -> None:
+    """Also where somebody has claimed its work, so that it cannot be opened any more."""
     scene.planter().cover(FIRST, PLANTED)
     scene.chain.commit_as(TRAINER, PLANTED)
     scene.chain.seal()
     scene.chain.void(0)
     scene.advance()
     scene.advance()
-    assert scene.keys.functions == ["openPlant"] and not scene.planter().is_pending(PLANTED)
+    assert scene.refunded() == [(TRAINER, PLANTED)] and not scene.planter().is_pending(PLANTED)
 
 
 def test_who_paid_what_its_colleagues_found_is_slashed(scene: Scene) -> None:
@@ -337,12 +345,25 @@ def test_a_challenge_that_cannot_be_paid_is_told(scene: Scene) -> None:
     assert "no bond for a challenge" in scene.notes.messages
 
 
-def test_a_plant_whose_work_was_never_committed_is_given_up(scene: Scene) -> None:
+def test_the_deposit_of_a_plant_whose_work_came_too_late_comes_back_at_once(scene: Scene) -> None:
     scene.planter().cover(FIRST, PLANTED)
     scene.chain.commit_as(RIVAL, Root(b"\x08" * 32))
     scene.chain.seal()
     scene.advance()
-    assert scene.notes.messages[-1] == "plant lost" and not scene.planter().is_pending(PLANTED)
+    scene.advance()
+    assert scene.refunded() == [(TRAINER, PLANTED)] and not scene.planter().is_pending(PLANTED)
+    assert scene.notes.messages[-1] == "plant over"
+
+
+def test_a_refund_that_is_refused_is_not_asked_for_again(scene: Scene) -> None:
+    planter = scene.planter()
+    planter.cover(FIRST, PLANTED)
+    scene.chain.commit_as(RIVAL, Root(b"\x08" * 32))
+    scene.chain.seal()
+    scene.keys.refusal = "MayBeCommitted"
+    planter.advance(scene.chain.refresh())
+    planter.advance(scene.chain.refresh())
+    assert scene.notes.messages[-2:] == ["plant refused", "plant over"] and not scene.refunded()
 
 
 def test_an_honest_work_gets_a_decoy_that_is_opened_when_plants_are(scene: Scene) -> None:
@@ -361,8 +382,8 @@ def test_an_honest_work_gets_a_decoy_that_is_opened_when_plants_are(scene: Scene
     scene.chain.settle(0, bytes([100]))
     scene.advance()
     call, amount = scene.keys.paid[-1]
-    assert (call.function, call.arguments["salt"], amount) == ("openDecoy", decoy.salt, 0)
-    scene.keys.plants.opened.add(decoy.commitment(TASK, TRAINER))
+    assert (call.arguments["salt"], amount) == (decoy.salt, 0)
+    assert scene.refunded() == [(NO_ADDRESS, Root(bytes(32)))]
     scene.advance()
     scene.advance()
     assert len(scene.keys.paid) == 2 and scene.notes.messages[-1] == "decoy over"
