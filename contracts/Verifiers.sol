@@ -224,19 +224,14 @@ contract Verifiers is IVerifiers {
         return (weightAt(taskId, epoch, verifier), weightAt(taskId, epoch + 1, verifier));
     }
 
-    /// The open epoch while it takes works, else the one after: what is closed is not changed any more.
-    function _nextToClose(uint256 taskId) private view returns (uint64) {
-        (uint64 epoch,, bool isClosed,) = COMMITMENTS.openEpochOf(taskId);
-        return isClosed ? epoch + 1 : epoch;
-    }
-
     /// The first epoch whose judges nobody has counted on yet.
     function _nextWithoutWorks(uint256 taskId) private view returns (uint64) {
         (uint64 epoch,,, uint16 works) = COMMITMENTS.openEpochOf(taskId);
         return works > 0 ? epoch + 1 : epoch;
     }
 
-    /// As `_nextToClose`; but who has left while the open epoch has works keeps its place in that.
+    /// The open epoch while it takes works and has a place, else the one after: who has left since its first work keeps
+    /// its own in it.
     function _nextWithAPlace(uint256 taskId) private view returns (uint64) {
         (uint64 epoch,, bool isClosed,) = COMMITMENTS.openEpochOf(taskId);
         return isClosed || _rolls[taskId].count >= MAX_VERIFIERS ? epoch + 1 : epoch;

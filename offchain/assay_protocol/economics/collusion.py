@@ -15,7 +15,9 @@ class CollusionGame:
     Smaller works earn, risk and count for the floor in proportion to their units, and are more verdicts to answer for.
 
     `weight`: of the colluding verifiers. `challenged`: probability that somebody looks at an epoch, and then challenges
-    all of its works. `panel_share`: the part of the jurors' seats that colludes too.
+    all of its works. `panel_share`: the part of the jurors' seats that colludes too. `regained`: what of the slashes of
+    verdicts comes back at most, where colluders see the challenges coming, and are faster: they challenge themselves, or
+    are blamed for plants of their own first.
     """
 
     works: int
@@ -26,6 +28,7 @@ class CollusionGame:
     in_flight: int = 2  # epochs
     challenged: float = 0.0
     panel_share: float = 0.0
+    regained: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,7 @@ def collude(game: CollusionGame, *, seed: int, epochs: int) -> Loot:
             burnt += blamed * game.slash
             taken = min(blamed * game.verdict_share * game.weight, left[bond])
             left[bond] -= taken
-            burnt += taken
+            burnt += taken * (1 - game.regained)
             if taken and bond == owner:
                 owner += 1
                 left[owner] = game.weight

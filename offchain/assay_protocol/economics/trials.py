@@ -12,7 +12,7 @@ from assay_core.protocol.economics import (
     needed_slash,
     needed_weight,
 )
-from assay_core.protocol.types import BPS, SCORE_FRAUD, SCORE_FULL, TaskParams, WorkKind
+from assay_core.protocol.types import BPS, FINDER_BPS, SCORE_FRAUD, SCORE_FULL, TaskParams, WorkKind
 from assay_protocol.economics.assumptions import Assumptions
 from assay_protocol.economics.collusion import CollusionGame, collude
 from assay_protocol.economics.laziness import CheckingGame, break_even_rate, settle_down, works_for
@@ -249,6 +249,7 @@ def collusion_trials(params: TaskParams, assumed: Assumptions, *, seed: int) -> 
             in_flight=epochs_in_flight(params, assumed.epoch_of(params)),
             challenged=challenged,
             panel_share=panel_share,
+            regained=FINDER_BPS / BPS,
         )
         return collude(game, seed=seed, epochs=COLLUSION_EPOCHS).profit
 
