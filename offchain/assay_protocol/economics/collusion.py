@@ -16,8 +16,8 @@ class CollusionGame:
 
     `weight`: of the colluding verifiers. `challenged`: probability that somebody looks at an epoch, and then challenges
     all of its works. `panel_share`: the part of the jurors' seats that colludes too. `regained`: what of the slashes of
-    verdicts comes back at most, where colluders see the challenges coming, and are faster: they challenge themselves, or
-    are blamed for plants of their own first.
+    verdicts comes back, where colluders see challenges coming and are faster: they challenge themselves, or are blamed
+    for plants of their own first.
     """
 
     works: int

@@ -24,6 +24,11 @@ def test_before_an_honest_panel_every_work_is_unpaid_and_the_stake_is_gone() -> 
     assert loot.burnt * 8 == pytest.approx(8 * 8.0 + 73.0)
 
 
+def test_who_is_faster_than_its_challengers_keeps_a_part_of_its_stake_and_of_nothing_else() -> None:
+    loot = collude(replace(GAME, challenged=1.0, in_flight=1, regained=0.5), seed=1, epochs=100)
+    assert loot.burnt * 8 == pytest.approx(8 * 8.0 + 73.0 / 2)
+
+
 def test_one_stake_answers_for_all_epochs_in_flight_together() -> None:
     """What is judged meanwhile was attested to with what is lost already: the initiator's floor is for one epoch."""
     alone, overlapping = (
