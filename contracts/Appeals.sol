@@ -70,7 +70,7 @@ contract Appeals is IAppeals {
         uint16 seats; // PANEL_SEATS, or 0: nobody judges
         uint16 paidSeats; // that earn their fee
         uint40 seedBlock; // 0: not summoned
-        uint40 takenBy; // the block before the first challenge that was revealed was committed to
+        uint40 takenBy; // the block before the first of them was committed to
         uint32 funder; // 1 + the challenge that pays for the judging: the finder's, else the first that was revealed
         uint128 finderCap; // what may still be added to `reward` by slashes of verifiers
         uint128 reward; // waits for the finder
@@ -238,6 +238,7 @@ contract Appeals is IAppeals {
     {
         Dispute storage dispute = _dockets[taskId][epoch].disputes[index];
         require(dispute.isAgainstVerifiers, NotAgainstVerifiers(taskId, epoch, index));
+        require(dispute.outcome == DisputePhase.Overturned, NotAgainstVerifiers(taskId, epoch, index));
         (bytes31 reportHash,,) = ATTESTATIONS.attestationOf(taskId, epoch, verifier);
         bytes31 given = bytes31(keccak256(report));
         require(given == reportHash, WrongReport(given, reportHash));
@@ -378,9 +379,12 @@ contract Appeals is IAppeals {
         if (++dispute.challenges == 1) {
             TaskParams memory params = REGISTRY.paramsOf(taskId);
             (dispute.standing, dispute.score, dispute.funder) = (standing, standing, id + 1);
-            dispute.takenBy = challenge.committedAt - 1;
+            dispute.takenBy = type(uint40).max;
             dispute.finderCap = _capOf(params);
         }
+        // The block before all of them: whoever sees a challenge may take seats, challenge as well, and reveal that first.
+        uint40 before = challenge.committedAt - 1;
+        if (before < dispute.takenBy) dispute.takenBy = before;
         dispute.isChallenger[challenge.challenger] = true;
         dispute.isChallenger[STAKING.operatorOf(challenge.challenger)] = true;
         uint32 first = dispute.first[challenge.score];
@@ -415,7 +419,7 @@ contract Appeals is IAppeals {
         dispute.box.open(voters, params.appealWindow, params.appealWindow);
     }
 
-    /// What the votes say: which score, whether verifiers are to blame for the old one, how many seats earn their fee.
+    /// What the votes say: which score, whether verifiers are to blame for another, how many seats earn their fee.
     function _outcome(Dispute storage dispute)
         private
         view
@@ -436,11 +440,10 @@ contract Appeals is IAppeals {
             paidSeats += uint16(weights[i]);
             if (!dispute.casts[i].beyond) blaming += weights[i];
         }
-        if (score == standing) return (DisputePhase.Upheld, score, false, paidSeats);
         // What is there now need not have been there when verifiers looked.
         bool couldJudge = standing != Scores.UNAVAILABLE;
         isAgainst = couldJudge && Economics.reachesQuorum(blaming, PANEL_QUORUM_BPS, seats);
-        outcome = DisputePhase.Overturned;
+        outcome = score == standing ? DisputePhase.Upheld : DisputePhase.Overturned;
     }
 
     function _votes(Dispute storage dispute)
@@ -478,10 +481,15 @@ contract Appeals is IAppeals {
             && dispute.first[challenge.score] == id + 1;
     }
 
-    /// Whether who gave this score is to blame where the dispute is against verifiers: it gave the one that stood, or
-    /// would have paid what is fraud. By a hair's difference nobody gets away.
+    /// Whether who gave this score is to blame where the dispute is against verifiers: it gave the one that stood, or one
+    /// that errs as far to the same side, or would have paid what is fraud. By a hair's difference nobody gets away.
     function _isBehind(Dispute storage dispute, uint8 given) private view returns (bool) {
-        return given == dispute.standing || dispute.score == Scores.FRAUD && Scores.isPaid(given);
+        (uint8 standing, uint8 score) = (dispute.standing, dispute.score);
+        if (given == standing) return true;
+        if (score == Scores.FRAUD) return Scores.isPaid(given);
+        if (given == Scores.UNAVAILABLE) return false;
+        (uint8 stood, uint8 due, uint8 gave) = (Scores.payOf(standing), Scores.payOf(score), Scores.payOf(given));
+        return stood > due ? gave >= stood : stood < due && gave <= stood;
     }
 
     /// Whether a vote earns its fee: it was with the outcome, or there was none.

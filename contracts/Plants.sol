@@ -101,7 +101,7 @@ contract Plants is IPlants {
         bool isSettled = isVoid || phase == EpochPhase.Challengeable || phase == EpochPhase.Final;
         require(isSettled, NotSettled(taskId, epoch));
 
-        if (!isVoid) _requireNotConvicted(taskId, epoch, work.index);
+        if (!isVoid) _requireNotDisputed(taskId, epoch, work.index);
 
         plant.state = PlantState.Opened;
         bool isInTime = phase == EpochPhase.Challengeable && _opensInTime(taskId, epoch);
@@ -130,7 +130,9 @@ contract Plants is IPlants {
         Plant storage plant = _plants[taskId][commitment];
         require(plant.state == PlantState.Committed, WrongPlant(taskId, commitment, plant.state));
         uint256 from = uint256(plant.committedAt) + 2 * uint256(STAKING.UNBONDING_PERIOD());
-        require(block.timestamp >= from, StillOpenable(taskId, commitment, from));
+        // Its epoch may have waited for a work, or for money, for as long.
+        bool isOver = block.timestamp >= from && _isOver(taskId, plant.epoch);
+        require(isOver, StillOpenable(taskId, commitment, from));
         plant.state = PlantState.Forfeited;
         emit PlantForfeited(taskId, commitment, plant.deposit);
         TOKEN.burn(plant.deposit);
@@ -148,10 +150,7 @@ contract Plants is IPlants {
         Opening storage opening = _openings[taskId][epoch][index];
         require(!opening.isSlashed[verifier], AlreadySlashed(taskId, epoch, index, verifier));
         opening.isSlashed[verifier] = true;
-        // What was taken is known only after the call, which goes to contracts of this deployment and their token.
-        // slither-disable-next-line reentrancy-no-eth
         (uint128 taken, uint128 toPlanter) = _slash(taskId, epoch, verifier, opening);
-        opening.rewarded += uint96(toPlanter); // no more than the cap
         emit PaidPlantSlashed(taskId, epoch, index, verifier, taken, toPlanter);
     }
 
@@ -181,8 +180,14 @@ contract Plants is IPlants {
         returns (uint128 taken, uint128 toPlanter)
     {
         TaskParams memory params = REGISTRY.paramsOf(taskId);
-        uint128 left = _capOf(params.challengeBond) - opening.rewarded;
-        return VERIFIERS.slash(taskId, epoch, verifier, params.verdictSlashBps, opening.planter, PLANTER_BPS, left);
+        (uint96 rewarded, uint96 cap) = (opening.rewarded, _capOf(params.challengeBond));
+        // The token may call its receiver, and what was given is known only after that: until then nothing is left to give.
+        opening.rewarded = cap;
+        // slither-disable-next-line reentrancy-no-eth
+        (taken, toPlanter) = VERIFIERS.slash(
+            taskId, epoch, verifier, params.verdictSlashBps, opening.planter, PLANTER_BPS, cap - rewarded
+        );
+        opening.rewarded = rewarded + uint96(toPlanter); // no more than the cap
     }
 
     /// Whether a work is a plant that was opened in time and drawn, and that its final epoch calls fraud. Where only an
@@ -195,15 +200,31 @@ contract Plants is IPlants {
         require(score == Scores.FRAUD, NotFoundOut(taskId, epoch, index, score));
         DisputePhase dispute = APPEALS.phaseOf(taskId, epoch, index);
         require(dispute != DisputePhase.Overturned, FoundByAppeal(taskId, epoch, index));
-        require(dispute != DisputePhase.Undecided, LeftUndecided(taskId, epoch, index));
+        if (dispute != DisputePhase.None) {
+            // Who objects is blamed only by what blames verifiers elsewhere: two thirds of the seats, from what was drawn.
+            (,,,,,, bool isAgainst) = APPEALS.disputeOf(taskId, epoch, index);
+            require(isAgainst, LeftUndecided(taskId, epoch, index));
+        }
         require(isDrawn(taskId, epoch, index), NotDrawn(taskId, epoch, index));
     }
 
-    /// A panel has called it fraud, and nobody had said that it is a plant: it is slashed, for who found it.
-    function _requireNotConvicted(uint256 taskId, uint64 epoch, uint16 index) private view {
-        bool isOverturned = APPEALS.phaseOf(taskId, epoch, index) == DisputePhase.Overturned;
-        bool isFraud = isOverturned && ATTESTATIONS.scoreOf(taskId, epoch, index) == Scores.FRAUD;
+    /// While a panel looks at it, nobody takes back what a challenger has put down its bond for; once one has called it fraud
+    /// it is slashed, for who found it.
+    function _requireNotDisputed(uint256 taskId, uint64 epoch, uint16 index) private view {
+        DisputePhase phase = APPEALS.phaseOf(taskId, epoch, index);
+        bool isOver = phase == DisputePhase.None || phase >= DisputePhase.Upheld;
+        require(isOver, StillDisputed(taskId, epoch, index));
+        bool isFraud = phase == DisputePhase.Overturned && ATTESTATIONS.scoreOf(taskId, epoch, index) == Scores.FRAUD;
         require(!isFraud, FoundByAppeal(taskId, epoch, index));
+    }
+
+    /// Whether an epoch is over: nothing of it can be opened in time any more. Or whether it never comes.
+    function _isOver(uint256 taskId, uint64 epoch) private view returns (bool) {
+        EpochPhase phase = ATTESTATIONS.phaseOf(taskId, epoch);
+        if (phase == EpochPhase.Final || phase == EpochPhase.Void) return true;
+        (uint64 open, bool isOpen,,) = COMMITMENTS.openEpochOf(taskId);
+        (,, bool isClosed) = REGISTRY.moneyOf(taskId);
+        return isClosed && (isOpen ? epoch > open : epoch >= open);
     }
 
     /// Whether it is the first half of the challenge window: in the second everybody who judged otherwise can object. Else a

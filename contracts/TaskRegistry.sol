@@ -199,7 +199,10 @@ contract TaskRegistry is ITaskRegistry {
         require(params.attestWindow > 0, BadParams("attestWindow"));
         require(params.revealWindow > 0, BadParams("revealWindow"));
         if (params.challengeWindow > 0) {
-            require(params.challengeBond > 0, BadParams("challengeBond"));
+            // What a challenger puts down has to fit its type, or nobody could challenge.
+            bool isBond = params.challengeBond > 0 && params.challengeBond <= type(uint120).max;
+            require(isBond, BadParams("challengeBond"));
+            require(params.jurorFee <= type(uint120).max, BadParams("jurorFee"));
             // A panel judges as verifiers do, and needs no less time.
             bool isLong = params.appealWindow >= params.attestWindow && params.appealWindow >= params.revealWindow;
             require(isLong, BadParams("appealWindow"));

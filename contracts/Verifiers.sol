@@ -19,6 +19,7 @@ contract Verifiers is IVerifiers {
     struct Enlistment {
         uint128 collateral; // of its bond, what answers for the task
         uint40 leftAt;
+        uint40 since; // the first epoch for which it answers; for others it did before, and no more
         bool isEnlisted;
     }
 
@@ -74,6 +75,7 @@ contract Verifiers is IVerifiers {
         // Who has left while the open epoch has works, and comes back at once, still judges that with its former
         // weight.
         uint64 fromEpoch = _setWeight(taskId, verifier, _nextWithAPlace(taskId), weight);
+        enlistment.since = uint40(fromEpoch);
         require(_rolls[taskId].nextCount <= MAX_VERIFIERS, ElectorateFull(taskId, MAX_VERIFIERS));
         emit VerifierEnlisted(taskId, verifier, weight, fromEpoch);
         STAKING.lock(Role.Verifier, verifier, weight);
@@ -121,7 +123,8 @@ contract Verifiers is IVerifiers {
         require(isKnown, NotAuthorised(msg.sender));
         uint256 share = Economics.shareUp(weightAt(taskId, epoch, verifier), bps);
         Enlistment storage enlistment = _enlistments[taskId][verifier];
-        uint128 collateral = enlistment.collateral;
+        // What was released has answered for those; what is locked now is for later ones.
+        uint128 collateral = epoch < enlistment.since ? 0 : enlistment.collateral;
         taken = share < collateral ? uint128(share) : collateral;
         if (taken == 0) return (0, 0);
         enlistment.collateral = collateral - taken;

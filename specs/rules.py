@@ -394,6 +394,12 @@ def verifier_collateral(h: History, task_id: int, verifier: Address) -> int:
     return h.total("weight", VerifierEnlisted, **who) - lost
 
 
+def answers_from(h: History, task_id: int, verifier: Address) -> int:
+    """The first epoch that its bond answers for: what it had put up before has answered for others, and went back."""
+    enlisted = h.last(VerifierEnlisted, task_id=task_id, verifier=verifier)
+    return 0 if enlisted is None else enlisted.from_epoch
+
+
 def answerable_until(h: History, task_id: int, verifier: Address) -> int:
     """A bond answers for an unbonding period after its verifier has left."""
     left = 0
@@ -854,9 +860,8 @@ def dispute_phase(h: History, task_id: int, epoch: int, index: int) -> DisputePh
 
 def drawn_as_of(h: History, task_id: int, epoch: int, index: int) -> int:
     """The block of whose pool a panel is drawn: nobody knew of the challenge then."""
-    challenged = challenge(h, task_id, epoch, challenges(h, task_id, epoch, index)[0].id)
-    assert challenged is not None, "who reveals has committed"
-    return challenged.block.number - 1
+    committed = [challenge(h, task_id, epoch, each.id) for each in challenges(h, task_id, epoch, index)]
+    return min(each.block.number for each in committed if each is not None) - 1
 
 
 def eligible(h: History, task_id: int, epoch: int, index: int) -> list[Address]:
@@ -894,12 +899,10 @@ def verdict(h: History, task_id: int, epoch: int, index: int) -> Verdict:
     score = confirm_fraud(voted) if standing == FRAUD else judge(voted, PANEL_QUORUM_BPS, seats)
     if score == UNAVAILABLE:
         return nothing
-    if score == standing:
-        return Verdict(DisputePhase.UPHELD, score, False)
     blaming = sum(vote.seats for vote in cast if vote.score == score and not vote.beyond)
     # Bytes may have come after verifiers had looked for them.
     is_against = standing != UNAVAILABLE and blaming * BPS >= PANEL_QUORUM_BPS * seats
-    return Verdict(DisputePhase.OVERTURNED, score, is_against)
+    return Verdict(DisputePhase.UPHELD if score == standing else DisputePhase.OVERTURNED, score, is_against)
 
 
 def confirm_fraud(cast: Sequence[tuple[int, int]]) -> int:
@@ -910,10 +913,14 @@ def confirm_fraud(cast: Sequence[tuple[int, int]]) -> int:
 
 
 def is_behind(h: History, task_id: int, epoch: int, index: int, score: int) -> bool:
-    """To blame is who gave the score that fell, or would have paid what is fraud."""
-    ended = decided(h, task_id, epoch, index)
-    would_pay = ended is not None and ended.score == FRAUD and is_paid(score)
-    return would_pay or score == challenges(h, task_id, epoch, index)[0].standing
+    """To blame is who gave the score that fell, erred as far to its side, or would have paid what is fraud."""
+    ended, standing = decided(h, task_id, epoch, index), challenges(h, task_id, epoch, index)[0].standing
+    assert ended is not None, "checked before"
+    if score == standing or ended.score == FRAUD:
+        return score == standing or is_paid(score)
+    stood, due, gave = (each if is_paid(each) else 0 for each in (standing, ended.score, score))
+    errs_alike = gave >= stood if stood > due else stood < due and gave <= stood
+    return score != UNAVAILABLE and errs_alike
 
 
 def earns(found: Verdict, vote: VoteRevealed) -> bool:
@@ -992,6 +999,18 @@ def may_blame(h: History, task_id: int, epoch: int) -> bool:
     """Whether who is blamed for paying a plant that is opened now has half of the window to object."""
     half = terms(h, task_id).challenge_window // 2
     return phase(h, task_id, epoch) == Phase.CHALLENGEABLE and h.now < challenge_by(h, task_id, epoch) - half
+
+
+def is_disputed(h: History, task_id: int, epoch: int, index: int) -> bool:
+    """Whether a panel is called, and has not said anything yet."""
+    return bool(challenges(h, task_id, epoch, index)) and decided(h, task_id, epoch, index) is None
+
+
+def is_over(h: History, task_id: int, epoch: int) -> bool:
+    """Whether nothing of an epoch is judged any more, or it never comes."""
+    first_to_come = open_number(h, task_id) + is_open(h, task_id)
+    never_comes = is_closed(h, task_id) and epoch >= first_to_come
+    return phase(h, task_id, epoch) in (Phase.FINAL, Phase.VOID) or never_comes
 
 
 def is_convicted(h: History, task_id: int, epoch: int, index: int) -> bool:

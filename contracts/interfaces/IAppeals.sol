@@ -75,8 +75,9 @@ interface IAppeals {
         uint16 seats
     );
     /// @param score what holds from now on
-    /// @param isAgainstVerifiers whether who had given the old score may be slashed for it; never where that was that the
-    ///        bytes could not be had, since they may have come later
+    /// @param isAgainstVerifiers whether two thirds of the seats gave this score from what the seed had drawn, so that
+    ///        who was behind another may be slashed for it; never where the old one was that the bytes could not be had,
+    ///        since they may have come later
     event DisputeDecided(
         uint256 indexed taskId,
         uint64 indexed epoch,

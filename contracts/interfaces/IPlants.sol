@@ -49,7 +49,9 @@ interface IPlants {
     error NotFoundOut(uint256 taskId, uint64 epoch, uint16 index, uint8 score);
     /// The verifiers' own verdict was another: Appeals.slashVerdict slashes whoever is to blame.
     error FoundByAppeal(uint256 taskId, uint64 epoch, uint16 index);
-    /// Somebody challenged its score, and no panel decided.
+    /// Its score is being disputed.
+    error StillDisputed(uint256 taskId, uint64 epoch, uint16 index);
+    /// Somebody challenged its score, and no panel has decided that what was drawn shows the fraud.
     error LeftUndecided(uint256 taskId, uint64 epoch, uint16 index);
     error NotDrawn(uint256 taskId, uint64 epoch, uint16 index);
     error WrongReport(bytes31 reportHash, bytes31 revealed);
@@ -64,8 +66,8 @@ interface IPlants {
 
     /// @notice Opens a plant, once its epoch is settled or void: gives the deposit back to who paid it. Nobody is
     ///         blamed for one that is opened later than in the first half of its challenge window: in the second half
-    ///         everybody who judged otherwise can object. Not where a panel has called the work fraud already: then it
-    ///         is slashed. Only the trainer, or its worker key.
+    ///         everybody who judged otherwise can object. Not while its score is disputed, nor once a panel has
+    ///         called the work fraud: then it is slashed. Only the trainer, or its worker key.
     /// @param taskId which task
     /// @param epoch of the work, the one that the plant covers
     /// @param work as it was committed, not yet claimed or slashed
@@ -82,14 +84,15 @@ interface IPlants {
     /// @param salt of the commitment
     function refundPlant(uint256 taskId, address trainer, bytes32 manifestRoot, bytes32 salt) external;
 
-    /// @notice Burns the deposit of a plant that was not opened for two UNBONDING_PERIODs; anybody may.
+    /// @notice Burns the deposit of a plant that was not opened for two UNBONDING_PERIODs, nor before its epoch was over;
+    ///         anybody may.
     /// @param taskId which task
     /// @param commitment of the plant
     function forfeitPlant(uint256 taskId, bytes32 commitment) external;
 
     /// @notice Slashes a verifier that paid a plant of a final epoch, which was opened in time,
-    ///         drawn for replay and settled as fraud. Not where a challenge of its score was left undecided; where an
-    ///         appeal made it a fraud, Appeals.slashVerdict does. PLANTER_BPS of it, up to PLANTER_CAP times
+    ///         drawn for replay and settled as fraud. Not where its score was challenged, unless two thirds of the
+    ///         panel's seats say that what was drawn shows the fraud; where an appeal made it one, Appeals.slashVerdict does. PLANTER_BPS of it, up to PLANTER_CAP times
     ///         `challengeBond` for all who paid the plant, go to the planter; the rest is burnt.
     /// @param taskId which task
     /// @param epoch of the plant

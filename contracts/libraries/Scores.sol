@@ -19,6 +19,11 @@ library Scores {
         return score <= FULL || score >= UNAVAILABLE;
     }
 
+    /// What a score pays, in hundredths of the price.
+    function payOf(uint8 score) internal pure returns (uint8) {
+        return score <= FULL ? score : 0;
+    }
+
     /// Whether a work with this score earns something.
     function isPaid(uint8 score) internal pure returns (bool) {
         return score > 0 && score <= FULL;

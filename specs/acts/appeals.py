@@ -339,7 +339,7 @@ class SlashVerdict(Act, contract="Appeals", function="slashVerdict"):
     def against(self, h: History) -> Iterator[str]:
         here = (self.task_id, self.epoch, self.index)
         ended = rules.decided(h, *here)
-        if ended is None or not ended.is_against_verifiers:
+        if ended is None or ended.phase != DisputePhase.OVERTURNED or not ended.is_against_verifiers:
             yield "NotAgainstVerifiers"
             return
         revealed = rules.reveal(h, self.task_id, self.epoch, self.verifier)

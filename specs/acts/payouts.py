@@ -205,6 +205,8 @@ class OpenPlant(Act, contract="Plants", function="openPlant"):
             yield "NotTheTrainer"
         if rules.phase(h, self.task_id, self.epoch) not in (Phase.CHALLENGEABLE, Phase.FINAL, Phase.VOID):
             yield "NotSettled"
+        elif rules.is_disputed(h, self.task_id, self.epoch, self.work.index):
+            yield "StillDisputed"
         elif rules.is_convicted(h, self.task_id, self.epoch, self.work.index):
             yield "FoundByAppeal"
         if not is_that_work(h, self.task_id, self.epoch, self.work):
@@ -249,7 +251,7 @@ class ForfeitPlant(Act, contract="Plants", function="forfeitPlant"):
         plant = rules.plant(h, self.task_id, self.commitment)
         if plant is None or rules.plant_state(h, self.task_id, self.commitment) != PlantState.COMMITTED:
             yield "WrongPlant"
-        elif h.now < plant.block.time + 2 * h.constants.unbonding_s:
+        elif h.now < plant.block.time + 2 * h.constants.unbonding_s or not rules.is_over(h, self.task_id, plant.epoch):
             yield "StillOpenable"
 
     def follows(self, h: History) -> Iterator[Fact]:
@@ -276,10 +278,11 @@ class SlashPaidPlant(Act, contract="Plants", function="slashPaidPlant"):
             yield "NotSettled"
         if rules.score_of(h, *here) != FRAUD:
             yield "NotFoundOut"
-        # Then the appeal says who is to blame.
+        # Then the appeal says who is to blame, and only from what was drawn.
         if rules.dispute_phase(h, *here) == DisputePhase.OVERTURNED:
             yield "FoundByAppeal"
-        if rules.dispute_phase(h, *here) == DisputePhase.UNDECIDED:
+        ended = rules.decided(h, *here)
+        if ended is not None and not ended.is_against_verifiers:
             yield "LeftUndecided"
         seed, rate = rules.seed(h, self.task_id, self.epoch), rules.terms(h, self.task_id).sampling_bps
         if not hashes.is_drawn(seed, self.index, rate):

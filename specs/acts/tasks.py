@@ -36,7 +36,9 @@ def why_no_terms(t: Terms, unbonding_s: int) -> Iterator[str]:
         and all(0 < kind.detection_bps <= BPS for kind in priced)
     )
     # A panel judges as verifiers do, and needs no less time.
-    is_heard = t.challenge_bond > 0 and t.appeal_window >= max(t.attest_window, t.reveal_window)
+    has_time = t.appeal_window >= max(t.attest_window, t.reveal_window)
+    # What a challenger puts down fits its type.
+    is_heard = t.challenge_bond > 0 and has_time and max(t.challenge_bond, t.juror_fee) < 1 << 120
     if not is_fair or (t.challenge_window and not is_heard):
         yield "BadParams"
     for kind in priced if t.sampling_bps else ():

@@ -29,7 +29,9 @@ class Slash:
     cap: int = 0
 
     def taken(self, h: History) -> int:
-        """No more than what is left."""
+        """No more than what is left of what answers for the epoch."""
+        if self.epoch < rules.answers_from(h, self.task_id, self.verifier):
+            return 0
         share = share_up(rules.weight_at(h, self.task_id, self.epoch, self.verifier), self.bps)
         return min(share, rules.verifier_collateral(h, self.task_id, self.verifier))
 

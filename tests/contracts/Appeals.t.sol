@@ -325,6 +325,25 @@ contract ChallengesTest is Disputed {
 }
 
 contract DisputesTest is Disputed {
+    /// Who sees a challenge takes seats, commits to one as well, and reveals that first: its seats do not judge.
+    function test_DrawPanel_OfSeatsTakenAfterTheFirstChallenge_DrawsNoneOfThem() external {
+        address late = vm.addr(500);
+        _seatJurors(20);
+        _bond(late, Role.Verifier, 64 * SEAT_BOND);
+        uint256 taskId = _settled();
+        uint32 honest = _commitChallenge(taskId, 0, 0, 255, outsider);
+        _nextBlock();
+        vm.prank(late);
+        panels.takeSeats(CLASS, 64);
+        _nextBlock();
+        uint32 bought = _commitChallenge(taskId, 0, 0, 99, vm.addr(501));
+        _wait(100);
+        appeals.revealChallenge(taskId, 0, bought, 0, 99, SALT);
+        appeals.revealChallenge(taskId, 0, honest, 0, 255, SALT);
+        _drawOf(taskId, 0);
+        vm.assertEq(appeals.seatsOf(taskId, 0, 0, late), 0, "none of them");
+    }
+
     // summonPanel, drawPanel
 
     function test_SummonPanel_OnceAllRevealsAreOver_NamesTheSeedsBlock() external {
@@ -596,7 +615,7 @@ contract DisputesTest is Disputed {
         _voteWith(taskId, 0, _votes(11, 100, 4, 255), false);
         uint256 burnt = token.balanceOf(Tokens.BURNT);
         vm.expectEmit(address(appeals));
-        emit IAppeals.DisputeDecided(taskId, 0, 0, 100, DisputePhase.Upheld, false);
+        emit IAppeals.DisputeDecided(taskId, 0, 0, 100, DisputePhase.Upheld, true);
         appeals.decide(taskId, 0, 0);
         _assertScore(taskId, 0, 100, DisputePhase.Upheld);
         vm.assertEq(token.balanceOf(Tokens.BURNT), burnt + UNIT, "burnt");

@@ -426,6 +426,10 @@ contract GasTest is Metered {
         plants.slashPaidPlant(taskId, 0, 0, verifier, lazy);
         plants.slashPaidPlant(taskId, 0, 1, verifier, lazy);
         _record("slashPaidPlant");
+        vm.prank(initiator);
+        registry.closeTask(taskId);
+        _wait(100);
+        commitments.abandonEpoch(taskId);
         _plant(taskId, trainer, 3);
         _wait(2 * UNBONDING);
         plants.forfeitPlant(taskId, _plantOf(taskId, trainer, 3));

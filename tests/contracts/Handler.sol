@@ -711,6 +711,7 @@ contract Handler is Judges {
 
     function _slashVerdict(uint64 epoch, uint16 index, address who) private {
         (,,,,,, bool isAgainst) = appeals.disputeOf(_current, epoch, index);
+        isAgainst = isAgainst && appeals.phaseOf(_current, epoch, index) == DisputePhase.Overturned;
         if (!isAgainst && !_dares()) return;
         bytes memory report = _reports[_current][epoch][who];
         bytes memory data = abi.encodeCall(appeals.slashVerdict, (_current, epoch, index, who, report));
@@ -730,7 +731,9 @@ contract Handler is Judges {
         _must(attestations.scoreOf(_current, epoch, index) == FRAUD, "slashed for what is no fraud");
         _must(_openedInTime[_current][epoch][index], "slashed for a plant opened late");
         DisputePhase dispute = appeals.phaseOf(_current, epoch, index);
-        _must(dispute != DisputePhase.Undecided && dispute != DisputePhase.Overturned, "slashed what is disputed");
+        (,,,,,, bool isAgainst) = appeals.disputeOf(_current, epoch, index);
+        bool isShown = dispute == DisputePhase.Upheld && isAgainst;
+        _must(dispute == DisputePhase.None || isShown, "slashed what is disputed");
         uint8 paid = uint8(report[index]);
         _must(paid > 0 && paid <= 100, "slashed though it did not pay");
     }

@@ -277,6 +277,25 @@ contract PlantsTest is Network {
         vm.assertEq(_bonded(trainer, Role.Trainer), 10 * UNIT, "slashed like any other");
     }
 
+    /// Who has put down a bond against a paid fraud is not robbed of what it finds by its author's opening it then.
+    function test_OpenPlant_WhileItIsDisputed_Reverts() external {
+        uint256 taskId = _staff(_open());
+        _plant(taskId);
+        _seatJurors(20);
+        _commitAllAndSeal(taskId);
+        _attest(taskId, 0, PAID);
+        _settle(taskId, 0, PAID);
+        _challenge(taskId, 0, 0, 255);
+        bytes memory refusal = abi.encodeWithSelector(IPlants.StillDisputed.selector, taskId, 0, 0);
+        vm.prank(trainer);
+        vm.expectRevert(refusal);
+        plants.openPlant(taskId, 0, _work(trainer, 0), SALT);
+        _draw(taskId, 0, trainer, 0);
+        vm.prank(trainer);
+        vm.expectRevert(refusal);
+        plants.openPlant(taskId, 0, _work(trainer, 0), SALT);
+    }
+
     /// A panel that calls it worth something else takes no plant's place.
     function test_OpenPlant_OnceAPanelHasGivenItAnotherScore_Works() external {
         uint256 taskId = _staff(_open());
@@ -392,7 +411,10 @@ contract PlantsTest is Network {
         vm.expectRevert(_wrongPlant(taskId, PlantState.None));
         _refundIt(taskId, outsider);
         _plant(taskId);
+        vm.prank(initiator);
+        registry.closeTask(taskId);
         _wait(2 * UNBONDING);
+        commitments.abandonEpoch(taskId);
         plants.forfeitPlant(taskId, _hash(taskId));
         vm.expectRevert(_wrongPlant(taskId, PlantState.Forfeited));
         _refundIt(taskId, planter);
@@ -401,10 +423,14 @@ contract PlantsTest is Network {
     // forfeitPlant
 
     function test_ForfeitPlant_OnceNobodyHasOpenedItForLong_BurnsItsDeposit() external {
-        uint256 taskId = _open();
+        uint256 taskId = _staff(_open());
         _plant(taskId);
         uint256 from = _now() + 2 * UNBONDING;
-        _wait(2 * UNBONDING - 1);
+        _commitAllAndSeal(taskId);
+        _attest(taskId, 0, FOUND);
+        _settle(taskId, 0, FOUND);
+        _finalise(taskId, 0);
+        _wait(from - _now() - 1);
         vm.expectRevert(abi.encodeWithSelector(IPlants.StillOpenable.selector, taskId, _hash(taskId), from));
         plants.forfeitPlant(taskId, _hash(taskId));
         _wait(1);
@@ -419,6 +445,26 @@ contract PlantsTest is Network {
         plants.forfeitPlant(taskId, _hash(taskId));
     }
 
+    /// Its epoch waited for a work for longer than a deposit lies there. Who forfeits it then has its trainer slashed.
+    function test_ForfeitPlant_BeforeItsEpochIsOver_Reverts() external {
+        uint256 taskId = _staff(_open());
+        _plant(taskId);
+        uint256 from = _now() + 2 * UNBONDING;
+        _wait(2 * UNBONDING);
+        bytes memory refusal = abi.encodeWithSelector(IPlants.StillOpenable.selector, taskId, _hash(taskId), from);
+        vm.expectRevert(refusal);
+        plants.forfeitPlant(taskId, _hash(taskId));
+        _commitAllAndSeal(taskId);
+        vm.expectRevert(refusal);
+        plants.forfeitPlant(taskId, _hash(taskId));
+        _attest(taskId, 0, FOUND);
+        _settle(taskId, 0, FOUND);
+        vm.expectRevert(refusal);
+        plants.forfeitPlant(taskId, _hash(taskId));
+        _openIt(taskId);
+        vm.assertEq(token.balanceOf(planter), DEPOSIT, "back");
+    }
+
     function test_ForfeitPlant_OfOneThatIsOpened_Reverts() external {
         uint256 taskId = _settled(FOUND);
         _openIt(taskId);
@@ -429,6 +475,7 @@ contract PlantsTest is Network {
 
     function test_ForfeitPlant_OfOneThatIsForfeited_CannotBeOpened() external {
         uint256 taskId = _settled(FOUND);
+        _finalise(taskId, 0);
         _wait(2 * UNBONDING);
         plants.forfeitPlant(taskId, _hash(taskId));
         vm.prank(trainer);
@@ -545,6 +592,38 @@ contract PlantsTest is Network {
         plants.slashPaidPlant(taskId, 0, 0, thirdVerifier, PAID);
         vm.assertEq(_bonded(thirdVerifier, Role.Verifier), 100 * UNIT, "whole");
         vm.assertEq(token.balanceOf(planter), DEPOSIT, "nothing is won");
+    }
+
+    /// A quorum lies where nobody was told to look, calls that fraud, and opens it. Who looked only where it was told objects;
+    /// the panel upholds the fraud, and says that what was drawn does not show it: it blames nobody.
+    function test_SlashPaidPlant_WhereAnObjectionIsUpheldBeyondWhatWasDrawn_Reverts() external {
+        _seatJurors(20);
+        uint256 taskId = _objected();
+        _appeal(taskId, 0, 0, 20, 255, true);
+        _assertPhase(taskId, 0, 0, DisputePhase.Upheld);
+        _assertNotBlamed(taskId);
+    }
+
+    /// What upholds a score, more than half of the votes, does not blame who has objected to it: that takes ten of 15 seats.
+    function testFuzz_SlashPaidPlant_OfOneWhoObjected_TakesTenSeats(uint8 bad, uint8 good) external {
+        (bad, good) = (uint8(_bound(bad, 5, 15)), uint8(_bound(good, 0, 7)));
+        if (bad + good > 15) good = 15 - bad;
+        if (bad + good < 8 || bad <= good) return; // nothing is upheld
+        _seatJurors(15);
+        uint256 taskId = _objected();
+        for (uint256 i; i < bad + good; ++i) {
+            _commitVote(taskId, 0, 0, _juror(i), i < bad ? 255 : 100, false);
+        }
+        if (bad + good < 15) _wait(100);
+        for (uint256 i; i < bad + good; ++i) {
+            _revealVote(taskId, 0, 0, _juror(i), i < bad ? 255 : 100, false);
+        }
+        appeals.decide(taskId, 0, 0);
+        _assertPhase(taskId, 0, 0, DisputePhase.Upheld);
+        if (bad < 10) return _assertNotBlamed(taskId);
+        attestations.finalise(taskId, 0);
+        plants.slashPaidPlant(taskId, 0, 0, thirdVerifier, PAID);
+        vm.assertEq(_bonded(thirdVerifier, Role.Verifier), 50 * UNIT, "half of its weight");
     }
 
     /// A quorum calls the honest, drawn work of its own trainer fraud. Opened when nobody can object any more, it would be
@@ -895,6 +974,24 @@ contract PlantsTest is Network {
         appeals.decide(taskId, 0, 0);
         _assertPhase(taskId, 0, 0, DisputePhase.Undecided);
         attestations.finalise(taskId, 0);
+    }
+
+    /// Who paid the plant that the others have found has objected, and its panel is drawn.
+    function _objected() private returns (uint256 taskId) {
+        taskId = _split(_terms());
+        _openIt(taskId);
+        uint32 id = _commitChallenge(taskId, 0, 0, 100, thirdVerifier);
+        _wait(100);
+        appeals.revealChallenge(taskId, 0, id, 0, 100, SALT);
+        _draw(taskId, 0, trainer, 0);
+    }
+
+    function _assertNotBlamed(uint256 taskId) private {
+        attestations.finalise(taskId, 0);
+        vm.expectRevert(abi.encodeWithSelector(IPlants.LeftUndecided.selector, taskId, 0, 0));
+        plants.slashPaidPlant(taskId, 0, 0, thirdVerifier, PAID);
+        vm.assertEq(_bonded(thirdVerifier, Role.Verifier), 100 * UNIT, "whole");
+        vm.assertEq(token.balanceOf(planter), DEPOSIT, "nothing is won");
     }
 
     /// A full panel says so.

@@ -80,7 +80,8 @@ contract TaskRegistryTest is Network {
         params.verifierBond = uint128(_bound(params.verifierBond, 1, 1e38));
         params.absenceSlashBps = uint16(_bound(params.absenceSlashBps, 0, 10_000));
         params.verdictSlashBps = uint16(_bound(params.verdictSlashBps, 0, 10_000));
-        params.challengeBond = uint128(_bound(params.challengeBond, 1, type(uint128).max));
+        params.challengeBond = uint128(_bound(params.challengeBond, 1, type(uint120).max));
+        params.jurorFee = uint128(_bound(params.jurorFee, 0, type(uint120).max));
         params.verifierFee = uint128(_bound(params.verifierFee, 0, 1e30));
         params.protocolVersion = uint16(_bound(params.protocolVersion, 1, type(uint16).max));
         params.commitWindow = uint32(_bound(params.commitWindow, 1, 99));
@@ -121,6 +122,12 @@ contract TaskRegistryTest is Network {
         params = _params();
         params.protocolVersion = 0;
         _assertBad(params, "protocolVersion");
+        params = _params();
+        params.jurorFee = uint128(type(uint120).max) + 1; // nobody could challenge
+        _assertBad(params, "jurorFee");
+        params = _params();
+        params.challengeBond = uint128(type(uint120).max) + 1;
+        _assertBad(params, "challengeBond");
     }
 
     function test_OpenTask_BadRates_Reverts() public {

@@ -9,7 +9,7 @@ import {ICommitments} from "../../contracts/interfaces/ICommitments.sol";
 import {IPayouts} from "../../contracts/interfaces/IPayouts.sol";
 import {IPlants, PlantState} from "../../contracts/interfaces/IPlants.sol";
 import {IStaking, Role} from "../../contracts/interfaces/IStaking.sol";
-import {ITaskRegistry} from "../../contracts/interfaces/ITaskRegistry.sol";
+import {ITaskRegistry, TaskParams} from "../../contracts/interfaces/ITaskRegistry.sol";
 import {Tokens} from "../../contracts/libraries/Tokens.sol";
 import {Intruder, TokenWithHooks} from "./Hooks.sol";
 import {Network} from "./Network.sol";
@@ -386,6 +386,46 @@ contract TokenWithHooksTest is Network {
         appeals.claimChallenge(taskId, 0, id);
         _assertRefused();
         vm.assertEq(token.balanceOf(address(_intruder)), 2 ether, "once");
+    }
+
+    /// While it is given one reward, a planter has another verifier slashed: both together are capped, and no third is spared.
+    function test_SlashPaidPlant_Reentered_KeepsTheCap() public {
+        (uint256 taskId, address third) = _paidByThree();
+        bytes memory again = abi.encodeCall(plants.slashPaidPlant, (taskId, 0, 0, secondVerifier, hex"646464"));
+        _intruder.plan(address(plants), again);
+        plants.slashPaidPlant(taskId, 0, 0, verifier, hex"646464");
+        vm.assertTrue(_intruder.hasSucceeded(), "slashed as well");
+        vm.assertEq(token.balanceOf(address(_intruder)), 22 * UNIT, "its deposit, and ten bonds");
+        plants.slashPaidPlant(taskId, 0, 0, third, hex"646464");
+        vm.assertEq(_bonded(third, Role.Verifier), 50 * UNIT, "half of its weight");
+        vm.assertEq(token.balanceOf(address(_intruder)), 22 * UNIT, "and no more");
+    }
+
+    /// A plant of the intruder's that three verifiers paid, and others, who are a quorum, found.
+    function _paidByThree() private returns (uint256 taskId, address third) {
+        TaskParams memory params = _params();
+        params.samplingBps = 10_000;
+        taskId = _staff(_openTask(params, 1000 * UNIT));
+        address heavy = vm.addr(900);
+        third = vm.addr(901);
+        _enlistVerifier(taskId, heavy, 700 * UNIT);
+        _enlistVerifier(taskId, third, 100 * UNIT);
+        _fund(address(_intruder), address(plants), 12 * UNIT);
+        vm.prank(address(_intruder));
+        plants.commitPlant(taskId, keccak256(abi.encode(taskId, trainer, ROOT, SALT)));
+        _commitAllAndSeal(taskId);
+        address[5] memory all = [verifier, secondVerifier, third, thirdVerifier, heavy];
+        bytes memory found = hex"ff6464";
+        for (uint256 i; i < 5; ++i) {
+            _commitReport(taskId, 0, all[i], i < 3 ? bytes(hex"646464") : found);
+        }
+        for (uint256 i; i < 5; ++i) {
+            _reveal(taskId, 0, all[i], i < 3 ? bytes(hex"646464") : found);
+        }
+        _settle(taskId, 0, _sorted(found, hex"646464"));
+        vm.prank(trainer);
+        plants.openPlant(taskId, 0, _work(trainer, 0), SALT);
+        _finalise(taskId, 0);
     }
 
     function test_RefundPlant_Reentered_PaysOnce() public {

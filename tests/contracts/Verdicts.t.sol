@@ -13,6 +13,9 @@ import {Intruder, TokenWithHooks} from "./Hooks.sol";
 
 /// What a decided dispute costs, and whom; what it brings, and whom.
 contract VerdictsTest is Disputed {
+    address private immutable _heavy = vm.addr(800);
+    address private immutable _other = vm.addr(801);
+
     bytes private constant GOOD = hex"646464";
     bytes private constant FOUND = hex"ff6464";
 
@@ -138,6 +141,44 @@ contract VerdictsTest is Disputed {
         vm.expectRevert(abi.encodeWithSelector(IAppeals.WrongReport.selector, bytes31(keccak256(GOOD)), revealed));
         appeals.slashVerdict(taskId, 0, 0, thirdVerifier, GOOD);
         appeals.slashVerdict(taskId, 0, 0, verifier, GOOD);
+    }
+
+    /// A colluding majority pays rubbish: its lightest member alone says the median. Whoever pays as much, or more, is behind it.
+    function test_SlashVerdict_OfAllWhoErrToTheSideOfTheMedian() external {
+        uint256 taskId = _judgedByFour(hex"00", hex"63", hex"64", hex"00", 10_000 * UNIT, 9950 * UNIT);
+        vm.assertEq(attestations.scoreOf(taskId, 0, 0), 99, "rubbish is paid");
+        _blame(taskId, 0);
+        appeals.slashVerdict(taskId, 0, 0, secondVerifier, hex"63");
+        appeals.slashVerdict(taskId, 0, 0, _heavy, hex"64");
+        vm.assertEq(_bonded(_heavy, Role.Verifier), 5000 * UNIT, "half of all that paid it");
+        _assertNotBehind(taskId, verifier, hex"00");
+    }
+
+    /// More than half and less than a quorum calls a good work fraud: the score is 0, though nobody has given that.
+    function test_SlashVerdict_OfWhoCallsAGoodWorkFraud_WhereThatCountsAsZero() external {
+        uint256 taskId = _judgedByFour(hex"64", hex"64", hex"ff", hex"64", 800 * UNIT, 600 * UNIT);
+        vm.assertEq(attestations.scoreOf(taskId, 0, 0), 0, "not paid");
+        _blame(taskId, 100);
+        appeals.slashVerdict(taskId, 0, 0, _heavy, hex"ff");
+        vm.assertEq(_bonded(_heavy, Role.Verifier), 400 * UNIT, "half of its weight");
+        _assertNotBehind(taskId, verifier, hex"64");
+    }
+
+    /// Whose bytes did not come said so: it errs to no side.
+    function test_SlashVerdict_OfWhoCouldNotGetTheBytes_Reverts() external {
+        uint256 taskId = _judgedByFour(hex"64", hex"64", hex"00", hex"fe", 800 * UNIT, 600 * UNIT);
+        vm.assertEq(attestations.scoreOf(taskId, 0, 0), 0, "not paid");
+        _blame(taskId, 100);
+        _assertNotBehind(taskId, _other, hex"fe");
+        appeals.slashVerdict(taskId, 0, 0, _heavy, hex"00");
+    }
+
+    function test_SlashVerdict_OfWhoDisagreesWithWhatIsUpheld_Reverts() external {
+        uint256 taskId = _judgedByFour(hex"64", hex"64", hex"64", hex"00", 800 * UNIT, 600 * UNIT);
+        _blame(taskId, 100);
+        _assertPhase(taskId, 0, 0, DisputePhase.Upheld);
+        vm.expectRevert(abi.encodeWithSelector(IAppeals.NotAgainstVerifiers.selector, taskId, 0, 0));
+        appeals.slashVerdict(taskId, 0, 0, _other, hex"00");
     }
 
     function test_SlashVerdict_OfOneWithoutAReport_Reverts() external {
@@ -481,10 +522,61 @@ contract VerdictsTest is Disputed {
         _bond(secondTrainer, Role.Trainer, 100 * UNIT);
         _bond(thirdTrainer, Role.Trainer, 100 * UNIT);
     }
+
+    /// One work, judged by two of 100, one of `heavy` and one of `light`.
+    function _judgedByFour(bytes memory a, bytes memory b, bytes memory c, bytes memory d, uint128 heavy, uint128 light)
+        private
+        returns (uint256 taskId)
+    {
+        _seatJurors(20);
+        taskId = _openTask();
+        _enlistTrainer(taskId, trainer);
+        address[4] memory all = [verifier, secondVerifier, _heavy, _other];
+        uint128[4] memory weights = [100 * UNIT, 100 * UNIT, heavy, light];
+        for (uint256 i; i < 4; ++i) {
+            _enlistVerifier(taskId, all[i], weights[i]);
+        }
+        _commit(taskId, trainer);
+        attestations.sealEpoch(taskId);
+        bytes[4] memory reports = [a, b, c, d];
+        for (uint256 i; i < 4; ++i) {
+            _commitReport(taskId, 0, all[i], reports[i]);
+        }
+        for (uint256 i; i < 4; ++i) {
+            _reveal(taskId, 0, all[i], reports[i]);
+        }
+        _settle(taskId, 0, _distinct(reports));
+    }
+
+    function _distinct(bytes[4] memory reports) private pure returns (bytes[] memory distinct) {
+        distinct = new bytes[](4);
+        uint256 count;
+        for (uint256 i; i < 4; ++i) {
+            bool isKnown;
+            for (uint256 k; k < count; ++k) {
+                isKnown = isKnown || keccak256(distinct[k]) == keccak256(reports[i]);
+            }
+            if (!isKnown) distinct[count++] = reports[i];
+        }
+        assembly ("memory-safe") {
+            mstore(distinct, count)
+        }
+        _sort(distinct);
+    }
+
+    /// All of a panel say so, from what was drawn.
+    function _blame(uint256 taskId, uint8 score) private {
+        _challenge(taskId, 0, 0, score == attestations.scoreOf(taskId, 0, 0) ? 50 : score);
+        _draw(taskId, 0, trainer, 0);
+        _appeal(taskId, 0, 0, 20, score, false);
+    }
+
+    function _assertNotBehind(uint256 taskId, address who, bytes memory report) private {
+        vm.expectRevert(abi.encodeWithSelector(IAppeals.NotBehindScore.selector, taskId, 0, 0, who));
+        appeals.slashVerdict(taskId, 0, 0, who, report);
+    }
 }
 
-/// Whatever is challenged, said and left out: the contract holds what it owes, and in the end nothing.
-/// forge-config: default.fuzz.runs = 64
 contract AppealsMoneyTest is Disputed {
     uint32 private _count;
     uint256 private _given; // put down by challengers

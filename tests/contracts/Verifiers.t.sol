@@ -488,6 +488,29 @@ contract VerifiersTest is Network {
         _assertElectorate(taskId, 200 * UNIT, 2);
     }
 
+    /// Its bond was released, long after all was over. Enlisted again, it answers for what it judges from then on.
+    function test_Slash_OfOneWhoseBondWasReleased_SparesWhatItPutUpSince() public {
+        uint256 taskId = _staffedTask();
+        address helper = vm.addr(501);
+        address big = vm.addr(600);
+        _enlistVerifier(taskId, big, 2000 * UNIT);
+        _enlistVerifier(taskId, helper, 10_000 * UNIT);
+        _commitAllAndSeal(taskId);
+        vm.prank(big);
+        verifiers.delist(taskId);
+        _commitReport(taskId, 0, helper, GOOD);
+        _wait(100);
+        _reveal(taskId, 0, helper, GOOD);
+        _wait(UNBONDING);
+        verifiers.releaseBond(taskId, big);
+        bytes32 termsHash = _termsHash(taskId);
+        vm.prank(big);
+        verifiers.enlist(taskId, termsHash, 100 * UNIT, address(0));
+        attestations.slashAbsence(taskId, 0, big);
+        vm.assertEq(_bonded(big, Role.Verifier), 2000 * UNIT, "whole");
+        vm.assertTrue(verifiers.isEnlisted(taskId, big), "still a verifier");
+    }
+
     /// Weights of what is closed do not change: neither who is slashed nor who slashes decides about its seal.
     function test_Slash_AfterTheEpochHasClosed_ChangesTheNext() public {
         uint256 taskId = _closedTask();
