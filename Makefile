@@ -54,8 +54,8 @@ node_modules/installed: package.json package-lock.json
 	$(FORGE) build --skip test
 	touch $@
 
-abi: .build/forge/compiled ## Generate the contracts' ABIs into offchain/assay_core/chain/abi
-	$(VENV)/python tools/abi.py
+abi: $(SETUP) ## Write the contracts' ABIs and code into offchain/assay_core/chain
+	$(VENV)/python -m tools.abi
 
 trees: .venv/installed ## Write the given/when/then trees of the contracts' tests
 	$(VENV)/python tools/trees.py
@@ -84,7 +84,7 @@ check: .build/forge/compiled slither ## Style, types, import rules, generated fi
 	$(VENV)/lint-imports
 	$(FORGE) fmt --check
 	$(NODE)/solhint --max-warnings 0 'contracts/**/*.sol'
-	$(VENV)/python tools/abi.py --check
+	$(VENV)/python -m tools.abi --check
 	$(VENV)/python tools/trees.py --check
 	$(VENV)/codespell
 

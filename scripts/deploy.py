@@ -1,20 +1,18 @@
 """Create Assay's contracts: `ape run deploy`, in ape's own environment. `assay deploy` calls it, checks the result and
 writes deployments/NAME.json.
 
-The node's URL comes from ASSAY_RPC_URL, since URLs hold API keys. Without a keystore the first development account of a
-local chain deploys. What is created, in which order, is in assay_core/chain/creations.py; the code in artifacts.py
-beside it, so that what goes to the chain is what the tests ran, byte for byte (ape's own compile would add a metadata
-hash).
+The node's URL comes from ASSAY_RPC_URL, since URLs hold API keys. What is created, in which order, is in
+assay_core/chain/creations.py; the code in artifacts.py beside it, so that what goes to the chain is what the tests ran,
+byte for byte (ape's own compile would add a metadata hash).
 """
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 import click
-from ape import accounts, networks
+from ape import networks
 from ape.contracts import ContractContainer
 from ape_accounts.accounts import KeyfileAccount
 from ethpm_types import ContractType
@@ -22,31 +20,17 @@ from web3 import HTTPProvider, Web3
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "offchain"))
 
-from assay_core.chain.artifacts import compile_contracts
+from assay_core.chain.artifacts import load_artifacts
+from assay_core.chain.checkout import source_commit
 from assay_core.chain.creations import Constants, constructor_inputs, plan_creations
-from assay_core.chain.networks import LOCAL_CHAINS, ape_choice
+from assay_core.chain.networks import ape_choice
 
 
-def open_account(keystore: Path | None, password_file: str, chain_id: int):
-    if keystore is None:
-        if chain_id not in LOCAL_CHAINS:
-            raise click.ClickException(f"chain {chain_id} is not a local one: name a keystore with --keystore")
-        return accounts.test_accounts[0]
+def open_account(keystore: Path, password_file: str):
     text = sys.stdin.read() if password_file == "-" else Path(password_file).read_text()
     account = KeyfileAccount(keyfile_path=keystore)
     account.set_autosign(True, passphrase=text.split("\n", 1)[0])
     return account
-
-
-def git_commit() -> str:
-    try:
-        head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
-        changed = subprocess.run(
-            ["git", "status", "--porcelain", "contracts"], capture_output=True, text=True, check=True
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return head + ("-dirty" if changed.stdout.strip() else "")
 
 
 def container_of(artifact) -> ContractContainer:
@@ -64,7 +48,7 @@ def container_of(artifact) -> ContractContainer:
 
 def create_all(account, constants: Constants, token: str | None) -> dict[str, object]:
     """Create one contract after the other. Returns addresses and transactions by field, and the first block."""
-    artifacts = compile_contracts()
+    artifacts = load_artifacts()
     parameters = {name: [each for each, _ in constructor_inputs(made.abi)] for name, made in artifacts.items()}
     plan = plan_creations(account.address, account.nonce, constants, parameters, token=token)
     made = []
@@ -102,7 +86,10 @@ def constants_of(options: dict[str, int], holder: str, supply: int) -> Constants
 @click.command()
 @click.option("--name", required=True, help="Name of the network: one of ape-config.yaml, or any for a local chain.")
 @click.option(
-    "--keystore", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Web3 Secret Storage file."
+    "--keystore",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    required=True,
+    help="Web3 Secret Storage file.",
 )
 @click.option("--password-file", default="-", help="File with the keystore's password; - reads it from stdin.")
 @click.option("--token", help="Address of an ERC-20 that is there already; else AssayToken is deployed.")
@@ -121,8 +108,8 @@ def cli(name, keystore, password_file, token, token_holder, token_supply, out, *
         raise click.ClickException("set ASSAY_RPC_URL to the node's address")
     chain_id = Web3(HTTPProvider(url)).eth.chain_id
     with networks.parse_network_choice(ape_choice(name, chain_id, url)):
-        account = open_account(keystore, password_file, chain_id)
+        account = open_account(keystore, password_file)
         made = create_all(account, constants_of(constants, token_holder or account.address, token_supply), token)
-    record = {"network": name, "chain_id": chain_id, "rpc_url": url, "git_commit": git_commit(), **made}
+    record = {"network": name, "chain_id": chain_id, "rpc_url": url, "git_commit": source_commit(), **made}
     out.write_text(json.dumps(record, indent=2) + "\n")
     click.echo(f"created: {out}")

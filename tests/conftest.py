@@ -47,7 +47,7 @@ def ticking_anvil() -> Iterator[Anvil]:
 
 @pytest.fixture(scope="session")
 def deployment(anvil: Anvil, tmp_path_factory: pytest.TempPathFactory) -> Deployment:
-    """The contracts, deployed by ape. Bonds unbond in 1,200 seconds."""
+    """The contracts. Bonds unbond in 1,200 seconds."""
     folder = tmp_path_factory.mktemp("deployments")
     return deploy("local-tests", anvil.rpc_url, settings=DeploySettings(unbonding_period_s=1_200), folder=folder)
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from assay_core.chain.artifacts import compile_contracts
+from assay_core.chain.artifacts import load_artifacts
 from assay_core.chain.bytecode import creation_input
 from assay_core.chain.creations import Constants, constructor_inputs, plan_creations
 from assay_core.chain.headers import encode_header
@@ -225,8 +225,8 @@ def _await(node: Node, process: subprocess.Popen[bytes]) -> None:
 
 
 def deploy_quickly(node: Node, deployer: Address, constants: Constants) -> Mapping[str, Address]:
-    """The contracts by name, at the addresses of a deployment by ape; in one block."""
-    artifacts = compile_contracts()
+    """The contracts by name, at the addresses of a deployment; in one block."""
+    artifacts = load_artifacts()
     parameters = {name: [each for each, _ in constructor_inputs(made.abi)] for name, made in artifacts.items()}
     plan = plan_creations(deployer, 0, constants, parameters)
     data = [creation_input(artifacts[each.contract], each.arguments) for each in plan]

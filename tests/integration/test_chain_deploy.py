@@ -1,16 +1,17 @@
-"""Deployments through ape: what they leave, what they cost, what they refuse, and how others check them."""
+"""Deployments, by ourselves and through ape: what they leave, cost and refuse, and how others check them."""
 
 import json
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
-from assay_core.chain.artifacts import Artifact, compile_contracts
+from assay_core.chain.artifacts import Artifact, load_artifacts
 from assay_core.chain.bytecode import creation_input, expected_immutables
+from assay_core.chain.checkout import source_tree
 from assay_core.chain.connection import Chain
 from assay_core.chain.creations import CONTRACTS, Constants, constructor_inputs, plan_creations
 from assay_core.chain.deploy import ANVIL_DEPLOYER, DeployKey, DeploySettings, deploy, price_deployment
@@ -21,14 +22,14 @@ from assay_core.chain.sender import Sender
 from assay_core.protocol.errors import Stop, Unavailable
 from assay_core.protocol.types import Address
 from assay_protocol.cli import main
-from assay_protocol.devnet.anvil import ROOT, Anvil
+from assay_protocol.devnet.anvil import Anvil
 
 pytestmark = pytest.mark.chain
 
 
 def test_a_deployment_names_all_that_others_need(deployment: Deployment, chain: Chain) -> None:
     assert deployment.chain_id == 31_337 and deployment.block >= 1
-    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
+    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=source_tree(), capture_output=True, text=True, check=False)
     assert deployment.git_commit.startswith(head.stdout.strip() or "unknown")
     assert len(set(deployment.addresses.values())) == len(CONTRACTS) == len(deployment.creations)
     assert (chain.token.symbol(), chain.token.decimals()) == ("ASSAY", 18)
@@ -66,9 +67,9 @@ def test_a_wrong_password_is_told_before_anything_is_deployed(
     anvil: Anvil, chain: Chain, keystore_of: Callable[[str], Path], tmp_path: Path
 ) -> None:
     before = chain.web3.eth.block_number
-    with pytest.raises(Stop, match="Invalid password") as caught:
-        deploy("local-none", anvil.rpc_url, DeployKey(keystore_of("initiator"), "wrong"), folder=tmp_path)
-    assert "wrong" not in str(caught.value)
+    with pytest.raises(Stop, match="the password does not open") as caught:
+        deploy("local-none", anvil.rpc_url, DeployKey(keystore_of("initiator"), "no-such-secret"), folder=tmp_path)
+    assert "no-such-secret" not in str(caught.value)
     assert not (tmp_path / "local-none.json").exists()
     assert chain.web3.eth.block_number <= before + 1  # the funding of the initiator
 
@@ -106,19 +107,43 @@ def test_a_public_chain_needs_a_key(tmp_path: Path) -> None:
         node.stop()
 
 
-def test_no_node_and_no_ape_are_told(anvil: Anvil, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_node_that_is_down_is_told(tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match="did not answer"):
         deploy("local-none", "http://127.0.0.1:1", folder=tmp_path)
+
+
+@pytest.fixture
+def sepolia(tmp_path: Path) -> Iterator[tuple[Anvil, DeployKey]]:
+    """A chain that passes for a public one, and a key with coin on it."""
+    node = Anvil(chain_id=11_155_111)
+    node.start()
+    path = tmp_path / "keys" / "deployer.json"
+    node.set_balance(Address(new_keystore(path, "secret", rounds=LOCAL_ROUNDS).address), 10**19)
+    yield node, DeployKey(path, "secret")
+    node.stop()
+
+
+def test_a_public_chain_needs_ape_and_a_source_tree(
+    sepolia: tuple[Anvil, DeployKey], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node, key = sepolia
     monkeypatch.setenv("ASSAY_APE", str(tmp_path / "ape"))
     with pytest.raises(Stop, match="run `make setup`"):
-        deploy("local-none", anvil.rpc_url, folder=tmp_path)
+        deploy("sepolia", node.rpc_url, key, folder=tmp_path)
+    monkeypatch.setattr("assay_core.chain.ape.source_tree", lambda: None)
+    with pytest.raises(Stop, match="from Assay's source tree: clone it"):
+        deploy("sepolia", node.rpc_url, key, folder=tmp_path)
+    assert node.web3.eth.block_number == 0
 
 
 def test_a_file_is_written_only_for_contracts_that_passed_the_check(
-    anvil: Anvil, chain: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sepolia: tuple[Anvil, DeployKey], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An ape that says it has deployed, and hands over contracts of other settings, or nothing."""
-    former = chain.deployment.write(tmp_path)
+    node, key = sepolia
+    monkeypatch.setattr("assay_core.chain.deploy.LOCAL_CHAINS", (node.web3.eth.chain_id,))
+    former = deploy("sepolia", node.rpc_url, key, folder=tmp_path).write(tmp_path)
+    monkeypatch.undo()
     before = former.read_text()
     ape = tmp_path / "ape"
     ape.write_text(f'#!/bin/sh\nwhile [ "$1" != --out ]; do shift; done\ncp {former} "$2"\n')
@@ -126,10 +151,10 @@ def test_a_file_is_written_only_for_contracts_that_passed_the_check(
     monkeypatch.setenv("ASSAY_APE", str(ape))
     settings = DeploySettings(unbonding_period_s=5_000)
     with pytest.raises(Stop, match=r"UNBONDING_PERIOD is \d+ instead of 5000"):
-        deploy(chain.deployment.network, anvil.rpc_url, settings=settings, folder=tmp_path, replace=True)
+        deploy("sepolia", node.rpc_url, key, settings, folder=tmp_path, replace=True)
     ape.write_text("#!/bin/sh\n")
     with pytest.raises(Stop, match="ape wrote no usable deployment"):
-        deploy("local-none", anvil.rpc_url, folder=tmp_path)
+        deploy("sepolia", node.rpc_url, key, folder=tmp_path, replace=True)
     assert [each.name for each in tmp_path.glob("*.json")] == [former.name] and former.read_text() == before
 
 
@@ -265,9 +290,7 @@ def test_tampered_code_is_found(anvil: Anvil, chain: Chain, contract: str) -> No
     code = bytearray(chain.web3.eth.get_code(chain.web3.to_checksum_address(address)))
     code[100] ^= 1
     anvil.request("anvil_setCode", address, "0x" + code.hex())
-    with pytest.raises(
-        Stop, match=rf"{address} has other code .* at byte 100 .*bond nothing there, .* whose commit is"
-    ):
+    with pytest.raises(Stop, match=rf"{address} has other code .* at byte 100 .*bond nothing there, .*: its commit is"):
         inspect_deployment(chain.web3, chain.deployment)
     anvil.request("anvil_setCode", address, "0x" + code.hex() + "00")
     with pytest.raises(Stop, match=rf"{address} has other code .*bytes instead of"):
@@ -291,7 +314,7 @@ def test_a_contract_that_is_not_there_is_told(anvil: Anvil, chain: Chain) -> Non
 )  # fmt: skip
 def test_a_wrong_immutable_is_named_with_both_values(anvil: Anvil, chain: Chain, field: str, immutable: str) -> None:
     address = chain.deployment.addresses[field]
-    place = compile_contracts()[CONTRACTS[field]].immutables[immutable][-1]
+    place = load_artifacts()[CONTRACTS[field]].immutables[immutable][-1]
     code = bytearray(chain.web3.eth.get_code(chain.web3.to_checksum_address(address)))
     code[place + 31] ^= 1
     anvil.request("anvil_setCode", address, "0x" + code.hex())
@@ -328,7 +351,7 @@ def test_contracts_that_do_not_belong_together_are_told(chain: Chain) -> None:
     ):
         inspect_deployment(chain.web3, mixed)
     swapped = at.model_copy(update={"verifiers": at.panels, "panels": at.verifiers})
-    with pytest.raises(Stop, match=rf"Staking at .*: VERIFIERS is {at.verifiers} instead of {at.panels}"):
+    with pytest.raises(Stop, match=rf"Staking at .*: PANELS is {at.panels} instead of {at.verifiers}"):
         inspect_deployment(chain.web3, swapped)
 
 
@@ -345,7 +368,7 @@ def test_a_creation_that_is_not_the_contracts_is_told(chain: Chain) -> None:
 @pytest.mark.parametrize("planted", [None, "token", "staking"])
 def test_right_code_that_another_constructor_put_there_is_told(anvil: Anvil, chain: Chain, planted: str | None) -> None:
     """Code and immutables are as they should be; one of the constructors has also written into its storage."""
-    web3, artifacts = chain.web3, compile_contracts()
+    web3, artifacts = chain.web3, load_artifacts()
     deployer = web3.to_checksum_address(ANVIL_DEPLOYER.address)
     parameters = {name: [each for each, _ in constructor_inputs(made.abi)] for name, made in artifacts.items()}
     constants = constants_of(chain.deployment, holder=deployer)
@@ -384,7 +407,7 @@ def test_the_command_prices_checks_and_refuses(anvil: Anvil, chain: Chain, tmp_p
         return CliRunner().invoke(main, [*common, *arguments], prog_name="assay")
 
     checked = assay("--network", at.network, "--check")
-    assert checked.exit_code == 0 and "is what this source tree compiles to" in checked.stdout
+    assert checked.exit_code == 0 and "is what this release deploys" in checked.stdout
     assert all(f"is {contract}" in checked.stdout for contract in CONTRACTS.values())
     told = json.loads(assay("--network", at.network, "--check", "--json").stdout)
     assert {each["field"]: each["address"] for each in told["contracts"]} == at.addresses

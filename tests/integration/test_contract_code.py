@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from assay_core.chain.artifacts import ROOT, compile_contracts
+from assay_core.chain.artifacts import load_artifacts
 from assay_core.chain.creations import CONTRACTS
 from assay_core.protocol.errors import Stop
+from tools.compiling import ROOT, compile_contracts
 
 pytestmark = pytest.mark.slow
 
@@ -31,6 +32,7 @@ def test_what_is_deployed_is_what_forge_tests_byte_for_byte(tmp_path: Path) -> N
     )
     assert built.returncode == 0, built.stderr
     compiled = compile_contracts(root)
+    assert compiled.keys() == load_artifacts().keys()
     for name in CONTRACTS.values():
         artifact = json.loads((root / ".build" / "forge" / f"{name}.sol" / f"{name}.json").read_text())
         assert artifact["bytecode"]["object"] == "0x" + compiled[name].creation.hex()
@@ -51,7 +53,7 @@ def test_what_is_deployed_is_what_forge_tests_byte_for_byte(tmp_path: Path) -> N
 
 
 def test_what_is_missing_is_told(tmp_path: Path) -> None:
-    with pytest.raises(Stop, match=r"no contracts to compile .* run assay from the source tree"):
+    with pytest.raises(Stop, match=r"no contracts to compile .* name a source tree"):
         compile_contracts(tmp_path)
     root = tree(tmp_path / "tree")
     (root / "tools" / "solc").write_text("#!/bin/sh\nexit 1\n")

@@ -1,15 +1,11 @@
-"""Deploy the contracts through ape, which lives in an environment of its own, check what came out, and write its file.
+"""Deploy the contracts, to a local chain by itself and to others through ape, check what came out, and write its file.
 
 `price_deployment` and `deploy` refuse the same things, before anything is sent.
 """
 
-import fcntl
-import os
 import re
-import subprocess
 import tempfile
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,19 +13,21 @@ from pydantic import ValidationError
 from web3 import Web3
 from web3.exceptions import ContractLogicError, Web3RPCError
 
-from assay_core.chain.artifacts import ROOT, Artifact, compile_contracts
+from assay_core.chain.ape import run_ape
+from assay_core.chain.artifacts import Artifact, load_artifacts
 from assay_core.chain.assumptions import doubts_about
 from assay_core.chain.bytecode import creation_input
+from assay_core.chain.checkout import source_commit
+from assay_core.chain.create import create_all
 from assay_core.chain.creations import Constants, Creation, constructor_inputs, plan_creations
 from assay_core.chain.deployment import NETWORK_NAME, Deployment, deployments_folder, load_deployment
 from assay_core.chain.inspection import CONSTANTS, inspect_deployment
-from assay_core.chain.keys import development_account, keystore_address
+from assay_core.chain.keys import development_account, keystore_address, load_account
 from assay_core.chain.networks import LOCAL_CHAINS, ape_choice
 from assay_core.chain.rpc import asking_node, connect_http, public_url
 from assay_core.protocol.errors import Stop
 from assay_core.protocol.types import Address
 
-APE_VARIABLE = "ASSAY_APE"
 SEAL_DELAY = 4  # so many proposers in a row would have to be in league to foresee what is spot-checked
 HEADER_WAIT = 64  # time for anybody to show a header, and far from 256, when a chain has forgotten the block's hash
 # Who deploys on a local chain when no key is named; it is also the first account of ape's test accounts.
@@ -74,7 +72,7 @@ class DeploySettings:
 
 @dataclass(frozen=True, slots=True)
 class DeployKey:
-    """A keystore and its password; the password reaches ape through a pipe."""
+    """A keystore and its password."""
 
     keystore: Path
     password: str
@@ -153,7 +151,7 @@ def price_deployment(
     settings = settings.on(chain_id)
     deployer = Address(ANVIL_DEPLOYER.address) if keystore is None else keystore_address(keystore)
     nonce, balance = _nonce(web3, deployer), _balance(web3, deployer)
-    artifacts = compile_contracts()
+    artifacts = load_artifacts()
     costs = tuple(
         _cost(web3, deployer, creation, artifacts[creation.contract], gas_price)
         for creation in _plan(deployer, nonce, settings, artifacts)
@@ -189,13 +187,10 @@ def deploy(
             f"costs about {Web3.from_wei(price.fee_wei, 'ether')} on chain {price.chain_id}: fund it with "
             f"{Web3.from_wei(price.needed_wei, 'ether')}, since gas may get dearer on the way"
         )
-    with tempfile.TemporaryDirectory() as scratch:
-        out = Path(scratch) / "deployment.json"
-        _run_ape(_arguments(network, key, settings, out), rpc_url, key, timeout_s)
-        try:
-            created = Deployment.model_validate_json(out.read_bytes())
-        except (OSError, ValidationError) as error:
-            raise Stop("ape wrote no usable deployment: run `make setup`, then deploy again") from error
+    if price.chain_id in LOCAL_CHAINS:
+        created = _create(network, rpc_url, key, settings, price, timeout_s)
+    else:
+        created = _create_through_ape(network, rpc_url, key, settings, timeout_s)
     deployment = created.model_copy(
         update={
             **{name: getattr(settings, name) for name in CONSTANTS},
@@ -258,9 +253,9 @@ def _balance(web3: Web3, deployer: Address) -> int:
 
 
 def _plan(
-    deployer: Address, nonce: int, settings: DeploySettings, artifacts: dict[str, Artifact]
+    deployer: Address, nonce: int, settings: DeploySettings, artifacts: Mapping[str, Artifact]
 ) -> tuple[Creation, ...]:
-    """As scripts/deploy.py makes it."""
+    """As both ways of creating them make it."""
     constants = settings.constants(deployer)
     parameters = {name: [each for each, _ in constructor_inputs(made.abi)] for name, made in artifacts.items()}
     return plan_creations(deployer, nonce, constants, parameters, token=settings.token)
@@ -279,54 +274,50 @@ def _cost(web3: Web3, deployer: Address, creation: Creation, artifact: Artifact,
     return CreationCost(creation.field, creation.contract, creation.address, gas, gas * gas_price)
 
 
-def _arguments(network: str, key: DeployKey | None, settings: DeploySettings, out: Path) -> list[str]:
+def _create(
+    network: str, rpc_url: str, key: DeployKey | None, settings: DeploySettings, price: Price, timeout_s: float
+) -> Deployment:
+    account = ANVIL_DEPLOYER if key is None else load_account(key.keystore, key.password)
+    artifacts = load_artifacts()
+    plan = _plan(price.deployer, price.nonce, settings, artifacts)
+    planned = [(creation, cost.gas) for creation, cost in zip(plan, price.creations, strict=True)]
+    made = create_all(connect_http(rpc_url), account, price.nonce, planned, artifacts, timeout_s=timeout_s)
+    addresses = {each.field: each.address for each in plan} | ({"token": settings.token} if settings.token else {})
+    return Deployment.model_validate(
+        {
+            "network": network,
+            "chain_id": price.chain_id,
+            "rpc_url": rpc_url,
+            "git_commit": source_commit(),
+            "block": made.block,
+            "creations": dict(made.creations),
+            **addresses,
+        }
+    )
+
+
+def _create_through_ape(
+    network: str, rpc_url: str, key: DeployKey | None, settings: DeploySettings, timeout_s: float
+) -> Deployment:
+    if key is None:
+        raise Stop("name a keystore to deploy with")
+    with tempfile.TemporaryDirectory() as scratch:
+        out = Path(scratch) / "deployment.json"
+        run_ape(_arguments(network, key, settings, out), rpc_url, key.password, timeout_s)
+        try:
+            return Deployment.model_validate_json(out.read_bytes())
+        except (OSError, ValidationError) as error:
+            raise Stop("ape wrote no usable deployment: run `make setup`, then deploy again") from error
+
+
+def _arguments(network: str, key: DeployKey, settings: DeploySettings, out: Path) -> list[str]:
     arguments = ["--name", network, "--out", str(out)]
     arguments += ["--unbonding-period", str(settings.unbonding_period_s), "--seal-delay", str(settings.seal_delay)]
     arguments += ["--header-wait", str(settings.header_wait), "--seat-bond", str(settings.seat_bond_wei)]
     arguments += ["--reporter-bps", str(settings.reporter_bps), "--token-supply", str(settings.token_supply_wei)]
-    if key is not None:
-        arguments += ["--keystore", str(key.keystore.resolve()), "--password-file", "-"]
+    arguments += ["--keystore", str(key.keystore.resolve()), "--password-file", "-"]
     if settings.token is not None:
         arguments += ["--token", settings.token]
     if settings.token_holder is not None:
         arguments += ["--token-holder", settings.token_holder]
     return arguments
-
-
-def _run_ape(arguments: list[str], rpc_url: str, key: DeployKey | None, timeout_s: float) -> None:
-    ape = Path(os.environ.get(APE_VARIABLE) or ROOT / ".venv-ape" / "bin" / "ape")
-    if not ape.is_file() or not (ROOT / "ape-config.yaml").is_file():
-        raise Stop(f"no ape at {ape}: run `make setup` in the source tree, or set {APE_VARIABLE} to the ape command")
-    build = ROOT / ".build"
-    environment = os.environ | {
-        "APE_DATA_FOLDER": str(build / "ape"),
-        "ASSAY_RPC_URL": rpc_url,
-        "PWD": str(ROOT),  # ape-config.yaml names it
-        "PYTHONWARNINGS": "ignore",
-    }
-    with _one_at_a_time(build):
-        try:
-            done = subprocess.run(
-                [str(ape), "run", "deploy", *arguments],
-                cwd=ROOT,
-                env=environment,
-                input="" if key is None else key.password + "\n",
-                capture_output=True,
-                text=True,
-                timeout=timeout_s,
-                check=False,
-            )
-        except subprocess.TimeoutExpired as error:
-            raise Stop(f"ape did not finish within {timeout_s:.0f} s: look at the node, then deploy again") from error
-        if done.returncode != 0:
-            said = (done.stdout + done.stderr).replace(rpc_url, public_url(rpc_url)).strip()
-            raise Stop(f"ape could not deploy: {said[-1_500:]}")
-
-
-@contextmanager
-def _one_at_a_time(build: Path) -> Generator[None]:
-    """ape's build folder takes one writer."""
-    build.mkdir(exist_ok=True)
-    with (build / "ape.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from eth_utils.address import is_address, to_checksum_address
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from assay_core.chain.checkout import source_tree
 from assay_core.chain.creations import CONTRACTS
 from assay_core.protocol.errors import Stop
 from assay_core.protocol.types import Address
@@ -87,11 +88,11 @@ class Deployment(BaseModel):
 
 
 def deployments_folder() -> Path:
-    """$ASSAY_DEPLOYMENTS, or `deployments` under the working directory, or that of the source tree."""
+    """$ASSAY_DEPLOYMENTS, or `deployments` under the working directory, or that of a source tree."""
     if configured := os.environ.get(FOLDER_VARIABLE):
         return Path(configured)
-    here = Path("deployments")
-    return here if here.is_dir() else Path(__file__).resolve().parents[3] / "deployments"
+    here, root = Path("deployments"), source_tree()
+    return here if root is None or here.is_dir() else root / "deployments"
 
 
 def load_deployment(network_or_path: str | Path, folder: Path | None = None) -> Deployment:

@@ -1,4 +1,4 @@
-"""Are the contracts of a deployment those of this source tree? For who deployed them, and for a stranger about to bond.
+"""Are the contracts of a deployment those of this release? For who deployed them, and for a stranger about to bond.
 
 Compared are the code on the chain and its immutables, and the transactions that created it: other creation code could
 have written balances into a contract whose code is beyond reproach.
@@ -11,7 +11,7 @@ from typing import Any, cast
 from web3 import Web3
 from web3.exceptions import TransactionNotFound
 
-from assay_core.chain.artifacts import Artifact, compile_contracts
+from assay_core.chain.artifacts import Artifact, load_artifacts
 from assay_core.chain.bytecode import compare, creation_arguments
 from assay_core.chain.creations import (
     CONTRACTS,
@@ -59,7 +59,7 @@ def inspect_deployment(
     Raises Stop: another chain, no contract, other code, another immutable, another creation, or too little in the file
     to tell. Unavailable: the node is down.
     """
-    artifacts = compile_contracts() if artifacts is None else artifacts
+    artifacts = load_artifacts() if artifacts is None else artifacts
     with asking_node("chain id"):
         chain_id = web3.eth.chain_id
     if chain_id != deployment.chain_id:
@@ -92,7 +92,7 @@ def _check(
     told = creation_arguments(artifact, creation.data)
     if told is None:
         raise Stop(
-            f"{_named(deployment, field)} was created by other code than this source tree's (transaction "
+            f"{_named(deployment, field)} was created by other code than this release's (transaction "
             f"{deployment.creations[field]}), which may have written into its storage: {BEWARE}"
         )
     # Who got how much of a new token is for its creator to choose.
@@ -133,8 +133,8 @@ def _compare_code(
     here = _named(deployment, field)
     if found.immutable is None:
         raise Stop(
-            f"{here} has other code than this source tree's ({found.found} instead of {found.wanted}): {BEWARE}, "
-            f"unless the tree is not that of the deployment, whose commit is {deployment.git_commit}"
+            f"{here} has other code than this release's ({found.found} instead of {found.wanted}): {BEWARE}, "
+            f"unless the deployment is of another release: its commit is {deployment.git_commit}"
         )
     raise Stop(
         f"{here}: {found.immutable} is {found.found} instead of {found.wanted}, as it must be by the file: {BEWARE}; "

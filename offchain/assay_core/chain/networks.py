@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from assay_core.chain.artifacts import ROOT
+from assay_core.chain.checkout import source_tree
 from assay_core.protocol.errors import Stop
 
 LOCAL_CHAINS = (31_337, 1_337)
@@ -31,10 +31,12 @@ class Network:
     url: str | None
 
 
-def configured_networks(config: Path = ROOT / "ape-config.yaml") -> dict[str, Network]:
-    """Public networks by name. Raises Stop: the file is missing or not understood."""
+def configured_networks(config: Path | None = None) -> dict[str, Network]:
+    """Public networks by name; outside of a source tree those that ape knows. Raises Stop: the file is no such one."""
+    if config is None and (root := source_tree()) is not None:
+        config = root / "ape-config.yaml"
     try:
-        content: dict[str, Any] = yaml.safe_load(config.read_text()) or {}
+        content: dict[str, Any] = {} if config is None else yaml.safe_load(config.read_text()) or {}
         custom: list[dict[str, Any]] = (content.get("networks") or {}).get("custom") or []
         found = [(name, "ethereum", chain_id) for name, chain_id in KNOWN.items()]
         found += [(str(each["name"]), str(each.get("ecosystem", "ethereum")), int(each["chain_id"])) for each in custom]
@@ -44,7 +46,7 @@ def configured_networks(config: Path = ROOT / "ape-config.yaml") -> dict[str, Ne
         raise Stop(f"{config} does not configure networks as deployments/README.md says: {error}") from error
 
 
-def node_url(name: str, config: Path = ROOT / "ape-config.yaml") -> str | None:
+def node_url(name: str, config: Path | None = None) -> str | None:
     """The configured URL of a network's node. Raises Stop: the network is a public one, and none is set."""
     network = configured_networks(config).get(name)
     if network is not None and network.url is None:
@@ -52,7 +54,7 @@ def node_url(name: str, config: Path = ROOT / "ape-config.yaml") -> str | None:
     return None if network is None else network.url
 
 
-def ape_choice(name: str, chain_id: int, url: str, config: Path = ROOT / "ape-config.yaml") -> str:
+def ape_choice(name: str, chain_id: int, url: str, config: Path | None = None) -> str:
     """What ape calls the network behind `url`, which serves `chain_id`.
 
     Raises Stop: the name belongs to another chain, or it is not configured and the chain not a local one.

@@ -60,14 +60,14 @@ def demo(invocation: Invocation, out: Path, engine: "EngineName", real: bool) ->
 
 def _plan(out: Path, engine: "EngineName", real: bool) -> "DemoPlan":
     from assay_protocol.devnet.demo.run import DemoPlan
+    from assay_protocol.tasks import network_task
 
-    tasks = Path(__file__).parents[1] / "devnet" / "demo"
     if real:
         return DemoPlan(
-            tasks / "real.toml", out, rise=0.35, train_seconds=6 * 3600, settle_seconds=7200, prompts=32, engine=engine
+            network_task("real"), out, rise=0.35, train_seconds=6 * 3600, settle_seconds=7200, prompts=32, engine=engine
         )
     return DemoPlan(
-        tasks / "sorting.toml",
+        network_task("sorting"),
         out,
         rise=0.4,
         train_seconds=600,

@@ -1,4 +1,4 @@
-"""`assay deploy`: put the contracts on a network, through ape; say what that would cost; check what is there."""
+"""`assay deploy`: put the contracts on a network; say what that would cost; check what is there."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,9 +36,7 @@ assay deploy --network sepolia --rpc-url https://rpc.example --check"""
 @key_options
 @relay_list_option
 @dry_run_option
-@click.option(
-    "--check", is_flag=True, help="Deploy nothing: compare the contracts that are there with this source tree."
-)
+@click.option("--check", is_flag=True, help="Deploy nothing: compare the contracts that are there with this release.")
 @click.option("--replace", is_flag=True, help="Deploy even where the network has live contracts; their file is kept.")
 @click.option("--token", metavar="ADDRESS", help="ERC-20 that tasks pay in.  [default: deploy a new AssayToken]")
 @click.option("--token-supply", default="1000000000", show_default=True, help="Tokens that a new AssayToken makes.")
@@ -93,9 +91,9 @@ def deploy(
     """Deploy the token and Assay's ten contracts, and write deployments/NAME.json.
 
     All other commands read that file: hand it to those who join. Who gets one should run it through --check before
-    bonding: that compiles this source tree and compares. A public network is named in ape-config.yaml; on a local chain
-    (Anvil) the development account deploys when no key is chosen. Nobody, the deployer included, can move money through
-    these contracts.
+    bonding: that compares with this release. A public network is named in ape-config.yaml, and deployed to through ape,
+    from the source tree; on a local chain (Anvil) the development account deploys when no key is chosen. Nobody, the
+    deployer included, can move money through these contracts.
     """
     from assay_core.chain.deploy import DeploySettings
     from assay_core.protocol.types import Address
@@ -141,7 +139,7 @@ def _rpc_url(invocation: Invocation) -> str:
 
 def _deploy(invocation: Invocation, settings: "DeploySettings", folder: Path | None, replace: bool) -> None:
     from assay_core.chain.deploy import DeployKey, price_deployment
-    from assay_core.chain.deploy import deploy as deploy_through_ape
+    from assay_core.chain.deploy import deploy as deploy_contracts
     from assay_core.chain.keys import read_password
 
     rpc_url = _rpc_url(invocation)
@@ -153,7 +151,7 @@ def _deploy(invocation: Invocation, settings: "DeploySettings", folder: Path | N
     price = price_deployment(invocation.network, rpc_url, keystore, settings, folder=folder, replace=replace)
     for doubt in price.warnings:
         click.echo(f"beware: {doubt}", err=True)
-    made = deploy_through_ape(invocation.network, rpc_url, key, settings, folder=folder, replace=replace)
+    made = deploy_contracts(invocation.network, rpc_url, key, settings, folder=folder, replace=replace)
     head = f"deployed {made.network!r} on chain {made.chain_id}, from block {made.block}; code and immutables checked"
     invocation.emit({"dry_run": False, **made.model_dump(mode="json")}, [head, *fields(made.addresses.items())])
 
@@ -207,7 +205,7 @@ def _price_lines(network: str, settings: "DeploySettings", price: "Price") -> li
 
 
 def _check(invocation: Invocation, folder: Path | None) -> None:
-    """Raises Stop: what is on the chain is not this source tree's."""
+    """Raises Stop: what is on the chain is not this release's."""
     from assay_core.chain.deployment import load_deployment
     from assay_core.chain.inspection import inspect_deployment
     from assay_core.chain.rpc import connect_http
@@ -238,7 +236,7 @@ def _checked_lines(deployment: "Deployment", checked: "tuple[CheckedContract, ..
         for each in checked
     ]
     return [
-        f"{deployment.network!r} on chain {deployment.chain_id} is what this source tree compiles to",
+        f"{deployment.network!r} on chain {deployment.chain_id} is what this release deploys",
         *table(rows, ["contract", "address", "bytes", "code, immutables, creation"], right=frozenset({2})),
         f"bonds unbond in {duration(deployment.unbonding_period_s or 0)}; "
         f"a reporter gets {(deployment.reporter_bps or 0) / 100:g} % of a slash; "

@@ -57,6 +57,7 @@ def up(
     from assay_protocol.devnet.anvil import free_port
     from assay_protocol.devnet.localnet import LocalNetwork, empty_folder
     from assay_protocol.devnet.processes import Children
+    from assay_protocol.tasks import network_task
 
     folder = folder.resolve()
     for port, name in ((chain_port, "--chain-port"), (relay_port, "--relay-port"), (explorer_port, "--explorer-port")):
@@ -66,7 +67,7 @@ def up(
         network = LocalNetwork(folder, children, port=chain_port)
         network.start_chain()
         network.start_relays([relay_port, free_port()])
-        task_id = _open_task(network, task_file or Path(__file__).parents[1] / "devnet" / "demo" / "sorting.toml")
+        task_id = _open_task(network, task_file or network_task("sorting"))
         for role in ("worker", "judge"):
             network.party(role, STARTING_TOKENS * TOKEN)
         explorer = _start_verifiers(network, children, verifiers, task_id, explorer_port)

@@ -11,7 +11,7 @@ from typing import Any
 from web3 import Web3
 from web3.types import RPCEndpoint
 
-from assay_core.chain.artifacts import ROOT
+from assay_core.chain.checkout import source_tree
 from assay_core.chain.networks import LOCAL_CHAINS
 from assay_core.chain.rpc import asking_node, connect_http
 from assay_core.protocol.errors import Stop, Unavailable
@@ -19,14 +19,16 @@ from assay_core.protocol.types import Address
 
 
 def anvil_command() -> str:
-    """Anvil as installed under the source tree, else as found on the path. Raises Stop: nowhere.
+    """Anvil where npm puts it, in the source tree or the working directory, else on the path. Raises Stop: nowhere.
 
     The binary itself, not npm's wrapper around it: ending the wrapper the hard way would leave the chain running.
     """
-    installed = sorted((ROOT / "node_modules" / "@foundry-rs").glob("anvil-*/bin/anvil"))
+    folders = [folder for folder in (source_tree(), Path.cwd()) if folder is not None]
+    places = [folder / "node_modules" / "@foundry-rs" for folder in folders]
+    installed = [path for place in places for path in sorted(place.glob("anvil-*/bin/anvil"))]
     found = str(installed[0]) if installed else shutil.which("anvil")
     if found is None:
-        raise Stop("anvil is not installed: run `make setup`, or install Foundry")
+        raise Stop("anvil is not installed: run `npm install @foundry-rs/anvil` here, or install Foundry")
     return found
 
 

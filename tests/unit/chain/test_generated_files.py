@@ -1,58 +1,57 @@
 """What is generated from the contracts, and what must agree with how they are compiled."""
 
 import json
-import subprocess
-import sys
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from assay_core.chain.abis import CONTRACTS, load_abi
-from assay_protocol.devnet.anvil import ROOT
+from assay_core.chain.artifacts import Artifact, load_artifacts
+from assay_core.protocol.errors import Stop
+from tools.abi import KEPT, generated, update
+from tools.compiling import ROOT
+
+WITH_IMMUTABLE = Artifact("Toy", ({"type": "fallback"},), b"\1\2" + bytes(40) + b"\3", bytes(40), {"OWNER": (3, 5)})
 
 
-@pytest.fixture
-def tree(tmp_path: Path) -> Path:
-    """A source tree in which forge has just compiled the contracts."""
-    (tmp_path / "tools").mkdir()
-    (tmp_path / "tools" / "abi.py").write_text((ROOT / "tools" / "abi.py").read_text())
-    (tmp_path / "offchain" / "assay_core" / "chain" / "abi").mkdir(parents=True)
-    for name in CONTRACTS:
-        folder = tmp_path / ".build" / "forge" / f"{name}.sol"
-        folder.mkdir(parents=True)
-        (folder / f"{name}.json").write_text(json.dumps({"abi": list(load_abi(name)), "bytecode": {}}))
-    return tmp_path
+def test_what_is_packaged_reads_back_as_it_was_written() -> None:
+    artifacts = load_artifacts()
+    assert tuple(artifacts) == CONTRACTS
+    assert update(KEPT, generated(artifacts), check=True) == []
+    for name, artifact in artifacts.items():
+        assert artifact.abi == load_abi(name) and len(artifact.runtime) > 1_000
+        for place in [each for places in artifact.immutables.values() for each in places]:
+            assert artifact.runtime[place : place + 32] == bytes(32)
 
 
-def run(tree: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(tree / "tools" / "abi.py"), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+def test_files_are_written_once_and_then_up_to_date(tmp_path: Path) -> None:
+    texts = generated({"Toy": WITH_IMMUTABLE})
+    assert update(tmp_path, texts, check=True) == ["abi/Toy.json", "code/Toy.json"] and not list(tmp_path.iterdir())
+    update(tmp_path, texts, check=False)
+    assert update(tmp_path, texts, check=True) == []
+    kept = json.loads((tmp_path / "code" / "Toy.json").read_text())
+    assert kept["immutables"] == {"OWNER": [3, 5]} and kept["runtime"] == [2, 40]
 
 
-def test_abis_are_written_once_and_then_up_to_date(tree: Path) -> None:
-    assert run(tree, "--check").returncode == 1
-    written = run(tree)
-    assert written.returncode == 0 and written.stdout.count("wrote") == len(CONTRACTS)
-    assert run(tree, "--check").returncode == 0 and run(tree).stdout == ""
-    for name in CONTRACTS:
-        kept = tree / "offchain" / "assay_core" / "chain" / "abi" / f"{name}.json"
-        assert tuple(json.loads(kept.read_text())) == load_abi(name)
+@pytest.mark.parametrize(
+    ("change", "file"),
+    [
+        pytest.param({"abi": ({"type": "receive"},)}, "abi/Toy.json", id="interface"),
+        pytest.param({"creation": WITH_IMMUTABLE.creation + b"\4"}, "code/Toy.json", id="code"),
+        pytest.param({"immutables": {"OWNER": (4,)}}, "code/Toy.json", id="immutables"),
+    ],
+)
+def test_a_changed_contract_is_outdated(tmp_path: Path, change: dict[str, Any], file: str) -> None:
+    update(tmp_path, generated({"Toy": WITH_IMMUTABLE}), check=False)
+    assert update(tmp_path, generated({"Toy": replace(WITH_IMMUTABLE, **change)}), check=True) == [file]
 
 
-def test_a_changed_contract_fails_the_check(tree: Path) -> None:
-    run(tree)
-    built = tree / ".build" / "forge" / "Staking.sol" / "Staking.json"
-    built.write_text(json.dumps({"abi": [{"type": "error", "name": "New", "inputs": []}]}))
-    checked = run(tree, "--check")
-    assert checked.returncode == 1 and "out of date: Staking; run `make abi`" in checked.stderr
-
-
-def test_contracts_that_are_not_compiled_are_named(tree: Path) -> None:
-    (tree / ".build" / "forge" / "Payouts.sol" / "Payouts.json").unlink()
-    missing = run(tree)
-    assert missing.returncode == 2 and "Payouts is not compiled" in missing.stderr
+def test_runtime_code_must_lie_in_the_creation_code() -> None:
+    with pytest.raises(Stop, match="creation code of Toy does not hold its runtime code"):
+        generated({"Toy": replace(WITH_IMMUTABLE, runtime=b"\7")})
 
 
 def test_ape_compiles_as_forge_does() -> None:
