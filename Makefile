@@ -17,7 +17,7 @@ PYTEST := $(VENV)/pytest -n auto --maxprocesses 4 --dist worksteal
 
 SETUP := .venv/installed .venv-ape/installed node_modules/installed .build/solcx/solc-v0.8.37
 
-.PHONY: long-run bench-noise bench-noise-smollm2 bench-shardcast help setup abi lock fmt check test test-quick test-contracts demo bench-gossip bench-toploc bench-codecs bench-aggregation bench-diloco gas cheats slither trees fuzz fuzz-contracts bench-verify clean
+.PHONY: long-run bench-noise bench-noise-smollm2 bench-shardcast help setup abi wheel lock fmt check test test-quick test-contracts demo bench-gossip bench-toploc bench-codecs bench-aggregation bench-diloco gas cheats slither trees fuzz fuzz-contracts bench-verify clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -56,6 +56,11 @@ node_modules/installed: package.json package-lock.json
 
 abi: $(SETUP) ## Write the contracts' ABIs and code into offchain/assay_core/chain
 	$(VENV)/python -m tools.abi
+
+wheel: .venv/installed ## A wheel in dist/, which works without this folder
+	rm -rf build dist
+	$(VENV)/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+	rm -rf build
 
 trees: .venv/installed ## Write the given/when/then trees of the contracts' tests
 	$(VENV)/python tools/trees.py
@@ -155,4 +160,4 @@ fuzz-contracts: .build/forge/compiled ## The contracts' fuzz tests and campaigns
 	FOUNDRY_PROFILE=hunt $(FORGE) test --fuzz-seed 0x$$(od -An -N8 -tx1 /dev/urandom | tr -d ' ') --fuzz-runs $(FUZZ_RUNS) --match-test 'testFuzz|invariant'
 
 clean: ## Remove what was built and installed
-	rm -rf .venv .venv-ape .venv-slither node_modules .build runs *.egg-info
+	rm -rf .venv .venv-ape .venv-slither node_modules .build build dist runs *.egg-info

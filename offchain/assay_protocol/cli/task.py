@@ -85,6 +85,21 @@ def open_task(invocation: Invocation, spec_file: Path) -> None:
     invocation.emit(outcome.json(task_id=task_id, **result), [*lines, *outcome.lines("")[1:]])
 
 
+@task.action("example", example="assay task example sorting > task.toml")
+@click.argument("name", metavar="[NAME]", required=False)
+@pass_invocation
+def example_task(invocation: Invocation, name: str | None) -> None:
+    """Print an example of a task file to start from; without NAME, list the examples."""
+    from assay_protocol.tasks import example_task, example_tasks
+
+    if name is None:
+        names = [path.stem for path in example_tasks()]
+        invocation.emit({"examples": names}, names)
+        return
+    text = example_task(name).read_text()
+    invocation.emit({"name": name, "text": text}, text.splitlines())
+
+
 @task.action("upload", example="assay task upload 1 --keystore initiator")
 @click.argument("task_id", metavar="ID", type=TaskNumber)
 @transaction_options
