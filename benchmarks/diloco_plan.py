@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from assay_protocol.task_file import TaskFile, read_task_file
+from assay_protocol.task_file import TaskFile, load_task_file
 
 DEMO_TASK = Path(__file__).parents[1] / "offchain" / "assay_protocol" / "devnet" / "demo" / "sorting.toml"
 COMPLETIONS_CHECKED = 64  # of each work, drawn; the demo checks all
@@ -61,7 +61,7 @@ def write_task_file(plan: Plan, path: Path, terms: Mapping[str, Any] | None = No
     content["policy"]["seed"] = plan.seed
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(f"{name} = {_inline(value)}\n" for name, value in content.items()))
-    return read_task_file(path)
+    return load_task_file(path)
 
 
 def _inline(value: Any) -> str:

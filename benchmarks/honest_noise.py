@@ -55,7 +55,7 @@ from assay_protocol.calibration.submissions import (
 )
 from assay_protocol.calibration.thresholds import FLOAT32_ONLY, HONEST
 from assay_protocol.cli.calibrate import plan
-from assay_protocol.task_file import read_task_file
+from assay_protocol.task_file import load_task_file
 from assay_verifier.case import Case
 from assay_verifier.checks import update
 from assay_verifier.judge import judge
@@ -183,7 +183,7 @@ def write(folder: Path, context: CalibrationBench, job: Job, made: Made) -> Root
 
 def judge_all(subject: Subject, chosen: argparse.Namespace) -> tuple[list[Judged], bool]:
     """Judge until all are done or the time is up; whether all were."""
-    task = read_task_file(subject.task_file)
+    task = load_task_file(subject.task_file)
     specs = subject.specs(task.spec)
     environment = make_environment(specs[0].environment)
     until = time.monotonic() + 60 * chosen.minutes

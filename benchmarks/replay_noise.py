@@ -32,7 +32,7 @@ from assay_core.training import inner
 from assay_core.training.inner import InnerResult, repeat_inner_step, run_inner_steps
 from assay_core.training.states import Arrays, InnerState
 from assay_protocol.calibration.conditions import FLOAT32, Condition, computing, offered, under
-from assay_protocol.task_file import read_task_file
+from assay_protocol.task_file import load_task_file
 from assay_trainer.prover import prove
 from assay_trainer.rollout import roll_out
 from assay_verifier.checks import replay
@@ -151,7 +151,7 @@ def sorting() -> Iterator[Subject]:
 
 
 def smollm2() -> Iterator[Subject]:
-    task = read_task_file(Path(__file__).parents[1] / "examples" / "syllogism-lora.toml")
+    task = load_task_file(Path(__file__).parents[1] / "examples" / "syllogism-lora.toml")
     recipe = task.spec.recipe.model_copy(update={"inner_steps": 3, "groups_per_step": 1})
     spec = task.spec.model_copy(update={"rollout": RolloutSpec(groups=4, group_size=4), "recipe": recipe})
     environment = make_environment(spec.environment)

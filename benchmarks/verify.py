@@ -38,7 +38,7 @@ from assay_core.protocol.encoding import trainer_seed
 from assay_core.protocol.spec import EnvironmentSpec, RolloutSpec, SamplerSpec, TaskSpec
 from assay_core.protocol.types import BPS, Address, Epoch, PolicyVersion, Root, Seed, TaskId, Work, WorkIndex, WorkKind
 from assay_core.training.inner import PseudoGradient
-from assay_protocol.task_file import TaskFile, read_task_file
+from assay_protocol.task_file import TaskFile, load_task_file
 from assay_trainer.inner import train
 from assay_trainer.prover import prove
 from assay_trainer.rollout import roll_out
@@ -137,8 +137,8 @@ class JudgeContext:
 
 
 def cases() -> list[Costed]:
-    sorting = read_task_file(ROOT / "examples" / "sorting.toml")
-    smollm = read_task_file(ROOT / "examples" / "smollm2.toml")
+    sorting = load_task_file(ROOT / "examples" / "sorting.toml")
+    smollm = load_task_file(ROOT / "examples" / "smollm2.toml")
     longer = {
         "environment": EnvironmentSpec(name="reasoning-gym/letter_counting"),
         "sampler": SamplerSpec(max_new_tokens=32),

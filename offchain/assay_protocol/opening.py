@@ -6,14 +6,19 @@ The bundles stay in a folder named by the task bundle's root, so that an upload 
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assay_core.bundle.directory import build_bundle, open_bundle
 from assay_core.bundle.manifest import BundleKind, BundleLimits, Manifest
 from assay_core.bundle.task import write_task
+from assay_core.protocol.amounts import Money
 from assay_core.protocol.errors import Reverted, Stop
-from assay_core.protocol.types import Seed, TaskParams
+from assay_core.protocol.types import Root, Seed, TaskId, TaskParams
+from assay_protocol.economics.objections import cheating_pays, objection
+from assay_protocol.network import Network
+from assay_protocol.sending import approval, send_all
 from assay_protocol.task_file import TaskFile
 
 if TYPE_CHECKING:
@@ -42,8 +47,71 @@ class Bundles:
     def spec_uri(self) -> str:
         return f"assay:0x{self.task.root.hex()}"
 
+    @property
+    def policy_dir(self) -> Path:
+        return self.folder / "policy"
 
-def build_bundles(task: TaskFile, folder: Path) -> Bundles:
+
+@dataclass(frozen=True, slots=True)
+class OpenedTask:
+    """A task that is open on chain, and its bundles."""
+
+    task_id: TaskId
+    bundles: Bundles
+    params: TaskParams
+
+
+def open_task(
+    network: Network,
+    task: TaskFile,
+    *,
+    account: "LocalAccount",
+    state_dir: str | PathLike[str] | None = None,
+) -> OpenedTask:
+    """Open a task: build policy version 0, escrow the budget from the account, put spec and policy on the relays.
+
+    Args:
+        state_dir: where the bundles stay; by default a folder of the network's.
+    Raises Stop: terms that the contracts refuse, or no balance. Unavailable: the node or the relays are down; once the
+    task is open, `upload` finishes what is missing. Rejected: no such environment.
+    """
+    from assay_core.chain.events import TaskOpened
+    from assay_core.chain.sender import Sender
+    from assay_core.protocol.types import Address
+
+    chain = network.chain
+    money = chain.money()
+    params, budget = task.params(money.decimals), task.budget_wei(money.decimals)
+    refuse_hopeless(network, params, budget, money)
+    bundles = build_task(task, network.state_dir / "tasks" if state_dir is None else state_dir)
+    calls = approval(chain, Address(account.address), chain.registry.address, budget)
+    try:
+        sent = list(send_all(Sender(chain, account), [*calls, opening_call(chain, bundles, params, budget)]))
+    except Reverted as error:
+        raise explain_refusal(error, params, money.symbol, money.decimals) from error
+    task_id = sent[-1][1].event(TaskOpened).task_id
+    with network.open_transport() as transport:
+        upload(transport, bundles, account)
+    return OpenedTask(task_id, bundles, params)
+
+
+def refuse_hopeless(
+    network: Network, params: TaskParams, budget_wei: int, money: Money, *, needs_relays: bool = True
+) -> None:
+    """What would fail is found before a policy is built: terms, relays (which must be there to take it).
+
+    Raises Stop, Unavailable.
+    """
+    if problem := objection(params, budget_wei, money):
+        raise Stop(problem)
+    if (windows := windows_of(params)) >= (period := network.chain.staking.unbonding_period_s()):
+        raise windows_too_long(windows, period)
+    if needs_relays:
+        with network.open_transport() as transport:
+            transport.has(Root(bytes(32)))  # Unavailable when no relay answers
+
+
+def build_task(task: TaskFile, folder: str | PathLike[str]) -> Bundles:
     """Build policy version 0 and both bundles below `folder`, where a former attempt with the same spec is replaced.
 
     Raises Stop: the policy cannot be built or does not fit the task. Rejected: no such environment.
@@ -51,6 +119,7 @@ def build_bundles(task: TaskFile, folder: Path) -> Bundles:
     from assay_core.environments import make_environment
     from assay_core.policy import initial_policy, save_policy
 
+    folder = Path(folder)
     environment = make_environment(task.spec.environment)
     work = folder / ".building"
     shutil.rmtree(work, ignore_errors=True)
@@ -111,9 +180,6 @@ def opening_call(chain: "Chain", bundles: Bundles, params: TaskParams, budget_we
 
 def explain_refusal(error: Reverted, params: TaskParams, symbol: str, decimals: int) -> Stop | Reverted:
     """What to change in the task file when `openTask` reverts; the revert itself where that says it all."""
-    from assay_core.protocol.amounts import Money
-    from assay_protocol.cli.economics import cheating_pays
-
     money, values = Money(symbol, decimals), error.arguments
     if error.error == "CheatingPays":
         return Stop(cheating_pays(params, int(str(values["needed"])), money))

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +15,14 @@ if TYPE_CHECKING:
     from assay_core.environments.interface import Environment
     from assay_core.policy.interface import Policy
     from assay_core.protocol.encoding import Json
+    from assay_core.protocol.spec import TaskSpec
     from assay_core.protocol.types import Epoch, Root, WorkIndex
     from assay_verifier.case import Case
     from assay_verifier.checks.duplicates import Sketch
     from assay_verifier.verdict import Verdict
 
+MAX_CASE_BYTES = 2**20
+BELIEVED = "the work's own manifest was believed about task, epoch and seed (no case given)"
 OTHER = re.compile(r"([0-9]{1,18})-([0-9]{1,5})")
 
 
@@ -44,6 +48,147 @@ class Again:
     @property
     def is_accepted(self) -> bool:
         return self.verdict.reason is None and (self.in_full is None or self.in_full.reason is None)
+
+
+def judge(
+    work_dir: str | PathLike[str],
+    *,
+    spec: "TaskSpec",
+    policy_dir: str | PathLike[str],
+    case: "Case | None" = None,
+) -> "Verdict":
+    """Every check of a verifier on one work; those that need other works of its epoch are left out.
+
+    Args:
+        policy_dir: the bundle of the policy that the work was made from.
+        case: what the chain says about the work; without one its own manifest is believed, and everything is checked.
+    Raises Stop: the policy is not the work's, or the spec cannot be used.
+    """
+    return _again(Path(work_dir), Path(policy_dir), spec, case, [], [], as_drawn=True).verdict
+
+
+def reproduce(
+    work_dir: str | PathLike[str],
+    *,
+    policy_dir: str | PathLike[str] | None = None,
+    spec_file: str | PathLike[str] | None = None,
+    case_file: str | PathLike[str] | None = None,
+    evidence_dirs: Sequence[Path] = (),
+    others_dir: str | PathLike[str] | None = None,
+    as_drawn: bool = False,
+    threads: int = 1,
+) -> Again:
+    """Repeat what verifiers checked of a work, and compare with what they attested; then check all there is.
+
+    What is not named lies beside the work, as `explain` saves it: policy, spec.json, case.json, evidence, others.
+
+    Args:
+        as_drawn: check only what the epoch's seed has drawn.
+        threads: as the verifier had: another number, other last digits.
+    Raises Stop: a file is missing, or policy, case or evidence is not the work's.
+    """
+    import torch
+
+    torch.set_num_threads(threads)
+    work_dir = Path(work_dir)
+    beside = work_dir.resolve().parent
+    spec = _read_spec(Path(spec_file) if spec_file else _needed(beside / "spec.json"))
+    policy_dir = Path(policy_dir) if policy_dir else _needed(beside / "policy")
+    if case_file is None and (beside / "case.json").is_file():
+        case_file = beside / "case.json"
+    case = None if case_file is None else _read_case(Path(case_file), spec)
+    evidence = [_open_evidence(each) for each in evidence_dirs or _inside(beside / "evidence")]
+    others = _inside(Path(others_dir) if others_dir else beside / "others")
+    result = _again(work_dir, policy_dir, spec, case, evidence, others, as_drawn=as_drawn)
+    return result if case else replace(result, notes=(*result.notes, BELIEVED))
+
+
+def _again(
+    work_dir: Path,
+    policy_dir: Path,
+    spec: "TaskSpec",
+    case: "Case | None",
+    evidence: "Sequence[Attested]",
+    others: "Sequence[Path]",
+    *,
+    as_drawn: bool,
+) -> "Again":
+    """Raises Stop: our policy, case or evidence is not the work's."""
+    from assay_core.bundle.directory import open_bundle
+    from assay_core.bundle.header import parse_work_header
+    from assay_core.bundle.manifest import BundleLimits
+    from assay_core.environments import make_environment
+    from assay_core.protocol.errors import Rejected
+    from assay_verifier.case import case_from_header
+    from assay_verifier.judge import malformed
+
+    try:
+        manifest = open_bundle(work_dir, BundleLimits(spec.limits.work_bytes))
+        case = case or case_from_header(parse_work_header(manifest.fields), spec, manifest.root)
+    except Malformed as error:
+        return Again(malformed(str(error)))
+    if case.work.manifest_root != manifest.root:
+        raise Stop(f"the case is about work {case.work.manifest_root.hex()}, the folder holds {manifest.root.hex()}")
+    try:
+        environment = make_environment(spec.environment)
+    except Rejected as error:
+        raise Stop(f"the spec cannot be used: {error}") from error
+    context = FolderBench(policy_dir, BundleLimits(spec.limits.policy_bytes).bundle_bytes, environment)
+    return judge_again(case, context, work_dir, manifest, evidence, others, as_drawn=as_drawn)
+
+
+def _open_evidence(directory: Path) -> "Attested":
+    """Raises Stop: a folder that is not named after the root that its bytes have."""
+    from assay_core.bundle.evidence import open_attested
+    from assay_core.bundle.manifest import HEX32
+    from assay_core.protocol.errors import Unavailable
+    from assay_core.protocol.types import Root
+
+    if not HEX32.fullmatch(directory.name):
+        raise Stop(f"{directory} should be named after its root on chain, 64 hex digits")
+    try:
+        return open_attested(directory, Root(bytes.fromhex(directory.name)))
+    except (Malformed, Unavailable) as error:
+        raise Stop(f"{directory} is not the evidence that its name says: {error}") from error
+
+
+def _inside(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+
+
+def _read_spec(path: Path) -> "TaskSpec":
+    from assay_core.bundle.task import read_spec_file
+
+    try:
+        return read_spec_file(path)
+    except Malformed as error:
+        raise Stop(f"{path} is not a task's spec.json: {error}") from error
+    except OSError as error:
+        raise Stop(f"{path}: {error.strerror}") from error
+
+
+def _read_case(path: Path, spec: "TaskSpec") -> "Case":
+    """Raises Stop: not a case, or that of another spec."""
+    from assay_core.protocol.encoding import parse_canonical_json
+    from assay_verifier.case import parse_case
+
+    try:
+        if path.stat().st_size > MAX_CASE_BYTES:
+            raise Stop(f"{path} is too large for a case")
+        case = parse_case(parse_canonical_json(path.read_bytes()))
+    except Malformed as error:
+        raise Stop(f"{path} is not a case: {error}") from error
+    except OSError as error:
+        raise Stop(f"{path}: {error.strerror}") from error
+    if case.spec != spec:
+        raise Stop(f"{path} is about a task with another spec")
+    return case
+
+
+def _needed(path: Path) -> Path:
+    if not path.exists():
+        raise Stop(f"{path} is not there: name another, or fetch all with `assay explain WORK --save DIR`")
+    return path
 
 
 def judge_again(

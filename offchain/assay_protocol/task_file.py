@@ -6,6 +6,7 @@ Amounts are strings in tokens ("10.5") or wei ("7 wei"), rates strings ("0.5", "
 import hashlib
 import tomllib
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -168,8 +169,12 @@ class TaskFile:
             raise Stop(f"{self.path}: budget: {error}") from error
 
 
-def read_task_file(path: Path) -> TaskFile:
-    """Raises Stop: unreadable, not TOML, or an entry that is missing, unknown or impossible, which it names."""
+def load_task_file(path: str | PathLike[str]) -> TaskFile:
+    """Read and check a task file.
+
+    Raises Stop: unreadable, not TOML, or an entry that is missing, unknown or impossible, which it names.
+    """
+    path = Path(path)
     try:
         if path.stat().st_size > MAX_FILE_BYTES:
             raise Stop(f"{path} is too large for a task file")

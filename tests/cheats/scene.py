@@ -33,7 +33,7 @@ from assay_core.toploc import Hidden, build_all
 from assay_core.training.inner import OnState, OnStep, PseudoGradient, run_inner_steps
 from assay_core.training.states import InnerState, write_state
 from assay_core.training.trace import TRACE_NAME, StepTrace, trace_bytes
-from assay_protocol.task_file import read_task_file
+from assay_protocol.task_file import load_task_file
 from assay_trainer.prover import prove
 from assay_trainer.rollout import roll_out
 from assay_verifier.case import Case
@@ -51,7 +51,7 @@ EARLIER = 1_000  # run + EARLIER stands for the epoch before that of a run
 
 # Thresholds for trainers that compute in float32, as ours do: those that users of the example run with, from
 # `assay calibrate`. Those of the noise of bfloat16 are the defaults.
-EXAMPLE = read_task_file(Path(__file__).parents[2] / "examples" / "sorting.toml").spec
+EXAMPLE = load_task_file(Path(__file__).parents[2] / "examples" / "sorting.toml").spec
 SPEC = TaskSpec(
     title="sort four digits",
     environment=EnvironmentSpec(name="sorting", args={"digits": 4, "partial": True}),

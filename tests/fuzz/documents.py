@@ -28,7 +28,7 @@ from assay_core.protocol.errors import Rejected, Stop, Unavailable
 from assay_core.protocol.spec import EnvironmentSpec, TaskSpec, parse_spec
 from assay_core.protocol.types import Address, Epoch, PolicyVersion, Root, Seed, TaskId, Work, WorkIndex, WorkKind
 from assay_core.training.trace import MAX_TRACE_BYTES, StepTrace, parse_trace, trace_bytes
-from assay_protocol.task_file import read_task_file
+from assay_protocol.task_file import load_task_file
 from assay_verifier.case import Case, parse_case
 from assay_verifier.verdict import conclude, failed, passed
 from tests.fuzz.mutate import HOSTILE_JSON, canonical, damaged, documents
@@ -200,7 +200,7 @@ def task_file(folder: Path) -> Target:
     def read(data: bytes) -> None:
         path = folder / "task.toml"
         path.write_bytes(data)
-        found = read_task_file(path)
+        found = load_task_file(path)
         found.params(18)
         found.budget_wei(18)
 

@@ -17,7 +17,7 @@ from assay_core.chain.follow import TaskFollower
 from assay_core.chain.keys import load_account, read_password
 from assay_core.chain.sender import Sender
 from assay_core.daemon.status import Status, StatusFile
-from assay_core.daemon.stopping import StopFlag, stopped_by_signals
+from assay_core.daemon.stopping import StopFlag, stopped_by, stopped_by_signals
 from assay_core.environments import make_environment
 from assay_core.policy import load_policy
 from assay_core.protocol.errors import Stop
@@ -33,12 +33,12 @@ from assay_trainer.submission_builder import Fetcher, TrainingGroup
 from assay_trainer.worker import Worker
 
 
-def run_trainer(settings: TrainerSettings, deviation: Deviation | None = None) -> None:
-    """Run until the task is over, or SIGINT or SIGTERM asks to end. Raises Stop: the operator must act.
+def run_trainer(settings: TrainerSettings, deviation: Deviation | None = None, stop: StopFlag | None = None) -> None:
+    """Run until the task is over, or `stop` (by default SIGINT and SIGTERM) asks to end.
 
-    Unavailable at the very start (node down) is raised too; later it is waited for.
+    Raises Stop: the operator must act. Unavailable at the very start (node down) is raised too; later it is waited for.
     """
-    with stopped_by_signals() as stop, built_worker(settings, stop, deviation) as worker:
+    with stopped_by(stop) as flag, built_worker(settings, flag, deviation) as worker:
         gc.freeze()  # what is loaded by now stays: the collector need not walk through all of torch each time
         worker.run()
 

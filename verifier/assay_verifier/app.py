@@ -20,7 +20,7 @@ from assay_core.chain.follow import TaskFollower
 from assay_core.chain.keys import load_account, read_password
 from assay_core.chain.sender import Sender
 from assay_core.daemon.status import Status, StatusFile
-from assay_core.daemon.stopping import StopFlag, stopped_by_signals
+from assay_core.daemon.stopping import StopFlag, stopped_by
 from assay_core.environments import make_environment
 from assay_core.policy import load_policy
 from assay_core.protocol.spec import TaskSpec
@@ -50,9 +50,12 @@ from assay_verifier.worker import Parts, VerifierWorker
 NO_DATABASE = "start `assay verifier run` with this --state-dir or --database-url, or name the one that it has"
 
 
-def run_verifier(settings: VerifierSettings) -> None:
-    """Verify until SIGINT or SIGTERM asks to end. Raises Stop: the operator must act; Unavailable only at the start."""
-    with stopped_by_signals() as stop, built_verifier(settings, stop) as worker:
+def run_verifier(settings: VerifierSettings, stop: StopFlag | None = None) -> None:
+    """Verify until `stop` (by default SIGINT and SIGTERM) asks to end.
+
+    Raises Stop: the operator must act; Unavailable only at the start.
+    """
+    with stopped_by(stop) as flag, built_verifier(settings, flag) as worker:
         gc.freeze()  # what is loaded by now stays: the collector need not walk through all of torch each time
         worker.run_forever()
 

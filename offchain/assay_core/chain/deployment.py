@@ -1,6 +1,7 @@
 """Where the contracts of a network are: `deployments/<network>.json`, written by `assay deploy`."""
 
 import os
+from os import PathLike
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -95,11 +96,8 @@ def deployments_folder() -> Path:
     return here if root is None or here.is_dir() else root / "deployments"
 
 
-def load_deployment(network_or_path: str | Path, folder: Path | None = None) -> Deployment:
-    """Read the deployment of a network, by its name or by the path of its file.
-
-    Raises Stop: there is none, or the file is not one.
-    """
+def deployment_file(network_or_path: str | PathLike[str], folder: Path | None = None) -> Path:
+    """Where the deployment of a network is written. Raises Stop: there is none."""
     folder = folder or deployments_folder()
     path = Path(network_or_path)
     if path.suffix != ".json":
@@ -110,6 +108,15 @@ def load_deployment(network_or_path: str | Path, folder: Path | None = None) -> 
             f"no deployment {str(network_or_path)!r} (known here: {', '.join(known) or 'none'}): "
             f"run `assay deploy --network {path.stem}`, or name another network"
         )
+    return path
+
+
+def load_deployment(network_or_path: str | Path, folder: Path | None = None) -> Deployment:
+    """Read the deployment of a network, by its name or by the path of its file.
+
+    Raises Stop: there is none, or the file is not one.
+    """
+    path = deployment_file(network_or_path, folder)
     try:
         if path.stat().st_size > MAX_DEPLOYMENT_BYTES:
             raise Stop(f"{path} is too large for a deployment: deploy again or fetch the right file")

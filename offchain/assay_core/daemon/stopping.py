@@ -3,7 +3,7 @@
 import signal
 import threading
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import FrameType
 from typing import Protocol
 
@@ -25,6 +25,11 @@ def check(stop: StopFlag) -> None:
     """Raises Interrupted once the flag is set."""
     if stop.is_set():
         raise Interrupted
+
+
+def stopped_by(stop: StopFlag | None) -> AbstractContextManager[StopFlag]:
+    """The caller's flag, else one that signals set."""
+    return stopped_by_signals() if stop is None else nullcontext(stop)
 
 
 @contextmanager

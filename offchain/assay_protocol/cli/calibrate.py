@@ -70,9 +70,9 @@ def calibrate(
     Seconds for a tiny policy; minutes to hours for a real one: try --works 8 --groups 2 first.
     """
     from assay_protocol.calibration.thresholds import FLOAT32_ONLY, MIXED
-    from assay_protocol.task_file import read_task_file
+    from assay_protocol.task_file import load_task_file
 
-    task = read_task_file(task_file)
+    task = load_task_file(task_file)
     spec = _smaller(task.spec, groups)
     measured = _measure(task, spec, works, seed, jobs)
     found = [_calibration(spec, measured, regime) for regime in (FLOAT32_ONLY, MIXED)]

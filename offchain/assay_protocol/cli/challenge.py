@@ -15,7 +15,8 @@ from assay_core.protocol.errors import Reverted, Stop
 from assay_protocol.challenge_store import Objections
 from assay_protocol.cli.invocation import Invocation
 from assay_protocol.cli.options import chain_options, group, pass_invocation, state_option, transaction_options
-from assay_protocol.cli.transact import approval, succeeds, transact
+from assay_protocol.cli.transact import succeeds, transact
+from assay_protocol.sending import approval
 
 if TYPE_CHECKING:
     from assay_core.chain.connection import Chain
@@ -203,10 +204,12 @@ def _claims(chain: "Chain", record: "EpochRecord", work_id: "WorkId") -> "list[C
 def _find(invocation: Invocation, work: str) -> "tuple[TaskLedger, EpochRecord, WorkId]":
     """Raises Stop: no such work."""
     from assay_core.inspect.epochs import committed_work
-    from assay_protocol.cli.history import named_work
+    from assay_protocol.network import named_work
 
     chain = invocation.chain()
-    ledger, work_id = named_work(invocation, chain, work, accepted="task/epoch/index, as in `assay rewards show`")
+    ledger, work_id = named_work(
+        invocation.connected(chain), work, accepted="task/epoch/index, as in `assay rewards show`"
+    )
     record, _ = committed_work(ledger, work_id)
     return ledger, record, work_id
 

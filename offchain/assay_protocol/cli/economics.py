@@ -12,6 +12,7 @@ from assay_core.protocol.amounts import Money, parse_amount, parse_rate, plain
 from assay_core.protocol.errors import Stop
 from assay_protocol.cli.invocation import Invocation
 from assay_protocol.cli.options import command, existing_file, pass_invocation
+from assay_protocol.economics.objections import least_sampling_bps, meaningless, objection
 
 if TYPE_CHECKING:
     from assay_core.protocol.types import TaskParams
@@ -89,9 +90,9 @@ def _tell_terms(
     from assay_protocol.economics.outlook import look
     from assay_protocol.economics.picture import draw_economics
     from assay_protocol.economics.tables import describe
-    from assay_protocol.task_file import read_task_file
+    from assay_protocol.task_file import load_task_file
 
-    task = read_task_file(spec_file)
+    task = load_task_file(spec_file)
     params, budget = task.params(decimals), task.budget_wei(decimals)
     if problem := meaningless(params):
         raise Stop(f"{spec_file}: {problem}")
@@ -145,22 +146,6 @@ def stated(assumed: "Assumptions") -> dict[str, Any]:
     return asdict(assumed) | {"gas_price": float(assumed.gas_price)}
 
 
-def meaningless(params: "TaskParams") -> str | None:
-    """Terms about which there is nothing to calculate, and what to change; None where there is."""
-    if not params.kinds_asked_for:
-        return "terms.unit_price is 0 for all kinds of work: works would earn nothing; set it above 0"
-    if any(params.kinds[kind].detection_bps == 0 for kind in params.kinds_asked_for):
-        return "detection is 0 for a kind of work: nothing would ever be found, so cheating always pays; set it above 0"
-    for name in ("commit_window", "attest_window", "reveal_window"):
-        if getattr(params, name) == 0:
-            return f"terms.{name} is 0: nobody could act in it; set it above 0"
-    if params.max_epoch_units < params.max_work_units:
-        return "terms.max_epoch_units must be at least terms.max_work_units: no work would fit into an epoch"
-    if params.max_works_each == 0:
-        return "terms.max_works_each is 0: nobody could commit a work; set it above 0"
-    return None
-
-
 def _assumptions(decimals: int, **costs: Any) -> "Assumptions":
     """Raises Stop: an option is no amount, or no rate."""
     from assay_protocol.economics.assumptions import Assumptions
@@ -202,73 +187,10 @@ def weigh(params: "TaskParams", budget_wei: int) -> dict[str, Any]:
         "epochs_paid_for": budget_wei // cost if cost else 0,
         "fraud_slash_wei": params.fraud_slash,
         "needed_slash_wei": needed_slash_of(params) if params.sampling_bps else None,
-        "needed_sampling_bps": _needed_sampling_bps(params),
+        "needed_sampling_bps": least_sampling_bps(params),
         "sampling_bps": params.sampling_bps,
         "longest_epoch_s": params.commit_window + judging_s(params),
     }
-
-
-def objection(params: "TaskParams", budget_wei: int, money: Money) -> str | None:
-    """Why the contracts would refuse these terms and what to change; None when they would not (as far as is known)."""
-    from assay_core.protocol.economics import epoch_cost, needed_slash_of
-
-    if problem := meaningless(params):
-        return problem
-    if params.sampling_bps == 0:
-        return "terms.sampling is 0: nothing would ever be replayed, so cheating always pays; set it above 0"
-    needed = needed_slash_of(params)
-    if params.fraud_slash < needed:
-        return cheating_pays(params, needed, money)
-    if problem := _unbalanced(params):
-        return problem
-    cost = epoch_cost(params)
-    if budget_wei < cost:
-        return (
-            f"the budget of {money.show(budget_wei)} does not pay for one epoch, which may cost {money.show(cost)}: "
-            "raise budget, or lower terms.max_epoch_units"
-        )
-    return None
-
-
-def _unbalanced(params: "TaskParams") -> str | None:
-    """Terms that do not fit each other."""
-    if params.trainer_bond < params.fraud_slash:
-        return "terms.trainer_bond must be at least terms.fraud_slash: a slash is taken from the bond"
-    if params.challenge_window and not params.challenge_bond:
-        return "terms.challenge_bond is 0: challenging would cost nothing; set it, or terms.challenge_window to 0"
-    if params.challenge_window and params.appeal_window < max(params.attest_window, params.reveal_window):
-        return (
-            "terms.appeal_window must be at least terms.attest_window and terms.reveal_window: "
-            "who judges again needs no less time"
-        )
-    if params.quorum_bps <= 5_000:
-        return "terms.quorum must be above one half"
-    return None
-
-
-def cheating_pays(params: "TaskParams", needed_wei: int, money: Money) -> str:
-    """What to change in the terms so that cheating does not pay."""
-    from assay_core.protocol.economics import greatest_gain
-
-    rate = _needed_sampling_bps(params)
-    remedy = "" if rate is None else f"or terms.sampling to {plain(rate, 4)}, "
-    return (
-        f"cheating would pay: a work can earn {money.show(greatest_gain(params))} and is drawn with probability "
-        f"{plain(params.sampling_bps, 4)}, yet a cheat loses only {money.show(params.fraud_slash)}. Raise "
-        f"terms.fraud_slash (and terms.trainer_bond) to {money.show(needed_wei)}, {remedy}"
-        "or lower terms.unit_price or terms.max_work_units"
-    )
-
-
-def _needed_sampling_bps(params: "TaskParams") -> int | None:
-    """The least rate with which the slash suffices for all kinds of work; None: not even all of them drawn does."""
-    from assay_core.protocol.economics import gain_of, needed_sampling_bps
-
-    rates = [
-        needed_sampling_bps(gain_of(params, kind), params.fraud_slash, params.kinds[kind].detection_bps)
-        for kind in params.kinds_asked_for
-    ]
-    return None if None in rates else max(rate for rate in rates if rate is not None)
 
 
 def _lines(params: "TaskParams", facts: dict[str, Any], money: Money) -> list[str]:

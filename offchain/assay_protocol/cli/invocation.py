@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from assay_core.chain.deployment import Deployment
     from assay_core.protocol.types import Address
     from assay_core.transport.choose import Transport
+    from assay_protocol.network import Network
 
 
 @dataclass(slots=True)
@@ -50,7 +51,7 @@ class Invocation:
     def keys_folder(self) -> Path:
         return Path(self.keys_dir).expanduser()
 
-    def state_folder(self, purpose: str) -> Path:
+    def state_folder(self, purpose: str = "") -> Path:
         """A folder for this purpose below the one given, or below ~/.assay."""
         return Path(self.state_dir or "~/.assay").expanduser() / purpose
 
@@ -88,6 +89,12 @@ class Invocation:
         from assay_core.chain.connection import Chain
 
         return Chain.connect(self.deployment(), self.rpc_url)
+
+    def connected(self, chain: "Chain | None" = None) -> "Network":
+        """The network with all that the shared options say about it. Raises as `chain`."""
+        from assay_protocol.network import Network
+
+        return Network(chain or self.chain(), self.state_folder(), self.relay_client)
 
     def account(self) -> "LocalAccount":
         """Unlock the chosen key. Raises Stop: none chosen, or the wrong password."""

@@ -22,13 +22,10 @@ from assay_protocol.cli.options import (
 from assay_protocol.cli.transact import transact
 
 if TYPE_CHECKING:
-    from assay_core.chain.connection import Chain
-    from assay_core.chain.contracts import Call
     from assay_core.chain.ledger import TaskLedger
     from assay_core.inspect.earnings import FeeEarning, WorkEarning
     from assay_core.protocol.types import Address
-
-BATCH = 50  # works, or epochs, claimed in one transaction
+    from assay_protocol.rewards import RoleName
 
 role_option = click.option(
     "--role", type=click.Choice(["trainer", "verifier"]), default="trainer", show_default=True, help="Earned as what."
@@ -58,10 +55,12 @@ def show(invocation: Invocation, role: str, task_id: int | None, address: str | 
 
     Reasons come from the verifiers' evidence on the relays; `assay explain WORK` says more.
     """
+    from assay_protocol.rewards import ledgers_of
+
     key = invocation.address_of(address)
     chain = invocation.chain()
     money, operator = chain.money(), chain.staking.operator_of(key)
-    ledgers = _ledgers(invocation, chain, task_id)
+    ledgers = ledgers_of(invocation.connected(chain), task_id)
     if role == "verifier":
         _show_fees(invocation, ledgers, operator, money)
     else:
@@ -74,7 +73,7 @@ def show(invocation: Invocation, role: str, task_id: int | None, address: str | 
 @transaction_options
 @state_option
 @pass_invocation
-def claim(invocation: Invocation, role: str, task_id: int | None) -> None:
+def claim(invocation: Invocation, role: "RoleName", task_id: int | None) -> None:
     """Claim all that is final, in as few transactions as possible.
 
     Epochs whose challenge window has passed are finalised on the way. The money goes to the operator, also when its
@@ -192,73 +191,17 @@ def _why(each: "FeeEarning", money: Money) -> str:
 # --------------------------------------------------------------------------------------------------- claiming
 
 
-def _claim(invocation: Invocation, role: str, task_id: int | None) -> None:
-    from assay_core.inspect.earnings import ready_to_finalise
+def _claim(invocation: Invocation, role: "RoleName", task_id: int | None) -> None:
+    from assay_protocol.rewards import plan_claim
 
     chain = invocation.chain()
-    operator, money, now = chain.staking.operator_of(invocation.address_of(None)), chain.money(), chain.now()
-    calls: list[Call] = []
-    expected, parts = 0, list[str]()
-    for ledger in _ledgers(invocation, chain, task_id):
-        ready = ready_to_finalise(ledger, now)
-        claims, amount, named = (_work_claims if role == "trainer" else _fee_claims)(chain, ledger, operator, ready)
-        calls += claims
-        expected += amount
-        parts += named
-    data = {"operator": operator, "role": role, "amount_wei": expected, "claimed": parts}
-    if not calls:
+    due = plan_claim(invocation.connected(chain), invocation.address_of(None), role=role, task_id=task_id)
+    data = {"operator": due.operator, "role": role, "amount_wei": due.amount_wei, "claimed": list(due.claimed)}
+    if not due.calls:
         nothing = {"dry_run": invocation.is_dry_run, "transactions": [], **data}
-        hint = f"nothing to claim for {operator} as {role}: see `assay rewards show --role {role}`"
+        hint = f"nothing to claim for {due.operator} as {role}: see `assay rewards show --role {role}`"
         invocation.emit(nothing, [hint])
         return
-    outcome = transact(invocation, chain, calls)
-    done = f"claimed {money.show(expected)} for {operator}: {', '.join(parts)}"
+    outcome = transact(invocation, chain, due.calls)
+    done = f"claimed {chain.money().show(due.amount_wei)} for {due.operator}: {', '.join(due.claimed)}"
     invocation.emit(outcome.json(**data), outcome.lines(done))
-
-
-def _work_claims(
-    chain: "Chain", ledger: "TaskLedger", operator: "Address", ready: Sequence[int]
-) -> "tuple[list[Call], int, list[str]]":
-    """Calls, what they pay, and which works they are for."""
-    from assay_core.inspect.earnings import works_of
-    from assay_core.protocol.types import SCORE_FRAUD
-
-    due = [
-        each
-        for each in works_of(ledger, operator)
-        if each.is_releasable or (each.is_open and each.work_id.epoch in ready and each.score != SCORE_FRAUD)
-    ]
-    epochs = sorted({each.work_id.epoch for each in due if not each.is_over})
-    calls = [chain.attestations.finalise(ledger.task_id, epoch) for epoch in epochs]
-    for first in range(0, len(due), BATCH):
-        calls.append(chain.payouts.claim([each.ref for each in due[first : first + BATCH]]))
-    return calls, sum(each.earned_wei for each in due), [str(each.work_id) for each in due]
-
-
-def _fee_claims(
-    chain: "Chain", ledger: "TaskLedger", operator: "Address", ready: Sequence[int]
-) -> "tuple[list[Call], int, list[str]]":
-    """Calls, what they pay, and which epochs they are for."""
-    from assay_core.inspect.earnings import fees_of
-
-    due = [
-        each
-        for each in fees_of(ledger, operator)
-        if each.earned_wei and (each.is_claimable or (each.epoch in ready and each.is_claimable_once_final))
-    ]
-    calls = [chain.attestations.finalise(ledger.task_id, each.epoch) for each in due if not each.is_final]
-    for first in range(0, len(due), BATCH):
-        epochs = [each.epoch for each in due[first : first + BATCH]]
-        calls.append(chain.payouts.claim_fees(ledger.task_id, epochs, operator))
-    named = [f"{ledger.task_id}/{each.epoch}" for each in due]
-    return calls, sum(each.earned_wei for each in due), named
-
-
-def _ledgers(invocation: Invocation, chain: "Chain", task_id: int | None) -> "list[TaskLedger]":
-    """The histories of one task, or of all. Raises Stop: no such task."""
-    from assay_protocol.cli.history import require_task, task_ledger
-
-    if task_id is not None:
-        require_task(chain, task_id)
-        return [task_ledger(invocation, chain, task_id)]
-    return [task_ledger(invocation, chain, number) for number in range(1, chain.registry.task_count() + 1)]

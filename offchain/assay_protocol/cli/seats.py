@@ -117,7 +117,7 @@ def _pool(chain: "Chain", class_name: str | None, task_id: int | None) -> "Panel
     """Raises Stop: neither a class nor a task is named, both are, or there is no such task."""
     from assay_core.protocol.encoding import panel_class
     from assay_core.protocol.types import TaskId
-    from assay_protocol.cli.history import require_task
+    from assay_protocol.network import require_task
 
     if class_name is not None and task_id is None:
         return panel_class(class_name)

@@ -19,7 +19,8 @@ from assay_protocol.cli.options import (
     transaction_options,
 )
 from assay_protocol.cli.seats import seats
-from assay_protocol.cli.transact import approval, transact
+from assay_protocol.cli.transact import transact
+from assay_protocol.sending import approval
 
 if TYPE_CHECKING:
     from assay_core.protocol.types import Address, Role
@@ -97,7 +98,7 @@ def leave(invocation: Invocation, role: str, task_id: int) -> None:
     A verifier still judges the epochs that are sealed, and the open one if that has works: keep it running until then.
     """
     from assay_core.protocol.types import TaskId
-    from assay_protocol.cli.history import require_task
+    from assay_protocol.network import require_task
 
     chain = invocation.chain()
     require_task(chain, task_id)
@@ -120,7 +121,7 @@ def release(invocation: Invocation, task_id: int) -> None:
     `assay rewards claim`.
     """
     from assay_core.protocol.types import TaskId
-    from assay_protocol.cli.history import require_task
+    from assay_protocol.network import require_task
 
     chain = invocation.chain()
     require_task(chain, task_id)

@@ -8,7 +8,6 @@ import click
 from assay_core.inspect.formatting import duration, fields, table
 from assay_core.protocol.amounts import Money, parse_amount, plain
 from assay_core.protocol.errors import ProtocolError, Reverted, Stop, Unavailable
-from assay_protocol.cli.history import require_task
 from assay_protocol.cli.invocation import Invocation
 from assay_protocol.cli.options import (
     chain_options,
@@ -19,7 +18,9 @@ from assay_protocol.cli.options import (
     state_option,
     transaction_options,
 )
-from assay_protocol.cli.transact import approval, transact
+from assay_protocol.cli.transact import transact
+from assay_protocol.network import require_task
+from assay_protocol.sending import approval
 
 if TYPE_CHECKING:
     from assay_core.chain.connection import Chain
@@ -49,16 +50,16 @@ def open_task(invocation: Invocation, spec_file: Path) -> None:
     """
     from assay_core.chain.events import TaskOpened
     from assay_core.protocol.economics import needed_electorate
-    from assay_protocol.opening import build_bundles, explain_refusal, opening_call, upload
-    from assay_protocol.task_file import read_task_file
+    from assay_protocol.opening import build_task, explain_refusal, opening_call, refuse_hopeless, upload
+    from assay_protocol.task_file import load_task_file
 
-    task_file = read_task_file(spec_file)
+    task_file = load_task_file(spec_file)
     chain = invocation.chain()
     money = chain.money()
     params, budget = task_file.params(money.decimals), task_file.budget_wei(money.decimals)
-    refuse_hopeless(invocation, chain, params, budget, money)
+    refuse_hopeless(invocation.connected(chain), params, budget, money, needs_relays=not invocation.is_dry_run)
     click.echo("building policy version 0 …", err=True)
-    bundles = build_bundles(task_file, bundles_folder(invocation))
+    bundles = build_task(task_file, bundles_folder(invocation))
     calls = approval(chain, invocation.address_of(None), chain.registry.address, budget)
     account = invocation.account()
     try:
@@ -262,26 +263,6 @@ def refund_task(invocation: Invocation, task_id: int) -> None:
 def bundles_folder(invocation: Invocation) -> Path:
     """Where `open` leaves a task's bundles, and `upload` looks for them."""
     return invocation.state_folder("tasks")
-
-
-def refuse_hopeless(
-    invocation: Invocation, chain: "Chain", params: "TaskParams", budget_wei: int, money: Money
-) -> None:
-    """What would fail is found before a policy is built: terms, relays (which must be there to take it).
-
-    Raises Stop, Unavailable.
-    """
-    from assay_core.protocol.types import Root
-    from assay_protocol.cli.economics import objection
-    from assay_protocol.opening import windows_of, windows_too_long
-
-    if problem := objection(params, budget_wei, money):
-        raise Stop(problem)
-    if (windows := windows_of(params)) >= (period := chain.staking.unbonding_period_s()):
-        raise windows_too_long(windows, period)
-    if not invocation.is_dry_run:
-        with invocation.relay_client() as client:
-            client.has(Root(bytes(32)))  # Unavailable when no relay answers
 
 
 def _described(bundles: "Bundles", budget_wei: int) -> dict[str, Any]:

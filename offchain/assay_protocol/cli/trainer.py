@@ -196,7 +196,7 @@ def worker_settings(invocation: Invocation, task_id: int, role: str) -> dict[str
 
 def require_task_on_chain(invocation: Invocation, task_id: int) -> None:
     """An unknown task or network is told before models are imported. Raises Stop, Unavailable."""
-    from assay_protocol.cli.history import require_task
+    from assay_protocol.network import require_task
 
     invocation.keystore_path()
     require_task(invocation.chain(), task_id)

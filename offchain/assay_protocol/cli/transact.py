@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from assay_core.protocol.amounts import plain
 from assay_core.protocol.errors import Reverted, Stop
+from assay_protocol.sending import send_all
 
 if TYPE_CHECKING:
     from eth_account.signers.local import LocalAccount
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
 
 COIN_DECIMALS = 18
 METHOD_NOT_FOUND = -32601
-# Anybody may finalise; when somebody was quicker, what we wanted is done.
-DONE_BY_OTHERS = frozenset({("finalise", "WrongPhase")})
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,29 +67,9 @@ def transact(
         return Outcome(tuple(_simulate(chain, sender, calls)), None)
     done: list[Done] = []
     receipt: Receipt | None = None
-    for call in calls:
-        try:
-            receipt = sender.send(call)
-        except Reverted as error:
-            if (call.function, error.error) not in DONE_BY_OTHERS:
-                raise
-            continue
+    for call, receipt in send_all(sender, calls):
         done.append(Done(str(call), receipt.gas_used, receipt.fee_wei, receipt.tx_hash))
     return Outcome(tuple(done), receipt)
-
-
-def approval(chain: "Chain", owner: "Address", spender: "Address", amount_wei: int) -> list["Call"]:
-    """The approval that a payment needs first: none when the allowance suffices. Raises Stop: the balance does not."""
-    balance = chain.token.balance_of(owner)
-    if balance < amount_wei:
-        money = chain.money()
-        raise Stop(
-            f"{owner} holds {money.show(balance)} but {money.show(amount_wei)} are needed: send it the missing "
-            f"{money.show(amount_wei - balance)}"
-        )
-    if chain.token.allowance(owner, spender) >= amount_wei:
-        return []
-    return [chain.token.approve(spender, amount_wei)]
 
 
 def succeeds(chain: "Chain", caller: "Address", call: "Call") -> bool:

@@ -6,9 +6,10 @@ and the deployment that all commands of this network read (`ASSAY_DEPLOYMENTS`).
 
 import os
 import shutil
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 
 from eth_account.signers.local import LocalAccount
@@ -27,6 +28,7 @@ from assay_core.transport.choose import EngineName, Transport, open_engine
 from assay_protocol.devnet.anvil import anvil_command, free_port
 from assay_protocol.devnet.carriers import Carrier, plan_relays, start_boards, start_bucket, start_relays
 from assay_protocol.devnet.processes import Children, wait_for_port
+from assay_protocol.network import Network, connect
 
 FEES_WEI = 100 * 10**18
 WORKS_IN_FLIGHT = 8
@@ -144,6 +146,10 @@ class LocalNetwork:
         self._carrier = start_relays(self.children, graph, urls, self.folder, self.env)
         return self._carrier
 
+    def connect(self) -> Network:
+        """The network as a program uses it that runs beside it; it keeps what it reads in the network's folder."""
+        return connect(self.folder / "deployments" / f"{self.network}.json", state_dir=self.folder / "state")
+
     def observer(self) -> AbstractContextManager[Transport]:
         """The engine as somebody uses it who is no party: it reads only, from every relay."""
         at = self.chain.deployment
@@ -188,6 +194,23 @@ class LocalNetwork:
         staking = self.chain.staking
         approve = self.chain.token.approve(staking.address, amount_wei)
         self.send(party, approve, staking.bond(role, amount_wei))
+
+
+@contextmanager
+def local_network(folder: str | PathLike[str], *, relays: int = 2, block_seconds: int = 1) -> "Generator[LocalNetwork]":
+    """A chain with contracts and relays that mirror each other, in a folder of its own, until the context ends.
+
+    `LocalNetwork.party` makes funded keys, `LocalNetwork.connect` gives what all other functions take.
+    Raises Stop: no Anvil, or the folder is not empty and not of a former run.
+    """
+    root = Path(folder).resolve()
+    empty_folder(root)
+    with Children(root / "logs") as children:
+        network = LocalNetwork(root, children)
+        network.start_chain()
+        network.start_relays([free_port() for _ in range(relays)])
+        network.tick(block_seconds)
+        yield network
 
 
 def empty_folder(folder: Path, option: str = "--out") -> None:

@@ -11,7 +11,7 @@ from assay_core.protocol.spec import CheckSpec, TaskSpec, ToplocSpec
 from assay_protocol.calibration.conditions import FLOAT32, REDUCED, Condition
 from assay_protocol.calibration.submissions import Job, Setting, start_process
 from assay_protocol.calibration.thresholds import FLOAT32_ONLY, HONEST, MIXED
-from assay_protocol.task_file import read_task_file
+from assay_protocol.task_file import load_task_file
 from benchmarks.honest_noise import (
     Judged,
     append_record,
@@ -29,7 +29,7 @@ JOB = Job(7, HONEST, Condition(batch=3, padding=1), Condition(is_onednn=False), 
 
 
 def small_spec() -> TaskSpec:
-    return TINY.specs(read_task_file(TINY.task_file).spec)[0]
+    return TINY.specs(load_task_file(TINY.task_file).spec)[0]
 
 
 def setting(folder: Path, spec: TaskSpec | None = None) -> Setting:
@@ -42,7 +42,7 @@ def judged(key: str, regime: str, norm: float, rejected: str | None = None) -> J
 
 def test_an_honest_work_between_two_machines_is_accepted(tmp_path: Path) -> None:
     start_process(1)
-    task = read_task_file(TINY.task_file)
+    task = load_task_file(TINY.task_file)
     spec = small_spec()
     start = task.policy | {"width": 32, "warmup": {"steps": 5, "batch": 32}}
     save_policy(initial_policy(start, task.seed, make_environment(spec.environment)), tmp_path)
@@ -101,7 +101,7 @@ def test_table_tells_how_many_taught_and_how_many_were_rejected() -> None:
 
 def test_long_works_of_smollm2_meet_every_machine() -> None:
     subject = SUBJECTS["smollm2"]
-    specs = subject.specs(read_task_file(subject.task_file).spec)
+    specs = subject.specs(load_task_file(subject.task_file).spec)
     assert len(specs) == LONG_EVERY
     assert len({each.sampler.max_new_tokens for each in specs}) == 2
     for machines in (FLOAT32, REDUCED):

@@ -9,7 +9,7 @@ from assay_core.chain.deployment import deployments_folder
 from assay_core.chain.networks import configured_networks, node_url
 from assay_core.protocol.errors import Stop
 from assay_protocol.devnet.anvil import anvil_command
-from assay_protocol.task_file import read_task_file
+from assay_protocol.task_file import load_task_file
 from assay_protocol.tasks import example_task, example_tasks, network_task
 from tests.unit.cli.conftest import Assay
 
@@ -30,7 +30,7 @@ def no_source_tree(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 def test_examples_are_those_of_the_folder() -> None:
     assert {path.name for path in example_tasks()} == {path.name for path in (ROOT / "examples").glob("*.toml")}
-    assert read_task_file(example_task("sorting")).spec == read_task_file(ROOT / "examples" / "sorting.toml").spec
+    assert load_task_file(example_task("sorting")).spec == load_task_file(ROOT / "examples" / "sorting.toml").spec
     assert {name: network_task(name).is_file() for name in ("sorting", "real")} == {"sorting": True, "real": True}
     with pytest.raises(Stop, match=r"no example is named '\.\./x': smollm2, sorting, syllogism-lora are"):
         example_task("../x")

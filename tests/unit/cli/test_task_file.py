@@ -8,7 +8,7 @@ from eth_utils.crypto import keccak
 from assay_core.policy.initial import parse_start
 from assay_core.protocol.errors import Stop
 from assay_core.protocol.types import PROTOCOL_VERSION, KindTerms, WorkKind
-from assay_protocol.task_file import read_task_file
+from assay_protocol.task_file import load_task_file
 from tests.unit.cli.conftest import Assay
 
 EXAMPLES = sorted((Path(__file__).parents[3] / "examples").glob("*.toml"))
@@ -17,13 +17,13 @@ SORTING = next(path for path in EXAMPLES if path.name == "sorting.toml")
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
 def test_every_example_is_a_task_on_which_cheating_does_not_pay(path: Path, assay: Assay) -> None:
-    task = read_task_file(path)
+    task = load_task_file(path)
     parse_start(task.policy)
     assert assay("economics", str(path)).exit_code == 0
 
 
 def test_terms_become_the_contracts_parameters() -> None:
-    params = read_task_file(SORTING).params(18)
+    params = load_task_file(SORTING).params(18)
     assert params.kinds_asked_for == [WorkKind.FULL]
     assert params.kinds[WorkKind.FULL] == KindTerms(unit_price=10**16, detection_bps=10_000)
     assert (params.absence_slash_bps, params.verdict_slash_bps, params.max_works_each) == (100, 5_000, 1)
@@ -34,19 +34,19 @@ def test_terms_become_the_contracts_parameters() -> None:
 
 
 def test_amounts_follow_the_tokens_decimals() -> None:
-    task = read_task_file(SORTING)
+    task = load_task_file(SORTING)
     assert task.params(6).kinds[WorkKind.FULL].unit_price == 10_000
     assert task.budget_wei(6) == 200_000_000
 
 
 def test_an_amount_finer_than_the_token_is_named() -> None:
     with pytest.raises(Stop, match=r"terms\.unit_price: amount '0\.01' has more than the token's 1 decimal places"):
-        read_task_file(SORTING).params(1)
+        load_task_file(SORTING).params(1)
 
 
 def test_the_policys_seed_is_a_function_of_the_file() -> None:
-    assert read_task_file(SORTING).seed == read_task_file(SORTING).seed
-    assert "seed" not in read_task_file(SORTING).policy
+    assert load_task_file(SORTING).seed == load_task_file(SORTING).seed
+    assert "seed" not in load_task_file(SORTING).policy
 
 
 def changed(folder: Path, old: str, new: str) -> Path:
@@ -93,7 +93,7 @@ def changed(folder: Path, old: str, new: str) -> Path:
 )
 def test_each_mistake_is_named_with_its_place(tmp_path: Path, old: str, new: str, complaint: str) -> None:
     with pytest.raises(Stop, match=complaint):
-        read_task_file(changed(tmp_path, old, new))
+        load_task_file(changed(tmp_path, old, new))
 
 
 def test_what_the_file_leaves_out_has_defaults_and_never_nothing(tmp_path: Path) -> None:
@@ -103,12 +103,12 @@ def test_what_the_file_leaves_out_has_defaults_and_never_nothing(tmp_path: Path)
         silent = "\n".join(line for line in silent.splitlines() if not line.startswith(name))
     path = tmp_path / "task.toml"
     path.write_text(silent)
-    params = read_task_file(path).params(18)
+    params = load_task_file(path).params(18)
     assert (params.absence_slash_bps, params.verdict_slash_bps) == (100, 5_000)
     assert params.challenge_bond == 25 * 10**18 // 20
     assert 0 <= 15 * params.juror_fee - params.challenge_bond < 15
     path.write_text(silent.replace('verifier_bond = "25"', 'verifier_bond = "7 wei"'))
-    assert read_task_file(path).params(18).juror_fee == read_task_file(path).params(18).challenge_bond == 1
+    assert load_task_file(path).params(18).juror_fee == load_task_file(path).params(18).challenge_bond == 1
 
 
 @pytest.mark.parametrize(
@@ -123,9 +123,9 @@ def test_a_cheat_in_one_step_is_found_as_often_as_that_step_is_replayed(
     tmp_path: Path, checks: str, detection_bps: int
 ) -> None:
     path = changed(tmp_path, "[task.checks]", f"[task.checks]\n{checks}")
-    assert read_task_file(path).params(18).kinds[WorkKind.FULL].detection_bps == detection_bps
+    assert load_task_file(path).params(18).kinds[WorkKind.FULL].detection_bps == detection_bps
     path.write_text(path.read_text().replace("[terms]", '[terms]\ndetection = "0.3"'))
-    assert read_task_file(path).params(18).kinds[WorkKind.FULL].detection_bps == 3_000
+    assert load_task_file(path).params(18).kinds[WorkKind.FULL].detection_bps == 3_000
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from assay_core.protocol.spec import CheckSpec, RecipeSpec, RolloutSpec, TaskSpe
 from assay_core.protocol.types import SCORE_FULL, Epoch, PolicyVersion, Root, Seed, TaskId, Work, WorkIndex, WorkKind
 from assay_core.training.states import state_name
 from assay_protocol.opening import require_room_for_states
-from assay_protocol.task_file import read_task_file
+from assay_protocol.task_file import load_task_file
 from assay_trainer.submission_builder import Policies, SubmissionBuilder
 from assay_trainer.tasks import Assignment
 from assay_verifier.aggregate import write_next
@@ -144,7 +144,7 @@ def test_works_whose_states_would_not_fit_are_told_when_the_task_is_opened() -> 
 @pytest.mark.slow
 def test_smollm2_learns_through_adapters_and_one_step_of_its_training_is_replayed(tmp_path: Path) -> None:
     """The example's own task and policy, with less to roll out."""
-    task = read_task_file(Path(__file__).parents[3] / "examples" / "syllogism-lora.toml")
+    task = load_task_file(Path(__file__).parents[3] / "examples" / "syllogism-lora.toml")
     rollout, recipe = RolloutSpec(groups=4, group_size=4), {"inner_steps": 3, "groups_per_step": 1}
     spec = task.spec.model_copy(update={"rollout": rollout, "recipe": task.spec.recipe.model_copy(update=recipe)})
     environment = make_environment(spec.environment)
