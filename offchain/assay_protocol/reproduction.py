@@ -92,8 +92,8 @@ def reproduce(
     torch.set_num_threads(threads)
     work_dir = Path(work_dir)
     beside = work_dir.resolve().parent
-    spec = _read_spec(Path(spec_file) if spec_file else _needed(beside / "spec.json"))
-    policy_dir = Path(policy_dir) if policy_dir else _needed(beside / "policy")
+    spec = _read_spec(Path(spec_file) if spec_file else _needed(beside / "spec.json", "--spec FILE"))
+    policy_dir = Path(policy_dir) if policy_dir else _needed(beside / "policy", "--policy DIR")
     if case_file is None and (beside / "case.json").is_file():
         case_file = beside / "case.json"
     case = None if case_file is None else _read_case(Path(case_file), spec)
@@ -185,9 +185,9 @@ def _read_case(path: Path, spec: "TaskSpec") -> "Case":
     return case
 
 
-def _needed(path: Path) -> Path:
+def _needed(path: Path, option: str) -> Path:
     if not path.exists():
-        raise Stop(f"{path} is not there: name another, or fetch all with `assay explain WORK --save DIR`")
+        raise Stop(f"{path} is not there: add {option}, or fetch all with `assay explain WORK --save DIR`")
     return path
 
 

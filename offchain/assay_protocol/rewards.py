@@ -73,12 +73,14 @@ def bond(network: Network, account: "LocalAccount", amount: str, *, role: RoleNa
     return wei
 
 
-def earnings(network: Network, who: Address, *, task_id: int | None = None) -> Earnings:
+def earnings(network: Network, who: str, *, task_id: int | None = None) -> Earnings:
     """What an operator (or the operator of a worker key) has earned, in one task or in all.
 
-    Raises Stop: no such task. Unavailable: the node is down.
+    Raises Stop: no address, or no such task. Unavailable: the node is down.
     """
-    operator, ledgers = network.chain.staking.operator_of(who), ledgers_of(network, task_id)
+    from assay_core.chain.keys import parse_address
+
+    operator, ledgers = network.chain.staking.operator_of(parse_address(who)), ledgers_of(network, task_id)
     works = tuple(each for ledger in ledgers for each in works_of(ledger, operator))
     return Earnings(operator, works, tuple(each for ledger in ledgers for each in fees_of(ledger, operator)))
 

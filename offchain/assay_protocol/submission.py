@@ -8,12 +8,13 @@ from tempfile import TemporaryDirectory
 from assay_core.bundle.directory import open_bundle
 from assay_core.bundle.manifest import BundleKind, BundleLimits, Manifest
 from assay_core.bundle.task import write_task
+from assay_core.chain.keys import parse_address
 from assay_core.daemon.status import Scalar
 from assay_core.environments import make_environment
 from assay_core.policy import load_policy
 from assay_core.protocol.errors import Malformed, Stop
 from assay_core.protocol.spec import TaskSpec
-from assay_core.protocol.types import Address, Epoch, PolicyVersion, Root, Seed, TaskId
+from assay_core.protocol.types import Epoch, PolicyVersion, Root, Seed, TaskId
 from assay_trainer.submission_builder import Policies, SubmissionBuilder
 from assay_trainer.tasks import Assignment
 
@@ -23,7 +24,7 @@ def build_submission(
     policy_dir: str | PathLike[str],
     folder: str | PathLike[str],
     *,
-    trainer: Address,
+    trainer: str,
     seed: bytes,
     task_id: int = 1,
     epoch: int = 0,
@@ -34,9 +35,9 @@ def build_submission(
     Args:
         policy_dir: the bundle of a policy, as `build_task`, `export_policy` and relays give it.
         folder: where the work goes; rollouts of an interrupted attempt with the same seed are used again.
-        trainer: the operator it is made for.
+        trainer: the operator that it is made for: an address.
         seed: 32 bytes, of which all prompts and draws follow; for a task on chain `assay_trainer.tasks.work_seed`.
-    Raises Stop: the policy is broken or does not fit the task. Rejected: the spec names no known environment.
+    Raises Stop: no address, or the policy is broken or does not fit. Rejected: the spec names no known environment.
     """
     source = Path(policy_dir)
     limits = BundleLimits(spec.limits.policy_bytes)
@@ -44,7 +45,9 @@ def build_submission(
         root = open_bundle(source, limits).root
     except Malformed as error:
         raise Stop(f"{source} is not the bundle of a policy: {error}") from error
-    assignment = Assignment(TaskId(task_id), Epoch(epoch), trainer, Seed(seed), PolicyVersion(policy_version), root)
+    assignment = Assignment(
+        TaskId(task_id), Epoch(epoch), parse_address(trainer), Seed(seed), PolicyVersion(policy_version), root
+    )
     builder = SubmissionBuilder(
         spec,
         spec_root(spec),

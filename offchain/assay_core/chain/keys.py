@@ -80,6 +80,13 @@ def write_keystore(path: Path, account: LocalAccount, password: str, *, rounds: 
         part.unlink()
 
 
+def parse_address(text: str) -> Address:
+    """Raises Stop: it is none."""
+    if not is_address(text):
+        raise Stop(f"{text[:80]!r} is not an address: it must be 0x and 40 hex digits")
+    return Address(to_checksum_address(text))
+
+
 def keystore_address(path: Path) -> Address:
     """The address a keystore says it holds, without opening it. Raises Stop: it says none."""
     try:

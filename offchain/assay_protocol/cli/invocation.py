@@ -106,19 +106,15 @@ class Invocation:
     def address_of(self, address: str | None) -> "Address":
         """The address given, else the chosen key's, which need not be unlocked for it. Raises Stop: neither."""
         import click
-        from eth_utils.address import is_address, to_checksum_address
 
-        from assay_core.chain.keys import keystore_address
-        from assay_core.protocol.types import Address
+        from assay_core.chain.keys import keystore_address, parse_address
 
         if address is None:
             if self.keystore is None:
                 takes_address = "address" in click.get_current_context().params
                 raise Stop(f"whose? add {'--address ADDRESS or ' if takes_address else ''}--keystore NAME")
             return keystore_address(self.keystore_path())
-        if not is_address(address):
-            raise Stop(f"{address[:80]!r} is not an address: it must be 0x and 40 hex digits")
-        return Address(to_checksum_address(address))
+        return parse_address(address)
 
     def relay_urls(self) -> tuple[str, ...]:
         """Raises Stop: neither the options nor the deployment name a relay, or one is no URL."""

@@ -28,7 +28,6 @@ from assay_core.transport.choose import EngineName, Transport, open_engine
 from assay_protocol.devnet.anvil import anvil_command, free_port
 from assay_protocol.devnet.carriers import Carrier, plan_relays, start_boards, start_bucket, start_relays
 from assay_protocol.devnet.processes import Children, wait_for_port
-from assay_protocol.network import Network, connect
 
 FEES_WEI = 100 * 10**18
 WORKS_IN_FLIGHT = 8
@@ -146,9 +145,10 @@ class LocalNetwork:
         self._carrier = start_relays(self.children, graph, urls, self.folder, self.env)
         return self._carrier
 
-    def connect(self) -> Network:
-        """The network as a program uses it that runs beside it; it keeps what it reads in the network's folder."""
-        return connect(self.folder / "deployments" / f"{self.network}.json", state_dir=self.folder / "state")
+    @property
+    def deployment_file(self) -> Path:
+        """What `connect` and all commands take."""
+        return self.folder / "deployments" / f"{self.network}.json"
 
     def observer(self) -> AbstractContextManager[Transport]:
         """The engine as somebody uses it who is no party: it reads only, from every relay."""
@@ -200,7 +200,7 @@ class LocalNetwork:
 def local_network(folder: str | PathLike[str], *, relays: int = 2, block_seconds: int = 1) -> "Generator[LocalNetwork]":
     """A chain with contracts and relays that mirror each other, in a folder of its own, until the context ends.
 
-    `LocalNetwork.party` makes funded keys, `LocalNetwork.connect` gives what all other functions take.
+    `LocalNetwork.party` makes funded keys, `LocalNetwork.deployment_file` is what `connect` takes.
     Raises Stop: no Anvil, or the folder is not empty and not of a former run.
     """
     root = Path(folder).resolve()
