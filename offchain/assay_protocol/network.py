@@ -2,8 +2,8 @@
 
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from eth_account.signers.local import LocalAccount
 
     from assay_core.chain.connection import Chain
+    from assay_core.chain.follow import TaskFollower
     from assay_core.chain.ledger import TaskLedger
     from assay_core.daemon.stopping import StopFlag
     from assay_core.transport.choose import EngineName, Transport
@@ -91,22 +92,28 @@ def follow_task(
     It is the same object, grown, unless the chain was reorganised. A node that is down is waited for.
     Raises Stop: no such task. Unavailable: the node is down at the very start.
     """
-    ledger = network.task(task_id)
-    while True:
-        yield ledger
-        seen = ledger.position
-        while ledger.position == seen:
-            if stop is not None and stop.is_set():
-                return
-            time.sleep(poll_s)
-            try:
-                ledger = network.task(task_id)
-            except Unavailable:
-                continue
+    require_task(network.chain, task_id)
+    with _follower(network.chain, network.state_dir, task_id) as follower:
+        ledger = follower.refresh()
+        while True:
+            yield ledger
+            seen = ledger.position
+            while ledger.position == seen:
+                if stop is not None and stop.is_set():
+                    return
+                time.sleep(poll_s)
+                with suppress(Unavailable):
+                    ledger = follower.refresh()
 
 
 def read_task(chain: "Chain", state_dir: Path, task_id: int) -> "TaskLedger":
     """Raises Stop: no such task. Unavailable: the node is down."""
+    with _follower(chain, state_dir, task_id) as follower:
+        return follower.refresh()
+
+
+@contextmanager
+def _follower(chain: "Chain", state_dir: Path, task_id: int) -> "Generator[TaskFollower]":
     from assay_core.chain.event_store import EventStore
     from assay_core.chain.follow import TaskFollower
 
@@ -115,7 +122,7 @@ def read_task(chain: "Chain", state_dir: Path, task_id: int) -> "TaskLedger":
     file = f"{at.network}-{at.chain_id}-{at.payouts[2:10].lower()}.db"  # the last to be created: any change shows
     store = EventStore(state_dir / "events" / file, at)
     try:
-        return TaskFollower(chain, store, TaskId(task_id)).refresh()
+        yield TaskFollower(chain, store, TaskId(task_id))
     finally:
         store.close()
 
