@@ -14,7 +14,7 @@ from assay_core.bundle.directory import build_bundle, open_bundle
 from assay_core.bundle.manifest import BundleKind, BundleLimits, Manifest
 from assay_core.bundle.task import write_task
 from assay_core.protocol.amounts import Money
-from assay_core.protocol.errors import Reverted, Stop
+from assay_core.protocol.errors import ProtocolError, Reverted, Stop, Unavailable
 from assay_core.protocol.types import Root, Seed, TaskId, TaskParams
 from assay_protocol.economics.objections import cheating_pays, objection
 from assay_protocol.network import Network
@@ -72,8 +72,8 @@ def open_task(
 
     Args:
         state_dir: where the bundles stay; by default a folder of the network's.
-    Raises Stop: terms that the contracts refuse, or no balance. Unavailable: the node or the relays are down; once the
-    task is open, `upload` finishes what is missing. Rejected: no such environment.
+    Raises Stop: terms that the contracts refuse, or no balance. Unavailable: the node or the relays are down; if the
+    task is open by then, the message says so. Rejected: no such environment.
     """
     from assay_core.chain.events import TaskOpened
     from assay_core.chain.sender import Sender
@@ -90,9 +90,21 @@ def open_task(
     except Reverted as error:
         raise explain_refusal(error, params, money.symbol, money.decimals) from error
     task_id = sent[-1][1].event(TaskOpened).task_id
-    with network.open_transport() as transport:
-        upload(transport, bundles, account)
+    upload_opened(network, task_id, bundles, account)
     return OpenedTask(task_id, bundles, params)
+
+
+def upload_opened(network: Network, task_id: TaskId, bundles: Bundles, account: "LocalAccount") -> None:
+    """Put the bundles of a task that is open on the relays. Raises Unavailable, Stop: they say how to finish."""
+    try:
+        with network.open_transport() as transport:
+            upload(transport, bundles, account)
+    except ProtocolError as error:
+        kind = Unavailable if isinstance(error, Unavailable) else Stop
+        raise kind(
+            f"task {task_id} is open, but its files are not on the relays yet ({error}): "
+            f"run `assay task upload {task_id}`"
+        ) from error
 
 
 def refuse_hopeless(

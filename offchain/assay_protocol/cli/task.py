@@ -7,7 +7,7 @@ import click
 
 from assay_core.inspect.formatting import duration, fields, table
 from assay_core.protocol.amounts import Money, parse_amount, plain
-from assay_core.protocol.errors import ProtocolError, Reverted, Stop, Unavailable
+from assay_core.protocol.errors import Reverted
 from assay_protocol.cli.invocation import Invocation
 from assay_protocol.cli.options import (
     chain_options,
@@ -50,14 +50,15 @@ def open_task(invocation: Invocation, spec_file: Path) -> None:
     """
     from assay_core.chain.events import TaskOpened
     from assay_core.protocol.economics import needed_electorate
-    from assay_protocol.opening import build_task, explain_refusal, opening_call, refuse_hopeless, upload
+    from assay_protocol.opening import build_task, explain_refusal, opening_call, refuse_hopeless, upload_opened
     from assay_protocol.task_file import load_task_file
 
     task_file = load_task_file(spec_file)
     chain = invocation.chain()
     money = chain.money()
     params, budget = task_file.params(money.decimals), task_file.budget_wei(money.decimals)
-    refuse_hopeless(invocation.connected(chain), params, budget, money, needs_relays=not invocation.is_dry_run)
+    network = invocation.connected(chain)
+    refuse_hopeless(network, params, budget, money, needs_relays=not invocation.is_dry_run)
     click.echo("building policy version 0 …", err=True)
     bundles = build_task(task_file, bundles_folder(invocation))
     calls = approval(chain, invocation.address_of(None), chain.registry.address, budget)
@@ -71,15 +72,7 @@ def open_task(invocation: Invocation, spec_file: Path) -> None:
         invocation.emit(outcome.json(task_id=None, **result), outcome.lines(""))
         return
     task_id = outcome.last.event(TaskOpened).task_id
-    try:
-        with invocation.relay_client() as client:
-            upload(client, bundles, account)
-    except ProtocolError as error:
-        kind = Unavailable if isinstance(error, Unavailable) else Stop
-        raise kind(
-            f"task {task_id} is open, but its files are not on the relays yet ({error}): "
-            f"run `assay task upload {task_id}`"
-        ) from error
+    upload_opened(network, task_id, bundles, account)
     lines = [f"opened task {task_id}: {task_file.spec.title}", f"  budget {money.show(budget)} in escrow"]
     lines.append(f"  verifiers needed: {_needed_weight(params, money)}")
     lines += [f"  spec {bundles.task.root.hex()}, policy version 0 {bundles.policy.root.hex()}, both on the relays"]
