@@ -19,7 +19,7 @@ from assay_protocol.devnet.anvil import free_port
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(420)]
 
 READY_WITHIN_S = 120
-SOURCES = ("offchain", "trainer", "verifier", "examples", "pyproject.toml", "README.md", "LICENSE")
+SOURCES = ("offchain", "trainer", "verifier", "examples", "setup.py", "pyproject.toml", "README.md", "LICENSE")
 # A single small work: whether anything is learned is not asked.
 SMALL = (
     ("groups = 64", "groups = 8"),
