@@ -11,13 +11,15 @@ FORGE = $$(ls node_modules/@foundry-rs/forge-*/bin/forge)
 export SOLCX_BINARY_PATH := $(CURDIR)/.build/solcx
 export HF_HUB_OFFLINE := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Images of containers set it; each process of the tests would compile everything again.
+unexport PYTHONDONTWRITEBYTECODE
 
 # Side by side, since most tests wait for one thing or another; those of whole networks alone.
 PYTEST := $(VENV)/pytest -n auto --maxprocesses 4 --dist worksteal
 
 SETUP := .venv/installed .venv-ape/installed node_modules/installed .build/solcx/solc-v0.8.37
 
-.PHONY: long-run bench-noise bench-noise-smollm2 bench-shardcast help setup abi wheel lock fmt check test test-quick test-contracts demo bench-gossip bench-toploc bench-codecs bench-aggregation bench-diloco gas cheats slither trees fuzz fuzz-contracts bench-verify clean
+.PHONY: soak bench-economics long-run bench-noise bench-noise-smollm2 bench-shardcast help setup abi wheel lock fmt check test test-long test-quick test-contracts demo bench-gossip bench-toploc bench-codecs bench-aggregation bench-diloco gas cheats slither trees fuzz fuzz-contracts bench-verify clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -73,7 +75,7 @@ fmt: $(SETUP) ## Format everything
 	$(VENV)/ruff format .
 	$(FORGE) fmt
 
-# anew, since slither reads every build's record that it finds
+# again, since slither reads every build's record that it finds
 .build/slither/compiled: $(wildcard contracts/*.sol contracts/*/*.sol) foundry.toml $(SETUP)
 	rm -rf .build/slither
 	$(FORGE) build --skip test --build-info --out .build/slither/out --cache-path .build/slither/cache
@@ -93,11 +95,16 @@ check: .build/forge/compiled slither ## Style, types, import rules, generated fi
 	$(VENV)/python tools/trees.py --check
 	$(VENV)/codespell
 
+# of what the slow tests beside it do with the same seed
+BEGINNING := tests/fuzz/test_parsers.py::test_hostile_bytes_give_a_typed_error_and_nothing_else
 test: test-contracts ## Everything: contracts, units, chain, slow, the demo
-	$(PYTEST) -m "not e2e"
+	$(PYTEST) -m "not e2e" --hypothesis-profile full --deselect $(BEGINNING)
 	$(VENV)/pytest -m e2e
 
-test-quick: $(SETUP) ## The offline tests, in a minute or two
+# What is too long for every change, and run before one is called done that concerns it: about three hours on two cores.
+test-long: test cheats fuzz fuzz-contracts long-run soak bench-noise ## Everything, at length: cheats × 50, random seeds, 10,000 epochs, an hour of accidents, noise
+
+test-quick: $(SETUP) ## The offline tests that are not slow: four and a half minutes of processor time, side by side
 	$(PYTEST)
 
 test-contracts: .build/forge/compiled ## Forge: units, fuzz, invariants, gas bounds
@@ -110,12 +117,24 @@ gas: .build/forge/compiled ## What the contracts cost, beside the peer's; fails 
 demo: .build/forge/compiled ## A whole local network: real training, cheats caught, payouts claimed
 	$(VENV)/assay demo
 
+soak: .build/forge/compiled ## An hour of accidents: processes, disks, nodes and relays fail in random order; SOAK_SECONDS=, SEED=
+	$(VENV)/python -m tests.soak.run --seconds $${SOAK_SECONDS:-3600} $${SEED:+--seed $$SEED}
+
 long-run: .build/forge/compiled ## 10,000 epochs on a local chain: every wei accounted for; minutes
 	$(VENV)/python -m benchmarks.epochs
 
 bench-gossip: $(SETUP) ## Exchange without a star: simulated up to 10,000 peers; as root, confirmed over shaped links
 	$(VENV)/python -m benchmarks.gossip simulate
 	@if [ $$(id -u) = 0 ]; then $(VENV)/python -m benchmarks.gossip confirm; else echo "not root: not confirmed"; fi
+
+# the costs of docs/economics.md
+COSTS := --read-cost 0.002 --check-cost 0.01 --plant-cost 0.01 --gas-price 0.05 --coin-price 1000
+bench-economics: .venv/installed ## Economics: tables and picture of docs/economics.md, by formulas and played out
+	$(VENV)/assay economics examples/sorting.toml
+	$(VENV)/assay economics --panel
+	$(VENV)/assay economics examples/sorting.toml $(COSTS)
+	$(VENV)/python -m benchmarks.economics examples/sorting.toml $(COSTS)
+	$(VENV)/python -m benchmarks.economics examples/sorting.toml --plot docs/economics.svg > /dev/null
 
 bench-toploc: .venv/installed .build/toploc-reference/toploc ## TOPLOC beside the reference package: build, check
 	OMP_NUM_THREADS=1 OMP_THREAD_LIMIT=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(VENV)/python -m benchmarks.toploc
@@ -135,20 +154,20 @@ bench-diloco: .build/forge/compiled ## OpenDiLoCo end to end: four trainers as p
 	OMP_NUM_THREADS=1 $(VENV)/python -m benchmarks.diloco rehearse
 	OMP_NUM_THREADS=1 $(VENV)/python -m benchmarks.diloco run
 
-bench-noise: .venv/installed ## Honest works between machines that compute otherwise: none may be rejected
+bench-noise: .venv/installed ## Honest submissions between machines that compute otherwise: none may be rejected
 	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(VENV)/python -m benchmarks.honest_noise
 
-bench-noise-smollm2: .venv/installed ## The same with SmolLM2-135M, 200 works: long; when cut it goes on where it was
+bench-noise-smollm2: .venv/installed ## The same with SmolLM2-135M, 200 submissions: long; when cut it goes on where it was
 	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(VENV)/python -m benchmarks.honest_noise --policy smollm2 \
 		--record runs/noise-smollm2.jsonl
 
-bench-verify: .venv/installed ## What verifying a work costs beside producing it; fails when a bound is crossed
+bench-verify: .venv/installed ## What verifying a submission costs beside producing it; fails when a bound is crossed
 	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(VENV)/python -m benchmarks.verify
 
 bench-shardcast: $(SETUP) ## SHARDCAST beside raw sendfile + SHA-256, nginx + obstore, links of a given speed
 	$(VENV)/python -m benchmarks.shardcast
 
-cheats: .venv/installed ## Every known cheat fifty times, and honest works: none escapes, none is rejected
+cheats: .venv/installed ## Every known cheat fifty times, and honest submissions: none escapes, none is rejected
 	OMP_NUM_THREADS=1 $(VENV)/python -m tests.cheats.table --write
 
 SECONDS_EACH ?= 60

@@ -20,7 +20,7 @@ import torch
 from pydantic import TypeAdapter
 from pydantic_core import to_json
 
-from assay_protocol.devnet.localnet import empty_folder
+from assay_protocol.devnet.folder import fresh
 from benchmarks.diloco_network import Outcome, run_network
 from benchmarks.diloco_plan import Plan
 from benchmarks.diloco_rehearsal import Point, rehearse
@@ -43,8 +43,8 @@ SECONDS = 1_500.0  # at most, for one network
 SEEDS = (7, 8, 9)
 PROCESSES = 2  # each with one thread
 
-# What one trainer does that sees all samples: works and the batch of every step are four times as large, the steps in a
-# row as many. That is what data-parallel training on four machines computes.
+# What one trainer does that sees all samples: submissions and the batch of every step are four times as large, the
+# steps in a row as many. That is what data-parallel training on four machines computes.
 ONE = Plan("one trainer, batches 4 times as large", trainers=1, epochs=EPOCHS, groups=256, groups_per_step=64,
            momentum="0.6")  # fmt: skip
 # The same without DiLoCo's outer step: the next policy is what the trainer's own steps have made.
@@ -54,7 +54,7 @@ PATIENT = replace(ONE_PLAIN, label="one trainer, 4 times as many steps, no outer
                   groups=64, groups_per_step=16)  # fmt: skip
 FOUR = Plan("four trainers, one dies, one joins", trainers=4, epochs=EPOCHS, momentum="0.6", dies_in=EPOCHS // 2)
 FOUR_IN_PEACE = replace(FOUR, label="four trainers", dies_in=None)
-# Works that lie one version behind, as where trainers go on while verifiers judge.
+# Submissions that lie one version behind, as where trainers go on while verifiers judge.
 LATE = replace(FOUR_IN_PEACE, label="four trainers, one version behind", lag=1)
 LATE_CALM = replace(LATE, label=f"{LATE.label}, momentum 0.3", momentum="0.3")
 REHEARSED = [
@@ -79,15 +79,19 @@ def main() -> int:
 
 
 def _run(name: str, plan: Plan) -> Outcome:
-    empty_folder(RUNS / name)
     torch.set_num_threads(1)
-    return run_network(
-        plan, RUNS / name, prompts=PROMPTS, seconds=SECONDS, say=lambda line: print(line, file=sys.stderr, flush=True)
-    )
+    with fresh(RUNS / name, "--only"):
+        return run_network(
+            plan,
+            RUNS / name,
+            prompts=PROMPTS,
+            seconds=SECONDS,
+            say=lambda line: print(line, file=sys.stderr, flush=True),
+        )
 
 
 def _rehearse() -> None:
-    """Keeps what there is after each run: a bench that is cut short has something to report."""
+    """Keeps what there is after each run: a context that is cut short has something to report."""
     results: list[tuple[Plan, list[Point]]] = []
     with ProcessPoolExecutor(PROCESSES, get_context("spawn")) as pool:
         pending = [pool.submit(rehearse, plan, PROMPTS, 2 * plan.epochs // EPOCHS) for plan in REHEARSED]

@@ -5,7 +5,7 @@ In the middle one trainer is killed (SIGKILL) and another joins. Nobody interven
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,11 +17,12 @@ from assay_core.chain.event_store import EventStore
 from assay_core.chain.follow import TaskFollower
 from assay_core.chain.ledger import EpochRecord, TaskLedger
 from assay_core.environments import make_environment
+from assay_core.inspect.earnings import submissions_of
 from assay_core.protocol.errors import Stop
 from assay_core.protocol.spec import TaskSpec
 from assay_core.protocol.types import SCORE_FULL, TaskId
 from assay_core.transport.engine import Engine
-from assay_protocol.devnet.demo.observe import RewardCurve, works_of
+from assay_protocol.devnet.demo.observe import RewardCurve
 from assay_protocol.devnet.localnet import LocalNetwork, Party
 from assay_protocol.devnet.processes import Child, Children
 from assay_protocol.task_file import TaskFile
@@ -35,11 +36,11 @@ WATCH_SECONDS = 0.02  # at who is to die: its inner steps may be over in a fract
 VERIFIERS = 1
 CLAIM_SECONDS = 120.0
 TERMS: dict[str, Any] = {
-    "sampling": "0.25",  # a quarter of the works is replayed
+    "sampling": "0.25",  # a quarter of the submissions is replayed
     "fraud_slash": "5",
     "max_epochs": 1_000,
 }
-WORK_PRICE = 0.64  # tokens, whatever its size: so that the slash outweighs the gain alike in all runs
+SUBMISSION_PRICE = 0.64  # tokens, whatever its size: so that the slash outweighs the gain alike in all runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +48,11 @@ class Member:
     """A trainer as the chain knew it in the end."""
 
     name: str
-    works: int
+    submissions: int
     paid: int  # of them
     first_epoch: int | None
     last_epoch: int | None
-    first_version: int | None  # the policy that its first work was made from
+    first_version: int | None  # the policy that its first submission was made from
     claimed_wei: int
     traffic: Traffic
 
@@ -108,8 +109,7 @@ class _Course:
         seats = self._plan.trainers + (self._plan.dies_in is not None)
         trainers = [_Trainer(network.party(f"trainer-{n + 1}", 1_000 * TOKEN)) for n in range(seats)]
         task = write_task_file(self._plan, self._folder / "task.toml", terms_of(self._plan))
-        opened = self._assay(initiator, "task", "open", str(task.path), "--json")
-        task_id = TaskId(int(json.loads(opened)["task_id"]))
+        task_id = network.open_task(initiator, task.path)
         self._start(verifiers, trainers, task_id)
         follower = TaskFollower(network.chain, EventStore(None, network.chain.deployment), task_id)
         self._train(follower, trainers, task_id, task.spec, seconds)
@@ -123,21 +123,13 @@ class _Course:
         self._network.bond_trainers([trainer.party for trainer in trainers], params)
         self._network.tick()
         for verifier in verifiers:
-            self._work(verifier, "verifier", task_id)
+            self._start_worker(verifier, "verifier", task_id)
         for trainer in trainers[: self._plan.trainers]:
-            trainer.child = self._work(trainer.party, "trainer", task_id)
+            trainer.child = self._start_worker(trainer.party, "trainer", task_id)
 
-    def _work(self, party: Party, role: str, task_id: TaskId) -> Child:
-        arguments = (role, "run", "--task", str(task_id), "--keystore", party.name, "--threads", "1")
+    def _start_worker(self, party: Party, role: str, task_id: TaskId) -> Child:
         status = str(self._status_file(party))
-        return self._children.assay(party.name, *arguments, "--status-file", status, env=self._env(party))
-
-    def _assay(self, party: Party, *arguments: str) -> str:
-        name = f"{party.name}-{arguments[0]}-{arguments[1]}"
-        return self._children.run_assay(name, *arguments, "--keystore", party.name, env=self._env(party))
-
-    def _env(self, party: Party) -> Mapping[str, str]:
-        return self._network.env_of(party.name)
+        return self._network.start_daemon(party, role, task_id, "--threads", "1", "--status-file", status)
 
     def _status_file(self, party: Party) -> Path:
         return self._folder / "status" / f"{party.name}.jsonl"
@@ -166,7 +158,9 @@ class _Course:
                 time.sleep(WATCH_SECONDS)
 
     def _let_one_die(self, ledger: TaskLedger, trainers: Sequence[_Trainer], task_id: TaskId) -> None:
-        """Kill the first trainer in the middle of its work for the epoch of the plan, and start the one that joins."""
+        """Kill the first trainer in the middle of its submission for the epoch of the plan, and start the one that
+        joins.
+        """
         victim, epoch = trainers[0], self._plan.dies_in
         if epoch is None or self._casualty.epoch is not None or victim.child is None:
             return
@@ -176,7 +170,7 @@ class _Course:
         victim.child.process.wait()
         self._casualty = _Casualty(epoch, ledger.newest_policy().version, {victim.party.name})
         self._tell(f"{victim.party.name} is killed in epoch {epoch}, {trainers[-1].party.name} joins")
-        trainers[-1].child = self._work(trainers[-1].party, "trainer", task_id)
+        trainers[-1].child = self._start_worker(trainers[-1].party, "trainer", task_id)
 
     def _is_training(self, party: Party, epoch: int) -> bool:
         """Whether a trainer has taken an inner step of an epoch, or of a later one (then it was missed by a look)."""
@@ -191,9 +185,9 @@ class _Course:
     # -- the end
 
     def _finish(self, follower: TaskFollower, trainers: Sequence[_Trainer], task_id: TaskId) -> TaskLedger:
-        """Wait until every epoch with works is over, then let everybody claim, the dead trainer's owner too."""
+        """Wait until every epoch with submissions is over, then let everybody claim, the dead trainer's owner too."""
         deadline = time.monotonic() + CLAIM_SECONDS
-        while not all(epoch.is_over for epoch in follower.refresh().epochs.values() if epoch.works):
+        while not all(epoch.is_over for epoch in follower.refresh().epochs.values() if epoch.submissions):
             if time.monotonic() > deadline:
                 raise Stop(f"the last epochs did not end in time; see {self._folder / 'logs'}")
             time.sleep(LOOK_SECONDS)
@@ -205,7 +199,7 @@ class _Course:
     def _claim(self, task_id: TaskId, trainer: _Trainer) -> int:
         balance_of, holder = self._network.chain.token.balance_of, trainer.party.address
         before = balance_of(holder)
-        self._assay(trainer.party, "rewards", "claim", "--task", str(task_id))
+        self._network.assay(trainer.party, "rewards", "claim", "--task", str(task_id))
         return balance_of(holder) - before
 
     def _outcome(self, ledger: TaskLedger, task: TaskFile, trainers: Sequence[_Trainer], prompts: int) -> Outcome:
@@ -232,15 +226,15 @@ class _Course:
         )
 
     def _member(self, ledger: TaskLedger, spec: TaskSpec, trainer: _Trainer, engine: Engine) -> Member:
-        refs = works_of(ledger, trainer.party.address)
-        scores = [ledger.epochs[ref.epoch].score_of(ref.work.index) or 0 for ref in refs]
+        refs = [each.ref for each in submissions_of(ledger, trainer.party.address)]
+        scores = [ledger.epochs[ref.epoch].score_of(ref.submission.index) or 0 for ref in refs]
         return Member(
             name=trainer.party.name,
-            works=len(refs),
+            submissions=len(refs),
             paid=sum(0 < score <= SCORE_FULL for score in scores),
             first_epoch=refs[0].epoch if refs else None,
             last_epoch=refs[-1].epoch if refs else None,
-            first_version=refs[0].work.policy_version if refs else None,
+            first_version=refs[0].submission.policy_version if refs else None,
             claimed_wei=trainer.claimed_wei,
             traffic=traffic_of(engine, ledger, spec, trainer.party.address),
         )
@@ -257,7 +251,7 @@ def terms_of(plan: Plan) -> dict[str, Any]:
     """What replaces the demo's terms."""
     return {
         **TERMS,
-        "unit_price": f"{WORK_PRICE / plan.groups:.6f}",
+        "unit_price": f"{SUBMISSION_PRICE / plan.groups:.6f}",
         "max_epoch_units": 8 * plan.groups,
         "commit_window": plan.commit_window,
         "max_staleness": plan.lag,
@@ -265,7 +259,7 @@ def terms_of(plan: Plan) -> dict[str, Any]:
 
 
 def samples_behind(ledger: TaskLedger, version: int, group_size: int) -> int:
-    """Completions of the accepted works that a policy version is made of."""
+    """Completions of the accepted submissions that a policy version is made of."""
     newest = ledger.policies[version].epoch
     made = (each.epoch for each in ledger.policies[1 : version + 1])
     epochs = [ledger.epochs[epoch] for epoch in made if epoch is not None and newest is not None]
@@ -273,5 +267,12 @@ def samples_behind(ledger: TaskLedger, version: int, group_size: int) -> int:
 
 
 def _accepted_units(epoch: EpochRecord) -> int:
-    scores = {work.work.index: epoch.settled_score_of(work.work.index) or 0 for work in epoch.works}
-    return sum(work.work.units for work in epoch.works if 0 < scores[work.work.index] <= SCORE_FULL)
+    scores = {
+        submission.submission.index: epoch.settled_score_of(submission.submission.index) or 0
+        for submission in epoch.submissions
+    }
+    return sum(
+        submission.submission.units
+        for submission in epoch.submissions
+        if 0 < scores[submission.submission.index] <= SCORE_FULL
+    )

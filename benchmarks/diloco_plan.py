@@ -10,14 +10,14 @@ from typing import Any
 from assay_protocol.task_file import TaskFile, load_task_file
 
 DEMO_TASK = Path(__file__).parents[1] / "offchain" / "assay_protocol" / "devnet" / "demo" / "sorting.toml"
-COMPLETIONS_CHECKED = 64  # of each work, drawn; the demo checks all
+COMPLETIONS_CHECKED = 64  # of each submission, drawn; the demo checks all
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A run of `epochs` epochs with `trainers` trainers, each with works of `groups` prompts.
+    """A run of `epochs` epochs with `trainers` trainers, each with submissions of `groups` prompts.
 
-    In epoch `dies_in` one trainer dies with its work half made; in the next one another joins. None: nobody does.
+    In epoch `dies_in` one trainer dies with its submission half made; in the next one another joins. None: nobody does.
     """
 
     label: str
@@ -31,7 +31,7 @@ class Plan:
     outer_lr: str = "0.7"
     momentum: str = "0.3"
     dies_in: int | None = None
-    lag: int = 0  # policy versions that a work may lie behind; in a rehearsal each lies as far
+    lag: int = 0  # policy versions that a submission may lie behind; in a rehearsal each lies as far
     seed: int = 7
     commit_window: int = 90  # seconds from the seal before; what a death costs the others, once
 
@@ -40,7 +40,7 @@ class Plan:
         return self.trainers * self.epochs * self.groups * group_size
 
     def members(self, epoch: int) -> list[int]:
-        """Seats of those whose works an epoch has."""
+        """Seats of those whose submissions an epoch has."""
         if self.dies_in is None or epoch < self.dies_in:
             return list(range(self.trainers))
         living = list(range(1, self.trainers))

@@ -21,7 +21,7 @@ from assay_core.policy import initial_policy, load_policy, save_policy
 from assay_core.policy.evaluate import evaluate
 from assay_core.protocol.encoding import derive
 from assay_core.protocol.spec import TaskSpec
-from assay_core.protocol.types import Seed, WorkIndex
+from assay_core.protocol.types import Seed, SubmissionIndex
 from assay_protocol.devnet.demo.observe import EVALUATION_SEED
 from assay_trainer.inner import train
 from assay_trainer.rollout import roll_out
@@ -57,30 +57,34 @@ def _rehearse(plan: Plan, prompts: int, every: int, folder: Path) -> list[Point]
     for epoch in count():
         if samples >= plan.samples(spec.rollout.group_size):
             break
-        works = [
-            (WorkIndex(index), 1, _make_work(versions[max(0, epoch - plan.lag)], spec, task.seed, epoch, seat, folder))
+        submissions = [
+            (
+                SubmissionIndex(index),
+                1,
+                _make_submission(versions[max(0, epoch - plan.lag)], spec, task.seed, epoch, seat, folder),
+            )
             for index, seat in enumerate(plan.members(epoch))
         ]
         if epoch % every == 0:
             points.append(Point(samples, _reward(versions[-1], spec, prompts)))
             print(f"{plan.label}, seed {plan.seed}: epoch {epoch}: {points[-1]}", file=sys.stderr, flush=True)
-        samples += len(works) * plan.groups * spec.rollout.group_size
+        samples += len(submissions) * plan.groups * spec.rollout.group_size
         target = folder / f"policy-{epoch + 1}"
-        write_next(spec, versions[-1], works, target)
+        write_next(spec, versions[-1], submissions, target)
         versions.append(Delivery(target, build_bundle(target, BundleKind.POLICY, {"version": epoch + 1})))
     return [*points, Point(samples, _reward(versions[-1], spec, prompts))]
 
 
-def _make_work(policy: Delivery, spec: TaskSpec, seed: Seed, epoch: int, seat: int, folder: Path) -> Delivery:
+def _make_submission(policy: Delivery, spec: TaskSpec, seed: Seed, epoch: int, seat: int, folder: Path) -> Delivery:
     own = derive(seed, "rehearsal", epoch, seat)
-    work = folder / f"work-{seat}"
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir()
+    submission = folder / f"submission-{seat}"
+    shutil.rmtree(submission, ignore_errors=True)
+    submission.mkdir()
     loaded = load_policy(policy.directory)
     environment = make_environment(spec.environment)
     completions = [row.completion for batch in roll_out(loaded, environment, spec, own) for row in batch]
-    train(loaded, Rollouts(spec.rollout.group_size, tuple(completions)), spec, own, work)
-    return Delivery(work, build_bundle(work, BundleKind.WORK, {}))
+    train(loaded, Rollouts(spec.rollout.group_size, tuple(completions)), spec, own, submission)
+    return Delivery(submission, build_bundle(submission, BundleKind.SUBMISSION, {}))
 
 
 def _reward(policy: Delivery, spec: TaskSpec, prompts: int) -> float:

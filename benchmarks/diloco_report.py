@@ -69,10 +69,10 @@ def rewards_table(outcomes: Sequence[Outcome], samples: int, prompts: int) -> tu
 
 def members_table(outcome: Outcome) -> list[str]:
     """Who trained, and how the death went."""
-    lines = ["| trainer | works | paid | epochs | began from version | claimed |", "|---|---|---|---|---|---|"]
+    lines = ["| trainer | submissions | paid | epochs | began from version | claimed |", "|---|---|---|---|---|---|"]
     for each in outcome.members:
         lines.append(
-            f"| {each.name} | {each.works} | {each.paid} | {each.first_epoch}-{each.last_epoch} "
+            f"| {each.name} | {each.submissions} | {each.paid} | {each.first_epoch}-{each.last_epoch} "
             f"| {each.first_version} | {each.claimed_wei / 10**18:.2f} |"
         )
     if outcome.died_in is not None:
@@ -92,16 +92,16 @@ def members_table(outcome: Outcome) -> list[str]:
 
 def traffic_table(outcome: Outcome) -> list[str]:
     """Bytes of a trainer, per outer step."""
-    plan, works = outcome.plan, [each.traffic for each in outcome.members]
-    made, got = sum(each.works for each in works), sum(each.policies for each in works)
-    update, sent = sum(each.update for each in works) / made, sum(each.sent for each in works) / made
-    rollouts = sum(each.rollouts for each in works) / made
-    received = sum(each.received for each in works) / got
+    plan, submissions = outcome.plan, [each.traffic for each in outcome.members]
+    made, got = sum(each.submissions for each in submissions), sum(each.policies for each in submissions)
+    update, sent = sum(each.update for each in submissions) / made, sum(each.sent for each in submissions) / made
+    rollouts = sum(each.rollouts for each in submissions) / made
+    received = sum(each.received for each in submissions) / got
     ddp = data_parallel_bytes(outcome.parameters, plan.trainers, plan.inner_steps)
     rows = [
         (f"data-parallel: {plan.inner_steps} gradients, fp32, ring", ddp, ddp),
         (f"the update alone, {plan.codec}", update, None),
-        ("a work: update, rollouts with proofs, trace", sent, None),
+        ("a submission: update, rollouts with proofs, trace", sent, None),
         ("a policy version: weights and momentum, fp32", None, received),
         ("Assay, all in all", sent, received),
     ]
@@ -112,8 +112,8 @@ def traffic_table(outcome: Outcome) -> list[str]:
         lines.append(f"| {label} | {_mb(up)} | {_mb(down)} | {of / both:,.0f}× |")
     lines += [
         "",
-        f"- {outcome.parameters:,} parameters, {plan.trainers} trainers, {made} works, {got} versions fetched; "
-        f"{rollouts / sent:.0%} of a work are rollouts, which data-parallel training has nobody to show to",
+        f"- {outcome.parameters:,} parameters, {plan.trainers} trainers, {made} submissions, {got} versions fetched; "
+        f"{rollouts / sent:.0%} of a submission are rollouts, which data-parallel training has nobody to show to",
     ]
     return lines
 
@@ -123,7 +123,7 @@ def totals_table(outcome: Outcome) -> list[str]:
     plan = outcome.plan
     lines = ["| trainer | sent, MB | received, MB | data-parallel, each way, MB |", "|---|---|---|---|"]
     for each in outcome.members:
-        ddp = data_parallel_bytes(outcome.parameters, plan.trainers, plan.inner_steps * each.works)
+        ddp = data_parallel_bytes(outcome.parameters, plan.trainers, plan.inner_steps * each.submissions)
         lines.append(f"| {each.name} | {_mb(each.traffic.sent)} | {_mb(each.traffic.received)} | {_mb(ddp)} |")
     return lines
 

@@ -10,19 +10,19 @@ from assay_core.bundle.manifest import BundleKind, BundleLimits, Manifest
 from assay_core.bundle.named_tensors import Float32File
 from assay_core.bundle.rollouts import ROLLOUTS_NAME
 from assay_core.chain.ledger import TaskLedger
+from assay_core.inspect.earnings import submissions_of
 from assay_core.protocol.spec import TaskSpec
 from assay_core.protocol.types import Address, Root
 from assay_core.transport.engine import Engine
-from assay_protocol.devnet.demo.observe import works_of
 
 GRADIENT_BYTES = 4  # float32, as data-parallel training exchanges gradients by default
 
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """Bytes of all works of a trainer, and of the policies it made them from. What HTTP adds is not counted."""
+    """Bytes of all submissions of a trainer, and of the policies it made them from. What HTTP adds is not counted."""
 
-    works: int
+    submissions: int
     policies: int
     update: int
     rollouts: int  # with their proofs
@@ -36,21 +36,24 @@ class Traffic:
 
 def traffic_of(engine: Engine, ledger: TaskLedger, spec: TaskSpec, trainer: Address) -> Traffic:
     """Raises Unavailable: the relay does not answer."""
-    refs = works_of(ledger, trainer)
-    works = [_manifest(engine, ref.work.manifest_root, BundleKind.WORK, spec.limits.work_bytes) for ref in refs]
-    versions = [ref.work.policy_version for ref in refs]
+    refs = [each.ref for each in submissions_of(ledger, trainer)]
+    submissions = [
+        _manifest(engine, ref.submission.manifest_root, BundleKind.SUBMISSION, spec.limits.submission_bytes)
+        for ref in refs
+    ]
+    versions = [ref.submission.policy_version for ref in refs]
     fetched = ledger.policies[min(versions) : max(versions) + 1] if versions else []  # each newest one, also when idle
     policies = [
         _manifest(engine, record.policy_root, BundleKind.POLICY, spec.limits.policy_bytes) for record in fetched
     ]
-    update = sum(_bytes_of(work, UPDATE_FOLDER + "/") for work in works)
-    rollouts = sum(_bytes_of(work, ROLLOUTS_NAME) for work in works)
+    update = sum(_bytes_of(submission, UPDATE_FOLDER + "/") for submission in submissions)
+    rollouts = sum(_bytes_of(submission, ROLLOUTS_NAME) for submission in submissions)
     return Traffic(
-        works=len(works),
+        submissions=len(submissions),
         policies=len(policies),
         update=update,
         rollouts=rollouts,
-        other=sum(map(_whole, works)) - update - rollouts,
+        other=sum(map(_whole, submissions)) - update - rollouts,
         received=sum(map(_whole, policies)),
     )
 

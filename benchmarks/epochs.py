@@ -15,7 +15,7 @@ def table(result: Result) -> str:
     counts = {
         "epochs": result.epochs,
         "of which void": result.void,
-        "works": result.works,
+        "submissions": result.submissions,
         "frauds slashed": result.frauds,
         "plants opened": result.plants,
         "challenges": result.challenges,

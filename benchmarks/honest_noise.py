@@ -1,18 +1,18 @@
-"""Honest works that must all be accepted: `make bench-noise`, `make bench-noise-smollm2`.
+"""Honest submissions that must all be accepted: `make bench-noise`, `make bench-noise-smollm2`.
 
-    python -m benchmarks.honest_noise [--policy tiny|smollm2] [--works N] [--jobs N] [--seed N] [--minutes M]
+    python -m benchmarks.honest_noise [--policy tiny|smollm2] [--submissions N] [--jobs N] [--seed N] [--minutes M]
                                       [--record FILE] [--part K/N]
 
-Small works of the task in `examples/sorting.toml` or `examples/smollm2.toml`, half of them made and judged by machines
-that compute in float32 under that file's thresholds, half by machines of which one at least rolls out or prefills in
-less, under the spec's defaults. All train in float32, as recipes say. Each is rolled out, proved, trained, written as a
-bundle, opened and judged in full by the verifier's judge. The tiny policies are version 0 and two that have learned
-more. Prints how many were judged and rejected, and the largest that each check measured; writes the table into
-docs/calibration.md. The exit code is 1 when one was rejected.
+Small submissions of the task in `examples/sorting.toml` or `examples/smollm2.toml`, half of them made and judged by
+machines that compute in float32 under that file's thresholds, half by machines of which one at least rolls out or
+prefills in less, under the spec's defaults. All train in float32, as recipes say. Each is rolled out, proved, trained,
+written as a bundle, opened and judged in full by the verifier's judge. The tiny policies are version 0 and two that
+have learned more. Prints how many were judged and rejected, and the largest that each check measured; writes the table
+into docs/calibration.md. The exit code is 1 when one was rejected.
 
-With `--record`, each work's outcome is appended to a file of JSON lines as soon as it is known, and works that the file
-has already (of the same policy, spec and seed) are not judged again. With `--part`, several machines share the works;
-their records, one after the other in one file, are a record of all.
+With `--record`, each submission's outcome is appended to a file of JSON lines as soon as it is known, and submissions
+that the file has already (of the same policy, spec and seed) are not judged again. With `--part`, several machines
+share the submissions; their records, one after the other in one file, are a record of all.
 """
 
 import argparse
@@ -29,48 +29,43 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from assay_core.aggregation.codecs import codec_named
-from assay_core.aggregation.updates import FOLDER, write_update
-from assay_core.bundle.directory import build_bundle, open_bundle
-from assay_core.bundle.header import WorkHeader
-from assay_core.bundle.manifest import BundleKind, BundleLimits
-from assay_core.bundle.rollouts import ROLLOUTS_NAME, rollouts_bytes
+from assay_core.bundle.directory import open_bundle
+from assay_core.bundle.header import SubmissionHeader
+from assay_core.bundle.manifest import BundleLimits
 from assay_core.environments import make_environment
-from assay_core.environments.interface import Environment
 from assay_core.policy import save_policy
-from assay_core.policy.interface import Policy
 from assay_core.protocol.spec import CheckSpec, TaskSpec, ToplocSpec, parse_spec
-from assay_core.protocol.types import BPS, Epoch, PolicyVersion, Root, Work, WorkIndex, WorkKind
-from assay_core.training.trace import TRACE_NAME, trace_bytes
+from assay_core.protocol.types import Epoch, PolicyVersion
 from assay_protocol.calibration.conditions import computing, under
+from assay_protocol.calibration.runs import plan
 from assay_protocol.calibration.submissions import (
     TASK,
     TRAINER,
-    CalibrationBench,
+    CalibrationContext,
     Job,
-    Made,
     Setting,
-    open_bench,
+    open_context,
     start_process,
 )
 from assay_protocol.calibration.thresholds import FLOAT32_ONLY, HONEST
-from assay_protocol.cli.calibrate import plan
 from assay_protocol.task_file import load_task_file
-from assay_verifier.case import Case
 from assay_verifier.checks import update
 from assay_verifier.judge import judge
 from assay_verifier.verdict import SCORE_FULL
 from benchmarks.honest_subjects import SUBJECTS, Subject
+from tests.submissions import POLICY_ROOT, SPEC_ROOT, Draft, LoadedContext, case_of, write
 
 PAGE = Path(__file__).parents[1] / "docs" / "calibration.md"
-SPEC_ROOT, POLICY_ROOT = (Root(sha256(word).digest()) for word in (b"spec", b"policy"))
 VERSION = PolicyVersion(1)
-FIRST_WORK = 1_000_000  # numbers that `assay calibrate` never reaches: its thresholds come from other works
+FIRST_SUBMISSION = 1_000_000  # numbers that `assay calibrate` never reaches: its thresholds come from other submissions
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """One honest work's outcome. `measured`: what each check found, and its threshold; `rejected`: why, if it was."""
+    """One honest submission's outcome.
+
+    `measured`: what each check found, and its threshold; `rejected`: why, if it was.
+    """
 
     key: str
     regime: str
@@ -90,32 +85,20 @@ class Judged:
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of works of one regime: `largest` is what each check measured at most, beside its threshold."""
+    """What became of submissions of one regime: `largest` is what each check measured at most, beside its threshold."""
 
-    works: int = 0
+    submissions: int = 0
     trained: int = 0  # the others had nothing to learn: their groups' rewards were all alike
     rejected: list[str] = field(default_factory=list[str])
     largest: dict[str, tuple[float, float]] = field(default_factory=dict[str, tuple[float, float]])
 
-    def add(self, work: Judged) -> None:
-        self.works += 1
-        self.trained += work.measured.get(update.NAME_NORM, (0.0, 0.0))[0] > 0
-        if work.rejected is not None:
-            self.rejected.append(f"{work.rejected} ({work.machines})")
-        for check, (measured, threshold) in work.measured.items():
+    def add(self, submission: Judged) -> None:
+        self.submissions += 1
+        self.trained += submission.measured.get(update.NAME_NORM, (0.0, 0.0))[0] > 0
+        if submission.rejected is not None:
+            self.rejected.append(f"{submission.rejected} ({submission.machines})")
+        for check, (measured, threshold) in submission.measured.items():
             self.largest[check] = (max(measured, self.largest.get(check, (0.0, 0.0))[0]), threshold)
-
-
-@dataclass(frozen=True, slots=True)
-class JudgeContext:
-    loaded: Policy
-    task_environment: Environment
-
-    def policy(self, root: Root) -> Policy:
-        return self.loaded
-
-    def environment(self) -> Environment:
-        return self.task_environment
 
 
 def limits_of(spec: TaskSpec, regime: str) -> TaskSpec:
@@ -126,7 +109,7 @@ def limits_of(spec: TaskSpec, regime: str) -> TaskSpec:
 
 
 def key_of(settings: Sequence[Setting], job: Job) -> str:
-    """Tells works apart that were judged otherwise: by number, machines, seed and spec."""
+    """Tells submissions apart that were judged otherwise: by number, machines, seed and spec."""
     setting = settings[job.number % len(settings)]
     spec = limits_of(parse_spec(setting.spec), job.regime)
     text = f"{setting.seed} | {job.made} | {job.judged} | {spec.to_bytes().decode()}"
@@ -134,27 +117,17 @@ def key_of(settings: Sequence[Setting], job: Job) -> str:
 
 
 def judge_one(settings: Sequence[Setting], job: Job) -> Judged:
-    """Make and judge one honest work; policy and spec go by its number."""
-    context = open_bench(settings[job.number % len(settings)])
+    """Make and judge one honest submission; policy and spec go by its number."""
+    context = open_context(settings[job.number % len(settings)])
     spec = limits_of(context.spec, job.regime)
     with tempfile.TemporaryDirectory(prefix="noise-") as folder:
-        root = write(Path(folder), context, job, context.make(job.number, job.made))
-        manifest = open_bundle(Path(folder), BundleLimits(spec.limits.work_bytes), root)
-        case = Case(
-            task_id=TASK,
-            epoch=Epoch(job.number),
-            work=Work(TRAINER, WorkIndex(0), WorkKind.FULL, spec.rollout.groups, VERSION, root),
-            spec=spec,
-            spec_root=SPEC_ROOT,
-            trainer_seed=context.seed(job.number),
-            epoch_seed=None,  # everything is checked
-            policy_root=POLICY_ROOT,
-            newest_version=VERSION,
-            max_staleness=0,
-            sampling_bps=BPS,
-        )
+        made, header = context.make(job.number, job.made), header_of(context, job.number)
+        draft = Draft(header, made.rollouts, made.result.pseudo_gradient, made.result.trace)
+        root = write(draft, spec, Path(folder)).root
+        manifest = open_bundle(Path(folder), BundleLimits(spec.limits.submission_bytes), root)
+        case = case_of(header, spec, root)  # everything is checked
         with computing(job.judged.flags(), context.policy.backbone.module()):
-            judged = JudgeContext(under(context.policy, job.judged), context.environment)
+            judged = LoadedContext(under(context.policy, job.judged), context.environment)
             verdict = judge(case, judged, Path(folder), manifest).verdict
     last = verdict.findings[-1]
     return Judged(
@@ -162,20 +135,13 @@ def judge_one(settings: Sequence[Setting], job: Job) -> Judged:
         regime=job.regime,
         machines=f"{job.made} | {job.judged}",
         measured={each.check: (float(each.measured), float(each.threshold)) for each in verdict.findings},
-        rejected=None if verdict.score == SCORE_FULL else f"work {job.number}: {last.check}: {last.detail}",
+        rejected=None if verdict.score == SCORE_FULL else f"submission {job.number}: {last.check}: {last.detail}",
     )
 
 
-def write(folder: Path, context: CalibrationBench, job: Job, made: Made) -> Root:
-    """Put a work on disk, as its trainer would commit to it."""
-    (folder / "trace").mkdir()
-    (folder / ROLLOUTS_NAME).write_bytes(rollouts_bytes(made.rollouts))
-    (folder / TRACE_NAME).write_bytes(trace_bytes(made.result.trace))
-    write_update(folder / FOLDER, made.result.pseudo_gradient, codec_named(context.spec.codec))
-    header = WorkHeader(
-        TASK, Epoch(job.number), TRAINER, VERSION, POLICY_ROOT, made.seed, SPEC_ROOT, {"assay": "noise"}
-    )
-    return build_bundle(folder, BundleKind.WORK, header.fields()).root
+def header_of(context: CalibrationContext, number: int) -> SubmissionHeader:
+    seed = context.seed(number)
+    return SubmissionHeader(TASK, Epoch(number), TRAINER, VERSION, POLICY_ROOT, seed, SPEC_ROOT, {"assay": "noise"})
 
 
 # ---- all of them
@@ -196,19 +162,19 @@ def judge_all(subject: Subject, chosen: argparse.Namespace) -> tuple[list[Judged
             for spec in specs
             for number in range(len(policies))
         ]
-        honest = (job for job in plan(chosen.works, chosen.seed, policies[0]) if job.what == HONEST)
+        honest = (job for job in plan(chosen.submissions, chosen.seed, policies[0]) if job.what == HONEST)
         part, parts = chosen.part
-        jobs = [replace(job, number=FIRST_WORK + job.number) for job in honest if job.number % parts == part]
+        jobs = [replace(job, number=FIRST_SUBMISSION + job.number) for job in honest if job.number % parts == part]
         del policies  # the processes load their own
         known = read_record(chosen.record)
         done = [known[key] for key in (key_of(settings, job) for job in jobs) if key in known]
         left = [job for job in jobs if key_of(settings, job) not in known]
         context = get_context("spawn")
         with ProcessPoolExecutor(chosen.jobs, context, initializer=start_process, initargs=(1,)) as pool:
-            for work in pool.map(partial(judge_one, settings), left):
-                append_record(chosen.record, work)
-                done.append(work)
-                if len(done) % (chosen.works // 20 or 1) == 0:
+            for submission in pool.map(partial(judge_one, settings), left):
+                append_record(chosen.record, submission)
+                done.append(submission)
+                if len(done) % (chosen.submissions // 20 or 1) == 0:
                     print(f"{len(done)} of {len(jobs)} judged", file=sys.stderr, flush=True)
                 if time.monotonic() > until:
                     pool.shutdown(wait=False, cancel_futures=True)
@@ -231,17 +197,17 @@ def read_record(path: Path | None) -> dict[str, Judged]:
     return found
 
 
-def append_record(path: Path | None, work: Judged) -> None:
+def append_record(path: Path | None, submission: Judged) -> None:
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a") as file:
-            file.write(json.dumps(work.json()) + "\n")
+            file.write(json.dumps(submission.json()) + "\n")
 
 
-def totals_of(works: Iterable[Judged]) -> dict[str, Outcome]:
+def totals_of(submissions: Iterable[Judged]) -> dict[str, Outcome]:
     totals: dict[str, Outcome] = {}
-    for work in works:
-        totals.setdefault(work.regime, Outcome()).add(work)
+    for submission in submissions:
+        totals.setdefault(submission.regime, Outcome()).add(submission)
     return totals
 
 
@@ -249,9 +215,12 @@ def totals_of(works: Iterable[Judged]) -> dict[str, Outcome]:
 
 
 def table_lines(totals: Mapping[str, Outcome]) -> list[str]:
-    lines = ["| regime | honest works judged | of them with an update to replay | rejected |", "|---|---|---|---|"]
+    lines = [
+        "| regime | honest submissions judged | of them with an update to replay | rejected |",
+        "|---|---|---|---|",
+    ]
     lines += [
-        f"| {regime} | {each.works:,} | {each.trained:,} | {len(each.rejected)} |"
+        f"| {regime} | {each.submissions:,} | {each.trained:,} | {len(each.rejected)} |"
         for regime, each in sorted(totals.items())
     ]
     lines += ["", "| check, at most | " + " | ".join(f"{name} | its threshold" for name in sorted(totals)) + " |"]
@@ -283,26 +252,33 @@ def _part(text: str) -> tuple[int, int]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--policy", choices=sorted(SUBJECTS), default="tiny")
-    parser.add_argument("--works", type=int, help="2,000 of a tiny policy, 200 of SmolLM2 by default")
+    parser.add_argument("--submissions", type=int, help="2,000 of a tiny policy, 200 of SmolLM2 by default")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--minutes", type=float, default=120.0, help="stop after so many, with what was judged")
-    parser.add_argument("--record", type=Path, metavar="FILE", help="append outcomes, skip works that it has")
-    parser.add_argument("--part", type=_part, default=(0, 1), metavar="K/N", help="of the works, every Nth from K on")
+    parser.add_argument("--record", type=Path, metavar="FILE", help="append outcomes, skip submissions that it has")
+    parser.add_argument(
+        "--part", type=_part, default=(0, 1), metavar="K/N", help="of the submissions, every Nth from K on"
+    )
     chosen = parser.parse_args()
     subject = SUBJECTS[chosen.policy]
-    chosen.works = chosen.works or subject.works
+    chosen.submissions = chosen.submissions or subject.submissions
     began = time.monotonic()
-    works, is_all = judge_all(subject, chosen)
-    totals = totals_of(works)
+    submissions, is_all = judge_all(subject, chosen)
+    totals = totals_of(submissions)
     lines = table_lines(totals)
     print("\n".join(lines))
-    print(f"\n{time.monotonic() - began:.0f} s" + ("" if is_all else ": the time was up before all works were judged"))
-    if is_all and chosen.part[1] == 1 and chosen.works >= subject.works:  # a trial run leaves the page alone
+    print(
+        f"\n{time.monotonic() - began:.0f} s"
+        + ("" if is_all else ": the time was up before all submissions were judged")
+    )
+    if (
+        is_all and chosen.part[1] == 1 and chosen.submissions >= subject.submissions
+    ):  # a trial run leaves the page alone
         write_into_page(lines, subject.command)
     rejected = [miss for each in totals.values() for miss in each.rejected]
     for miss in rejected:
-        print(f"an honest work was rejected: {miss}", file=sys.stderr)
+        print(f"an honest submission was rejected: {miss}", file=sys.stderr)
     return 1 if rejected else 0
 
 

@@ -1,4 +1,4 @@
-"""The policies and the shapes of works that `benchmarks.honest_noise` judges honest works of."""
+"""The policies and the shapes of submissions that `benchmarks.honest_noise` judges honest submissions of."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,16 +12,18 @@ from assay_protocol.task_file import TaskFile
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 WARM_UPS = (32, 64, 192)  # supervised steps behind the tiny policies
-LONG_EVERY = 7  # coprime to the numbers of conditions and regimes, so that each of them gets long works
+LONG_EVERY = 7  # coprime to the numbers of conditions and regimes, so that each of them gets long submissions
 LONG_TOKENS = 24
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A task file, the policies tried on it, and the specs of the works; works go through all pairs in turn."""
+    """A task file, the policies tried on it, and the specs of the submissions; submissions go through all pairs in
+    turn.
+    """
 
     task_file: Path
-    works: int
+    submissions: int
     command: str  # what writes its table into the page
     policies: Callable[[TaskFile, Environment], Sequence[CausalPolicy]]
     specs: Callable[[TaskSpec], Sequence[TaskSpec]]
@@ -36,7 +38,7 @@ def _warmed_up(task: TaskFile, environment: Environment) -> list[CausalPolicy]:
 
 
 def _small_sorting(spec: TaskSpec) -> list[TaskSpec]:
-    """Works of 16 completions and 4 inner steps; half-right answers count, so that most teach."""
+    """Submissions of 16 completions and 4 inner steps; half-right answers count, so that most teach."""
     return [
         spec.model_copy(
             update={
@@ -53,7 +55,7 @@ def _version_zero(task: TaskFile, environment: Environment) -> list[CausalPolicy
 
 
 def _small_smollm2(spec: TaskSpec) -> list[TaskSpec]:
-    """Works of 4 completions and 2 inner steps, most as short as the task's, one in seven longer."""
+    """Submissions of 4 completions and 2 inner steps, most as short as the task's, one in seven longer."""
     short = spec.model_copy(
         update={
             "rollout": RolloutSpec(groups=2, group_size=2),

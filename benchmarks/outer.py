@@ -48,7 +48,7 @@ def main() -> int:
     print("\n".join(lines))
     print(f"\n{time.monotonic() - started:.0f} s")
     if seed == SEED:
-        write_between_marks(PAGE, f"bench-{what}", lines)
+        write_between_marks(PAGE, f"context-{what}", lines)
     return 0 if holds else 1
 
 

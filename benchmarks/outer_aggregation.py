@@ -10,7 +10,7 @@ from assay_core.aggregation.aggregate import Contribution, aggregate
 from assay_core.aggregation.optimizer import outer_step
 from assay_core.aggregation.rules import Rule, RuleName
 from assay_core.bundle.numbers import Float32
-from assay_core.protocol.types import WorkIndex
+from assay_core.protocol.types import SubmissionIndex
 from benchmarks.character_model import Trainers, Weights, initial_weights, load_text, validation_loss
 
 TRAINERS = 8
@@ -80,7 +80,7 @@ def _shifted(honest: Sequence[Float32]) -> Float32:
 
 
 def _aggregated(updates: Sequence[Weights], rule: Rule) -> Weights:
-    return aggregate((Contribution(WorkIndex(n), 1, update) for n, update in enumerate(updates)), rule)
+    return aggregate((Contribution(SubmissionIndex(n), 1, update) for n, update in enumerate(updates)), rule)
 
 
 def aggregation_table(losses: Mapping[Attacked, float]) -> tuple[list[str], bool]:

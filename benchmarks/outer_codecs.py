@@ -12,12 +12,11 @@ from matplotlib.figure import Figure
 
 from assay_core.aggregation.aggregate import Contribution, aggregate
 from assay_core.aggregation.codecs import Codec, codec_named
-from assay_core.aggregation.feedback import ErrorFeedback
 from assay_core.aggregation.layout import encoded_bytes
 from assay_core.aggregation.optimizer import outer_step
 from assay_core.aggregation.rules import Rule
 from assay_core.bundle.numbers import Float32
-from assay_core.protocol.types import WorkIndex
+from assay_core.protocol.types import SubmissionIndex
 from benchmarks.character_model import (
     CONTEXT,
     SEQUENCES,
@@ -27,6 +26,7 @@ from benchmarks.character_model import (
     load_text,
     validation_loss,
 )
+from benchmarks.error_feedback import ErrorFeedback
 
 TRAINERS = 8
 TOKENS_PER_STEP = SEQUENCES * CONTEXT  # of one trainer
@@ -86,7 +86,7 @@ def train_data_parallel(seed: int) -> Trained:
 
 
 def train_through_codec(run: Run, seed: int) -> Trained:
-    """DiLoCo, with each update through the codec as in a work."""
+    """DiLoCo, with each update through the codec as in a submission."""
     text = load_text()
     weights = initial_weights(text.alphabet, seed)
     codec, shapes = codec_named(run.codec), {name: array.shape for name, array in weights.items()}
@@ -118,7 +118,7 @@ def _through(codec: Codec, array: Float32) -> Float32:
 
 
 def _aggregated(updates: Sequence[Weights], rule: Rule) -> Weights:
-    return aggregate((Contribution(WorkIndex(n), 1, update) for n, update in enumerate(updates)), rule)
+    return aggregate((Contribution(SubmissionIndex(n), 1, update) for n, update in enumerate(updates)), rule)
 
 
 def _mean_over_senders(updates: Sequence[Weights]) -> Weights:
@@ -193,11 +193,11 @@ def speed_table() -> list[str]:
     return lines
 
 
-def _seconds(work: Callable[[], object]) -> float:
+def _seconds(submission: Callable[[], object]) -> float:
     """The fastest of five."""
     times: list[float] = []
     for _ in range(5):
         started = time.perf_counter()
-        work()
+        submission()
         times.append(time.perf_counter() - started)
     return min(times)

@@ -1,12 +1,12 @@
 """How far replays of honest trainings lie off on other machines, by each measure.
 
-    python -m benchmarks.replay_noise [--works N] [--smollm2]
+    python -m benchmarks.replay_noise [--submissions N] [--smollm2]
 
-Works of a small sorting task are trained by a machine in float32 and replayed by others: other attention kernels,
+Submissions of a small sorting task are trained by a machine in float32 and replayed by others: other attention kernels,
 batches, padding, threads and libraries (`offchain/assay_protocol/calibration/conditions.py`), smaller micro-batches,
 and weights disturbed by 2e-7 of themselves, which stands for machines that we do not have. Whole and step by step, with
-all weights trained and with adapters, under three codecs; or small works of `examples/syllogism-lora.toml`. Prints the
-largest of each measure beside its default threshold.
+all weights trained and with adapters, under three codecs; or small submissions of `examples/syllogism-lora.toml`.
+Prints the largest of each measure beside its default threshold.
 """
 
 import argparse
@@ -63,7 +63,7 @@ class Machine:
     is_disturbed: bool = False
 
     @contextlib.contextmanager
-    def at_work(self, policy: CausalPolicy) -> Generator[CausalPolicy]:
+    def at_submission(self, policy: CausalPolicy) -> Generator[CausalPolicy]:
         before, inner.MICRO_BATCH_TOKENS = inner.MICRO_BATCH_TOKENS, self.micro_batch
         try:
             with computing(self.condition.flags(), policy.backbone.module()), self._disturbed(policy):
@@ -102,12 +102,14 @@ def machines(policy: CausalPolicy) -> list[Machine]:
 def measured(
     policy: CausalPolicy, spec: TaskSpec, rollouts: Rollouts, seed: Seed, machine: Machine
 ) -> Iterator[tuple[str, Finding]]:
-    """Each measure of a work that a plain machine has trained and `machine` replays, with what it was taken of."""
+    """Each measure of a submission that a plain machine has trained and `machine` replays, with what it was taken
+    of.
+    """
     states: list[InnerState] = []
     claimed = run_inner_steps(policy, rollouts, spec, seed, on_state=lambda number, state: states.append(state))
     if not states:
         return
-    with machine.at_work(policy) as other:
+    with machine.at_submission(policy) as other:
         again: InnerResult = run_inner_steps(other, rollouts, spec, seed)
     for name in CODECS:
         codec = codec_named(name)
@@ -117,7 +119,7 @@ def measured(
     weights = {name: value.detach().numpy().copy() for name, value in policy.trainable().items()}
     for number, (before, after) in enumerate(pairwise([None, *states])):
         start: Arrays = weights if before is None else before.parameters
-        with machine.at_work(policy) as other:
+        with machine.at_submission(policy) as other:
             ours = repeat_inner_step(other, rollouts, spec, seed, number, before)
         for finding in replay.check_step(number, start, _known(after), ours, OPEN):
             yield "step by step", finding
@@ -160,8 +162,8 @@ def smollm2() -> Iterator[Subject]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--works", type=int, default=10, help="for each policy and machine")
-    parser.add_argument("--smollm2", action="store_true", help="adapters of a real model: minutes a work")
+    parser.add_argument("--submissions", type=int, default=10, help="for each policy and machine")
+    parser.add_argument("--smollm2", action="store_true", help="adapters of a real model: minutes a submission")
     chosen = parser.parse_args()
     torch.set_num_threads(1)
     defaults = CheckSpec()
@@ -176,7 +178,7 @@ def main() -> None:
     print("| trained | replay | measure | largest | by | default threshold |\n|---|---|---|---|---|---|", flush=True)
     for subject in smollm2() if chosen.smollm2 else sorting():
         worst: dict[tuple[str, str], tuple[float, str]] = defaultdict(lambda: (0.0, "-"))
-        for number in range(chosen.works):
+        for number in range(chosen.submissions):
             seed = Seed(sha256(b"replay noise %d" % number).digest())
             rollouts = subject.roll_out(seed)
             for machine in machines(subject.policy):

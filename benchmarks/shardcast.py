@@ -332,7 +332,8 @@ def _wait_until_healthy(url: str) -> None:
 
 
 def warm_memory(folder: Path, size: int) -> None:
-    """Fill the page cache and let go of it, so that whoever writes files next gets pages that the machine really has.
+    """Fill the page cache and let go of it, so that anyone who writes files next gets pages that the machine really
+    has.
 
     A virtual machine hands free pages back to its host within seconds, and taking one again costs ten times what
     filling it does: that would drown every other difference between the cases.
@@ -357,7 +358,7 @@ def make_policy(directory: Path, size: int) -> Manifest:
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """A policy, and a relay's folder that holds it, ready to be served by whoever is measured."""
+    """A policy, and a relay's folder that holds it, ready to be served by anyone who is measured."""
 
     folder: Path
     policy: Path

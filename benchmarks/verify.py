@@ -1,12 +1,12 @@
-"""What verifying a work costs beside producing it: `make bench-verify`.
+"""What verifying a submission costs beside producing it: `make bench-verify`.
 
     python -m benchmarks.verify [--case NAME]
 
-Processor time of one thread. Each round makes a whole work with the trainer's code (rollouts, proofs, training, bundle)
-and judges it with the verifier's, from the bundle's hashes to the replay; every completion is checked. Shares are those
-of one round, medians over rounds. Writes the tables into docs/verification-cost.md. The exit code is 1 when a work is
-rejected or a bound is crossed: the checks without replay 15 % of producing, together with replays at the case's
-sampling rate 30 %.
+Processor time of one thread. Each round makes a whole submission with the trainer's code (rollouts, proofs, training,
+bundle) and judges it with the verifier's, from the bundle's hashes to the replay; every completion is checked. Shares
+are those of one round, medians over rounds. Writes the tables into docs/verification-cost.md. The exit code is 1 when a
+submission is rejected or a bound is crossed: the checks without replay 15 % of producing, together with replays at the
+case's sampling rate 30 %.
 """
 
 import argparse
@@ -25,7 +25,7 @@ import numpy as np
 import torch
 
 from assay_core.bundle.directory import open_bundle, write_atomically
-from assay_core.bundle.header import parse_work_header
+from assay_core.bundle.header import parse_submission_header
 from assay_core.bundle.manifest import BundleLimits, Manifest
 from assay_core.bundle.rollouts import ROLLOUTS_NAME, RolloutLimits, parse_rollouts, rollouts_bytes
 from assay_core.bundle.trajectory import Rollouts
@@ -33,10 +33,14 @@ from assay_core.environments import make_environment
 from assay_core.environments.interface import Environment
 from assay_core.policy import initial_policy
 from assay_core.policy.causal import CausalPolicy, Ids
-from assay_core.policy.interface import Policy, Prefill
+from assay_core.policy.interface import Prefill
 from assay_core.protocol.encoding import trainer_seed
 from assay_core.protocol.spec import EnvironmentSpec, RolloutSpec, SamplerSpec, TaskSpec
-from assay_core.protocol.types import BPS, Address, Epoch, PolicyVersion, Root, Seed, TaskId, Work, WorkIndex, WorkKind
+from assay_core.protocol.types import (
+    Epoch,
+    PolicyVersion,
+    Seed,
+)
 from assay_core.training.inner import PseudoGradient
 from assay_protocol.task_file import TaskFile, load_task_file
 from assay_trainer.inner import train
@@ -44,21 +48,19 @@ from assay_trainer.prover import prove
 from assay_trainer.rollout import roll_out
 from assay_trainer.submit import finish_bundle
 from assay_trainer.tasks import Assignment
-from assay_verifier.case import Case
 from assay_verifier.checks.duplicates import BUCKETS, Sketch
-from assay_verifier.judge import judge, sketch_work
+from assay_verifier.judge import judge, sketch_submission
 from assay_verifier.verdict import SCORE_FULL, Finding
+from tests.submissions import POLICY_ROOT, SPEC_ROOT, TASK, TRAINER, LoadedContext, case_of
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "verification-cost.md"
 BEGIN, END = "<!-- made by `make bench-verify`: begin -->", "<!-- made by `make bench-verify`: end -->"
 MAX_CHECKS, MAX_TOTAL = 0.15, 0.30  # shares of what producing costs
-WHOLE_RATE = 0.1  # at which works are replayed that have to be replayed whole
-TRAINER = Address("0x00000000000000000000000000000000000000A1")
-TASK, VERSION = TaskId(1), PolicyVersion(1)
-SPEC_ROOT, POLICY_ROOT = (Root(hashlib.sha256(word).digest()) for word in (b"spec", b"policy"))
+WHOLE_RATE = 0.1  # at which submissions are replayed that have to be replayed whole
+VERSION = PolicyVersion(1)
 EPOCH_SEED = Seed(hashlib.sha256(b"verification cost").digest())
-STRANGER = Sketch("another work", b"", np.zeros(BUCKETS))  # there are others to compare with, and none is alike
+STRANGER = Sketch("another submission", b"", np.zeros(BUCKETS))  # there are others to compare with, and none is alike
 REPLAY, PREFILL, OPEN, SKETCH = "replay", "prefill", "bundle's hashes", "duplicates: sketch for the others' sake"
 
 
@@ -77,7 +79,7 @@ class Clock:
 
 @dataclass(frozen=True, slots=True)
 class Costed:
-    """A task whose works are made and judged. `rate` is the sampling rate at which MAX_TOTAL has to hold."""
+    """A task whose submissions are made and judged. `rate` is the sampling rate at which MAX_TOTAL has to hold."""
 
     name: str
     title: str
@@ -120,20 +122,6 @@ class Timed(CausalPolicy):
         prefills = super().prefill(prompts, completions, sampler)
         self._clock.mark(PREFILL)
         return prefills
-
-
-@dataclass(frozen=True, slots=True)
-class JudgeContext:
-    """The bench of a verifier that has loaded its policy."""
-
-    loaded: Policy
-    task_environment: Environment
-
-    def policy(self, root: Root) -> Policy:
-        return self.loaded
-
-    def environment(self) -> Environment:
-        return self.task_environment
 
 
 def cases() -> list[Costed]:
@@ -180,7 +168,7 @@ def _half_checked(spec: TaskSpec) -> TaskSpec:
 
 
 def _adapted(case: Costed, targets: tuple[str, ...]) -> Costed:
-    """Every work is replayed, one step of it."""
+    """Every submission is replayed, one step of it."""
     policy = {name: value for name, value in case.policy.items() if name != "trainable"}
     checks = case.spec.checks.model_copy(update={"replay": "steps", "steps_replayed": 1})
     return replace(
@@ -201,7 +189,7 @@ def warm_up_spec(spec: TaskSpec) -> TaskSpec:
 def produce(
     case: Costed, spec: TaskSpec, policy: CausalPolicy, environment: Environment, folder: Path, number: int
 ) -> tuple[Manifest, Rollouts, dict[str, float]]:
-    """A trainer's work, as `assay_trainer.submission_builder` makes it, and its costs by stage."""
+    """A trainer's submission, as `assay_trainer.submission_builder` makes it, and its costs by stage."""
     seed = trainer_seed(case.seed, TASK, Epoch(number), TRAINER)
     clock = Clock()
     unproved = [row for batch in roll_out(policy, environment, spec, seed) for row in batch]
@@ -227,33 +215,20 @@ def verify(
     case: Costed, spec: TaskSpec, policy: CausalPolicy, environment: Environment, folder: Path, manifest: Manifest
 ) -> dict[str, float]:
     """Costs by check. Raises ValueError: it was not accepted."""
-    epoch = parse_work_header(manifest.fields).epoch
-    chain = Case(
-        task_id=TASK,
-        epoch=epoch,
-        work=Work(TRAINER, WorkIndex(0), WorkKind.FULL, spec.rollout.groups, VERSION, manifest.root),
-        spec=spec,
-        spec_root=SPEC_ROOT,
-        trainer_seed=trainer_seed(case.seed, TASK, epoch, TRAINER),
-        epoch_seed=EPOCH_SEED,
-        policy_root=POLICY_ROOT,
-        newest_version=VERSION,
-        max_staleness=0,
-        sampling_bps=BPS,
-    )
+    chain = case_of(parse_submission_header(manifest.fields), spec, manifest.root, EPOCH_SEED)
     clock = Clock()
-    open_bundle(folder, BundleLimits(spec.limits.work_bytes), manifest.root)
+    open_bundle(folder, BundleLimits(spec.limits.submission_bytes), manifest.root)
     clock.mark(OPEN)
-    sketch_work(chain, policy, folder, manifest, EPOCH_SEED)
+    sketch_submission(chain, policy, folder, manifest, EPOCH_SEED)
     clock.mark(SKETCH)
 
     def note(finding: Finding) -> None:
         clock.mark(finding.check)
 
-    context = JudgeContext(Timed(policy, clock), environment)
+    context = LoadedContext(Timed(policy, clock), environment)
     verdict = judge(chain, context, folder, manifest, [STRANGER], note).verdict
     if verdict.score != SCORE_FULL:
-        raise ValueError(f"{case.name}: an honest work was rejected: {verdict.findings[-1].detail}")
+        raise ValueError(f"{case.name}: an honest submission was rejected: {verdict.findings[-1].detail}")
     return clock.stages
 
 

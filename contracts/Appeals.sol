@@ -6,7 +6,7 @@ import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol
 
 import {ChallengeState, DisputePhase, IAppeals} from "./interfaces/IAppeals.sol";
 import {IAttestations} from "./interfaces/IAttestations.sol";
-import {ICommitments, Work} from "./interfaces/ICommitments.sol";
+import {ICommitments, Submission} from "./interfaces/ICommitments.sol";
 import {Deployment} from "./interfaces/Deployment.sol";
 import {IPanels, PanelRequest} from "./interfaces/IPanels.sol";
 import {IStaking} from "./interfaces/IStaking.sol";
@@ -17,7 +17,7 @@ import {Economics} from "./libraries/Economics.sol";
 import {Randomness} from "./libraries/Randomness.sol";
 import {Scores} from "./libraries/Scores.sol";
 import {Tokens} from "./libraries/Tokens.sol";
-import {Works} from "./libraries/Works.sol";
+import {Submissions} from "./libraries/Submissions.sol";
 
 /// @title Appeals: scores of settled epochs put before people who did not give them.
 /// @dev Holds what challengers put down, until it is claimed or burnt, and what has been won. Loops run over the seats
@@ -39,7 +39,7 @@ contract Appeals is IAppeals {
     }
 
     /// The challenges of an epoch.
-    struct Docket {
+    struct EpochAppeals {
         uint32 count;
         uint40 challengeBy;
         mapping(uint32 id => Challenge) challenges;
@@ -60,7 +60,7 @@ contract Appeals is IAppeals {
         uint8 score;
     }
 
-    /// All challenges of one work.
+    /// All challenges of one submission.
     struct Dispute {
         DisputePhase outcome; // None until decided
         uint8 standing;
@@ -83,9 +83,8 @@ contract Appeals is IAppeals {
         mapping(address verifier => bool) isSlashed;
     }
 
-    /// The finder's part of what a challenge costs verifiers, and the most of it in challenge bonds.
+    /// The finder's part of what a challenge costs verifiers.
     uint16 public constant FINDER_BPS = 5000;
-    uint16 public constant FINDER_CAP = 10;
     /// Share of a panel's seats that makes a fraud, and that may blame verifiers.
     uint16 public constant PANEL_QUORUM_BPS = 6666;
     uint16 private constant _MAJORITY_BPS = 5001; // of PANEL_SEATS or fewer: more than half
@@ -99,7 +98,7 @@ contract Appeals is IAppeals {
     IPanels public immutable PANELS;
     address public immutable PAYOUTS;
 
-    mapping(uint256 taskId => mapping(uint64 epoch => Docket)) private _dockets;
+    mapping(uint256 taskId => mapping(uint64 epoch => EpochAppeals)) private _epochs;
 
     constructor(Deployment memory deployment) {
         TOKEN = deployment.token;
@@ -119,12 +118,12 @@ contract Appeals is IAppeals {
     /// @inheritdoc IAppeals
     function commitChallenge(uint256 taskId, uint64 epoch, bytes32 commitment) external returns (uint32 id) {
         require(commitment != bytes32(0), Ballot.EmptyCommitment());
-        Docket storage docket = _dockets[taskId][epoch];
-        id = docket.count;
-        docket.count = id + 1;
-        docket.challengeBy = ATTESTATIONS.holdChallenge(taskId, epoch);
+        EpochAppeals storage inEpoch = _epochs[taskId][epoch];
+        id = inEpoch.count;
+        inEpoch.count = id + 1;
+        inEpoch.challengeBy = ATTESTATIONS.holdChallenge(taskId, epoch);
         TaskParams memory params = REGISTRY.paramsOf(taskId);
-        Challenge storage challenge = docket.challenges[id];
+        Challenge storage challenge = inEpoch.challenges[id];
         (challenge.challenger, challenge.state, challenge.commitment) =
         (msg.sender, ChallengeState.Committed, commitment);
         (challenge.bond, challenge.prepaid) = (params.challengeBond, PANELS.PANEL_SEATS() * params.jurorFee);
@@ -142,9 +141,9 @@ contract Appeals is IAppeals {
         bytes32 revealed = keccak256(abi.encode(taskId, epoch, challenge.challenger, index, score, salt));
         bytes32 commitment = challenge.commitment;
         require(commitment == revealed, Ballot.CommitmentMismatch(bytes31(commitment), bytes31(revealed)));
-        require(score <= Scores.FULL || score == Scores.FRAUD, BadScore(score));
-        (uint16 works,,,,,,) = ATTESTATIONS.tallyOf(taskId, epoch);
-        require(index < works, UnknownWork(taskId, epoch, index));
+        require(Scores.isScore(score), BadScore(score));
+        (uint16 submissions,,,,,,) = ATTESTATIONS.tallyOf(taskId, epoch);
+        require(index < submissions, UnknownSubmission(taskId, epoch, index));
         uint8 standing = ATTESTATIONS.scoreOf(taskId, epoch, index);
         require(score != standing, SameScore(taskId, epoch, index, score));
 
@@ -156,7 +155,7 @@ contract Appeals is IAppeals {
     /// @inheritdoc IAppeals
     function expireChallenge(uint256 taskId, uint64 epoch, uint32 id) external {
         Challenge storage challenge = _challengeIn(taskId, epoch, id, ChallengeState.Committed);
-        uint256 by = _revealBy(taskId, _dockets[taskId][epoch]);
+        uint256 by = _revealBy(taskId, _epochs[taskId][epoch]);
         require(block.timestamp >= by, TooEarly(by));
         uint256 putDown = uint256(challenge.bond) + challenge.prepaid;
         (challenge.state, challenge.bond, challenge.prepaid) = (ChallengeState.Expired, 0, 0);
@@ -172,7 +171,7 @@ contract Appeals is IAppeals {
     /// @inheritdoc IAppeals
     function summonPanel(uint256 taskId, uint64 epoch, uint16 index) external {
         Dispute storage dispute = _disputeIn(taskId, epoch, index, DisputePhase.Revealed);
-        uint256 from = _revealBy(taskId, _dockets[taskId][epoch]);
+        uint256 from = _revealBy(taskId, _epochs[taskId][epoch]);
         require(block.timestamp >= from, TooEarly(from));
         uint256 former = dispute.seedBlock;
         require(former == 0 || Randomness.isForgotten(former), AlreadySummoned(taskId, epoch, index, former));
@@ -182,16 +181,16 @@ contract Appeals is IAppeals {
     }
 
     /// @inheritdoc IAppeals
-    function drawPanel(uint256 taskId, uint64 epoch, Work calldata work, bytes calldata header) external {
-        uint16 index = work.index;
+    function drawPanel(uint256 taskId, uint64 epoch, Submission calldata submission, bytes calldata header) external {
+        uint16 index = submission.index;
         Dispute storage dispute = _disputeIn(taskId, epoch, index, DisputePhase.Revealed);
         require(dispute.seedBlock != 0, NotSummoned(taskId, epoch, index));
-        bytes32 hash = Works.hash(work);
-        bytes32 stored = COMMITMENTS.workHash(taskId, epoch, index);
-        require(stored == hash || stored == Works.plantHash(hash), UnknownWork(taskId, epoch, index));
+        bytes32 hash = Submissions.hash(submission);
+        bytes32 stored = COMMITMENTS.submissionHash(taskId, epoch, index);
+        require(stored == hash || stored == Submissions.plantHash(hash), UnknownSubmission(taskId, epoch, index));
         bytes32 randomness = Randomness.at(dispute.seedBlock, header, ATTESTATIONS.HEADER_WAIT());
         dispute.seed = keccak256(abi.encode(randomness, taskId, epoch, index));
-        address[] memory jurors = _seat(dispute, taskId, epoch, index, work.trainer);
+        address[] memory jurors = _seat(dispute, taskId, epoch, index, submission.trainer);
         emit PanelDrawn(taskId, epoch, index, dispute.seed, jurors, dispute.box.commitBy);
     }
 
@@ -236,7 +235,7 @@ contract Appeals is IAppeals {
     function slashVerdict(uint256 taskId, uint64 epoch, uint16 index, address verifier, bytes calldata report)
         external
     {
-        Dispute storage dispute = _dockets[taskId][epoch].disputes[index];
+        Dispute storage dispute = _epochs[taskId][epoch].disputes[index];
         require(dispute.isAgainstVerifiers, NotAgainstVerifiers(taskId, epoch, index));
         require(dispute.outcome == DisputePhase.Overturned, NotAgainstVerifiers(taskId, epoch, index));
         (bytes31 reportHash,,) = ATTESTATIONS.attestationOf(taskId, epoch, verifier);
@@ -259,13 +258,13 @@ contract Appeals is IAppeals {
 
     /// @inheritdoc IAppeals
     function dismissJuror(uint256 taskId, uint64 epoch, uint16 index, address juror) external {
-        Dispute storage dispute = _dockets[taskId][epoch].disputes[index];
+        Dispute storage dispute = _epochs[taskId][epoch].disputes[index];
         _requireDecided(dispute, taskId, epoch, index);
         Juror storage seat = dispute.jurors[juror];
         bool isAbsent = seat.seats > 0 && !seat.hasCast && !seat.isDismissed;
         require(isAbsent, NotAJuror(taskId, epoch, index, juror));
         seat.isDismissed = true;
-        PANELS.dismiss(REGISTRY.paramsOf(taskId).panelClass, juror, dispute.takenBy);
+        PANELS.dismiss(taskId, REGISTRY.paramsOf(taskId).panelClass, juror, dispute.takenBy);
     }
 
     /*//////////////////////////////////////////////////////////////
@@ -274,10 +273,10 @@ contract Appeals is IAppeals {
 
     /// @inheritdoc IAppeals
     function claimChallenge(uint256 taskId, uint64 epoch, uint32 id) external returns (uint128 amount) {
-        Docket storage docket = _dockets[taskId][epoch];
-        Challenge storage challenge = docket.challenges[id];
-        Dispute storage dispute = docket.disputes[challenge.index];
-        amount = _owed(docket, id, REGISTRY.paramsOf(taskId).jurorFee);
+        EpochAppeals storage inEpoch = _epochs[taskId][epoch];
+        Challenge storage challenge = inEpoch.challenges[id];
+        Dispute storage dispute = inEpoch.disputes[challenge.index];
+        amount = _owed(inEpoch, id, REGISTRY.paramsOf(taskId).jurorFee);
         require(amount > 0, NothingToPay(taskId, epoch, challenge.index, challenge.challenger));
         if (_isFinder(dispute, challenge, id)) dispute.reward = 0;
         challenge.state = ChallengeState.Claimed;
@@ -287,7 +286,7 @@ contract Appeals is IAppeals {
 
     /// @inheritdoc IAppeals
     function claimVote(uint256 taskId, uint64 epoch, uint16 index, address juror) external returns (uint128 amount) {
-        Dispute storage dispute = _dockets[taskId][epoch].disputes[index];
+        Dispute storage dispute = _epochs[taskId][epoch].disputes[index];
         _requireDecided(dispute, taskId, epoch, index);
         Juror storage seat = dispute.jurors[juror];
         bool isEarned = seat.hasCast && !seat.isPaid && _isWithOutcome(dispute, seat.score);
@@ -301,7 +300,7 @@ contract Appeals is IAppeals {
     /// @inheritdoc IAppeals
     function reward(uint256 taskId, uint64 epoch, uint16 index, uint128 amount) external {
         require(msg.sender == PAYOUTS, NotAuthorised(msg.sender));
-        _dockets[taskId][epoch].disputes[index].reward += amount;
+        _epochs[taskId][epoch].disputes[index].reward += amount;
     }
 
     /*//////////////////////////////////////////////////////////////
@@ -322,7 +321,7 @@ contract Appeals is IAppeals {
             bool isAgainstVerifiers
         )
     {
-        Dispute storage dispute = _dockets[taskId][epoch].disputes[index];
+        Dispute storage dispute = _epochs[taskId][epoch].disputes[index];
         (standing, score, seed, seats) = (dispute.standing, dispute.score, dispute.seed, dispute.seats);
         (commitBy, revealBy, isAgainstVerifiers) =
         (dispute.box.commitBy, dispute.box.revealBy, dispute.isAgainstVerifiers);
@@ -334,33 +333,33 @@ contract Appeals is IAppeals {
         view
         returns (address challenger, ChallengeState state, uint16 index, uint8 score)
     {
-        Challenge storage challenge = _dockets[taskId][epoch].challenges[id];
+        Challenge storage challenge = _epochs[taskId][epoch].challenges[id];
         return (challenge.challenger, challenge.state, challenge.index, challenge.score);
     }
 
     /// @inheritdoc IAppeals
     function seatsOf(uint256 taskId, uint64 epoch, uint16 index, address juror) external view returns (uint16) {
-        return _dockets[taskId][epoch].disputes[index].jurors[juror].seats;
+        return _epochs[taskId][epoch].disputes[index].jurors[juror].seats;
     }
 
     /// @inheritdoc IAppeals
     function isChallenger(uint256 taskId, uint64 epoch, uint16 index, address account) external view returns (bool) {
-        return _dockets[taskId][epoch].disputes[index].isChallenger[account];
+        return _epochs[taskId][epoch].disputes[index].isChallenger[account];
     }
 
     /// @inheritdoc IAppeals
     function owedTo(uint256 taskId, uint64 epoch, uint32 id) external view returns (uint128) {
-        return _owed(_dockets[taskId][epoch], id, REGISTRY.paramsOf(taskId).jurorFee);
+        return _owed(_epochs[taskId][epoch], id, REGISTRY.paramsOf(taskId).jurorFee);
     }
 
     /// @inheritdoc IAppeals
     function phaseOf(uint256 taskId, uint64 epoch, uint16 index) public view returns (DisputePhase) {
-        Docket storage docket = _dockets[taskId][epoch];
-        Dispute storage dispute = docket.disputes[index];
+        EpochAppeals storage inEpoch = _epochs[taskId][epoch];
+        Dispute storage dispute = inEpoch.disputes[index];
         if (dispute.challenges == 0 || dispute.outcome != DisputePhase.None) return dispute.outcome;
         if (dispute.seed == bytes32(0)) {
             // A panel that nobody draws in time does not hold an epoch up.
-            uint256 drawBy = _revealBy(taskId, docket) + REGISTRY.paramsOf(taskId).appealWindow;
+            uint256 drawBy = _revealBy(taskId, inEpoch) + REGISTRY.paramsOf(taskId).appealWindow;
             return block.timestamp < drawBy ? DisputePhase.Revealed : DisputePhase.Decidable;
         }
         Ballot.Stage stage = dispute.box.stageOf();
@@ -373,16 +372,17 @@ contract Appeals is IAppeals {
                                 INTERNALS
     //////////////////////////////////////////////////////////////*/
 
-    /// Makes a challenge part of the dispute about its work; the first one opens it.
+    /// Makes a challenge part of the dispute about its submission; the first one opens it.
     function _join(uint256 taskId, uint64 epoch, uint32 id, Challenge storage challenge, uint8 standing) private {
-        Dispute storage dispute = _dockets[taskId][epoch].disputes[challenge.index];
+        Dispute storage dispute = _epochs[taskId][epoch].disputes[challenge.index];
         if (++dispute.challenges == 1) {
             TaskParams memory params = REGISTRY.paramsOf(taskId);
             (dispute.standing, dispute.score, dispute.funder) = (standing, standing, id + 1);
             dispute.takenBy = type(uint40).max;
-            dispute.finderCap = _capOf(params);
+            dispute.finderCap = Economics.rewardCap(params.challengeBond);
         }
-        // The block before all of them: whoever sees a challenge may take seats, challenge as well, and reveal that first.
+        // The block before all of them: anyone who sees a challenge may take seats, challenge as well, and reveal that
+        // first.
         uint40 before = challenge.committedAt - 1;
         if (before < dispute.takenBy) dispute.takenBy = before;
         dispute.isChallenger[challenge.challenger] = true;
@@ -426,14 +426,20 @@ contract Appeals is IAppeals {
         returns (DisputePhase outcome, uint8 score, bool isAgainst, uint16 paidSeats)
     {
         uint256 seats = dispute.seats;
-        (uint8[] memory scores, uint256[] memory weights, uint256 cast) = _votes(dispute);
+        (uint8[] memory scores, uint256[] memory weights, uint256 cast, uint16 judged) = _votes(dispute);
         uint8 standing = dispute.standing;
         // More than half of the seats, so that a few who are quick or many who are bribed to stay away decide nothing.
-        if (cast * 2 <= seats) return (DisputePhase.Undecided, standing, false, uint16(cast));
+        if (cast * 2 <= seats) return (DisputePhase.Undecided, standing, false, judged);
         // What verifiers have called fraud stays one unless most votes say otherwise: who stays away acquits nobody.
         bool isFraud = standing == Scores.FRAUD;
         score = Scores.decide(scores, weights, isFraud ? _MAJORITY_BPS : PANEL_QUORUM_BPS, isFraud ? cast : seats);
-        if (score == Scores.UNAVAILABLE) return (DisputePhase.Undecided, standing, false, uint16(cast));
+        if (score == Scores.UNAVAILABLE) {
+            // Who is paid keeps its bytes to be had: else frauds without any would be beyond appeal. Nobody is blamed,
+            // since verifiers may have had them.
+            bool isLost = Scores.isPaid(standing) && (cast - judged) * 2 > seats;
+            if (isLost) return (DisputePhase.Overturned, Scores.UNAVAILABLE, false, 0);
+            return (DisputePhase.Undecided, standing, false, judged);
+        }
         uint256 blaming;
         for (uint256 i; i < scores.length; ++i) {
             if (scores[i] != score) continue;
@@ -449,7 +455,7 @@ contract Appeals is IAppeals {
     function _votes(Dispute storage dispute)
         private
         view
-        returns (uint8[] memory scores, uint256[] memory weights, uint256 cast)
+        returns (uint8[] memory scores, uint256[] memory weights, uint256 cast, uint16 judged)
     {
         uint256 count = dispute.casts.length;
         (scores, weights) = (new uint8[](count), new uint256[](count));
@@ -457,13 +463,14 @@ contract Appeals is IAppeals {
             Cast memory vote = dispute.casts[i];
             (scores[i], weights[i]) = (vote.score, vote.seats);
             cast += vote.seats;
+            if (vote.score != Scores.UNAVAILABLE) judged += vote.seats;
         }
     }
 
     /// What a challenge can be paid now.
-    function _owed(Docket storage docket, uint32 id, uint128 jurorFee) private view returns (uint128) {
-        Challenge storage challenge = docket.challenges[id];
-        Dispute storage dispute = docket.disputes[challenge.index];
+    function _owed(EpochAppeals storage inEpoch, uint32 id, uint128 jurorFee) private view returns (uint128) {
+        Challenge storage challenge = inEpoch.challenges[id];
+        Dispute storage dispute = inEpoch.disputes[challenge.index];
         ChallengeState state = challenge.state;
         // Claimed once: only a finder may have more.
         bool isRevealed = state == ChallengeState.Revealed || state == ChallengeState.Claimed;
@@ -481,8 +488,9 @@ contract Appeals is IAppeals {
             && dispute.first[challenge.score] == id + 1;
     }
 
-    /// Whether who gave this score is to blame where the dispute is against verifiers: it gave the one that stood, or one
-    /// that errs as far to the same side, or would have paid what is fraud. By a hair's difference nobody gets away.
+    /// Whether who gave this score is to blame where the dispute is against verifiers: it gave the one that stood, or
+    /// one that errs as far to the same side, or would have paid what is fraud. By a hair's difference nobody gets
+    /// away.
     function _isBehind(Dispute storage dispute, uint8 given) private view returns (bool) {
         (uint8 standing, uint8 score) = (dispute.standing, dispute.score);
         if (given == standing) return true;
@@ -492,13 +500,15 @@ contract Appeals is IAppeals {
         return stood > due ? gave >= stood : stood < due && gave <= stood;
     }
 
-    /// Whether a vote earns its fee: it was with the outcome, or there was none.
+    /// Whether a vote earns its fee: it was with the outcome, or there was none. Who had nothing to judge earns none,
+    /// or jurors would do well to look for nothing.
     function _isWithOutcome(Dispute storage dispute, uint8 vote) private view returns (bool) {
+        if (vote == Scores.UNAVAILABLE) return false;
         return dispute.outcome == DisputePhase.Undecided || vote == dispute.score;
     }
 
-    function _revealBy(uint256 taskId, Docket storage docket) private view returns (uint256) {
-        return uint256(docket.challengeBy) + REGISTRY.paramsOf(taskId).revealWindow;
+    function _revealBy(uint256 taskId, EpochAppeals storage inEpoch) private view returns (uint256) {
+        return uint256(inEpoch.challengeBy) + REGISTRY.paramsOf(taskId).revealWindow;
     }
 
     /// What of a bond comes back. An appeal that decides nothing has delayed an epoch: that is not free.
@@ -508,15 +518,10 @@ contract Appeals is IAppeals {
     }
 
     function _requireRevealing(uint256 taskId, uint64 epoch) private view {
-        Docket storage docket = _dockets[taskId][epoch];
-        require(block.timestamp >= docket.challengeBy, TooEarly(docket.challengeBy));
-        uint256 by = _revealBy(taskId, docket);
+        EpochAppeals storage inEpoch = _epochs[taskId][epoch];
+        require(block.timestamp >= inEpoch.challengeBy, TooEarly(inEpoch.challengeBy));
+        uint256 by = _revealBy(taskId, inEpoch);
         require(block.timestamp < by, TooLate(by));
-    }
-
-    function _capOf(TaskParams memory params) private pure returns (uint128) {
-        uint256 cap = uint256(params.challengeBond) * FINDER_CAP;
-        return cap < type(uint128).max ? uint128(cap) : type(uint128).max;
     }
 
     function _challengeIn(uint256 taskId, uint64 epoch, uint32 id, ChallengeState wanted)
@@ -524,7 +529,7 @@ contract Appeals is IAppeals {
         view
         returns (Challenge storage challenge)
     {
-        challenge = _dockets[taskId][epoch].challenges[id];
+        challenge = _epochs[taskId][epoch].challenges[id];
         require(challenge.state == wanted, WrongChallenge(taskId, epoch, id, challenge.state));
     }
 
@@ -535,7 +540,7 @@ contract Appeals is IAppeals {
     {
         DisputePhase phase = phaseOf(taskId, epoch, index);
         require(phase == wanted, WrongDispute(taskId, epoch, index, phase));
-        dispute = _dockets[taskId][epoch].disputes[index];
+        dispute = _epochs[taskId][epoch].disputes[index];
     }
 
     function _requireDecided(Dispute storage dispute, uint256 taskId, uint64 epoch, uint16 index) private view {

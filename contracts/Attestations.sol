@@ -16,8 +16,8 @@ import {Randomness} from "./libraries/Randomness.sol";
 import {Scores} from "./libraries/Scores.sol";
 
 /// @title Judgement of sealed epochs by the weight of their verifiers.
-/// @dev Holds no money. Loops run over the works of an epoch, as many as a caller asks for, and over the reports that
-///      it hands in, of which there are no more than verifiers.
+/// @dev Holds no money. Loops run over the submissions of an epoch, as many as a caller asks for, and over the reports
+///      that it hands in, of which there are no more than verifiers.
 contract Attestations is IAttestations {
     using Ballot for Ballot.Box;
     using SafeCast for uint256;
@@ -27,22 +27,22 @@ contract Attestations is IAttestations {
         EpochPhase outcome; // Committing until settled or void
         uint40 challengeBy;
         uint16 openChallenges;
-        uint16 works;
-        uint16 settled; // works that have a score
+        uint16 submissions;
+        uint16 settled; // submissions that have a score
         uint16 paid; // of them, those that earn something
         uint16 quorumBps;
-        uint128 cost; // what its works can earn
+        uint128 cost; // what its submissions can earn
         uint128 weight; // of all who judge it
         uint128 revealedWeight;
         Ballot.Box box;
         bytes32 seed; // 0: not sealed
-        mapping(uint256 word => bytes32) scores; // 32 works a word
+        mapping(uint256 word => bytes32) scores; // 32 submissions a word
         mapping(bytes31 reportHash => Tally) tallies;
     }
 
     struct Tally {
         uint128 weight;
-        uint16 agreements; // works on which the report and the settled score are the same
+        uint16 differences; // submissions that were settled as paid or fraud, and that the report judges otherwise
     }
 
     /// Bytes of a sealed report beyond those of the report: its salt, what encryption adds, and some room.
@@ -86,7 +86,7 @@ contract Attestations is IAttestations {
         external
     {
         Epoch storage epoch = _inPhase(taskId, epochId, EpochPhase.AttestCommit);
-        uint256 max = epoch.works + _SEALED_OVERHEAD;
+        uint256 max = epoch.submissions + _SEALED_OVERHEAD;
         require(sealedReport.length <= max, SealedReportTooLong(sealedReport.length, max));
         (address verifier,) = _member(taskId, epochId, msg.sender);
         epoch.box.commit(verifier, commitment);
@@ -102,7 +102,7 @@ contract Attestations is IAttestations {
         bytes32 evidenceRoot
     ) external {
         Epoch storage epoch = _inPhase(taskId, epochId, EpochPhase.AttestReveal);
-        require(report.length == epoch.works, BadReport(report.length, epoch.works));
+        require(report.length == epoch.submissions, BadReport(report.length, epoch.submissions));
         (address verifier, uint128 weight) = _member(taskId, epochId, msg.sender);
         bytes32 reportHash = keccak256(report);
         epoch.box.reveal(epoch.seed, verifier, reportHash, salt);
@@ -120,14 +120,14 @@ contract Attestations is IAttestations {
         Epoch storage epoch = _inPhase(taskId, epochId, EpochPhase.Attested);
         (bytes31[] memory hashes, uint256[] memory weights) = _weigh(epoch, reports);
         uint16 first = epoch.settled;
-        uint16 end = uint16(Math.min(uint256(first) + count, epoch.works));
+        uint16 end = uint16(Math.min(uint256(first) + count, epoch.submissions));
         bytes memory scores =
             reports.length == 1 ? _adopt(reports[0], first, end) : _decide(epoch, reports, weights, first, end);
         uint16 paid = epoch.paid + _store(epoch, scores, first);
-        _countAgreements(epoch, reports, hashes, scores, first);
+        _countDifferences(epoch, reports, hashes, scores, first);
         (epoch.settled, epoch.paid) = (end, paid);
         emit ScoresSettled(taskId, epochId, first, scores);
-        if (end < epoch.works) return;
+        if (end < epoch.submissions) return;
 
         uint40 challengeBy = (block.timestamp + REGISTRY.paramsOf(taskId).challengeWindow).toUint40();
         (epoch.outcome, epoch.challengeBy) = (EpochPhase.Challengeable, challengeBy);
@@ -141,8 +141,10 @@ contract Attestations is IAttestations {
         require(epoch.openChallenges == 0, OpenChallenges(taskId, epochId, epoch.openChallenges));
         epoch.outcome = EpochPhase.Final;
         emit EpochFinal(taskId, epochId);
-        uint256 fee = REGISTRY.paramsOf(taskId).verifierFee;
-        uint256 unearned = Economics.feeShare(fee, epoch.weight - epoch.revealedWeight, epoch.weight);
+        TaskParams memory params = REGISTRY.paramsOf(taskId);
+        uint256 fee =
+            Economics.epochFee(params.verifierFee, epoch.paid, params.maxSubmissionUnits, params.maxEpochUnits);
+        uint256 unearned = params.verifierFee - Economics.feeShare(fee, epoch.revealedWeight, epoch.weight);
         if (unearned > 0) REGISTRY.free(taskId, uint128(unearned)); // no more than the fee
     }
 
@@ -164,7 +166,8 @@ contract Attestations is IAttestations {
         // By its own address: one that has become the worker key of another still answers for itself.
         uint128 weight = VERIFIERS.weightAt(taskId, epochId, verifier);
         require(weight > 0, NotEnlistedAtSeal(taskId, epochId, verifier));
-        require(epoch.box.revealed > 0, NobodyRevealed(taskId, epochId));
+        // Where most were absent, the chain may have stood still, but for the few who came before.
+        require(epoch.revealedWeight > epoch.weight / 2, TooFewRevealed(taskId, epochId, epoch.revealedWeight));
         epoch.box.penalise(verifier);
         uint16 bps = REGISTRY.paramsOf(taskId).absenceSlashBps;
         (uint128 taken,) = VERIFIERS.slash(taskId, epochId, verifier, bps, address(0), 0, 0);
@@ -250,12 +253,12 @@ contract Attestations is IAttestations {
     function attestationOf(uint256 taskId, uint64 epochId, address verifier)
         external
         view
-        returns (bytes31 reportHash, uint128 weight, uint16 agreements)
+        returns (bytes31 reportHash, uint128 weight, uint16 differences)
     {
         Epoch storage epoch = _epochs[taskId][epochId];
         reportHash = epoch.box.revealedBy(verifier);
         weight = VERIFIERS.weightAt(taskId, epochId, verifier);
-        if (reportHash != bytes31(0)) agreements = epoch.tallies[reportHash].agreements;
+        if (reportHash != bytes31(0)) differences = epoch.tallies[reportHash].differences;
     }
 
     /// @inheritdoc IAttestations
@@ -263,7 +266,7 @@ contract Attestations is IAttestations {
         external
         view
         returns (
-            uint16 works,
+            uint16 submissions,
             uint16 settled,
             uint16 verifiers,
             uint16 committed,
@@ -273,15 +276,16 @@ contract Attestations is IAttestations {
         )
     {
         Epoch storage epoch = _epochs[taskId][epochId];
-        (works, settled, revealedWeight, weight) = (epoch.works, epoch.settled, epoch.revealedWeight, epoch.weight);
+        (submissions, settled, revealedWeight, weight) =
+        (epoch.submissions, epoch.settled, epoch.revealedWeight, epoch.weight);
         (verifiers, committed, revealed) = (epoch.box.voters, epoch.box.committed, epoch.box.revealed);
     }
 
     /// @inheritdoc IAttestations
     function phaseOf(uint256 taskId, uint64 epochId) public view returns (EpochPhase) {
         Epoch storage epoch = _epochs[taskId][epochId];
-        // No epoch is sealed without works.
-        if (epoch.outcome != EpochPhase.Committing || epoch.works == 0) return epoch.outcome;
+        // No epoch is sealed without submissions.
+        if (epoch.outcome != EpochPhase.Committing || epoch.submissions == 0) return epoch.outcome;
         Ballot.Stage stage = epoch.box.stageOf();
         if (stage == Ballot.Stage.Commit) return EpochPhase.AttestCommit;
         if (stage == Ballot.Stage.Reveal) return EpochPhase.AttestReveal;
@@ -302,18 +306,18 @@ contract Attestations is IAttestations {
         (uint128 weight, uint16 verifiers) = VERIFIERS.seal(taskId);
         TaskParams memory params = REGISTRY.paramsOf(taskId);
         Epoch storage epoch = _epochs[taskId][epochId];
-        (epoch.works, epoch.quorumBps, epoch.cost) = (sealing.works, params.quorumBps, sealing.cost);
+        (epoch.submissions, epoch.quorumBps, epoch.cost) = (sealing.submissions, params.quorumBps, sealing.cost);
         (epoch.weight, epoch.seed) = (weight, seed);
 
         // Who would corrupt a quorum has to put up more than can be had by it. Nobody can join any more.
         uint256 needed = uint256(sealing.cost) + params.verifierFee + sealing.stake;
         if (_quorumOf(epoch) < needed || block.timestamp > sealing.sealBy) {
-            emit EpochSealed(taskId, epochId, seed, sealing.works, verifiers, weight, 0);
+            emit EpochSealed(taskId, epochId, seed, sealing.submissions, verifiers, weight, 0);
             _void(taskId, epochId, epoch);
             return epochId;
         }
         epoch.box.open(verifiers, params.attestWindow, params.revealWindow);
-        emit EpochSealed(taskId, epochId, seed, sealing.works, verifiers, weight, epoch.box.commitBy);
+        emit EpochSealed(taskId, epochId, seed, sealing.submissions, verifiers, weight, epoch.box.commitBy);
     }
 
     function _void(uint256 taskId, uint64 epochId, Epoch storage epoch) private {
@@ -338,32 +342,31 @@ contract Attestations is IAttestations {
             }
         }
         if (next % 32 != 0) epoch.scores[next / 32] = bytes32(word << (256 - 8 * (next % 32)));
-        paid = uint16(count); // no more than the works
+        paid = uint16(count); // no more than the submissions
     }
 
-    /// Adds to each report on how many of these works it and the outcome are the same. An outcome of unavailable is the
-    /// same as whatever somebody said: what came too late for others costs nobody a fee.
-    function _countAgreements(
+    /// Adds to each report how many of these submissions it judges otherwise than the outcome. What is worth nothing,
+    /// or was unavailable, counts for and against nobody: nobody earns a fee with rubbish, or loses one by it.
+    function _countDifferences(
         Epoch storage epoch,
         bytes[] calldata reports,
         bytes31[] memory hashes,
         bytes memory scores,
         uint256 first
     ) private {
+        if (reports.length == 1) return;
         for (uint256 k; k < reports.length; ++k) {
-            uint256 agreements = scores.length;
-            if (reports.length > 1) {
-                for (uint256 i; i < scores.length; ++i) {
-                    uint8 score = uint8(scores[i]);
-                    if (score == Scores.UNAVAILABLE || Scores.scoreAt(reports[k], first + i) == score) continue;
-                    --agreements;
-                }
+            uint256 differences;
+            for (uint256 i; i < scores.length; ++i) {
+                uint8 score = uint8(scores[i]);
+                if (score == 0 || score == Scores.UNAVAILABLE) continue;
+                if (Scores.scoreAt(reports[k], first + i) != score) ++differences;
             }
-            epoch.tallies[hashes[k]].agreements += uint16(agreements); // no more than the works
+            epoch.tallies[hashes[k]].differences += uint16(differences); // no more than the submissions
         }
     }
 
-    /// The outcome of every work from `first` to `end`.
+    /// The outcome of every submission from `first` to `end`.
     function _decide(
         Epoch storage epoch,
         bytes[] calldata reports,

@@ -8,10 +8,11 @@ import {IAppeals} from "./interfaces/IAppeals.sol";
 import {IPanels, PanelRequest} from "./interfaces/IPanels.sol";
 import {IStaking, Role} from "./interfaces/IStaking.sol";
 import {IVerifiers} from "./interfaces/IVerifiers.sol";
+import {Economics} from "./libraries/Economics.sol";
 
 /// @title Pools of jurors, of which the panels of appeals are drawn.
 /// @dev Holds no money. Each seat remembers who held it when, so that a panel is drawn from the pool as it was before
-///      the challenge was committed to: whoever joins, leaves or is dismissed later changes at most its own seats.
+///      the challenge was committed to: anyone who joins, leaves or is dismissed later changes at most its own seats.
 contract Panels is IPanels {
     using Checkpoints for Checkpoints.Trace160;
 
@@ -19,7 +20,6 @@ contract Panels is IPanels {
         uint32 seats;
         uint40 since; // block in which it took the first of them
         uint40 leftAt; // block in which it last left one
-        uint40 dismissedAt; // block
     }
 
     /// Traces by block.
@@ -30,7 +30,7 @@ contract Panels is IPanels {
     }
 
     /// @inheritdoc IPanels
-    uint16 public constant PANEL_SEATS = 15;
+    uint16 public constant PANEL_SEATS = Economics.PANEL_SEATS;
     uint16 private constant _MAX_AT_ONCE = 64;
     /// Pools up to this size are drawn from to the last seat; of larger ones half as many seats are tried.
     uint256 private constant _SHUFFLED = 256;
@@ -42,6 +42,9 @@ contract Panels is IPanels {
     uint128 public immutable SEAT_BOND;
 
     mapping(bytes32 class => Pool) private _pools;
+    /// In which block. For one task alone: terms that nobody can serve, or a spec that nobody can judge, would else
+    /// empty the pool that other tasks draw from.
+    mapping(uint256 taskId => mapping(address juror => uint40)) private _dismissedAt;
 
     constructor(Deployment memory deployment, uint128 seatBond) {
         STAKING = deployment.staking;
@@ -95,13 +98,14 @@ contract Panels is IPanels {
     }
 
     /// @inheritdoc IPanels
-    function dismiss(bytes32 class, address juror, uint40 since) external {
+    function dismiss(uint256 taskId, bytes32 class, address juror, uint40 since) external {
         require(msg.sender == address(APPEALS), NotAuthorised(msg.sender));
         Juror storage record = _pools[class].jurors[juror];
         // The first dismissal counts: a later one would undo it for panels of the time between.
-        if (record.seats == 0 || record.since > since || record.dismissedAt >= record.since) return;
-        record.dismissedAt = uint40(block.number);
-        emit JurorDismissed(class, juror);
+        bool isDismissed = _dismissedAt[taskId][juror] >= record.since;
+        if (record.seats == 0 || record.since > since || isDismissed) return;
+        _dismissedAt[taskId][juror] = uint40(block.number);
+        emit JurorDismissed(taskId, juror);
     }
 
     /// @inheritdoc IPanels
@@ -150,7 +154,8 @@ contract Panels is IPanels {
         if (juror == request.trainer) return address(0);
         Juror memory record = pool.jurors[juror];
         // What happened since counts only where the juror itself has left.
-        bool isDismissed = record.dismissedAt >= record.since && record.dismissedAt <= request.takenBy;
+        uint40 dismissedAt = _dismissedAt[request.taskId][juror];
+        bool isDismissed = dismissedAt >= record.since && dismissedAt <= request.takenBy;
         if (record.leftAt > request.takenBy || isDismissed) return address(0);
         // Judges nothing twice, nor its own challenge. As many calls as there are seats to try.
         // slither-disable-next-line calls-loop

@@ -8,7 +8,7 @@ import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 import {Deployment} from "./interfaces/Deployment.sol";
 import {DisputePhase, IAppeals} from "./interfaces/IAppeals.sol";
 import {EpochPhase, IAttestations} from "./interfaces/IAttestations.sol";
-import {ICommitments, Work} from "./interfaces/ICommitments.sol";
+import {ICommitments, Submission} from "./interfaces/ICommitments.sol";
 import {IPlants, PlantState} from "./interfaces/IPlants.sol";
 import {IStaking} from "./interfaces/IStaking.sol";
 import {ITaskRegistry, TaskParams} from "./interfaces/ITaskRegistry.sol";
@@ -18,7 +18,7 @@ import {Sampling} from "./libraries/Sampling.sol";
 import {Scores} from "./libraries/Scores.sol";
 import {Tokens} from "./libraries/Tokens.sol";
 
-/// @title Planted frauds: works whose author has committed to their being fraud before anybody judged them.
+/// @title Planted frauds: submissions whose author has committed to their being fraud before anybody judged them.
 /// @dev Holds the deposits of plants that are not opened yet.
 contract Plants is IPlants {
     using SafeCast for uint256;
@@ -40,9 +40,8 @@ contract Plants is IPlants {
         mapping(address verifier => bool) isSlashed;
     }
 
-    /// The planter's part of what verifiers lose for paying a plant, and the most of it in challenge bonds.
+    /// The planter's part of what verifiers lose for paying a plant.
     uint16 public constant PLANTER_BPS = 5000;
-    uint16 public constant PLANTER_CAP = 10;
 
     IERC20 public immutable TOKEN;
     IStaking public immutable STAKING;
@@ -71,7 +70,7 @@ contract Plants is IPlants {
         Plant storage plant = _plants[taskId][commitment];
         require(plant.state == PlantState.None, WrongPlant(taskId, commitment, plant.state));
         TaskParams memory params = REGISTRY.paramsOf(taskId);
-        // Nobody could open it in time, nor object to a quorum that calls a work fraud.
+        // Nobody could open it in time, nor object to a quorum that calls a submission fraud.
         require(params.challengeWindow > 0, NoChallengeWindow(taskId));
         (uint64 epoch,, bool isClosed,) = COMMITMENTS.openEpochOf(taskId);
         uint128 deposit = _depositOf(params);
@@ -87,27 +86,27 @@ contract Plants is IPlants {
     }
 
     /// @inheritdoc IPlants
-    function openPlant(uint256 taskId, uint64 epoch, Work calldata work, bytes32 salt) external {
-        bytes32 commitment = keccak256(abi.encode(taskId, work.trainer, work.manifestRoot, salt));
+    function openPlant(uint256 taskId, uint64 epoch, Submission calldata submission, bytes32 salt) external {
+        bytes32 commitment = keccak256(abi.encode(taskId, submission.trainer, submission.manifestRoot, salt));
         Plant storage plant = _plants[taskId][commitment];
         require(plant.state == PlantState.Committed, WrongPlant(taskId, commitment, plant.state));
         // Of one epoch, or one deposit would cover a fraud in each until the first is found.
         require(epoch == plant.epoch, PlantOfAnotherEpoch(taskId, commitment, plant.epoch, epoch));
-        // Whose work it is: else whoever sees a root commits to it as a plant, and nobody is paid.
+        // Whose submission it is: else anyone who sees a root commits to it as a plant, and nobody is paid.
         address operator = STAKING.operatorOf(msg.sender);
-        require(operator == work.trainer, NotTheTrainer(operator, work.trainer));
+        require(operator == submission.trainer, NotTheTrainer(operator, submission.trainer));
         EpochPhase phase = ATTESTATIONS.phaseOf(taskId, epoch);
         bool isVoid = phase == EpochPhase.Void;
         bool isSettled = isVoid || phase == EpochPhase.Challengeable || phase == EpochPhase.Final;
         require(isSettled, NotSettled(taskId, epoch));
 
-        if (!isVoid) _requireNotDisputed(taskId, epoch, work.index);
+        if (!isVoid) _requireNotDisputed(taskId, epoch, submission.index);
 
         plant.state = PlantState.Opened;
         bool isInTime = phase == EpochPhase.Challengeable && _opensInTime(taskId, epoch);
-        if (isInTime) _openings[taskId][epoch][work.index].planter = plant.planter;
-        emit PlantOpened(taskId, epoch, work.index, commitment, isInTime);
-        COMMITMENTS.settlePlant(taskId, epoch, work, !isVoid);
+        if (isInTime) _openings[taskId][epoch][submission.index].planter = plant.planter;
+        emit PlantOpened(taskId, epoch, submission.index, commitment, isInTime);
+        COMMITMENTS.settlePlant(taskId, epoch, submission, !isVoid);
         TOKEN.safeTransfer(plant.planter, plant.deposit);
     }
 
@@ -118,7 +117,7 @@ contract Plants is IPlants {
         require(plant.state == PlantState.Committed, WrongPlant(taskId, commitment, plant.state));
         uint64 epoch = plant.epoch;
         bool guardsNothing = ATTESTATIONS.phaseOf(taskId, epoch) == EpochPhase.Void
-            || COMMITMENTS.hasNoWork(taskId, epoch, trainer, manifestRoot);
+            || COMMITMENTS.hasNoSubmission(taskId, epoch, trainer, manifestRoot);
         require(guardsNothing, MayBeCommitted(taskId, epoch, trainer, manifestRoot));
         plant.state = PlantState.Opened;
         emit PlantRefunded(taskId, commitment);
@@ -130,7 +129,7 @@ contract Plants is IPlants {
         Plant storage plant = _plants[taskId][commitment];
         require(plant.state == PlantState.Committed, WrongPlant(taskId, commitment, plant.state));
         uint256 from = uint256(plant.committedAt) + 2 * uint256(STAKING.UNBONDING_PERIOD());
-        // Its epoch may have waited for a work, or for money, for as long.
+        // Its epoch may have waited for a submission, or for money, for as long.
         bool isOver = block.timestamp >= from && _isOver(taskId, plant.epoch);
         require(isOver, StillOpenable(taskId, commitment, from));
         plant.state = PlantState.Forfeited;
@@ -180,8 +179,9 @@ contract Plants is IPlants {
         returns (uint128 taken, uint128 toPlanter)
     {
         TaskParams memory params = REGISTRY.paramsOf(taskId);
-        (uint96 rewarded, uint96 cap) = (opening.rewarded, _capOf(params.challengeBond));
-        // The token may call its receiver, and what was given is known only after that: until then nothing is left to give.
+        (uint96 rewarded, uint96 cap) = (opening.rewarded, Economics.rewardCap(params.challengeBond));
+        // The token may call its receiver, and what was given is known only after that: until then nothing is left to
+        // give.
         opening.rewarded = cap;
         // slither-disable-next-line reentrancy-no-eth
         (taken, toPlanter) = VERIFIERS.slash(
@@ -190,9 +190,9 @@ contract Plants is IPlants {
         opening.rewarded = rewarded + uint96(toPlanter); // no more than the cap
     }
 
-    /// Whether a work is a plant that was opened in time and drawn, and that its final epoch calls fraud. Where only an
-    /// appeal did, that says who is to blame: nobody, where the fraud is beyond what was drawn; else `slashVerdict` takes
-    /// it. Where somebody objected and no panel answered, nobody knows.
+    /// Whether a submission is a plant that was opened in time and drawn, and that its final epoch calls fraud. Where
+    /// only an appeal did, that says who is to blame: nobody, where the fraud is beyond what was drawn; else
+    /// `slashVerdict` takes it. Where somebody objected and no panel answered, nobody knows.
     function _requireFoundOut(uint256 taskId, uint64 epoch, uint16 index) private view {
         require(_openings[taskId][epoch][index].planter != address(0), NotAPlant(taskId, epoch, index));
         require(ATTESTATIONS.phaseOf(taskId, epoch) == EpochPhase.Final, NotSettled(taskId, epoch));
@@ -201,15 +201,16 @@ contract Plants is IPlants {
         DisputePhase dispute = APPEALS.phaseOf(taskId, epoch, index);
         require(dispute != DisputePhase.Overturned, FoundByAppeal(taskId, epoch, index));
         if (dispute != DisputePhase.None) {
-            // Who objects is blamed only by what blames verifiers elsewhere: two thirds of the seats, from what was drawn.
+            // Who objects is blamed only by what blames verifiers elsewhere: two thirds of the seats, from what was
+            // drawn.
             (,,,,,, bool isAgainst) = APPEALS.disputeOf(taskId, epoch, index);
             require(isAgainst, LeftUndecided(taskId, epoch, index));
         }
         require(isDrawn(taskId, epoch, index), NotDrawn(taskId, epoch, index));
     }
 
-    /// While a panel looks at it, nobody takes back what a challenger has put down its bond for; once one has called it fraud
-    /// it is slashed, for who found it.
+    /// While a panel looks at it, nobody takes back what a challenger has put down its bond for; once one has called it
+    /// fraud it is slashed, for who found it.
     function _requireNotDisputed(uint256 taskId, uint64 epoch, uint16 index) private view {
         DisputePhase phase = APPEALS.phaseOf(taskId, epoch, index);
         bool isOver = phase == DisputePhase.None || phase >= DisputePhase.Upheld;
@@ -227,8 +228,8 @@ contract Plants is IPlants {
         return isClosed && (isOpen ? epoch > open : epoch >= open);
     }
 
-    /// Whether it is the first half of the challenge window: in the second everybody who judged otherwise can object. Else a
-    /// quorum could call a good work fraud, and its author agree when it is too late.
+    /// Whether it is the first half of the challenge window: in the second everybody who judged otherwise can object.
+    /// Else a quorum could call a good submission fraud, and its author agree when it is too late.
     function _opensInTime(uint256 taskId, uint64 epoch) private view returns (bool) {
         (,, uint40 challengeBy,) = ATTESTATIONS.scheduleOf(taskId, epoch);
         return block.timestamp < challengeBy - REGISTRY.paramsOf(taskId).challengeWindow / 2;
@@ -239,11 +240,6 @@ contract Plants is IPlants {
         for (uint256 kind; kind < params.kinds.length; ++kind) {
             if (params.kinds[kind].unitPrice > price) price = params.kinds[kind].unitPrice;
         }
-        return Economics.shareUp(price * params.maxWorkUnits, Economics.MARGIN_BPS).toUint128();
-    }
-
-    function _capOf(uint128 challengeBond) private pure returns (uint96) {
-        uint256 cap = uint256(challengeBond) * PLANTER_CAP;
-        return cap < type(uint96).max ? uint96(cap) : type(uint96).max;
+        return Economics.shareUp(price * params.maxSubmissionUnits, Economics.MARGIN_BPS).toUint128();
     }
 }

@@ -9,7 +9,7 @@ import {Deployment} from "./interfaces/Deployment.sol";
 import {EpochPhase, IAttestations} from "./interfaces/IAttestations.sol";
 import {IPolicies, PolicyState} from "./interfaces/IPolicies.sol";
 import {IStaking} from "./interfaces/IStaking.sol";
-import {ITaskRegistry} from "./interfaces/ITaskRegistry.sol";
+import {ITaskRegistry, TaskParams} from "./interfaces/ITaskRegistry.sol";
 import {IVerifiers} from "./interfaces/IVerifiers.sol";
 import {Economics} from "./libraries/Economics.sol";
 
@@ -125,15 +125,17 @@ contract Policies is IPolicies, EIP712 {
         }
         _states[taskId][epoch] = state;
         emit PolicySkipped(taskId, epoch, state);
-        if (state == PolicyState.Skipped) _forfeitFee(taskId, epoch);
+        if (state == PolicyState.Skipped) _forfeitFee(taskId, epoch, paid);
     }
 
     /// Gives back what of the fee finality does not: the share of those who revealed.
-    function _forfeitFee(uint256 taskId, uint64 epoch) private {
+    function _forfeitFee(uint256 taskId, uint64 epoch, uint16 paid) private {
         // slither-disable-next-line calls-loop
         (,,,,, uint128 revealed, uint128 weight) = ATTESTATIONS.tallyOf(taskId, epoch);
         // slither-disable-next-line calls-loop
-        uint256 share = Economics.feeShare(REGISTRY.paramsOf(taskId).verifierFee, revealed, weight);
+        TaskParams memory params = REGISTRY.paramsOf(taskId);
+        uint256 fee = Economics.epochFee(params.verifierFee, paid, params.maxSubmissionUnits, params.maxEpochUnits);
+        uint256 share = Economics.feeShare(fee, revealed, weight);
         // slither-disable-next-line calls-loop
         REGISTRY.free(taskId, uint128(share)); // no more than the fee
     }

@@ -8,15 +8,16 @@ import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 import {Deployment} from "./interfaces/Deployment.sol";
 import {ICommitments} from "./interfaces/ICommitments.sol";
 import {IStaking} from "./interfaces/IStaking.sol";
-import {ITaskRegistry, KindTerms, TaskParams, WorkKind} from "./interfaces/ITaskRegistry.sol";
+import {ITaskRegistry, KindTerms, TaskParams, SubmissionKind} from "./interfaces/ITaskRegistry.sol";
 import {Economics} from "./libraries/Economics.sol";
-import {Terms, WorkTerms} from "./libraries/Terms.sol";
+import {Terms, SubmissionTerms} from "./libraries/Terms.sol";
 import {Tokens} from "./libraries/Tokens.sol";
 
 /// @title Tasks: their terms and their money.
 /// @dev Holds exactly the budgets and reservations of all tasks. An open epoch reserves the most that it can cost; its
-///      seal gives back what its works cannot cost; claims end the rest of the reservation work by work. The verifier
-///      fee of an epoch can leave a few wei reserved for ever (fewer than it has verifiers): shares round down.
+///      seal gives back what its submissions cannot cost; claims end the rest of the reservation submission by
+///      submission. The verifier fee of an epoch can leave a few wei reserved for ever (fewer than it has verifiers):
+///      shares round down.
 contract TaskRegistry is ITaskRegistry {
     using SafeCast for uint256;
     using SafeERC20 for IERC20;
@@ -40,17 +41,22 @@ contract TaskRegistry is ITaskRegistry {
     address public immutable PAYOUTS;
 
     /// @inheritdoc ITaskRegistry
+    uint32 public immutable MIN_WINDOW;
+
+    /// @inheritdoc ITaskRegistry
     uint256 public taskCount;
 
     mapping(uint256 taskId => Task) private _tasks;
 
-    constructor(Deployment memory deployment) {
+    constructor(Deployment memory deployment, uint32 minWindow) {
+        require(minWindow > 0, NoMinWindow());
         TOKEN = deployment.token;
         STAKING = deployment.staking;
         COMMITMENTS = deployment.commitments;
         ATTESTATIONS = address(deployment.attestations);
         POLICIES = address(deployment.policies);
         PAYOUTS = address(deployment.payouts);
+        MIN_WINDOW = minWindow;
     }
 
     /*//////////////////////////////////////////////////////////////
@@ -124,7 +130,7 @@ contract TaskRegistry is ITaskRegistry {
         require(msg.sender == address(COMMITMENTS), NotAuthorised(msg.sender));
         Task storage task = _known(taskId);
         if (task.isClosed) return 0;
-        WorkTerms memory terms = task.terms.workTermsAt();
+        SubmissionTerms memory terms = task.terms.submissionTermsAt();
         if (terms.maxEpochs != 0 && epoch >= terms.maxEpochs) {
             task.isClosed = true;
             emit TaskClosed(taskId);
@@ -186,29 +192,35 @@ contract TaskRegistry is ITaskRegistry {
 
     function _checkParams(TaskParams calldata params) private view {
         _checkKinds(params);
-        require(params.maxWorkUnits > 0, BadParams("maxWorkUnits"));
-        require(params.maxWorksEach > 0, BadParams("maxWorksEach"));
-        require(params.maxEpochUnits >= params.maxWorkUnits, BadParams("maxEpochUnits"));
+        require(params.maxSubmissionUnits > 0, BadParams("maxSubmissionUnits"));
+        require(params.maxSubmissionsEach > 0, BadParams("maxSubmissionsEach"));
+        require(params.maxEpochUnits >= params.maxSubmissionUnits, BadParams("maxEpochUnits"));
         require(params.trainerBond > 0 && params.trainerBond >= params.fraudSlash, BadParams("trainerBond"));
         require(params.verifierBond > 0, BadParams("verifierBond"));
         require(params.quorumBps > Economics.BPS / 2 && params.quorumBps <= Economics.BPS, BadParams("quorumBps"));
         require(params.absenceSlashBps <= Economics.BPS, BadParams("absenceSlashBps"));
         require(params.verdictSlashBps <= Economics.BPS, BadParams("verdictSlashBps"));
         require(params.protocolVersion > 0, BadParams("protocolVersion"));
-        require(params.commitWindow > 0, BadParams("commitWindow"));
-        require(params.attestWindow > 0, BadParams("attestWindow"));
-        require(params.revealWindow > 0, BadParams("revealWindow"));
+        require(params.commitWindow >= MIN_WINDOW, BadParams("commitWindow"));
+        require(params.attestWindow >= MIN_WINDOW, BadParams("attestWindow"));
+        require(params.revealWindow >= MIN_WINDOW, BadParams("revealWindow"));
         if (params.challengeWindow > 0) {
+            // Plants are opened in its first half, so that anyone who they blame can object in the second.
+            require(params.challengeWindow / 2 >= MIN_WINDOW, BadParams("challengeWindow"));
             // What a challenger puts down has to fit its type, or nobody could challenge.
             bool isBond = params.challengeBond > 0 && params.challengeBond <= type(uint120).max;
             require(isBond, BadParams("challengeBond"));
             require(params.jurorFee <= type(uint120).max, BadParams("jurorFee"));
+            // Or nobody would: who is blamed and objects, in vain or not, loses no more than by silence.
+            uint256 verdictSlash = Economics.shareUp(params.verifierBond, params.verdictSlashBps);
+            uint256 putDown = params.challengeBond + uint256(Economics.PANEL_SEATS) * params.jurorFee;
+            require(putDown <= verdictSlash, BadParams("challengeBond"));
             // A panel judges as verifiers do, and needs no less time.
             bool isLong = params.appealWindow >= params.attestWindow && params.appealWindow >= params.revealWindow;
             require(isLong, BadParams("appealWindow"));
         }
         // Twice the attest window: so long may a seal wait for verifiers. Twice the reveal window: reports, and
-        // challenges. Thrice the appeal window: to draw a panel, for it to commit, and to reveal.
+        // challenges. Three times the appeal window: to draw a panel, for it to commit, and to reveal.
         uint256 windows = uint256(params.commitWindow) + params.challengeWindow + 3 * uint256(params.appealWindow);
         windows += 2 * (uint256(params.attestWindow) + params.revealWindow);
         uint256 unbonding = STAKING.UNBONDING_PERIOD();
@@ -216,7 +228,7 @@ contract TaskRegistry is ITaskRegistry {
     }
 
     function _requireFunds(address terms, uint256 budget) private view {
-        uint256 needed = _epochCost(terms.workTermsAt());
+        uint256 needed = _epochCost(terms.submissionTermsAt());
         require(budget >= needed, BudgetTooSmall(budget, needed));
     }
 
@@ -228,15 +240,15 @@ contract TaskRegistry is ITaskRegistry {
             if (terms.unitPrice == 0) continue;
             any = true;
             require(terms.detectionBps > 0 && terms.detectionBps <= Economics.BPS, BadParams("detectionBps"));
-            uint256 gain = uint256(params.maxWorkUnits) * terms.unitPrice;
+            uint256 gain = uint256(params.maxSubmissionUnits) * terms.unitPrice;
             uint256 needed = Economics.neededSlash(gain, params.samplingBps, terms.detectionBps);
-            require(params.fraudSlash >= needed, CheatingPays(WorkKind(kind), params.fraudSlash, needed));
+            require(params.fraudSlash >= needed, CheatingPays(SubmissionKind(kind), params.fraudSlash, needed));
         }
         require(any, BadParams("unitPrice"));
     }
 
     /// The most that one epoch can cost.
-    function _epochCost(WorkTerms memory terms) private pure returns (uint256) {
+    function _epochCost(SubmissionTerms memory terms) private pure returns (uint256) {
         uint256 price;
         for (uint256 kind; kind < terms.unitPrices.length; ++kind) {
             if (terms.unitPrices[kind] > price) price = terms.unitPrices[kind];

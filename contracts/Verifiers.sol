@@ -72,8 +72,8 @@ contract Verifiers is IVerifiers {
 
         if (displaced != address(0)) _displace(taskId, displaced, weight);
         (enlistment.collateral, enlistment.isEnlisted) = (weight, true);
-        // Who has left while the open epoch has works, and comes back at once, still judges that with its former
-        // weight.
+        // Who comes while the open epoch has submissions judges from the next one on: trainers looked at the electorate
+        // before they committed. Who has left then, and comes back at once, still judges it with its former weight.
         uint64 fromEpoch = _setWeight(taskId, verifier, _nextWithAPlace(taskId), weight);
         enlistment.since = uint40(fromEpoch);
         require(_rolls[taskId].nextCount <= MAX_VERIFIERS, ElectorateFull(taskId, MAX_VERIFIERS));
@@ -173,11 +173,11 @@ contract Verifiers is IVerifiers {
         _leave(taskId, displaced);
     }
 
-    /// Ends an enlistment: at once while the open epoch has no works, else after it.
+    /// Ends an enlistment: at once while the open epoch has no submissions, else after it.
     function _leave(uint256 taskId, address verifier) private {
         Enlistment storage enlistment = _enlistments[taskId][verifier];
         (enlistment.isEnlisted, enlistment.leftAt) = (false, uint40(block.timestamp));
-        uint64 fromEpoch = _setWeight(taskId, verifier, _nextWithoutWorks(taskId), 0);
+        uint64 fromEpoch = _setWeight(taskId, verifier, _nextWithoutSubmissions(taskId), 0);
         emit VerifierDelisted(taskId, verifier, fromEpoch);
     }
 
@@ -198,8 +198,9 @@ contract Verifiers is IVerifiers {
             return;
         }
         uint128 weight = enlistment.collateral; // the same while it is enlisted
-        // An open epoch that has works keeps the judges it had when they came: whoever slashes must not void it.
-        uint64 fromEpoch = _setWeight(taskId, verifier, _nextWithoutWorks(taskId), weight);
+        // An open epoch that has submissions keeps the judges it had when they came: anyone who slashes must not void
+        // it.
+        uint64 fromEpoch = _setWeight(taskId, verifier, _nextWithoutSubmissions(taskId), weight);
         emit VerifierSlashed(taskId, verifier, taken, weight, fromEpoch);
         if (weight < REGISTRY.paramsOf(taskId).verifierBond) _leave(taskId, verifier);
     }
@@ -228,16 +229,16 @@ contract Verifiers is IVerifiers {
     }
 
     /// The first epoch whose judges nobody has counted on yet.
-    function _nextWithoutWorks(uint256 taskId) private view returns (uint64) {
-        (uint64 epoch,,, uint16 works) = COMMITMENTS.openEpochOf(taskId);
-        return works > 0 ? epoch + 1 : epoch;
+    function _nextWithoutSubmissions(uint256 taskId) private view returns (uint64) {
+        (uint64 epoch,,, uint16 submissions) = COMMITMENTS.openEpochOf(taskId);
+        return submissions > 0 ? epoch + 1 : epoch;
     }
 
-    /// The open epoch while it takes works and has a place, else the one after: who has left since its first work keeps
-    /// its own in it.
+    /// The same, if it has a place: who has left since the open epoch's first submission keeps its own in it.
     function _nextWithAPlace(uint256 taskId) private view returns (uint64) {
-        (uint64 epoch,, bool isClosed,) = COMMITMENTS.openEpochOf(taskId);
-        return isClosed || _rolls[taskId].count >= MAX_VERIFIERS ? epoch + 1 : epoch;
+        (uint64 epoch,, bool isClosed, uint16 submissions) = COMMITMENTS.openEpochOf(taskId);
+        bool isFixed = isClosed || submissions > 0 || _rolls[taskId].count >= MAX_VERIFIERS;
+        return isFixed ? epoch + 1 : epoch;
     }
 
     /// When what a former verifier has locked no longer answers.

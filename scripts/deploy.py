@@ -74,6 +74,7 @@ def create_all(account, constants: Constants, token: str | None) -> dict[str, ob
 def constants_of(options: dict[str, int], holder: str, supply: int) -> Constants:
     return Constants(
         unbonding_period_s=options["unbonding_period"],
+        min_window_s=options["min_window"],
         seal_delay=options["seal_delay"],
         header_wait=options["header_wait"],
         seat_bond_wei=options["seat_bond"],
@@ -96,8 +97,11 @@ def constants_of(options: dict[str, int], holder: str, supply: int) -> Constants
 @click.option("--token-holder", help="Who gets the new token's supply; the deployer by default.")
 @click.option("--token-supply", type=int, default=10**27, help="Supply of the new token, in wei.")
 @click.option("--unbonding-period", type=int, required=True, help="Seconds.")
+@click.option("--min-window", type=int, required=True, help="Seconds: the least that a window of a task may be.")
 @click.option("--reporter-bps", type=int, required=True, help="A reporter's part of a slash, in basis points.")
-@click.option("--seal-delay", type=int, required=True, help="Blocks from an epoch's last work to that of its seed.")
+@click.option(
+    "--seal-delay", type=int, required=True, help="Blocks from an epoch's last submission to that of its seed."
+)
 @click.option("--header-wait", type=int, required=True, help="Blocks before a seed needs no header.")
 @click.option("--seat-bond", type=int, required=True, help="What a juror's seat locks, in wei.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Where to write what was created.")

@@ -162,7 +162,7 @@ class EpochOpened(Fact):
 
 
 @dataclass(slots=True)
-class WorkCommitted(Fact):
+class SubmissionCommitted(Fact):
     HIDDEN = ("is_last",)
     task_id: int
     epoch: int
@@ -179,7 +179,7 @@ class WorkCommitted(Fact):
 class EpochClosed(Fact):
     task_id: int
     epoch: int
-    works: int
+    submissions: int
     seed_block: int
 
 
@@ -232,7 +232,7 @@ class EpochSealed(Fact):
     task_id: int
     epoch: int
     seed: bytes
-    works: int
+    submissions: int
     verifiers: int
     weight: int
     attest_by: int
@@ -370,9 +370,9 @@ class SeatChange(Fact):
 
 @dataclass(slots=True)
 class JurorDismissed(Fact):
-    """None of the seats that it holds counts any more."""
+    """None of the seats that it holds counts any more in panels of this task."""
 
-    class_: bytes
+    task_id: int
     juror: Address
 
 
@@ -496,8 +496,8 @@ class AppealPaid(Fact):
 
 
 @dataclass(slots=True)
-class WorkEnded(Fact):
-    """Nothing can be claimed or slashed for a work any more, of so many units."""
+class SubmissionEnded(Fact):
+    """Nothing can be claimed or slashed for a submission any more, of so many units."""
 
     task_id: int
     epoch: int
@@ -507,14 +507,14 @@ class WorkEnded(Fact):
 
 
 @dataclass(slots=True)
-class Claimed(WorkEnded):
+class Claimed(SubmissionEnded):
     HIDDEN = ("to", "units")
     amount: int
     to: Address
 
 
 @dataclass(slots=True)
-class FraudSlashed(WorkEnded):
+class FraudSlashed(SubmissionEnded):
     HIDDEN = ("units",)
     amount: int
     reporter: Address
@@ -522,7 +522,7 @@ class FraudSlashed(WorkEnded):
 
 
 @dataclass(slots=True)
-class PlantOpened(WorkEnded):
+class PlantOpened(SubmissionEnded):
     HIDDEN = ("trainer", "planter", "units")
     commitment: bytes
     is_in_time: bool

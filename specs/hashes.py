@@ -10,7 +10,7 @@ from eth_keys.exceptions import BadSignature
 from eth_utils.crypto import keccak
 from eth_utils.exceptions import ValidationError
 
-from specs.words import BPS, Address, Terms, Work
+from specs.words import BPS, Address, Submission, Terms
 
 HALF_ORDER = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0
 TERMS = (
@@ -34,8 +34,15 @@ def terms_hash(task_id: int, initiator: Address, terms: Terms, spec_hash: bytes,
     return keccak(encode(kinds, [task_id, initiator, flat(terms), spec_hash, policy_root]))
 
 
-def work_hash(work: Work) -> bytes:
-    values = (work.index, work.trainer, work.kind, work.units, work.policy_version, work.manifest_root)
+def submission_hash(submission: Submission) -> bytes:
+    values = (
+        submission.index,
+        submission.trainer,
+        submission.kind,
+        submission.units,
+        submission.policy_version,
+        submission.manifest_root,
+    )
     return words("uint16 address uint8 uint16 uint32 bytes32", *values)
 
 

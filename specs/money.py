@@ -119,34 +119,31 @@ def _free(task_id: int, epoch: int, amount: int) -> Posting:
     return Posting(ledger.reservation(task_id, epoch), ledger.budget(task_id), amount)
 
 
-def _fee_of(h: History, task_id: int, epoch: int, weight: int) -> int:
+def _fee_of_revealed(h: History, task_id: int, epoch: int) -> int:
     seal = rules.sealed(h, task_id, epoch)
     assert seal is not None
-    return share_down(rules.terms(h, task_id).verifier_fee, weight, seal.weight)
+    return share_down(rules.epoch_fee(h, task_id, epoch), rules.revealed_weight(h, task_id, epoch), seal.weight)
 
 
 @postings.register
 def _(fact: EpochFinal, h: History) -> Iterator[Posting]:
-    """Nobody earns the fee of those who did not reveal."""
-    seal = rules.sealed(h, fact.task_id, fact.epoch)
-    assert seal is not None
-    absent = seal.weight - rules.revealed_weight(h, fact.task_id, fact.epoch)
-    yield _free(fact.task_id, fact.epoch, _fee_of(h, fact.task_id, fact.epoch, absent))
+    """Nobody earns the fee of those who did not reveal, nor that of submissions that are not there or not paid."""
+    kept = _fee_of_revealed(h, fact.task_id, fact.epoch)
+    yield _free(fact.task_id, fact.epoch, rules.terms(h, fact.task_id).verifier_fee - kept)
 
 
 @postings.register
 def _(fact: PolicySkipped, h: History) -> Iterator[Posting]:
     """A policy that was due costs the fee of those who revealed."""
     if fact.state == PolicyState.SKIPPED:
-        weight = rules.revealed_weight(h, fact.task_id, fact.epoch)
-        yield _free(fact.task_id, fact.epoch, _fee_of(h, fact.task_id, fact.epoch, weight))
+        yield _free(fact.task_id, fact.epoch, _fee_of_revealed(h, fact.task_id, fact.epoch))
 
 
-# Works and fees.
+# Submissions and fees.
 
 
 def _price(h: History, task_id: int, epoch: int, index: int) -> int:
-    return rules.price(h, task_id, rules.works(h, task_id, epoch)[index])
+    return rules.price(h, task_id, rules.submissions(h, task_id, epoch)[index])
 
 
 @postings.register

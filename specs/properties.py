@@ -11,7 +11,7 @@ from typing import Any
 from specs.words import BURNT, FRAUD, MAX_VERIFIERS, PANEL_SEATS, REMEMBERED, UNAVAILABLE, DisputePhase
 
 EpochKey = tuple[int, int]
-WorkKey = tuple[int, int, int]
+SubmissionKey = tuple[int, int, int]
 
 
 class Broken(AssertionError):
@@ -48,8 +48,8 @@ class Observer:
     _closed: dict[EpochKey, Log] = field(default_factory=dict[EpochKey, Log])
     _sealed: dict[EpochKey, Log] = field(default_factory=dict[EpochKey, Log])
     _ended: dict[EpochKey, str] = field(default_factory=dict[EpochKey, str])
-    _works: dict[WorkKey, Log] = field(default_factory=dict[WorkKey, Log])
-    _done: dict[WorkKey, str] = field(default_factory=dict[WorkKey, str])
+    _submissions: dict[SubmissionKey, Log] = field(default_factory=dict[SubmissionKey, Log])
+    _done: dict[SubmissionKey, str] = field(default_factory=dict[SubmissionKey, str])
     _weights: dict[tuple[int, str], list[tuple[int, int]]] = field(
         default_factory=lambda: defaultdict[tuple[int, str], list[tuple[int, int]]](list)
     )
@@ -62,10 +62,12 @@ class Observer:
     _policies: Counter[int] = field(default_factory=Counter[int])
     _versions: Counter[int] = field(default_factory=Counter[int])
     _pledged: Counter[EpochKey] = field(default_factory=Counter[EpochKey])
-    _challengers: dict[WorkKey, list[str]] = field(default_factory=lambda: defaultdict[WorkKey, list[str]](list))
-    _panels: dict[WorkKey, list[str]] = field(default_factory=dict[WorkKey, list[str]])
+    _challengers: dict[SubmissionKey, list[str]] = field(
+        default_factory=lambda: defaultdict[SubmissionKey, list[str]](list)
+    )
+    _panels: dict[SubmissionKey, list[str]] = field(default_factory=dict[SubmissionKey, list[str]])
     _voted: set[tuple[int, int, int, str]] = field(default_factory=set[tuple[int, int, int, str]])
-    _decided: set[WorkKey] = field(default_factory=set[WorkKey])
+    _decided: set[SubmissionKey] = field(default_factory=set[SubmissionKey])
 
     def see(self, log: Log) -> None:
         """Raises Broken."""
@@ -96,11 +98,11 @@ class Observer:
     def _see_TaskOpened(self, log: Log) -> None:
         self._terms[log["taskId"]] = log["params"]
 
-    def _see_WorkCommitted(self, log: Log) -> None:
+    def _see_SubmissionCommitted(self, log: Log) -> None:
         key = (log["taskId"], log["epoch"])
-        _must(key not in self._closed, "a work comes to a closed epoch", log)
-        _must((*key, log["index"]) not in self._works, "two works have one place", log)
-        self._works[*key, log["index"]] = log
+        _must(key not in self._closed, "a submission comes to a closed epoch", log)
+        _must((*key, log["index"]) not in self._submissions, "two submissions have one place", log)
+        self._submissions[*key, log["index"]] = log
 
     def _see_EpochClosed(self, log: Log) -> None:
         key = (log["taskId"], log["epoch"])
@@ -131,7 +133,7 @@ class Observer:
     def _see_EpochFinal(self, log: Log) -> None:
         self._end(log)
         key = (log["taskId"], log["epoch"])
-        _must(len(self._scores[key]) == self._sealed[key]["works"], "a work has no score", log)
+        _must(len(self._scores[key]) == self._sealed[key]["submissions"], "a submission has no score", log)
 
     # Verifiers.
 
@@ -176,7 +178,7 @@ class Observer:
         _must((*key, verifier) in self._committed, "a verifier reveals that has not committed", log)
         _must(verifier not in revealed, "a verifier reveals twice", log)
         _must(log["weight"] == self._weight(*key, verifier) > 0, "a report has another weight than its verifier", log)
-        _must(len(log["report"]) == self._sealed[key]["works"], "a report judges other works", log)
+        _must(len(log["report"]) == self._sealed[key]["submissions"], "a report judges other submissions", log)
         _must(key not in self._ended, "a report comes after the end", log)
         _must(key not in self._scores or not self._scores[key], "a report comes after it was settled", log)
         revealed[verifier] = log
@@ -195,7 +197,7 @@ class Observer:
 
     def _see_ScoresSettled(self, log: Log) -> None:
         key = (log["taskId"], log["epoch"])
-        _must(log["first"] == len(self._scores[key]), "a work is settled twice, or left out", log)
+        _must(log["first"] == len(self._scores[key]), "a submission is settled twice, or left out", log)
         quorum = self._terms[key[0]]["quorumBps"] * self._sealed[key]["weight"]
         weight = sum(each["weight"] for each in self._revealed[key].values())
         _must(weight * 10_000 >= quorum, "an epoch is settled without a quorum", log)
@@ -215,20 +217,20 @@ class Observer:
 
     def _finish(self, log: Log) -> None:
         place = (log["taskId"], log["epoch"], log["index"])
-        _must(place in self._works, "a work ends that there is not", log)
-        _must(place not in self._done, f"a work ends that was {self._done.get(place)} already", log)
+        _must(place in self._submissions, "a submission ends that there is not", log)
+        _must(place not in self._done, f"a submission ends that was {self._done.get(place)} already", log)
         self._done[place] = log.event
 
     def _see_Claimed(self, log: Log) -> None:
         self._finish(log)
         key = (log["taskId"], log["epoch"])
-        work, score = self._works[*key, log["index"]], self._scores[key]
-        _must(key in self._ended, "a work is paid before the end", log)
-        price = work["units"] * self._terms[key[0]]["kinds"][work["kind"]]["unitPrice"]
+        submission, score = self._submissions[*key, log["index"]], self._scores[key]
+        _must(key in self._ended, "a submission is paid before the end", log)
+        price = submission["units"] * self._terms[key[0]]["kinds"][submission["kind"]]["unitPrice"]
         percent = score[log["index"]] if self._ended[key] == "EpochFinal" else 0
         _must(percent != FRAUD, "a fraud is paid", log)
-        _must(log["amount"] * 100 <= price * (percent if percent <= 100 else 0), "a work is paid too much", log)
-        _must(work["trainer"] == log["trainer"], "somebody else is paid", log)
+        _must(log["amount"] * 100 <= price * (percent if percent <= 100 else 0), "a submission is paid too much", log)
+        _must(submission["trainer"] == log["trainer"], "somebody else is paid", log)
 
     def _see_FraudSlashed(self, log: Log) -> None:
         self._finish(log)
@@ -282,7 +284,7 @@ class Observer:
         _must(len(jurors) in (0, PANEL_SEATS) and place not in self._panels, "a panel is not full, or the second", log)
         for juror in jurors:
             _must(self._weight(*place[:2], juror) == 0, "who judged sits on the panel", log)
-            _must(juror != self._works[place]["trainer"], "a trainer judges its own work", log)
+            _must(juror != self._submissions[place]["trainer"], "a trainer judges its own submission", log)
             _must(juror not in self._challengers[place], "a challenger judges its own challenge", log)
         self._panels[place] = jurors
 

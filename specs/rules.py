@@ -45,6 +45,8 @@ from specs.facts import (
     SeatsLeft,
     SeatsTaken,
     Slashed,
+    SubmissionCommitted,
+    SubmissionEnded,
     TaskClosed,
     TaskOpened,
     TrainerChange,
@@ -58,8 +60,6 @@ from specs.facts import (
     VoteRevealed,
     WeightChange,
     Withdrawn,
-    WorkCommitted,
-    WorkEnded,
     WorkerKeySet,
 )
 from specs.history import History
@@ -83,8 +83,8 @@ from specs.words import (
     PlantState,
     PolicyState,
     Role,
+    Submission,
     Terms,
-    Work,
     share_down,
     share_up,
 )
@@ -121,7 +121,7 @@ def permits(h: History, owner: Address) -> int:
 
 
 def operator_of(h: History, key: Address) -> Address:
-    """Whoever named the key last, unless it has named another since."""
+    """Anyone who named the key last, unless it has named another since."""
     named = h.last(WorkerKeySet, worker=key)
     if named is None or h.last(WorkerKeySet, operator=named.operator) is not named:
         return key
@@ -228,21 +228,21 @@ def closed(h: History, task_id: int) -> EpochClosed | None:
     return h.last(EpochClosed, task_id=task_id, epoch=open_number(h, task_id))
 
 
-def works(h: History, task_id: int, epoch: int) -> Sequence[WorkCommitted]:
-    return h.of(WorkCommitted, task_id=task_id, epoch=epoch)
+def submissions(h: History, task_id: int, epoch: int) -> Sequence[SubmissionCommitted]:
+    return h.of(SubmissionCommitted, task_id=task_id, epoch=epoch)
 
 
 def units(h: History, task_id: int, epoch: int) -> int:
-    return h.total("units", WorkCommitted, task_id=task_id, epoch=epoch)
+    return h.total("units", SubmissionCommitted, task_id=task_id, epoch=epoch)
 
 
-def price(h: History, task_id: int, work: WorkCommitted | Work) -> int:
-    """The most that a work can earn."""
-    return work.units * terms(h, task_id).kinds[work.kind].unit_price
+def price(h: History, task_id: int, submission: SubmissionCommitted | Submission) -> int:
+    """The most that a submission can earn."""
+    return submission.units * terms(h, task_id).kinds[submission.kind].unit_price
 
 
 def cost(h: History, task_id: int, epoch: int) -> int:
-    return sum(price(h, task_id, work) for work in works(h, task_id, epoch))
+    return sum(price(h, task_id, submission) for submission in submissions(h, task_id, epoch))
 
 
 def commit_by(h: History, task_id: int, epoch: int) -> int:
@@ -251,14 +251,21 @@ def commit_by(h: History, task_id: int, epoch: int) -> int:
 
 
 def running_hash(h: History, task_id: int) -> bytes:
-    def step(before: bytes, work: WorkCommitted) -> bytes:
-        return hashes.words("bytes32 bytes32", before, hashes.work_hash(as_work(work)))
+    def step(before: bytes, submission: SubmissionCommitted) -> bytes:
+        return hashes.words("bytes32 bytes32", before, hashes.submission_hash(as_submission(submission)))
 
-    return h.fold("running hash", NONE, step, WorkCommitted, task_id=task_id)
+    return h.fold("running hash", NONE, step, SubmissionCommitted, task_id=task_id)
 
 
-def as_work(work: WorkCommitted) -> Work:
-    return Work(work.trainer, work.index, work.kind, work.units, work.policy_version, work.manifest_root)
+def as_submission(submission: SubmissionCommitted) -> Submission:
+    return Submission(
+        submission.trainer,
+        submission.index,
+        submission.kind,
+        submission.units,
+        submission.policy_version,
+        submission.manifest_root,
+    )
 
 
 def is_sealable(h: History, task_id: int) -> bool:
@@ -299,14 +306,14 @@ def trainers(h: History, task_id: int) -> list[Address]:
     return [each for each in everybody if is_trainer(h, task_id, each)]
 
 
-def works_of(h: History, task_id: int, epoch: int, trainer: Address) -> Sequence[WorkCommitted]:
-    return h.of(WorkCommitted, task_id=task_id, epoch=epoch, trainer=trainer)
+def submissions_of(h: History, task_id: int, epoch: int, trainer: Address) -> Sequence[SubmissionCommitted]:
+    return h.of(SubmissionCommitted, task_id=task_id, epoch=epoch, trainer=trainer)
 
 
 def is_done(h: History, task_id: int, trainer: Address) -> bool:
     """Whether the open epoch need not wait for a trainer: it has said so, or may bring no more."""
-    brought = works_of(h, task_id, open_number(h, task_id), trainer)
-    return any(work.is_last for work in brought) or len(brought) >= terms(h, task_id).max_works_each
+    brought = submissions_of(h, task_id, open_number(h, task_id), trainer)
+    return any(submission.is_last for submission in brought) or len(brought) >= terms(h, task_id).max_submissions_each
 
 
 def waiting(h: History, task_id: int) -> int:
@@ -317,20 +324,20 @@ def waiting(h: History, task_id: int) -> int:
 
 
 def has_left(h: History, task_id: int, trainer: Address) -> bool:
-    """No work in the last two sealed epochs, though it had come before they opened."""
+    """No submission in the last two sealed epochs, though it had come before they opened."""
     number = open_number(h, task_id)
     since = h.of(TrainerEnlisted, task_id=task_id, trainer=trainer)[-1].epoch
     recent = range(max(0, number - 2), number + 1)
-    return number > since + 2 and not any(works_of(h, task_id, each, trainer) for each in recent)
+    return number > since + 2 and not any(submissions_of(h, task_id, each, trainer) for each in recent)
 
 
 def in_flight(h: History, task_id: int, trainer: Address) -> int:
-    ended = h.of(WorkEnded, task_id=task_id, trainer=trainer)
-    return len(h.of(WorkCommitted, task_id=task_id, trainer=trainer)) - len(ended)
+    ended = h.of(SubmissionEnded, task_id=task_id, trainer=trainer)
+    return len(h.of(SubmissionCommitted, task_id=task_id, trainer=trainer)) - len(ended)
 
 
 def trainer_lock(h: History, task_id: int, trainer: Address) -> int:
-    """One bond never answers for two works."""
+    """One bond never answers for two submissions."""
     return lock_for(h, task_id, units_in_flight(h, task_id, trainer), is_trainer(h, task_id, trainer))
 
 
@@ -340,22 +347,22 @@ def lock_for(h: History, task_id: int, flying: int, is_enlisted: bool) -> int:
 
 def units_in_flight(h: History, task_id: int, trainer: Address) -> int:
     here = {"task_id": task_id, "trainer": trainer}
-    return h.total("units", WorkCommitted, **here) - h.total("units", WorkEnded, **here)
+    return h.total("units", SubmissionCommitted, **here) - h.total("units", SubmissionEnded, **here)
 
 
 def stake_of(h: History, task_id: int, flying: int) -> int:
-    """What so many units can be slashed: a work of full size, the task's fraud slash."""
+    """What so many units can be slashed: a submission of full size, the task's fraud slash."""
     t = terms(h, task_id)
-    return -(-flying * t.fraud_slash // t.max_work_units)
+    return -(-flying * t.fraud_slash // t.max_submission_units)
 
 
 def stored_hash(h: History, task_id: int, epoch: int, index: int) -> bytes:
-    """Of a work while it can be claimed or slashed; another once it is known to be planted."""
-    committed = h.last(WorkCommitted, task_id=task_id, epoch=epoch, index=index)
+    """Of a submission while it can be claimed or slashed; another once it is known to be planted."""
+    committed = h.last(SubmissionCommitted, task_id=task_id, epoch=epoch, index=index)
     if committed is None:
         return NONE
-    hashed = hashes.work_hash(as_work(committed))
-    ended = h.last(WorkEnded, task_id=task_id, epoch=epoch, index=index)
+    hashed = hashes.submission_hash(as_submission(committed))
+    ended = h.last(SubmissionEnded, task_id=task_id, epoch=epoch, index=index)
     if ended is None:
         return hashed
     return hashes.plant_hash(hashed) if isinstance(ended, PlantOpened) else NONE
@@ -421,14 +428,16 @@ def next_to_close(h: History, task_id: int) -> int:
 
 
 def next_with_a_place(h: History, task_id: int) -> int:
+    """Who comes does not judge an open epoch that has submissions: trainers looked before they committed."""
     number = open_number(h, task_id)
-    return number + 1 if len(members(h, task_id, number)) >= MAX_VERIFIERS else next_to_close(h, task_id)
+    is_full = len(members(h, task_id, number)) >= MAX_VERIFIERS
+    return number + 1 if is_full else max(next_to_close(h, task_id), leaves_from(h, task_id))
 
 
 def leaves_from(h: History, task_id: int) -> int:
-    """Who leaves still judges an open epoch that has works."""
+    """Who leaves still judges an open epoch that has submissions."""
     number = open_number(h, task_id)
-    return number + (is_open(h, task_id) and len(works(h, task_id, number)) > 0)
+    return number + (is_open(h, task_id) and len(submissions(h, task_id, number)) > 0)
 
 
 # Ballots.
@@ -539,6 +548,11 @@ def is_paid(score: int) -> bool:
     return 1 <= score <= FULL
 
 
+def pay_of(score: int) -> int:
+    """In hundredths of what a submission can earn."""
+    return score if is_paid(score) else 0
+
+
 def judge(votes: Sequence[tuple[int, int]], quorum_bps: int, everybody: int) -> int:
     """The score on which so many (score, weight) decide, of everybody's weight.
 
@@ -562,7 +576,7 @@ def judge(votes: Sequence[tuple[int, int]], quorum_bps: int, everybody: int) -> 
 
 
 def outcome(h: History, task_id: int, epoch: int, index: int) -> int:
-    """What the reveals of an epoch say about one work."""
+    """What the reveals of an epoch say about one submission."""
     reveals = h.of(AttestationRevealed, task_id=task_id, epoch=epoch)
     seal = sealed(h, task_id, epoch)
     assert seal is not None, "only who judges a sealed epoch reveals"
@@ -589,7 +603,7 @@ def is_found(h: History, task_id: int, epoch: int, index: int) -> bool:
 
 
 def paid(h: History, task_id: int, epoch: int) -> int:
-    """Works that earned something when they were settled."""
+    """Submissions that earned something when they were settled."""
     return sum(is_paid(score) for score in settled_scores(h, task_id, epoch))
 
 
@@ -603,13 +617,14 @@ def may_challenge(h: History, task_id: int, epoch: int) -> bool:
     return phase(h, task_id, epoch) == Phase.CHALLENGEABLE and h.now < challenge_by(h, task_id, epoch)
 
 
-def agreements(h: History, task_id: int, epoch: int, verifier: Address) -> int:
-    """Works on which a verifier's report and the settled score are the same; what was unavailable costs nobody."""
+def differences(h: History, task_id: int, epoch: int, verifier: Address) -> int:
+    """Submissions settled as paid or fraud that a verifier judged otherwise; what is worth nothing costs nobody."""
     revealed = reveal(h, task_id, epoch, verifier)
     if revealed is None:
         return 0
     settled = enumerate(settled_scores(h, task_id, epoch))
-    return sum(score in (UNAVAILABLE, as_score(revealed.report, index)) for index, score in settled)
+    worth = [(index, score) for index, score in settled if is_paid(score) or score == FRAUD]
+    return sum(as_score(revealed.report, index) != score for index, score in worth)
 
 
 def open_challenges(h: History, task_id: int, epoch: int) -> int:
@@ -666,20 +681,29 @@ def newest_policy(h: History, task_id: int) -> tuple[int, bytes]:
 # Fees and prices.
 
 
+def epoch_fee(h: History, task_id: int, epoch: int) -> int:
+    """What the verifiers of a settled epoch share: of a full epoch's fee, as much as there are submissions that
+    were paid.
+    """
+    t = terms(h, task_id)
+    counted = min(paid(h, task_id, epoch) * t.max_submission_units, t.max_epoch_units)
+    return share_down(t.verifier_fee, counted, t.max_epoch_units)
+
+
 def fee_share(h: History, task_id: int, epoch: int, verifier: Address) -> int:
     """What of an epoch's fee falls to a verifier's weight."""
     seal = sealed(h, task_id, epoch)
     revealed = reveal(h, task_id, epoch, verifier)
     if seal is None or revealed is None:
         return 0
-    return share_down(terms(h, task_id).verifier_fee, revealed.weight, seal.weight)
+    return share_down(epoch_fee(h, task_id, epoch), revealed.weight, seal.weight)
 
 
 def fee_earned(h: History, task_id: int, epoch: int, verifier: Address) -> int:
-    """As much of its share as it agreed with the outcome."""
-    share = fee_share(h, task_id, epoch, verifier)
-    number = len(works(h, task_id, epoch))
-    return share_down(share, agreements(h, task_id, epoch, verifier), number) if number else 0
+    """Its share, less what one submission that is paid earns for each that it judged otherwise."""
+    share, number = fee_share(h, task_id, epoch, verifier), paid(h, task_id, epoch)
+    agreed = max(0, number - differences(h, task_id, epoch, verifier))
+    return share_down(share, agreed, number) if number else 0
 
 
 def fee_due(h: History, task_id: int, epoch: int, verifier: Address) -> int:
@@ -698,10 +722,10 @@ def why_no_fee(h: History, task_id: int, epoch: int) -> str | None:
     return "PolicyPending" if state == PolicyState.PENDING and paid(h, task_id, epoch) > 0 else None
 
 
-def earned(h: History, task_id: int, epoch: int, work: Work) -> int:
-    score = score_of(h, task_id, epoch, work.index)
+def earned(h: History, task_id: int, epoch: int, submission: Submission) -> int:
+    score = score_of(h, task_id, epoch, submission.index)
     is_void = phase(h, task_id, epoch) == Phase.VOID
-    return 0 if is_void or not is_paid(score) else share_down(price(h, task_id, work), score, FULL)
+    return 0 if is_void else share_down(price(h, task_id, submission), pay_of(score), FULL)
 
 
 # Seats. They are numbered without holes.
@@ -760,10 +784,10 @@ def seated_since(h: History, class_: bytes, juror: Address) -> SeatsTaken | None
     return since if held and isinstance(since, SeatsTaken) else None
 
 
-def is_dismissed(h: History, class_: bytes, juror: Address, by_block: int | None = None) -> bool:
-    """Since it came; it may leave all its seats and come again."""
-    since = seated_since(h, class_, juror)
-    dismissals = h.of(JurorDismissed, class_=class_, juror=juror)
+def is_dismissed(h: History, task_id: int, juror: Address, by_block: int | None = None) -> bool:
+    """From panels of this task, since it came; it may leave all its seats and come again."""
+    since = seated_since(h, terms(h, task_id).panel_class, juror)
+    dismissals = h.of(JurorDismissed, task_id=task_id, juror=juror)
     known = [each for each in dismissals if by_block is None or each.block.number <= by_block]
     return since is not None and any(each.block.number >= since.block.number for each in known)
 
@@ -867,11 +891,11 @@ def drawn_as_of(h: History, task_id: int, epoch: int, index: int) -> int:
 def eligible(h: History, task_id: int, epoch: int, index: int) -> list[Address]:
     """Whose seats may be drawn, one for each seat: who was there, has left none since, and is no party."""
     class_, block = terms(h, task_id).panel_class, drawn_as_of(h, task_id, epoch, index)
-    trainer = works(h, task_id, epoch)[index].trainer
+    trainer = submissions(h, task_id, epoch)[index].trainer
 
     def may_judge(juror: Address) -> bool:
         is_party = juror == trainer or is_challenger(h, task_id, epoch, index, juror)
-        is_there = left_seats_at(h, class_, juror) <= block and not is_dismissed(h, class_, juror, block)
+        is_there = left_seats_at(h, class_, juror) <= block and not is_dismissed(h, task_id, juror, block)
         return is_there and not is_party and weight_at(h, task_id, epoch, juror) == 0
 
     return [juror for juror in holders_at(h, class_, block) if may_judge(juror)]
@@ -898,7 +922,10 @@ def verdict(h: History, task_id: int, epoch: int, index: int) -> Verdict:
     voted = [(vote.score, vote.seats) for vote in cast]
     score = confirm_fraud(voted) if standing == FRAUD else judge(voted, PANEL_QUORUM_BPS, seats)
     if score == UNAVAILABLE:
-        return nothing
+        # Who is paid keeps its bytes to be had. Nobody is blamed: verifiers may have had them.
+        lost = sum(vote.seats for vote in cast if vote.score == UNAVAILABLE)
+        is_lost = is_paid(standing) and lost * 2 > seats
+        return Verdict(DisputePhase.OVERTURNED, UNAVAILABLE, False) if is_lost else nothing
     blaming = sum(vote.seats for vote in cast if vote.score == score and not vote.beyond)
     # Bytes may have come after verifiers had looked for them.
     is_against = standing != UNAVAILABLE and blaming * BPS >= PANEL_QUORUM_BPS * seats
@@ -918,13 +945,15 @@ def is_behind(h: History, task_id: int, epoch: int, index: int, score: int) -> b
     assert ended is not None, "checked before"
     if score == standing or ended.score == FRAUD:
         return score == standing or is_paid(score)
-    stood, due, gave = (each if is_paid(each) else 0 for each in (standing, ended.score, score))
+    stood, due, gave = (pay_of(each) for each in (standing, ended.score, score))
     errs_alike = gave >= stood if stood > due else stood < due and gave <= stood
     return score != UNAVAILABLE and errs_alike
 
 
 def earns(found: Verdict, vote: VoteRevealed) -> bool:
-    """A juror is paid for what the panel said, or if it said nothing."""
+    """A juror is paid for what the panel said, or if it said nothing; not for having found nothing to judge."""
+    if vote.score == UNAVAILABLE:
+        return False
     return found.phase == DisputePhase.UNDECIDED or vote.score == found.score
 
 
@@ -976,7 +1005,12 @@ def bond_back(phase: int, bond: int) -> int:
 def finder_left(h: History, task_id: int, epoch: int, index: int) -> int:
     """What the slashes of verifiers may still add to a finder's reward."""
     got = h.total("to_finder", VerdictSlashed, task_id=task_id, epoch=epoch, index=index)
-    return REWARD_CAP * terms(h, task_id).challenge_bond - got
+    return reward_cap(h, task_id) - got
+
+
+def reward_cap(h: History, task_id: int) -> int:
+    """The most that one submission brings who found out about it, or planted it."""
+    return min(REWARD_CAP * terms(h, task_id).challenge_bond, 2**96 - 1)
 
 
 # Plants.
@@ -1023,14 +1057,14 @@ def guards_nothing(h: History, task_id: int, epoch: int, trainer: Address, root:
     """Whether nobody will be paid for what a plant covers. Roots are kept only where a trainer may have several."""
     if phase(h, task_id, epoch) == Phase.VOID:
         return True
-    if terms(h, task_id).max_works_each > 1:
-        return all(work.manifest_root != root for work in works_of(h, task_id, epoch, trainer))
-    newest = h.last(WorkCommitted, task_id=task_id, trainer=trainer)
+    if terms(h, task_id).max_submissions_each > 1:
+        return all(submission.manifest_root != root for submission in submissions_of(h, task_id, epoch, trainer))
+    newest = h.last(SubmissionCommitted, task_id=task_id, trainer=trainer)
     return newest is None or newest.epoch < epoch
 
 
 def deposit(h: History, task_id: int) -> int:
-    return share_up(terms(h, task_id).most_of_one_work, MARGIN_BPS)
+    return share_up(terms(h, task_id).most_of_one_submission, MARGIN_BPS)
 
 
 def planted(h: History, task_id: int, epoch: int, index: int) -> PlantOpened | None:
@@ -1040,10 +1074,10 @@ def planted(h: History, task_id: int, epoch: int, index: int) -> PlantOpened | N
 def planter_left(h: History, task_id: int, epoch: int, index: int) -> int:
     """What the slashes of those who paid a plant may still bring its planter."""
     got = h.total("to_planter", PaidPlantSlashed, task_id=task_id, epoch=epoch, index=index)
-    return REWARD_CAP * terms(h, task_id).challenge_bond - got
+    return reward_cap(h, task_id) - got
 
 
 def is_ended(h: History, task_id: int, epoch: int, index: int) -> bool:
     """Claimed, slashed, or opened as a plant."""
-    ended = h.last(WorkEnded, task_id=task_id, epoch=epoch, index=index)
+    ended = h.last(SubmissionEnded, task_id=task_id, epoch=epoch, index=index)
     return isinstance(ended, (Claimed, FraudSlashed, PlantOpened))

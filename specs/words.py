@@ -16,7 +16,7 @@ UNAVAILABLE = 254
 FRAUD = 255
 
 MARGIN_BPS = 12_000
-MAX_WORKS = 1_024
+MAX_SUBMISSIONS = 1_024
 MAX_VERIFIERS = 64
 MAX_URI = 512
 MAX_SEATS_AT_ONCE = 64
@@ -112,8 +112,8 @@ class Terms:
     juror_fee: int
     verifier_fee: int
     max_epoch_units: int
-    max_work_units: int
-    max_works_each: int
+    max_submission_units: int
+    max_submissions_each: int
     quorum_bps: int
     sampling_bps: int
     absence_slash_bps: int
@@ -134,13 +134,13 @@ class Terms:
         return self.max_epoch_units * max(kind.unit_price for kind in self.kinds) + self.verifier_fee
 
     @property
-    def most_of_one_work(self) -> int:
-        return self.max_work_units * max(kind.unit_price for kind in self.kinds)
+    def most_of_one_submission(self) -> int:
+        return self.max_submission_units * max(kind.unit_price for kind in self.kinds)
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
-    """What the hash of a work commits to; fields in the order of `Work`."""
+class Submission:
+    """What the hash of a submission commits to; fields in the order of `Submission`."""
 
     trainer: Address
     index: int
@@ -151,10 +151,10 @@ class Work:
 
 
 @dataclass(frozen=True, slots=True)
-class WorkRef:
+class SubmissionRef:
     task_id: int
     epoch: int
-    work: Work
+    submission: Submission
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +162,7 @@ class Constants:
     """What a deployment is made with."""
 
     unbonding_s: int
+    min_window: int
     reporter_bps: int
     seal_delay: int
     header_wait: int

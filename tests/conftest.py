@@ -4,13 +4,20 @@ People are roles: `sender_of("trainer")` is the sender of a funded key. Each tes
 does is taken back. Tests that stop or reorganise a chain make their own `Anvil`.
 """
 
+import os
+import signal
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
+# Threads of torch that wait for each other spin: beside other tests they take minutes for nothing.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
 from eth_account import Account
+from eth_account.signers.local import LocalAccount
 from eth_utils.crypto import keccak
+from hypothesis import settings
 
 from assay_core.chain.connection import Chain
 from assay_core.chain.deploy import DeploySettings, deploy
@@ -19,12 +26,27 @@ from assay_core.chain.keys import LOCAL_ROUNDS, development_account, write_keyst
 from assay_core.chain.sender import Sender
 from assay_core.protocol.types import Address
 from assay_protocol.devnet.anvil import Anvil
+from tests.examples import MOST_TRY
+from tests.machines import mounted_disk
 
 COIN_WEI = 100 * 10**18
 TOKENS_WEI = 1_000_000 * 10**18
 PASSWORD = "only for tests"
 
+# Timing decides no test: machines are loaded, and compile. `--hypothesis-profile full`, of `make test`, tries more.
+settings.register_profile("full", deadline=None, max_examples=MOST_TRY)
+settings.register_profile("quick", deadline=None, max_examples=25)
+settings.load_profile("quick")
+
+# A shell starts what runs in the background with SIGINT ignored, and so would all that the tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 SenderOf = Callable[[str], Sender]
+
+
+def account_of_role(role: str) -> LocalAccount:
+    """The same role has the same key; others in tests beside this one, whose chains and contracts are alike."""
+    return Account.from_key(keccak(text=f"test key of the {role} {os.environ.get('PYTEST_XDIST_WORKER', '')}"))
 
 
 @pytest.fixture(scope="session")
@@ -67,7 +89,7 @@ def sender_of(anvil: Anvil, chain: Chain) -> SenderOf:
 
     @cache
     def make(role: str) -> Sender:
-        account = Account.from_key(keccak(text=f"test key of the {role}"))
+        account = account_of_role(role)
         anvil.set_balance(Address(account.address), COIN_WEI)
         deployer.send(chain.token.transfer(Address(account.address), TOKENS_WEI))
         return Sender(chain, account)
@@ -82,7 +104,8 @@ def keystore_of(sender_of: SenderOf, tmp_path: Path) -> Callable[[str], Path]:
     def make(role: str) -> Path:
         path = tmp_path / "keys" / f"{role}.json"
         if not path.exists():
-            write_keystore(path, sender_of(role).account, PASSWORD, rounds=LOCAL_ROUNDS)
+            sender_of(role)  # funded
+            write_keystore(path, account_of_role(role), PASSWORD, rounds=LOCAL_ROUNDS)
         return path
 
     return make
@@ -94,3 +117,10 @@ def password_file(tmp_path: Path) -> Path:
     path = tmp_path / "password"
     path.write_text(PASSWORD + "\n")
     return path
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 2 MiB."""
+    with mounted_disk(tmp_path / "small-disk") as disk:
+        yield disk

@@ -26,7 +26,7 @@ PICTURE = ROOT / "docs" / "gas.svg"
 GROUPS = ("GasTest", "GasPerEpochTest", "GasBounds")
 
 TOLERANCE = 0.005  # either way; gas is deterministic, but a comment must not be able to break the build
-WORKS = (1, 10, 100, 1000)
+SUBMISSIONS = (1, 10, 100, 1000)
 PARTS = ("commit", "claim", "attest", "claim fees", "seal, settle, publish, finalise")
 COLORS = ("#1f6f5c", "#5fae96", "#d98b3a", "#e8bf8c", "#666666")
 RED = "#b3362b"
@@ -35,31 +35,31 @@ RED = "#b3362b"
 PEER: Mapping[str, tuple[int, int]] = {
     "bond": (223_849, 223_849),
     "openTask": (1_764_930, 1_764_930),
-    "commitWork": (226_819, 226_819),
-    "claim: one work": (100_833, 158_677),
+    "commitSubmission": (226_819, 226_819),
+    "claim: one submission": (100_833, 158_677),
     "slashFraud": (335_224, 335_224),
 }
-PEER_WORK = PEER["commitWork"][0] + PEER["claim: one work"][0]
+PEER_SUBMISSION = PEER["commitSubmission"][0] + PEER["claim: one submission"][0]
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Gas by operation; by number of works and part of an epoch; bounds by operation."""
+    """Gas by operation; by number of submissions and part of an epoch; bounds by operation."""
 
     operations: Mapping[str, int]
     epochs: Mapping[str, int]
     bounds: Mapping[str, int]
 
-    def of_epoch(self, works: int, part: str) -> int:
-        return self.epochs[f"{works}: {part}"]
+    def of_epoch(self, submissions: int, part: str) -> int:
+        return self.epochs[f"{submissions}: {part}"]
 
-    def per_work(self, works: int) -> float:
-        return sum(self.of_epoch(works, part) for part in PARTS) / works
+    def per_submission(self, submissions: int) -> float:
+        return sum(self.of_epoch(submissions, part) for part in PARTS) / submissions
 
     @property
     def digest(self) -> str:
         """Names these figures, so that a picture can say which it shows."""
-        return hashlib.sha256(json.dumps([self.epochs, PEER_WORK], sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(json.dumps([self.epochs, PEER_SUBMISSION], sort_keys=True).encode()).hexdigest()
 
 
 def read_figures(folder: Path) -> Figures:
@@ -112,19 +112,19 @@ def operation_rows(figures: Figures) -> list[tuple[str, str, str, str]]:
 
 
 def epoch_rows(figures: Figures) -> list[tuple[str, ...]]:
-    """Number of works, gas per work of each part, of all."""
+    """Number of submissions, gas per submission of each part, of all."""
     return [
         (
-            f"{works:,}",
-            *(f"{figures.of_epoch(works, part) / works:,.0f}" for part in PARTS),
-            f"{figures.per_work(works):,.0f}",
+            f"{submissions:,}",
+            *(f"{figures.of_epoch(submissions, part) / submissions:,.0f}" for part in PARTS),
+            f"{figures.per_submission(submissions):,.0f}",
         )
-        for works in WORKS
+        for submissions in SUBMISSIONS
     ]
 
 
 OPERATION_HEAD = ("operation", "gas", "at most", "nearest peer")
-EPOCH_HEAD = ("works in an epoch", *PARTS, "all")
+EPOCH_HEAD = ("submissions in an epoch", *PARTS, "all")
 
 
 def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -155,11 +155,14 @@ def written_into(text: str, name: str, table: str) -> str:
 def documented(text: str, figures: Figures) -> str:
     """The document with the tables of these figures."""
     text = written_into(text, "gas", markdown(OPERATION_HEAD, operation_rows(figures)))
-    return written_into(text, "gas per work", markdown(EPOCH_HEAD, epoch_rows(figures)))
+    return written_into(text, "gas per submission", markdown(EPOCH_HEAD, epoch_rows(figures)))
 
 
 def draw(path: Path, figures: Figures) -> None:
-    """What one work costs all who take part, over the number of works in an epoch. Equal figures give equal bytes."""
+    """What one submission costs all who take part, over the number of submissions in an epoch.
+
+    Equal figures give equal bytes.
+    """
     import matplotlib
     from matplotlib.figure import Figure
 
@@ -176,30 +179,32 @@ def draw(path: Path, figures: Figures) -> None:
 
 def _draw_fall(axes: "Axes", figures: Figures) -> None:
     for part, color in zip(PARTS, COLORS, strict=True):
-        gas = [figures.of_epoch(works, part) / works for works in WORKS]
-        axes.plot(WORKS, gas, "o-", color=color, markersize=4, linewidth=1.5, label=part)
-    totals = [figures.per_work(works) for works in WORKS]
-    axes.plot(WORKS, totals, "o-", color="black", linewidth=2.5, label="all of it")
-    for works, total in zip(WORKS, totals, strict=True):
-        axes.annotate(f"{total:,.0f}", (works, total), textcoords="offset points", xytext=(4, 7), fontsize=8)
+        gas = [figures.of_epoch(submissions, part) / submissions for submissions in SUBMISSIONS]
+        axes.plot(SUBMISSIONS, gas, "o-", color=color, markersize=4, linewidth=1.5, label=part)
+    totals = [figures.per_submission(submissions) for submissions in SUBMISSIONS]
+    axes.plot(SUBMISSIONS, totals, "o-", color="black", linewidth=2.5, label="all of it")
+    for submissions, total in zip(SUBMISSIONS, totals, strict=True):
+        axes.annotate(f"{total:,.0f}", (submissions, total), textcoords="offset points", xytext=(4, 7), fontsize=8)
     axes.axhline(
-        PEER_WORK, color=RED, linestyle="--", linewidth=1, label="nearest peer: submit and claim, one validator"
+        PEER_SUBMISSION, color=RED, linestyle="--", linewidth=1, label="nearest peer: submit and claim, one validator"
     )
-    axes.set(xscale="log", yscale="log", xlabel="works in an epoch", ylabel="gas per work", ylim=(60, 2_500_000))
-    axes.set_xticks(WORKS, [f"{works:,}" for works in WORKS])
+    axes.set(
+        xscale="log", yscale="log", xlabel="submissions in an epoch", ylabel="gas per submission", ylim=(60, 2_500_000)
+    )
+    axes.set_xticks(SUBMISSIONS, [f"{submissions:,}" for submissions in SUBMISSIONS])
     axes.set_title("An epoch with three verifiers, claimed ten epochs at a time", loc="left", fontsize=10)
     axes.legend(frameon=False, fontsize=7, ncols=2)
 
 
 def _draw_parts(axes: "Axes", figures: Figures) -> None:
-    shown = WORKS[1:]
+    shown = SUBMISSIONS[1:]
     below = [0.0] * len(shown)
     for part, color in zip(PARTS, COLORS, strict=True):
-        gas = [figures.of_epoch(works, part) / works for works in shown]
+        gas = [figures.of_epoch(submissions, part) / submissions for submissions in shown]
         axes.bar(range(len(shown)), gas, bottom=below, color=color, width=0.6, label=part)
         below = [low + more for low, more in zip(below, gas, strict=True)]
-    axes.set_xticks(range(len(shown)), [f"{works:,}" for works in shown])
-    axes.set(xlabel="works in an epoch", ylabel="gas per work")
+    axes.set_xticks(range(len(shown)), [f"{submissions:,}" for submissions in shown])
+    axes.set(xlabel="submissions in an epoch", ylabel="gas per submission")
     axes.set_title("… of which", loc="left", fontsize=10)
     axes.legend(frameon=False, fontsize=8)
 
@@ -222,7 +227,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{error.filename} is missing: run `make gas`", file=sys.stderr)
         return 2
     print(plain(OPERATION_HEAD, operation_rows(measured)))
-    print("\ngas per work, three verifiers, claimed ten epochs at a time")
+    print("\ngas per submission, three verifiers, claimed ten epochs at a time")
     print(plain(EPOCH_HEAD, epoch_rows(measured)))
     if chosen.write:
         write(measured)

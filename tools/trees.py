@@ -13,7 +13,7 @@ FOLDER = Path(__file__).parent.parent / "tests" / "contracts"
 CONTRACT = re.compile(r"^contract (\w+) is [\w, ]+\{\n(.*?)^\}", re.MULTILINE | re.DOTALL)
 TEST = re.compile(r"((?:    ///[^\n]*\n)*)    function (test\w+)\(.*?\n    \}\n", re.DOTALL)
 WITHOUT = ("Gas.t.sol", "Money.invariants.t.sol")  # what these say is one sentence each
-VERB = re.compile(r"(?!Works|Terms)[A-Z][a-z]+s(?=[A-Z])")
+VERB = re.compile(r"(?!Submissions|Terms)[A-Z][a-z]+s(?=[A-Z])")
 PREPOSITIONS = (
     "about",
     "after",

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Work} from "./ICommitments.sol";
+import {Submission} from "./ICommitments.sol";
 
-/// Where the dispute about one work stands. The last three are for good.
+/// Where the dispute about one submission stands. The last three are for good.
 enum DisputePhase {
     None,
     Revealed, // waits for the end of all reveals, then for `summonPanel` and `drawPanel`
@@ -27,8 +27,8 @@ enum ChallengeState {
 /// @title Appeals: scores of settled epochs put before people who did not give them.
 /// @notice Anybody commits to a challenge within the challenge window, so that nobody can copy it, and reveals it in
 ///         the reveal window after. Then a panel is drawn from the pool of jurors of the task's class, without the
-///         verifiers of the epoch and the trainer. All challenges of one work are one dispute. The epoch is not final
-///         meanwhile.
+///         verifiers of the epoch and the trainer. All challenges of one submission are one dispute. The epoch is not
+///         final meanwhile.
 interface IAppeals {
     /*//////////////////////////////////////////////////////////////
                                  EVENTS
@@ -76,8 +76,8 @@ interface IAppeals {
     );
     /// @param score what holds from now on
     /// @param isAgainstVerifiers whether two thirds of the seats gave this score from what the seed had drawn, so that
-    ///        who was behind another may be slashed for it; never where the old one was that the bytes could not be had,
-    ///        since they may have come later
+    ///        who was behind another may be slashed for it; never where the old one was that the bytes could not be
+    ///        had, since they may have come later
     event DisputeDecided(
         uint256 indexed taskId,
         uint64 indexed epoch,
@@ -103,7 +103,7 @@ interface IAppeals {
 
     error BadScore(uint8 score);
     error SameScore(uint256 taskId, uint64 epoch, uint16 index, uint8 score);
-    error UnknownWork(uint256 taskId, uint64 epoch, uint16 index);
+    error UnknownSubmission(uint256 taskId, uint64 epoch, uint16 index);
     error WrongChallenge(uint256 taskId, uint64 epoch, uint32 id, ChallengeState state);
     error WrongDispute(uint256 taskId, uint64 epoch, uint16 index, DisputePhase phase);
     error AlreadySummoned(uint256 taskId, uint64 epoch, uint16 index, uint256 seedBlock);
@@ -125,16 +125,16 @@ interface IAppeals {
     /// @notice Commits to a challenge; anybody may, while the epoch is Challengeable. Takes `challengeBond` and the
     ///         judging of one dispute, PANEL_SEATS × `jurorFee`, from the caller.
     /// @param taskId which task
-    /// @param epoch of the work
+    /// @param epoch of the submission
     /// @param commitment keccak256(abi.encode(taskId, epoch, challenger, index, score, salt))
     /// @return id of the challenge in this epoch
     function commitChallenge(uint256 taskId, uint64 epoch, bytes32 commitment) external returns (uint32 id);
 
     /// @notice Reveals a challenge in the reveal window after the challenge window; anybody who knows it may.
     /// @param taskId which task
-    /// @param epoch of the work
+    /// @param epoch of the submission
     /// @param id of the challenge
-    /// @param index of the work
+    /// @param index of the submission
     /// @param score that would be right
     /// @param salt of the commitment
     function revealChallenge(uint256 taskId, uint64 epoch, uint32 id, uint16 index, uint8 score, bytes32 salt) external;
@@ -153,30 +153,30 @@ interface IAppeals {
     /// @notice Fixes the block of which the seed of a dispute's panel comes, once all reveals are over; anybody may,
     ///         again when the chain has forgotten it.
     /// @param taskId which task
-    /// @param epoch of the work
-    /// @param index of the work
+    /// @param epoch of the submission
+    /// @param index of the submission
     function summonPanel(uint256 taskId, uint64 epoch, uint16 index) external;
 
     /// @notice Draws the panel of a dispute after `PanelSummoned.seedBlock`; anybody may. Seats nobody where fewer than
     ///         PANEL_SEATS may judge.
     ///         seed = keccak256(abi.encode(randomness, taskId, epoch, index)): as in IAttestations.sealEpochWith.
     /// @param taskId which task
-    /// @param epoch of the work
-    /// @param work that is disputed, as it was committed
+    /// @param epoch of the submission
+    /// @param submission that is disputed, as it was committed
     /// @param header of the seed's block; empty where nobody can show it, after HEADER_WAIT blocks
-    function drawPanel(uint256 taskId, uint64 epoch, Work calldata work, bytes calldata header) external;
+    function drawPanel(uint256 taskId, uint64 epoch, Submission calldata submission, bytes calldata header) external;
 
     /// @notice Commits a juror of the panel to its vote.
     /// @param taskId which task
-    /// @param epoch of the work
-    /// @param index of the work
+    /// @param epoch of the submission
+    /// @param index of the submission
     /// @param commitment keccak256(abi.encode(panelSeed, juror, keccak256(abi.encode(score, beyond)), salt))
     function commitVote(uint256 taskId, uint64 epoch, uint16 index, bytes32 commitment) external;
 
     /// @notice Reveals a juror's vote.
     /// @param taskId which task
-    /// @param epoch of the work
-    /// @param index of the work
+    /// @param epoch of the submission
+    /// @param index of the submission
     /// @param score that is right
     /// @param beyond whether only what the seed had not drawn shows it: then no verifier is to blame
     /// @param salt of the commitment
@@ -186,24 +186,24 @@ interface IAppeals {
     ///         and two thirds of the seats as the quorum. A fraud that stands is confirmed by more than half of the
     ///         votes. Where fewer than PANEL_SEATS may judge, or fewer than half of them vote, nothing is decided.
     /// @param taskId which task
-    /// @param epoch of the work
-    /// @param index of the work
+    /// @param epoch of the submission
+    /// @param index of the submission
     function decide(uint256 taskId, uint64 epoch, uint16 index) external;
 
     /// @notice Slashes a verifier whose report gave the score that was overturned, or paid what is fraud, where two
     ///         thirds of the panel say that what the seed had drawn shows another. Half of it, up to ten times
     ///         `challengeBond` a dispute, waits for who found it; the rest is burnt. Anybody may.
     /// @param taskId which task
-    /// @param epoch of the work
-    /// @param index of the work
+    /// @param epoch of the submission
+    /// @param index of the submission
     /// @param verifier whom
     /// @param report that it revealed
     function slashVerdict(uint256 taskId, uint64 epoch, uint16 index, address verifier, bytes calldata report) external;
 
-    /// @notice Makes jurors of a decided dispute that did not vote lose their seats; anybody may.
+    /// @notice Keeps a juror of a decided dispute that did not vote out of later panels of the task; anybody may.
     /// @param taskId which task
-    /// @param epoch of the work
-    /// @param index of the work
+    /// @param epoch of the submission
+    /// @param index of the submission
     /// @param juror whom
     function dismissJuror(uint256 taskId, uint64 epoch, uint16 index, address juror) external;
 
@@ -223,16 +223,16 @@ interface IAppeals {
 
     /// @notice Pays a juror `jurorFee` for each of its seats, if it voted with the outcome, or nothing was decided.
     /// @param taskId which task
-    /// @param epoch of the work
-    /// @param index of the work
+    /// @param epoch of the submission
+    /// @param index of the submission
     /// @param juror whom
     /// @return amount that was paid
     function claimVote(uint256 taskId, uint64 epoch, uint16 index, address juror) external returns (uint128 amount);
 
     /// @notice Adds the reporter's share of a fraud's slash, sent here, to what waits for its finder; only Payouts.
     /// @param taskId which task
-    /// @param epoch of the work
-    /// @param index of the work
+    /// @param epoch of the submission
+    /// @param index of the submission
     /// @param amount of the share
     function reward(uint256 taskId, uint64 epoch, uint16 index, uint128 amount) external;
 
@@ -242,15 +242,15 @@ interface IAppeals {
 
     /// @notice Where a dispute stands.
     /// @param taskId which task
-    /// @param epoch of the work
-    /// @param index of the work
+    /// @param epoch of the submission
+    /// @param index of the submission
     /// @return the phase
     function phaseOf(uint256 taskId, uint64 epoch, uint16 index) external view returns (DisputePhase);
 
     /// @notice A dispute.
     /// @param taskId which task
-    /// @param epoch of the work
-    /// @param index of the work
+    /// @param epoch of the submission
+    /// @param index of the submission
     /// @return standing the score that was disputed
     /// @return score that the panel gave; the standing one until it has
     /// @return seed of the panel; 0 until it is drawn
@@ -277,7 +277,7 @@ interface IAppeals {
     /// @param id of the challenge
     /// @return challenger who made it
     /// @return state where it stands
-    /// @return index of the work, once revealed
+    /// @return index of the submission, once revealed
     /// @return score that it names, once revealed
     function challengeOf(uint256 taskId, uint64 epoch, uint32 id)
         external
@@ -286,18 +286,18 @@ interface IAppeals {
 
     /// @notice Seats of a juror in the panel of a dispute.
     /// @param taskId which task
-    /// @param epoch of the work
-    /// @param index of the work
+    /// @param epoch of the submission
+    /// @param index of the submission
     /// @param juror whom
     /// @return how many; 0: it is not on the panel
     function seatsOf(uint256 taskId, uint64 epoch, uint16 index, address juror) external view returns (uint16);
 
-    /// @notice Whether somebody has challenged a work, and so cannot judge it.
+    /// @notice Whether somebody has challenged a submission, and so cannot judge it.
     /// @param taskId which task
-    /// @param epoch of the work
-    /// @param index of the work
+    /// @param epoch of the submission
+    /// @param index of the submission
     /// @param account whom
-    /// @return whether it, or its worker key, has revealed a challenge of this work
+    /// @return whether it, or its worker key, has revealed a challenge of this submission
     function isChallenger(uint256 taskId, uint64 epoch, uint16 index, address account) external view returns (bool);
 
     /// @notice What `claimChallenge` would pay.

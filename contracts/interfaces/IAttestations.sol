@@ -14,9 +14,9 @@ enum EpochPhase {
 }
 
 /// @title Judgement of sealed epochs by the weight of their verifiers.
-/// @notice A report is one byte per work: 0 not paid, 1-100 percent of the price, 254 unavailable (its bytes could not
-///         be had in time), 255 fraud; any other byte counts as 0. Reports are on chain when they count: they come with
-///         the reveal, so that anybody can settle.
+/// @notice A report is one byte per submission: 0 not paid, 1-100 percent of the price, 254 unavailable (its bytes
+///         could not be had in time), 255 fraud; any other byte counts as 0. Reports are on chain when they count: they
+///         come with the reveal, so that anybody can settle.
 interface IAttestations {
     /*//////////////////////////////////////////////////////////////
                                  EVENTS
@@ -27,7 +27,7 @@ interface IAttestations {
         uint256 indexed taskId,
         uint64 indexed epoch,
         bytes32 seed,
-        uint16 works,
+        uint16 submissions,
         uint16 verifiers,
         uint128 weight,
         uint40 attestBy
@@ -48,7 +48,7 @@ interface IAttestations {
     event EpochAttested(uint256 indexed taskId, uint64 indexed epoch, uint128 weight);
     /// @param first index of `scores`
     event ScoresSettled(uint256 indexed taskId, uint64 indexed epoch, uint16 first, bytes scores);
-    /// All works have their scores. Aggregation follows.
+    /// All submissions have their scores. Aggregation follows.
     event EpochSettled(uint256 indexed taskId, uint64 indexed epoch, uint16 paid, uint40 challengeBy);
     /// An appeal has changed a score.
     event ScoreCorrected(uint256 indexed taskId, uint64 indexed epoch, uint16 indexed index, uint8 score);
@@ -63,14 +63,14 @@ interface IAttestations {
     error WrongPhase(uint256 taskId, uint64 epoch, EpochPhase phase);
     error NotEnlistedAtSeal(uint256 taskId, uint64 epoch, address verifier);
     error SealedReportTooLong(uint256 length, uint256 max);
-    error BadReport(uint256 length, uint256 works);
+    error BadReport(uint256 length, uint256 submissions);
     error ReportsUnsorted(bytes32 reportHash);
     error UnknownReport(bytes32 reportHash);
     error ReportsIncomplete(uint256 weight, uint256 revealed);
     error StillChallengeable(uint256 taskId, uint64 epoch, uint40 challengeBy);
     error OpenChallenges(uint256 taskId, uint64 epoch, uint256 count);
-    /// Nobody revealed: a chain that stood still is no reason to slash all.
-    error NobodyRevealed(uint256 taskId, uint64 epoch);
+    /// Not more than half of the weight: a chain that stood still is no reason to slash most of them.
+    error TooFewRevealed(uint256 taskId, uint64 epoch, uint128 revealedWeight);
     error NotFinal(uint256 taskId, uint64 epoch);
     error NotAuthorised(address caller);
 
@@ -97,28 +97,28 @@ interface IAttestations {
     /// @notice Commits the caller's operator to a report.
     /// @param taskId which task
     /// @param epoch in AttestCommit
-    /// @param commitment keccak256(abi.encode(seed, verifier, keccak256(report), salt)): it holds for the works that
-    ///        were sealed under this seed, and for no others
+    /// @param commitment keccak256(abi.encode(seed, verifier, keccak256(report), salt)): it holds for the submissions
+    ///        that were sealed under this seed, and for no others
     /// @param sealedReport report and salt, encrypted by the verifier for itself, so that it can reveal after a loss of
-    ///        its database; only told, at most works + 128 bytes; may be empty
+    ///        its database; only told, at most submissions + 128 bytes; may be empty
     function commitAttestation(uint256 taskId, uint64 epoch, bytes32 commitment, bytes calldata sealedReport) external;
 
     /// @notice Reveals a report; it counts from now on.
     /// @param taskId which task
     /// @param epoch in AttestReveal
-    /// @param report one byte per work of the epoch, no more and no less
+    /// @param report one byte per submission of the epoch, no more and no less
     /// @param salt of the commitment
     /// @param evidenceRoot manifest root of the evidence bundle; only told
     function revealAttestation(uint256 taskId, uint64 epoch, bytes calldata report, bytes32 salt, bytes32 evidenceRoot)
         external;
 
-    /// @notice Settles works from where the call before stopped; anybody may. Where reports differ, each work is
-    ///         decided by itself: fraud if the quorum of enlisted weight says so; unavailable if half of the revealed
-    ///         weight does; else the median by revealed weight, where fraud and unavailable count as 0.
+    /// @notice Settles submissions from where the call before stopped; anybody may. Where reports differ, each
+    ///         submission is decided by itself: fraud if the quorum of enlisted weight says so; unavailable if half of
+    ///         the revealed weight does; else the median by revealed weight, where fraud and unavailable count as 0.
     /// @param taskId which task
     /// @param epoch in Attested
     /// @param reports every distinct report revealed, in ascending order of their hashes
-    /// @param count most works to settle in this call
+    /// @param count most submissions to settle in this call
     function settle(uint256 taskId, uint64 epoch, bytes[] calldata reports, uint16 count) external;
 
     /// @notice Ends the challenge window; claims and slashes follow.
@@ -127,7 +127,7 @@ interface IAttestations {
     function finalise(uint256 taskId, uint64 epoch) external;
 
     /// @notice Ends an epoch that found no quorum, or that nobody settled for UNBONDING_PERIOD: nobody is paid or
-    ///         slashed for its works.
+    ///         slashed for its submissions.
     /// @param taskId which task
     /// @param epoch in Missed, or Attested for too long
     function voidEpoch(uint256 taskId, uint64 epoch) external;
@@ -154,10 +154,10 @@ interface IAttestations {
     /// @param count how many of them
     function releaseChallenges(uint256 taskId, uint64 epoch, uint16 count) external;
 
-    /// @notice Changes the score of one work; only Appeals, while it holds the epoch.
+    /// @notice Changes the score of one submission; only Appeals, while it holds the epoch.
     /// @param taskId which task
-    /// @param epoch of the work
-    /// @param index of the work
+    /// @param epoch of the submission
+    /// @param index of the submission
     /// @param score that an appeal gave
     /// @param isFound whether it is a fraud whose finder waits in Appeals for the reporter's share
     function correctScore(uint256 taskId, uint64 epoch, uint16 index, uint8 score, bool isFound) external;
@@ -167,16 +167,16 @@ interface IAttestations {
     //////////////////////////////////////////////////////////////*/
 
     /// @notice Scores that can no longer change, as they are stored: 253 is a fraud whose finder waits in Appeals; 252
-    ///         stands for every work of a void epoch. Reverts with NotFinal if one still can.
+    ///         stands for every submission of a void epoch. Reverts with NotFinal if one still can.
     /// @param taskId which task
-    /// @param places of works, see Works.place
+    /// @param places of submissions, see Submissions.place
     /// @return scores a byte for each
     function finalScoresOf(uint256 taskId, uint256[] calldata places) external view returns (bytes memory scores);
 
-    /// @notice Score of one work of a settled epoch.
+    /// @notice Score of one submission of a settled epoch.
     /// @param taskId which task
-    /// @param epoch of the work
-    /// @param index of the work
+    /// @param epoch of the submission
+    /// @param index of the submission
     /// @return the score
     function scoreOf(uint256 taskId, uint64 epoch, uint16 index) external view returns (uint8);
 
@@ -204,7 +204,7 @@ interface IAttestations {
     /// @return attestBy end of the commit phase
     /// @return revealBy end of the reveal phase
     /// @return challengeBy end of the challenge window; 0 until it is settled
-    /// @return paid how many works earn something; 0 until it is settled
+    /// @return paid how many submissions earn something; 0 until it is settled
     function scheduleOf(uint256 taskId, uint64 epoch)
         external
         view
@@ -216,11 +216,11 @@ interface IAttestations {
     /// @param verifier whom
     /// @return reportHash first 31 bytes of keccak256(report); 0: it did not reveal
     /// @return weight with which it judges the epoch
-    /// @return agreements works on which its report and the settled score are the same
+    /// @return differences submissions settled as paid or fraud that its report judges otherwise
     function attestationOf(uint256 taskId, uint64 epoch, address verifier)
         external
         view
-        returns (bytes31 reportHash, uint128 weight, uint16 agreements);
+        returns (bytes31 reportHash, uint128 weight, uint16 differences);
 
     /// @notice Blocks for which a header is waited for before a block's hash serves.
     function HEADER_WAIT() external view returns (uint8);
@@ -228,7 +228,7 @@ interface IAttestations {
     /// @notice Counts of an epoch.
     /// @param taskId which task
     /// @param epoch sealed
-    /// @return works in it
+    /// @return submissions in it
     /// @return settled how many of them have a score
     /// @return verifiers that judge it
     /// @return committed of them
@@ -239,7 +239,7 @@ interface IAttestations {
         external
         view
         returns (
-            uint16 works,
+            uint16 submissions,
             uint16 settled,
             uint16 verifiers,
             uint16 committed,

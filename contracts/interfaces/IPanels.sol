@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-/// A panel that is wanted for the dispute about one work.
+/// A panel that is wanted for the dispute about one submission.
 struct PanelRequest {
     bytes32 class; // of the pool
     bytes32 seed; // of the draw
@@ -14,16 +14,16 @@ struct PanelRequest {
 
 /// @title Pools of jurors, of which the panels of appeals are drawn.
 /// @notice A juror takes seats in the pool of a class of tasks, each for SEAT_BOND of its verifier bond; its chance to
-///         be drawn is its share of the seats. Seats are at risk of nothing but being lost to a juror that does not
-///         vote. They are numbered without holes, so that empty ones cannot thin a pool out: the last one takes the
-///         place of one that is left.
+///         be drawn is its share of the seats. Seats are at risk of nothing: who does not vote in a panel of a task is
+///         drawn for that task no more. They are numbered without holes, so that empty ones cannot thin a pool out: the
+///         last one takes the place of one that is left.
 interface IPanels {
     /// @param seats numbers of the seats taken, consecutive
     event SeatsTaken(bytes32 indexed class, address indexed juror, uint32[] seats);
     /// The last seat of the pool takes the place of one that is left.
     event SeatMoved(bytes32 indexed class, address indexed juror, uint32 from, uint32 to);
     event SeatsLeft(bytes32 indexed class, address indexed juror, uint32[] seats);
-    event JurorDismissed(bytes32 indexed class, address indexed juror);
+    event JurorDismissed(uint256 indexed taskId, address indexed juror);
 
     error NoSeats();
     error TooManySeats(uint256 count, uint256 max);
@@ -41,12 +41,13 @@ interface IPanels {
     /// @param seats of the caller's operator, from the highest to the lowest: see SeatMoved
     function leaveSeats(bytes32 class, uint32[] calldata seats) external;
 
-    /// @notice Makes all seats that a juror holds now count for nothing, until it leaves all and takes some again; only
-    ///         Appeals. Does nothing if it has done so since, or is dismissed.
-    /// @param class of the panel in which it did not vote
+    /// @notice Makes all seats that a juror holds now count for nothing in panels of one task, until it leaves all and
+    ///         takes some again; only Appeals. Does nothing if it has done so since, or is dismissed.
+    /// @param taskId of the panel in which it did not vote
+    /// @param class of that task
     /// @param juror whom
     /// @param since block from whose pool the panel was drawn
-    function dismiss(bytes32 class, address juror, uint40 since) external;
+    function dismiss(uint256 taskId, bytes32 class, address juror, uint40 since) external;
 
     /// @notice Draws a panel from the pool as it was, in an order that follows from the seed, without seats of those
     ///         who have left some since, had been dismissed, or are parties.

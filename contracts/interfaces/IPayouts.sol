@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Work} from "./ICommitments.sol";
+import {Submission} from "./ICommitments.sol";
 
-/// A work together with where it was committed.
-struct WorkRef {
+/// A submission together with where it was committed.
+struct SubmissionRef {
     uint256 taskId;
     uint64 epoch;
-    Work work;
+    Submission submission;
 }
 
 /// @title Who gets what, once an epoch is final. Pull payments only.
@@ -28,7 +28,7 @@ interface IPayouts {
     error NotFinal(uint256 taskId, uint64 epoch);
     error MixedTrainers(address first, address other);
     error MixedTasks(uint256 first, uint256 other);
-    error NoWorks();
+    error NoSubmissions();
     error NotTheTrainer(address caller, address trainer);
     error IsFraud(uint256 taskId, uint64 epoch, uint16 index);
     error NotFraud(uint256 taskId, uint64 epoch, uint16 index, uint8 score);
@@ -40,32 +40,33 @@ interface IPayouts {
     error FeeForfeited(uint256 taskId, uint64 epoch);
     error ReporterShareTooLarge(uint16 reporterBps, uint256 max);
 
-    /// @notice Pays units × price × score % for each work to its trainer and unlocks their collateral; anybody may. A
-    ///         work of score 0, or of a void epoch, pays nothing.
-    /// @param works of one trainer in one task, of epochs that are final or void; reverts with IsFraud for a fraud
+    /// @notice Pays units × price × score % for each submission to its trainer and unlocks their collateral; anybody
+    ///         may. A submission of score 0, or of a void epoch, pays nothing.
+    /// @param submissions of one trainer in one task, of epochs that are final or void; reverts with IsFraud for a
+    ///   fraud
     /// @return amount that was paid
-    function claim(WorkRef[] calldata works) external returns (uint256 amount);
+    function claim(SubmissionRef[] calldata submissions) external returns (uint256 amount);
 
     /// @notice As `claim`, to another address; only the trainer itself (the operator), for one that cannot take the
     ///         token.
-    /// @param works of the caller
+    /// @param submissions of the caller
     /// @param to who is paid
     /// @return amount that was paid
-    function claimTo(WorkRef[] calldata works, address to) external returns (uint256 amount);
+    function claimTo(SubmissionRef[] calldata submissions, address to) external returns (uint256 amount);
 
     /// @notice Pays a verifier its share of the fee of final epochs whose policy is published or not due:
-    ///         fee × weight / enlisted weight × agreements / works. Anybody may.
+    ///         epoch fee × weight / enlisted weight × (paid − differences) / paid, not below 0. Anybody may.
     /// @param taskId which task
     /// @param epochs in which it revealed
     /// @param verifier whom
     /// @return amount that was paid
     function claimFees(uint256 taskId, uint64[] calldata epochs, address verifier) external returns (uint256 amount);
 
-    /// @notice Takes `fraudSlash` from the trainer of a work that is finally fraud and ends its enlistment.
+    /// @notice Takes `fraudSlash` from the trainer of a submission that is finally fraud and ends its enlistment.
     ///         REPORTER_BPS of it go to the caller, or, where a challenge found it, wait in Appeals; the rest is burnt.
-    /// @param work the fraud
+    /// @param submission the fraud
     /// @return amount that was taken
-    function slashFraud(WorkRef calldata work) external returns (uint256 amount);
+    function slashFraud(SubmissionRef calldata submission) external returns (uint256 amount);
 
     /// @notice What `claimFees` would pay for one epoch now.
     /// @param taskId which task

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Work} from "./ICommitments.sol";
+import {Submission} from "./ICommitments.sol";
 
 /// Where a plant stands.
 enum PlantState {
@@ -11,12 +11,13 @@ enum PlantState {
     Forfeited
 }
 
-/// @title Planted frauds: works whose author has committed to their being fraud before anybody judged them.
-/// @notice They make checking the best reply of a verifier where nobody else cheats. A plant cannot be told from a work
-///         until it is opened, after its epoch is settled. Then it is neither paid nor slashed. If it was opened in
-///         the first half of its challenge window, a verifier that paid it although it was drawn, and although the epoch found it
-///         to be fraud, is slashed, and a part goes to the planter. A plant that is never opened loses its deposit, which is
-///         more than a work can earn: committing to real frauds as plants, to open those that are found, does not pay.
+/// @title Planted frauds: submissions whose author has committed to their being fraud before anybody judged them.
+/// @notice They make checking the best reply of a verifier where nobody else cheats. A plant cannot be told from a
+///         submission until it is opened, after its epoch is settled. Then it is neither paid nor slashed. If it was
+///         opened in the first half of its challenge window, a verifier that paid it although it was drawn, and
+///         although the epoch found it to be fraud, is slashed, and a part goes to the planter. A plant that is never
+///         opened loses its deposit, which is more than a submission can earn: committing to real frauds as plants, to
+///         open those that are found, does not pay.
 interface IPlants {
     event PlantCommitted(uint256 indexed taskId, bytes32 indexed commitment, address planter, uint128 deposit);
     /// @param isInTime in the first half of the challenge window: who paid it can be slashed
@@ -41,13 +42,13 @@ interface IPlants {
     error PlantOfAnotherEpoch(uint256 taskId, bytes32 commitment, uint64 plantEpoch, uint64 epoch);
     error NotTheTrainer(address caller, address trainer);
     error NotSettled(uint256 taskId, uint64 epoch);
-    /// The trainer has, or may have, the work that a plant covers, and its epoch is not void.
+    /// The trainer has, or may have, the submission that a plant covers, and its epoch is not void.
     error MayBeCommitted(uint256 taskId, uint64 epoch, address trainer, bytes32 manifestRoot);
     error StillOpenable(uint256 taskId, bytes32 commitment, uint256 from);
-    /// No plant was opened for the work in the first half of its challenge window.
+    /// No plant was opened for the submission in the first half of its challenge window.
     error NotAPlant(uint256 taskId, uint64 epoch, uint16 index);
     error NotFoundOut(uint256 taskId, uint64 epoch, uint16 index, uint8 score);
-    /// The verifiers' own verdict was another: Appeals.slashVerdict slashes whoever is to blame.
+    /// The verifiers' own verdict was another: Appeals.slashVerdict slashes anyone who is to blame.
     error FoundByAppeal(uint256 taskId, uint64 epoch, uint16 index);
     /// Its score is being disputed.
     error StillDisputed(uint256 taskId, uint64 epoch, uint16 index);
@@ -58,8 +59,8 @@ interface IPlants {
     error DidNotPay(uint256 taskId, uint64 epoch, uint16 index, address verifier);
     error AlreadySlashed(uint256 taskId, uint64 epoch, uint16 index, address verifier);
 
-    /// @notice Commits to a work's being fraud, from any address, before its epoch closes: the open epoch, or the one
-    ///         after if that takes no works any more. Takes `depositOf(taskId)` from the caller.
+    /// @notice Commits to a submission's being fraud, from any address, before its epoch closes: the open epoch, or the
+    ///         one after if that takes no submissions any more. Takes `depositOf(taskId)` from the caller.
     /// @param taskId which task, one with a challenge window
     /// @param commitment keccak256(abi.encode(taskId, trainer, manifestRoot, salt)); of a decoy: see `refundPlant`
     function commitPlant(uint256 taskId, bytes32 commitment) external;
@@ -67,33 +68,35 @@ interface IPlants {
     /// @notice Opens a plant, once its epoch is settled or void: gives the deposit back to who paid it. Nobody is
     ///         blamed for one that is opened later than in the first half of its challenge window: in the second half
     ///         everybody who judged otherwise can object. Not while its score is disputed, nor once a panel has
-    ///         called the work fraud: then it is slashed. Only the trainer, or its worker key.
+    ///         called the submission fraud: then it is slashed. Only the trainer, or its worker key.
     /// @param taskId which task
-    /// @param epoch of the work, the one that the plant covers
-    /// @param work as it was committed, not yet claimed or slashed
+    /// @param epoch of the submission, the one that the plant covers
+    /// @param submission as it was committed, not yet claimed or slashed
     /// @param salt of the commitment
-    function openPlant(uint256 taskId, uint64 epoch, Work calldata work, bytes32 salt) external;
+    function openPlant(uint256 taskId, uint64 epoch, Submission calldata submission, bytes32 salt) external;
 
-    /// @notice Gives back the deposit of a plant that guards nothing: its epoch is void, or has no such work. The work
-    ///         came too late, or the epoch was full; or the plant is a decoy, a commitment to no work, without which the
-    ///         number of commitments would tell how many plants an epoch has, and in which epochs nobody needs to check.
-    ///         Anybody who knows the salt may. Where a trainer has one work in an epoch, no longer than until its next.
+    /// @notice Gives back the deposit of a plant that guards nothing: its epoch is void, or has no such submission. The
+    ///         submission came too late, or the epoch was full; or the plant is a decoy, a commitment to no submission,
+    ///         without which the number of commitments would tell how many plants an epoch has, and in which epochs
+    ///         nobody needs to check. Anybody who knows the salt may. Where a trainer has one submission in an epoch,
+    ///         no longer than until its next.
     /// @param taskId which task
     /// @param trainer of the commitment; of a decoy 0
     /// @param manifestRoot of the commitment; of a decoy 0
     /// @param salt of the commitment
     function refundPlant(uint256 taskId, address trainer, bytes32 manifestRoot, bytes32 salt) external;
 
-    /// @notice Burns the deposit of a plant that was not opened for two UNBONDING_PERIODs, nor before its epoch was over;
-    ///         anybody may.
+    /// @notice Burns the deposit of a plant that was not opened for two UNBONDING_PERIODs, nor before its epoch was
+    ///         over; anybody may.
     /// @param taskId which task
     /// @param commitment of the plant
     function forfeitPlant(uint256 taskId, bytes32 commitment) external;
 
-    /// @notice Slashes a verifier that paid a plant of a final epoch, which was opened in time,
-    ///         drawn for replay and settled as fraud. Not where its score was challenged, unless two thirds of the
-    ///         panel's seats say that what was drawn shows the fraud; where an appeal made it one, Appeals.slashVerdict does. PLANTER_BPS of it, up to PLANTER_CAP times
-    ///         `challengeBond` for all who paid the plant, go to the planter; the rest is burnt.
+    /// @notice Slashes a verifier that paid a plant of a final epoch, which was opened in time, drawn for replay and
+    ///         settled as fraud. Not where its score was challenged, unless two thirds of the panel's seats say that
+    ///         what was drawn shows the fraud; where an appeal made it one, Appeals.slashVerdict does. PLANTER_BPS of
+    ///         it, up to PLANTER_CAP times `challengeBond` for all who paid the plant, go to the planter; the rest is
+    ///         burnt.
     /// @param taskId which task
     /// @param epoch of the plant
     /// @param index of the plant
@@ -102,7 +105,7 @@ interface IPlants {
     function slashPaidPlant(uint256 taskId, uint64 epoch, uint16 index, address verifier, bytes calldata report)
         external;
 
-    /// @notice What `commitPlant` takes: 1.2 times the most that a work of the task can earn.
+    /// @notice What `commitPlant` takes: 1.2 times the most that a submission of the task can earn.
     /// @param taskId which task
     /// @return the amount
     function depositOf(uint256 taskId) external view returns (uint128);
@@ -118,11 +121,11 @@ interface IPlants {
         view
         returns (PlantState state, address planter, uint64 epoch);
 
-    /// @notice Whether the seed of an epoch draws a work for replay: uint256(sha256(seed, "replay", index)) % 10,000
-    ///         below the sampling rate, each label with its length before it.
+    /// @notice Whether the seed of an epoch draws a submission for replay: uint256(sha256(seed, "replay", index)) %
+    ///         10,000 below the sampling rate, each label with its length before it.
     /// @param taskId which task
     /// @param epoch sealed
-    /// @param index of the work
+    /// @param index of the submission
     /// @return whether it is drawn
     function isDrawn(uint256 taskId, uint64 epoch, uint16 index) external view returns (bool);
 

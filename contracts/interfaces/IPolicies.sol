@@ -5,7 +5,7 @@ pragma solidity 0.8.37;
 enum PolicyState {
     Pending, // neither published nor skipped
     Published,
-    NotDue, // the epoch is void, or no work of it was paid: fees are due without a policy
+    NotDue, // the epoch is void, or no submission of it was paid: fees are due without a policy
     Skipped // it was due, and too few signed in time: its fee returns to the budget
 }
 
@@ -32,7 +32,7 @@ interface IPolicies {
     /// @notice Publishes the policy that follows from a settled epoch; anybody may. Skips what may be skipped before
     ///         it: epochs without a policy, and the next one if that is late.
     /// @param taskId which task
-    /// @param epoch Challengeable or Final, with a work that was paid
+    /// @param epoch Challengeable or Final, with a submission that was paid
     /// @param policyRoot of the policy
     /// @param uri where to find it; at most 512 bytes, of any content
     /// @param signatures EIP-712 signatures over `Policy(uint256 taskId,uint64 epoch,bytes32 seed,bytes32 policyRoot)`
@@ -46,8 +46,8 @@ interface IPolicies {
     ) external;
 
     /// @notice Goes on without the policy of the next epoch: it is void, nothing of it was paid, or a reveal window has
-    ///         passed since the end of its challenge window, and since the epoch before it got its policy or was skipped.
-    ///         Anybody may.
+    ///         passed since the end of its challenge window, and since the epoch before it got its policy or was
+    ///         skipped. Anybody may.
     /// @param taskId which task
     /// @param epoch whose policy is next
     function skipPolicy(uint256 taskId, uint64 epoch) external;

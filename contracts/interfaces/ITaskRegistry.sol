@@ -1,39 +1,41 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-/// What a work may be. A task asks for those that it gives a price.
-enum WorkKind {
+/// What a submission may be. A task asks for those that it gives a price.
+enum SubmissionKind {
     Full, // rollouts and the training on them
     Rollouts,
     Training,
     Labels
 }
 
-/// What one kind of work earns, and how well cheating in it is found.
+/// What one kind of submission earns, and how well cheating in it is found.
 struct KindTerms {
     uint128 unitPrice; // paid per unit at score 100; 0: this kind is not asked for
-    uint16 detectionBps; // probability that a cheat is found in a work that was drawn: below 1 where a part is replayed
+    // probability that a cheat is found in a submission that was drawn: below 1 where a part is replayed
+    uint16 detectionBps;
 }
 
 /// What an initiator asks for. Amounts in wei of the deployment's token, windows in seconds, rates in basis points.
 struct TaskParams {
-    KindTerms[4] kinds; // by WorkKind
-    uint128 trainerBond; // locked while enlisted; counts towards the collateral of works in flight; at least fraudSlash
+    KindTerms[4] kinds; // by SubmissionKind
+    // locked while enlisted; counts towards the collateral of submissions in flight; at least fraudSlash
+    uint128 trainerBond;
     uint128 verifierBond; // least weight of a verifier
-    uint128 fraudSlash; // locked for each work in flight, taken for each that is fraud
+    uint128 fraudSlash; // locked for each submission in flight, taken for each that is fraud
     uint128 challengeBond; // put down with a challenge, burnt if the score stands
     uint128 jurorFee; // paid to each seat of a panel that judged with the outcome; prepaid by challengers
-    uint128 verifierFee; // per epoch, for all verifiers together
+    uint128 verifierFee; // for an epoch full of submissions that are paid, for all verifiers together
     uint32 maxEpochUnits; // capacity of one epoch
-    uint16 maxWorkUnits; // most units of one work
-    uint16 maxWorksEach; // most works of one trainer in one epoch
+    uint16 maxSubmissionUnits; // most units of one submission
+    uint16 maxSubmissionsEach; // most submissions of one trainer in one epoch
     uint16 quorumBps; // share of enlisted weight that decides, more than one half
-    uint16 samplingBps; // probability that a work is drawn for replay
+    uint16 samplingBps; // probability that a submission is drawn for replay
     uint16 absenceSlashBps; // of its weight, taken from a verifier that did not reveal
     uint16 verdictSlashBps; // of its weight, taken from a verifier behind a score that an appeal overturned
-    uint16 maxStaleness; // versions a work's policy may lie behind the newest
+    uint16 maxStaleness; // versions a submission's policy may lie behind the newest
     uint16 maxEpochs; // the task ends after so many epochs; 0: when it is closed
-    uint16 protocolVersion; // of the rules off chain under which works are made and judged
+    uint16 protocolVersion; // of the rules off chain under which submissions are made and judged
     uint32 commitWindow;
     uint32 attestWindow;
     uint32 revealWindow;
@@ -71,10 +73,12 @@ interface ITaskRegistry {
     //////////////////////////////////////////////////////////////*/
 
     error UnknownTask(uint256 taskId);
-    /// @param kind of work with which cheating would pay
-    error CheatingPays(WorkKind kind, uint256 slash, uint256 needed);
+    /// @param kind of submission with which cheating would pay
+    error CheatingPays(SubmissionKind kind, uint256 slash, uint256 needed);
     error BadParams(string what);
     error UriTooLong(uint256 length, uint256 max);
+    /// A deployment without one: windows too short to act in would let terms disarm.
+    error NoMinWindow();
     /// @param windows all that can lie between an epoch's opening and its last slash
     error WindowsTooLong(uint256 windows, uint256 unbondingPeriod);
     error NotInitiator(address caller, address initiator);
@@ -90,7 +94,7 @@ interface ITaskRegistry {
 
     /// @notice Opens a task, escrows its budget and opens epoch 0.
     /// @param params the terms; reverts with `CheatingPays` unless for each kind that has a price
-    ///        fraudSlash × p ≥ gain × (1 − p) × 1.2, p = sampling × detection and gain = maxWorkUnits × unitPrice
+    ///        fraudSlash × p ≥ gain × (1 − p) × 1.2, p = sampling × detection and gain = maxSubmissionUnits × unitPrice
     /// @param specHash of the task's spec
     /// @param specURI where to find it; at most 512 bytes, of any content: readers check it
     /// @param policyRoot of the initial policy, version 0
@@ -110,8 +114,8 @@ interface ITaskRegistry {
     /// @param amount taken from the caller
     function fundTask(uint256 taskId, uint128 amount) external;
 
-    /// @notice No further epoch will open. The open epoch keeps its window; if it has no work, it gets one more, so
-    ///         that nobody loses a work that is under way.
+    /// @notice No further epoch will open. The open epoch keeps its window; if it has no submission, it gets one more,
+    ///         so that nobody loses a submission that is under way.
     /// @param taskId which task; only its initiator
     function closeTask(uint256 taskId) external;
 
@@ -171,4 +175,8 @@ interface ITaskRegistry {
 
     /// @notice How many tasks there are: the newest one's id.
     function taskCount() external view returns (uint256);
+
+    /// @notice The least that a window of a task may be; half a challenge window too.
+    /// @return Seconds, chosen at deployment so that some blocks fit into it.
+    function MIN_WINDOW() external view returns (uint32);
 }

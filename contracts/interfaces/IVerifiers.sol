@@ -4,7 +4,7 @@ pragma solidity 0.8.37;
 /// @title The electorate of each task: who judges which epoch, with what weight.
 /// @notice A verifier's weight is bond that it locks for one task. Weights are kept by epoch: what happens later never
 ///         changes who judges a sealed epoch, or with what weight. Who joins before an epoch closes judges it. Who
-///         leaves still judges the open epoch if that has works, so that nobody vetoes a seal by leaving.
+///         leaves still judges the open epoch if that has submissions, so that nobody vetoes a seal by leaving.
 interface IVerifiers {
     /*//////////////////////////////////////////////////////////////
                                  EVENTS
@@ -42,15 +42,15 @@ interface IVerifiers {
     //////////////////////////////////////////////////////////////*/
 
     /// @notice Makes the caller's operator a verifier of a task and locks `weight` of its bond. It judges the open
-    ///         epoch, if that takes works and has a place; else the one after.
+    ///         epoch, if that takes submissions and has a place; else the one after.
     /// @param taskId which task
     /// @param termsHash the one that the caller has seen; reverts with WrongTerms when the task has another
     /// @param weight at least `verifierBond`
     /// @param displaced zero; or, where all MAX_VERIFIERS places are taken, a verifier with less weight, which leaves
     function enlist(uint256 taskId, bytes32 termsHash, uint128 weight, address displaced) external;
 
-    /// @notice Ends the caller's enlistment. It still judges sealed epochs, and the open one if that has works. Its
-    ///         bond answers until UNBONDING_PERIOD has passed; then `releaseBond` frees it.
+    /// @notice Ends the caller's enlistment. It still judges sealed epochs, and the open one if that has submissions.
+    ///         Its bond answers until UNBONDING_PERIOD has passed; then `releaseBond` frees it.
     /// @param taskId which task
     function delist(uint256 taskId) external;
 

@@ -3,10 +3,10 @@ pragma solidity 0.8.37;
 
 import {Economics} from "./Economics.sol";
 
-/// @title From the reports of many verifiers to one score per work.
+/// @title From the reports of many verifiers to one score per submission.
 library Scores {
     uint8 internal constant FULL = 100;
-    /// As `finalScoresOf` tells it: a work of a void epoch.
+    /// As `finalScoresOf` tells it: a submission of a void epoch.
     uint8 internal constant VOID = 252;
     /// As it is stored: a fraud that a challenger found, to whom the reporter's part of the slash belongs.
     uint8 internal constant FOUND_FRAUD = 253;
@@ -24,7 +24,7 @@ library Scores {
         return score <= FULL ? score : 0;
     }
 
-    /// Whether a work with this score earns something.
+    /// Whether a submission with this score earns something.
     function isPaid(uint8 score) internal pure returns (bool) {
         return score > 0 && score <= FULL;
     }

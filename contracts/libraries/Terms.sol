@@ -5,15 +5,15 @@ import {Create2} from "@openzeppelin/contracts/utils/Create2.sol";
 
 import {TaskParams} from "../interfaces/ITaskRegistry.sol";
 
-/// The part of the terms that works and their money need: reading it costs a fourth of reading all.
-struct WorkTerms {
-    uint128[4] unitPrices; // by WorkKind
+/// The part of the terms that submissions and their money need: reading it costs a fourth of reading all.
+struct SubmissionTerms {
+    uint128[4] unitPrices; // by SubmissionKind
     uint128 trainerBond;
     uint128 fraudSlash;
     uint128 verifierFee;
     uint32 maxEpochUnits;
-    uint16 maxWorkUnits;
-    uint16 maxWorksEach;
+    uint16 maxSubmissionUnits;
+    uint16 maxSubmissionsEach;
     uint16 maxEpochs;
     uint32 commitWindow;
     uint32 attestWindow;
@@ -63,8 +63,8 @@ library Terms {
         params.jurorFee = uint128(_read(code, _AMOUNTS + 64, 16));
         params.verifierFee = uint128(_read(code, _AMOUNTS + 80, 16));
         params.maxEpochUnits = uint32(_read(code, _RATES, 4));
-        params.maxWorkUnits = uint16(_read(code, _RATES + 4, 2));
-        params.maxWorksEach = uint16(_read(code, _RATES + 6, 2));
+        params.maxSubmissionUnits = uint16(_read(code, _RATES + 4, 2));
+        params.maxSubmissionsEach = uint16(_read(code, _RATES + 6, 2));
         params.quorumBps = uint16(_read(code, _RATES + 8, 2));
         params.samplingBps = uint16(_read(code, _RATES + 10, 2));
         params.absenceSlashBps = uint16(_read(code, _RATES + 12, 2));
@@ -80,7 +80,7 @@ library Terms {
         params.panelClass = bytes32(_read(code, _CLASS, 32));
     }
 
-    function workTermsAt(address terms) internal view returns (WorkTerms memory part) {
+    function submissionTermsAt(address terms) internal view returns (SubmissionTerms memory part) {
         bytes memory code = terms.code;
         part.unitPrices = _prices(code);
         part.trainerBond = uint128(_read(code, _AMOUNTS, 16));
@@ -89,8 +89,8 @@ library Terms {
         // Several fields of one word.
         uint256 rates = _read(code, _RATES, 32);
         part.maxEpochUnits = uint32(rates >> 224);
-        part.maxWorkUnits = uint16(rates >> 208);
-        part.maxWorksEach = uint16(rates >> 192);
+        part.maxSubmissionUnits = uint16(rates >> 208);
+        part.maxSubmissionsEach = uint16(rates >> 192);
         part.maxEpochs = uint16(rates >> 96);
         uint256 windows = _read(code, _WINDOWS, 32);
         part.commitWindow = uint32(windows >> 224);
@@ -143,7 +143,11 @@ library Terms {
     function _rates(TaskParams calldata params) private pure returns (bytes memory) {
         return bytes.concat(
             abi.encodePacked(
-                params.maxEpochUnits, params.maxWorkUnits, params.maxWorksEach, params.quorumBps, params.samplingBps
+                params.maxEpochUnits,
+                params.maxSubmissionUnits,
+                params.maxSubmissionsEach,
+                params.quorumBps,
+                params.samplingBps
             ),
             abi.encodePacked(
                 params.absenceSlashBps,

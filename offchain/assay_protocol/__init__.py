@@ -1,4 +1,4 @@
-"""Assay as a library: from a task's file to what its works have earned. docs/library.md shows each name in use.
+"""Assay as a library: from a task's file to what its submissions have earned. docs/library.md shows each name in use.
 
 Importing this costs nothing: what a name stands for is imported when the name is first used.
 """
@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from assay_core.chain.ledger import TaskLedger
     from assay_core.protocol.errors import ProtocolError, Rejected, Reverted, Stop, Unavailable
     from assay_protocol.devnet.localnet import local_network
+    from assay_protocol.lookup import explain, export_policy
     from assay_protocol.network import Network, connect, follow_task
     from assay_protocol.opening import build_task, open_task
     from assay_protocol.reproduction import judge, reproduce
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from assay_protocol.submission import build_submission
     from assay_protocol.task_file import load_task_file
     from assay_protocol.tasks import example_task
-    from assay_protocol.works import explain, export_policy
 
 __all__ = [
     "Network",
@@ -59,7 +59,7 @@ _MODULES = {
     "assay_protocol.submission": ("build_submission",),
     "assay_protocol.task_file": ("load_task_file",),
     "assay_protocol.tasks": ("example_task",),
-    "assay_protocol.works": ("explain", "export_policy"),
+    "assay_protocol.lookup": ("explain", "export_policy"),
 }
 _PLACES = {name: module for module, names in _MODULES.items() for name in names}
 

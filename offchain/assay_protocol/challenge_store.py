@@ -10,7 +10,7 @@ from assay_core.protocol.errors import Stop
 
 if TYPE_CHECKING:
     from assay_core.chain.challenging import Objection
-    from assay_core.protocol.types import WorkId
+    from assay_core.protocol.types import SubmissionId
 
 MAX_FILE_BYTES = 4_096
 
@@ -29,7 +29,7 @@ class Objections:
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with os.fdopen(descriptor, "w") as file:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
                 file.write(text)
                 file.flush()
                 os.fsync(file.fileno())
@@ -37,9 +37,11 @@ class Objections:
         except OSError as error:
             raise Stop(f"cannot write {self._folder / name} ({error.strerror}): nothing was sent") from error
 
-    def of(self, work: "WorkId") -> "list[Objection]":
-        """All about a work, oldest first. Raises Stop: a file cannot be read."""
-        files = sorted(self._folder.glob(f"{work.task_id}-{work.epoch}-{work.index}-*.json"), key=_age)
+    def of(self, submission: "SubmissionId") -> "list[Objection]":
+        """All about a submission, oldest first. Raises Stop: a file cannot be read."""
+        files = sorted(
+            self._folder.glob(f"{submission.task_id}-{submission.epoch}-{submission.index}-*.json"), key=_age
+        )
         return [_read(path) for path in files]
 
 
@@ -53,7 +55,7 @@ def _read(path: Path) -> "Objection":
     try:
         if path.stat().st_size > MAX_FILE_BYTES:
             raise ValueError("too large")
-        values: dict[str, Any] = json.loads(path.read_text())
+        values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         values["salt"] = bytes.fromhex(values["salt"])
         return Objection(**values)
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -9,15 +9,15 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from assay_core.bundle.disk import expanded
 from assay_core.protocol.errors import Stop, Unavailable
-from assay_core.protocol.types import TaskId, WorkId
+from assay_core.protocol.types import SubmissionId, TaskId
 
 if TYPE_CHECKING:
-    from eth_account.signers.local import LocalAccount
-
     from assay_core.chain.connection import Chain
     from assay_core.chain.follow import TaskFollower
     from assay_core.chain.ledger import TaskLedger
+    from assay_core.chain.signers import Signer
     from assay_core.daemon.stopping import StopFlag
     from assay_core.transport.choose import EngineName, Transport
 
@@ -26,7 +26,7 @@ ROOT = re.compile(r"(0x)?[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """What `connect` returns. `settings` are those of daemons that shall work on it, see `run_trainer`."""
+    """What `connect` returns. `settings` are those of daemons that shall run on it, see `run_trainer`."""
 
     chain: "Chain"
     state_dir: Path
@@ -43,8 +43,8 @@ class Network:
 
         Raises Stop: no such task. Unavailable: the node is down.
         """
-        require_task(self.chain, task_id)
-        return read_task(self.chain, self.state_dir, task_id)
+        with _follower(self, task_id) as follower:
+            return follower.refresh()
 
 
 def connect(
@@ -54,7 +54,7 @@ def connect(
     relays: Sequence[str] = (),
     engine: "EngineName" = "relay",
     engines: Mapping[str, Mapping[str, Any]] | None = None,
-    account: "LocalAccount | None" = None,
+    account: "Signer | None" = None,
     state_dir: str | PathLike[str] = "~/.assay",
 ) -> Network:
     """Connect to a network, by its name or by the path of its deployment's file.
@@ -70,7 +70,7 @@ def connect(
     from assay_core.chain.deployment import deployment_file, load_deployment
     from assay_core.transport.choose import open_engine
 
-    file, folder = deployment_file(network), Path(state_dir).expanduser()
+    file, folder = deployment_file(network), expanded(state_dir)
     deployment = load_deployment(file)
     chosen, tables = tuple(relays) or deployment.relays, dict(engines or {})
 
@@ -92,8 +92,7 @@ def follow_task(
     It is the same object, grown, unless the chain was reorganised. A node that is down is waited for.
     Raises Stop: no such task. Unavailable: the node is down at the very start.
     """
-    require_task(network.chain, task_id)
-    with _follower(network.chain, network.state_dir, task_id) as follower:
+    with _follower(network, task_id) as follower:
         ledger = follower.refresh()
         while True:
             yield ledger
@@ -106,56 +105,52 @@ def follow_task(
                     ledger = follower.refresh()
 
 
-def read_task(chain: "Chain", state_dir: Path, task_id: int) -> "TaskLedger":
-    """Raises Stop: no such task. Unavailable: the node is down."""
-    with _follower(chain, state_dir, task_id) as follower:
-        return follower.refresh()
-
-
 @contextmanager
-def _follower(chain: "Chain", state_dir: Path, task_id: int) -> "Generator[TaskFollower]":
+def _follower(network: Network, task_id: int) -> "Generator[TaskFollower]":
+    """Raises Stop: no such task. Unavailable: the node is down."""
     from assay_core.chain.event_store import EventStore
     from assay_core.chain.follow import TaskFollower
 
-    at = chain.deployment
-    # a local chain that starts anew has the same addresses: then the follower finds other blocks, and reads again
+    number, at = require_task(network.chain, task_id), network.chain.deployment
+    # a local chain that starts again has the same addresses: then the follower finds other blocks, and reads again
     file = f"{at.network}-{at.chain_id}-{at.payouts[2:10].lower()}.db"  # the last to be created: any change shows
-    store = EventStore(state_dir / "events" / file, at)
+    store = EventStore(network.state_dir / "events" / file, at)
     try:
-        yield TaskFollower(chain, store, TaskId(task_id))
+        yield TaskFollower(network.chain, store, number)
     finally:
         store.close()
 
 
-def require_task(chain: "Chain", task_id: int) -> None:
-    """Raises Stop: the network has no such task."""
+def require_task(chain: "Chain", task_id: int) -> TaskId:
+    """The task of that number. Raises Stop: the network has none."""
     count = chain.registry.task_count()
     if not 1 <= task_id <= count:
         there = "there is none yet" if count == 0 else f"there is task 1 to {count}" if count > 1 else "there is task 1"
         raise Stop(f"no task {task_id} on network {chain.deployment.network!r}: {there}; see `assay task list`")
+    return TaskId(task_id)
 
 
-def named_work(network: Network, name: str, *, accepted: str) -> "tuple[TaskLedger, WorkId]":
-    """The task's ledger and the work that `name` means, whether it is there or not.
+def named_submission(network: Network, name: str, *, accepted: str) -> "tuple[TaskLedger, SubmissionId]":
+    """The task's ledger and the submission that `name` means, whether it is there or not.
 
-    Raises Stop: no name of a work (`accepted` says what is one), or no such task. Unavailable: the node is down.
+    Raises Stop: no name of a submission (`accepted` says what is one), or no such task. Unavailable: the node is down.
     """
     try:
-        work_id = WorkId.parse(name)
+        submission_id = SubmissionId.parse(name)
     except ValueError as error:
-        raise Stop(f"{name[:80]!r} names no work: write {accepted}") from error
-    return network.task(work_id.task_id), work_id
+        raise Stop(f"{name[:80]!r} names no submission: write {accepted}") from error
+    return network.task(submission_id.task_id), submission_id
 
 
-def find_work(network: Network, work: str) -> "tuple[TaskLedger, WorkId]":
-    """Raises Stop: neither a work's name nor the root of one."""
-    if not ROOT.fullmatch(work.lower()):
-        return named_work(network, work, accepted="task/epoch/index, such as 1/0/2, or a manifest root")
-    root = bytes.fromhex(work.lower().removeprefix("0x"))
+def find_submission(network: Network, submission: str) -> "tuple[TaskLedger, SubmissionId]":
+    """Raises Stop: neither a submission's name nor the root of one."""
+    if not ROOT.fullmatch(submission.lower()):
+        return named_submission(network, submission, accepted="task/epoch/index, such as 1/0/2, or a manifest root")
+    root = bytes.fromhex(submission.lower().removeprefix("0x"))
     for number in range(1, network.task_count + 1):
         ledger = network.task(number)
         for record in ledger.epochs.values():
-            for committed in record.works:
-                if committed.work.manifest_root == root:
-                    return ledger, WorkId(ledger.task_id, record.epoch, committed.work.index)
-    raise Stop(f"no work on network {network.chain.deployment.network!r} has the manifest root {root.hex()}")
+            for committed in record.submissions:
+                if committed.submission.manifest_root == root:
+                    return ledger, SubmissionId(ledger.task_id, record.epoch, committed.submission.index)
+    raise Stop(f"no submission on network {network.chain.deployment.network!r} has the manifest root {root.hex()}")

@@ -14,16 +14,18 @@ def run_trainer(
     network: Network,
     task_id: int,
     *,
-    keystore: str | PathLike[str],
+    keystore: str | PathLike[str] | None = None,
+    signer: str | None = None,
     password_file: str | PathLike[str] | None = None,
     state_dir: str | PathLike[str] | None = None,
     stop: "StopFlag | None" = None,
     **settings: Any,
 ) -> None:
-    """Work on a task until it is over and all works are judged, or `stop` is set.
+    """Submission on a task until it is over and all submissions are judged, or `stop` is set.
 
     Args:
         keystore: of an operator that has bonded, or of its worker key.
+        signer: URL of an external signer that has the key instead; `keystore` may say which of its addresses.
         password_file: opens it; by default the terminal is asked.
         state_dir: what must outlive a restart; by default a folder of the network's.
         stop: a `threading.Event`; by default SIGINT and SIGTERM end it, which the main thread alone can listen to.
@@ -33,7 +35,7 @@ def run_trainer(
     from assay_trainer import app
     from assay_trainer.settings import load_trainer_settings
 
-    given = _settings(network, task_id, "trainer", keystore, password_file, state_dir)
+    given = _settings(network, task_id, "trainer", keystore, signer, password_file, state_dir)
     app.run_trainer(load_trainer_settings(**given | settings), stop=stop)
 
 
@@ -41,20 +43,21 @@ def run_verifier(
     network: Network,
     task_id: int,
     *,
-    keystore: str | PathLike[str],
+    keystore: str | PathLike[str] | None = None,
+    signer: str | None = None,
     password_file: str | PathLike[str] | None = None,
     state_dir: str | PathLike[str] | None = None,
     stop: "StopFlag | None" = None,
     **settings: Any,
 ) -> None:
-    """Verify a task until `stop` is set: check every work, attest, settle, aggregate, publish, finalise, slash.
+    """Verify a task until `stop` is set: check every submission, attest, settle, aggregate, publish, finalise, slash.
 
     Arguments and errors are those of `run_trainer`, `settings` fields of `assay_verifier.settings.VerifierSettings`.
     """
     from assay_verifier import app
     from assay_verifier.settings import load_verifier_settings
 
-    given = _settings(network, task_id, "verifier", keystore, password_file, state_dir)
+    given = _settings(network, task_id, "verifier", keystore, signer, password_file, state_dir)
     app.run_verifier(load_verifier_settings(**given | settings), stop=stop)
 
 
@@ -62,7 +65,8 @@ def _settings(
     network: Network,
     task_id: int,
     role: str,
-    keystore: str | PathLike[str],
+    keystore: str | PathLike[str] | None,
+    signer: str | None,
     password_file: str | PathLike[str] | None,
     state_dir: str | PathLike[str] | None,
 ) -> dict[str, Any]:
@@ -71,7 +75,8 @@ def _settings(
     return {
         **network.settings,
         "task_id": task_id,
-        "keystore": Path(keystore),
+        "keystore": None if keystore is None else Path(keystore),
+        "signer": signer,
         "password_file": None if password_file is None else Path(password_file),
         "state_dir": network.state_dir / role if state_dir is None else Path(state_dir),
     }

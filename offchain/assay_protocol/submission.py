@@ -1,4 +1,4 @@
-"""A work made from folders alone, as a trainer makes it: no chain, no relay, no key."""
+"""A submission made from folders alone, as a trainer makes it: no chain, no relay, no key."""
 
 import threading
 from os import PathLike
@@ -30,14 +30,15 @@ def build_submission(
     epoch: int = 0,
     policy_version: int = 0,
 ) -> Manifest:
-    """Make a work: roll the policy out, prove it, take the inner steps, and write the bundle into `folder`.
+    """Make a submission: roll the policy out, prove it, take the inner steps, and write the bundle into `folder`.
 
     Args:
         policy_dir: the bundle of a policy, as `build_task`, `export_policy` and relays give it.
-        folder: where the work goes; rollouts of an interrupted attempt with the same seed are used again.
+        folder: where the submission goes; rollouts of an interrupted attempt with the same seed are used again.
         trainer: the operator that it is made for: an address.
-        seed: 32 bytes, of which all prompts and draws follow; for a task on chain `assay_trainer.tasks.work_seed`.
-    Raises Stop: no address, or the policy is broken or does not fit. Rejected: the spec names no known environment.
+        seed: 32 bytes, of which all prompts and draws follow; for a task on chain
+    `assay_trainer.tasks.submission_seed`. Raises Stop: no address, or the policy is broken or does not fit. Rejected:
+    the spec names no known environment.
     """
     source = Path(policy_dir)
     limits = BundleLimits(spec.limits.policy_bytes)

@@ -18,26 +18,26 @@ from assay_core.protocol.errors import Rejected, Stop
 from assay_core.protocol.spec import TaskSpec, parse_spec
 from assay_core.protocol.types import (
     BPS,
-    MAX_WORKS,
+    DEFAULT_CLASS,
+    MAX_SUBMISSIONS,
     PANEL_SEATS,
     PROTOCOL_VERSION,
     KindTerms,
     Seed,
+    SubmissionKind,
     TaskParams,
-    WorkKind,
     kinds_of,
 )
 
 MAX_FILE_BYTES = 2**20
 MAX_UINT16 = 65_535
-DEFAULT_CLASS = "general"  # of jurors
 MAX_UINT32 = 2**32 - 1
 # Where the file is silent: parts of the verifiers' bond. Judging one dispute, by a full panel, costs as much as the
 # challenger's bond.
 CHALLENGE_PART = 20
 JUROR_PART = CHALLENGE_PART * PANEL_SEATS
 MAX_CLASS_NAME = 100
-MAX_WORKS_BY_DEFAULT = 16  # capacity of an epoch, in works, where the file does not say
+MAX_SUBMISSIONS_BY_DEFAULT = 16  # capacity of an epoch, in submissions, where the file does not say
 
 
 def _amount_text(value: Any) -> str:
@@ -72,8 +72,8 @@ class Terms(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    unit_price: Amount  # of full works, the only kind that this program makes and judges
-    detection: Rate | None = None  # that a cheat is found in a work that is drawn
+    unit_price: Amount  # of full submissions, the only kind that this program makes and judges
+    detection: Rate | None = None  # that a cheat is found in a submission that is drawn
     trainer_bond: Amount
     verifier_bond: Amount
     fraud_slash: Amount
@@ -83,8 +83,8 @@ class Terms(BaseModel):
     juror_fee: Amount | None = None
     verifier_fee: Amount = "0"
     max_epoch_units: Annotated[int, Field(ge=1, le=MAX_UINT32)] | None = None
-    max_work_units: Annotated[int, Field(ge=1, le=MAX_UINT16)] | None = None
-    works_each: Annotated[int, Field(ge=1, le=MAX_WORKS)] = 1
+    max_submission_units: Annotated[int, Field(ge=1, le=MAX_UINT16)] | None = None
+    submissions_each: Annotated[int, Field(ge=1, le=MAX_SUBMISSIONS)] = 1
     quorum: Rate = 6_666  # two of three equal verifiers: 6,667 would ask for all three
     sampling: Rate
     max_staleness: Annotated[int, Field(ge=0, le=MAX_UINT16)] = 2
@@ -127,16 +127,16 @@ class TaskFile:
 
         full = KindTerms(wei(terms.unit_price, "unit_price"), self.detection_bps)
         return TaskParams(
-            kinds=kinds_of({WorkKind.FULL: full}),
+            kinds=kinds_of({SubmissionKind.FULL: full}),
             trainer_bond=wei(terms.trainer_bond, "trainer_bond"),
             verifier_bond=verifier_bond,
             fraud_slash=wei(terms.fraud_slash, "fraud_slash"),
             challenge_bond=part(terms.challenge_bond, "challenge_bond", CHALLENGE_PART),
             juror_fee=part(terms.juror_fee, "juror_fee", JUROR_PART),
             verifier_fee=wei(terms.verifier_fee, "verifier_fee"),
-            max_epoch_units=terms.max_epoch_units or MAX_WORKS_BY_DEFAULT * groups,
-            max_work_units=terms.max_work_units or groups,
-            max_works_each=terms.works_each,
+            max_epoch_units=terms.max_epoch_units or MAX_SUBMISSIONS_BY_DEFAULT * groups,
+            max_submission_units=terms.max_submission_units or groups,
+            max_submissions_each=terms.submissions_each,
             quorum_bps=terms.quorum,
             sampling_bps=terms.sampling,
             absence_slash_bps=terms.absence_slash,
@@ -154,8 +154,8 @@ class TaskFile:
 
     @property
     def detection_bps(self) -> int:
-        """Probability that a cheat is found in a work that is drawn: where so many of its steps are replayed, their
-        part of all steps, since it may cheat in a single one.
+        """Probability that a cheat is found in a submission that is drawn: where so many of its steps are replayed,
+        their part of all steps, since it may cheat in a single one.
         """
         if self.terms.detection is not None:
             return self.terms.detection
@@ -178,7 +178,7 @@ def load_task_file(path: str | PathLike[str]) -> TaskFile:
     try:
         if path.stat().st_size > MAX_FILE_BYTES:
             raise Stop(f"{path} is too large for a task file")
-        content = tomllib.loads(path.read_text())
+        content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise Stop(f"{path}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:  # not UTF-8, not TOML, a number of thousands of digits, a deep list
@@ -201,13 +201,24 @@ def load_task_file(path: str | PathLike[str]) -> TaskFile:
             f"{PROTOCOL_VERSION}: leave it out, or open the task with a release of Assay for that version"
         )
     spec = _read_spec(path, content["task"])
-    if terms.max_work_units is not None and terms.max_work_units < spec.rollout.groups:
+    if terms.max_submission_units is not None and terms.max_submission_units < spec.rollout.groups:
         raise Stop(
-            f"{path}: terms.max_work_units is {terms.max_work_units}, but a work has {spec.rollout.groups} units "
-            "(task.rollout.groups): no work could be committed"
+            f"{path}: terms.max_submission_units is {terms.max_submission_units}, one has {spec.rollout.groups} units "
+            "(task.rollout.groups): no submission could be committed"
         )
-    policy = dict(content["policy"])
+    policy = _with_full_path(path, content["policy"])
     return TaskFile(path, budget, spec, terms, policy, _policy_seed(path, policy.pop("seed", 0)))
+
+
+def _with_full_path(path: Path, policy: dict[str, Any]) -> dict[str, Any]:
+    """The `[policy]` table; a model's folder is meant from where the task file lies, not from where one stands."""
+    folder = policy.get("path")
+    if not isinstance(folder, str):  # what else it may be, the policy refuses
+        return dict(policy)
+    try:
+        return policy | {"path": str(path.absolute().parent / Path(folder).expanduser())}
+    except RuntimeError as error:  # ~nobody
+        raise Stop(f"{path}: policy.path: {folder} names no home folder: {error}") from error
 
 
 def _read_spec(path: Path, table: dict[str, Any]) -> TaskSpec:

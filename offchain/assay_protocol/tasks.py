@@ -16,6 +16,7 @@ def example_task(name: str) -> Path:
 
 
 def example_tasks() -> list[Path]:
+    """Task files that come with the distribution, by name."""
     return sorted(_examples().glob("*.toml"))
 
 

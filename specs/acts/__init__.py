@@ -7,7 +7,7 @@ from specs.acts.act import ACTS, Act, perform
 KEEPERS_ONLY = {
     "Staking": ("lock", "unlock", "slash"),
     "TaskRegistry": ("reserveEpoch", "free", "pay"),
-    "Commitments": ("extendEpoch", "seal", "settleWorks", "settleFraud", "settlePlant"),
+    "Commitments": ("extendEpoch", "seal", "settleSubmissions", "settleFraud", "settlePlant"),
     "Verifiers": ("seal", "slash"),
     "Attestations": ("holdChallenge", "releaseChallenges", "correctScore"),
     "Panels": ("dismiss",),

@@ -41,7 +41,7 @@ from specs.words import (
     DisputePhase,
     Phase,
     Role,
-    Work,
+    Submission,
 )
 
 
@@ -152,10 +152,10 @@ class RevealChallenge(Act, contract="Appeals", function="revealChallenge"):
         named = (challenge.challenger, self.index, self.score, self.salt)
         if challenge.commitment != hashes.challenge(self.task_id, self.epoch, *named):
             yield "CommitmentMismatch"
-        if self.score > FULL and self.score != FRAUD:
+        if FULL < self.score < UNAVAILABLE:
             yield "BadScore"
-        if self.index >= len(rules.works(*here)):
-            yield "UnknownWork"
+        if self.index >= len(rules.submissions(*here)):
+            yield "UnknownSubmission"
         elif rules.score_of(*here, self.index) == self.score:
             yield "SameScore"
 
@@ -214,16 +214,19 @@ class DrawPanel(Act, contract="Appeals", function="drawPanel"):
 
     task_id: int
     epoch: int
-    work: Work
+    submission: Submission
     header: bytes
 
     def against(self, h: History) -> Iterator[str]:
-        here = (h, self.task_id, self.epoch, self.work.index)
+        here = (h, self.task_id, self.epoch, self.submission.index)
         if rules.dispute_phase(*here) != DisputePhase.REVEALED:
             yield "WrongDispute"
             return
-        if rules.as_work(rules.works(h, self.task_id, self.epoch)[self.work.index]) != self.work:
-            yield "UnknownWork"
+        if (
+            rules.as_submission(rules.submissions(h, self.task_id, self.epoch)[self.submission.index])
+            != self.submission
+        ):
+            yield "UnknownSubmission"
         summoned = rules.summoned(*here)
         if summoned is None:
             yield "NotSummoned"
@@ -231,7 +234,7 @@ class DrawPanel(Act, contract="Appeals", function="drawPanel"):
         yield from rules.why_no_seed(h, summoned.seed_block, self.header)
 
     def follows(self, h: History) -> Iterator[Fact]:
-        here = (self.task_id, self.epoch, self.work.index)
+        here = (self.task_id, self.epoch, self.submission.index)
         summoned = rules.summoned(h, *here)
         assert summoned is not None, "checked before"
         random = rules.randomness(h, summoned.seed_block, self.header)
@@ -386,8 +389,8 @@ class DismissJuror(Act, contract="Appeals", function="dismissJuror"):
         since = rules.seated_since(h, class_, self.juror)
         yield JurorAbsent(*here, self.juror)
         was_there = since is not None and since.block.number <= rules.drawn_as_of(h, *here)
-        if was_there and not rules.is_dismissed(h, class_, self.juror):
-            yield JurorDismissed(class_, self.juror)
+        if was_there and not rules.is_dismissed(h, self.task_id, self.juror):
+            yield JurorDismissed(self.task_id, self.juror)
 
 
 # Money.

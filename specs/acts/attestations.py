@@ -49,7 +49,7 @@ def seal(h: History, task_id: int, header: bytes) -> Iterator[Fact]:
     weight, judges = rules.electorate(h, task_id, number), len(rules.members(h, task_id, number))
     is_judged = can_judge(h, task_id, number)
     attest_by = h.now + rules.terms(h, task_id).attest_window if is_judged else 0
-    yield EpochSealed(task_id, number, seed, len(rules.works(h, task_id, number)), judges, weight, attest_by)
+    yield EpochSealed(task_id, number, seed, len(rules.submissions(h, task_id, number)), judges, weight, attest_by)
     yield from open_next(h, task_id)
     if not is_judged:
         yield EpochVoid(task_id, number)
@@ -90,7 +90,7 @@ class CommitAttestation(Act, contract="Attestations", function="commitAttestatio
             yield "WrongPhase"
             return
         verifier = rules.operator_of(h, self.by)
-        if len(self.sealed_report) > len(rules.works(h, self.task_id, self.epoch)) + SEALED_OVERHEAD:
+        if len(self.sealed_report) > len(rules.submissions(h, self.task_id, self.epoch)) + SEALED_OVERHEAD:
             yield "SealedReportTooLong"
         if rules.weight_at(h, self.task_id, self.epoch, verifier) == 0:
             yield "NotEnlistedAtSeal"
@@ -118,7 +118,7 @@ class RevealAttestation(Act, contract="Attestations", function="revealAttestatio
             return
         verifier = rules.operator_of(h, self.by)
         here = {"task_id": self.task_id, "epoch": self.epoch, "verifier": verifier}
-        if len(self.report) != len(rules.works(h, self.task_id, self.epoch)):
+        if len(self.report) != len(rules.submissions(h, self.task_id, self.epoch)):
             yield "BadReport"
         if rules.weight_at(h, self.task_id, self.epoch, verifier) == 0:
             yield "NotEnlistedAtSeal"
@@ -162,7 +162,7 @@ class Settle(Act, contract="Attestations", function="settle"):
             yield "ReportsIncomplete"
 
     def follows(self, h: History) -> Iterator[Fact]:
-        number, first = len(rules.works(h, self.task_id, self.epoch)), len(self._scores(h))
+        number, first = len(rules.submissions(h, self.task_id, self.epoch)), len(self._scores(h))
         end = min(number, first + self.count)
         scores = bytes(rules.outcome(h, self.task_id, self.epoch, index) for index in range(first, end))
         yield ScoresSettled(self.task_id, self.epoch, first, scores)
@@ -213,7 +213,7 @@ class VoidEpoch(Act, contract="Attestations", function="voidEpoch"):
 
 @dataclass(frozen=True, slots=True)
 class SlashAbsence(Act, contract="Attestations", function="slashAbsence"):
-    """Absent is who was a member at the seal and revealed nothing, once reveals are over, where somebody did."""
+    """Absent is a member at the seal that revealed nothing, once reveals are over, where most of the weight did."""
 
     task_id: int
     epoch: int
@@ -227,8 +227,8 @@ class SlashAbsence(Act, contract="Attestations", function="slashAbsence"):
             return
         if rules.weight_at(h, **here, verifier=self.verifier) == 0:
             yield "NotEnlistedAtSeal"
-        if not h.any(AttestationRevealed, **here):
-            yield "NobodyRevealed"
+        if rules.revealed_weight(h, **here) * 2 <= rules.electorate(h, **here):
+            yield "TooFewRevealed"
         if rules.reveal(h, **here, verifier=self.verifier) is not None:
             yield "WasPresent"
         if h.any(AbsenceSlashed, **here, verifier=self.verifier):

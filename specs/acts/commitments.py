@@ -1,4 +1,4 @@
-"""Trainers, works, and how an epoch opens and closes."""
+"""Trainers, submissions, and how an epoch opens and closes."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,28 +11,31 @@ from specs.facts import (
     EpochClosed,
     EpochOpened,
     Fact,
+    SubmissionCommitted,
     TrainerDelisted,
     TrainerEnlisted,
-    WorkCommitted,
 )
 from specs.history import History
-from specs.words import MAX_WORKS, NONE, Address, Role
+from specs.words import MAX_SUBMISSIONS, NONE, Address, Role
 
 
 def close(h: History, task_id: int) -> EpochClosed:
     """Its seed comes from a block that nobody knows yet."""
     number = rules.open_number(h, task_id)
     seed_block = h.block.number + h.constants.seal_delay
-    return EpochClosed(task_id, number, len(rules.works(h, task_id, number)), seed_block)
+    return EpochClosed(task_id, number, len(rules.submissions(h, task_id, number)), seed_block)
 
 
 def close_if_done(h: History, task_id: int) -> Iterator[Fact]:
-    """An epoch closes when it is full, or has works and waits for nobody. What is closed stays so."""
+    """An epoch closes when it is full, or has submissions and waits for nobody. What is closed stays so."""
     number = rules.open_number(h, task_id)
-    works = rules.works(h, task_id, number)
-    if not works or not rules.is_open(h, task_id) or rules.closed(h, task_id) is not None:
+    submissions = rules.submissions(h, task_id, number)
+    if not submissions or not rules.is_open(h, task_id) or rules.closed(h, task_id) is not None:
         return
-    is_full = rules.units(h, task_id, number) == rules.terms(h, task_id).max_epoch_units or len(works) == MAX_WORKS
+    is_full = (
+        rules.units(h, task_id, number) == rules.terms(h, task_id).max_epoch_units
+        or len(submissions) == MAX_SUBMISSIONS
+    )
     if is_full or rules.waiting(h, task_id) == 0:
         yield close(h, task_id)
 
@@ -55,8 +58,8 @@ class EnlistTrainer(Act, contract="Commitments", function="enlist"):
             return
         if self.terms_hash != rules.opened(h, self.task_id).terms_hash:
             yield "WrongTerms"
-        takes_works = rules.is_open(h, self.task_id) and rules.closed(h, self.task_id) is None
-        if rules.is_closed(h, self.task_id) and not takes_works:
+        takes_submissions = rules.is_open(h, self.task_id) and rules.closed(h, self.task_id) is None
+        if rules.is_closed(h, self.task_id) and not takes_submissions:
             yield "TaskIsClosed"
         trainer = rules.operator_of(h, self.by)
         if rules.is_trainer(h, self.task_id, trainer):
@@ -91,7 +94,7 @@ class DelistTrainer(Act, contract="Commitments", function="delist"):
 
 
 @dataclass(frozen=True, slots=True)
-class CommitWork(Act, contract="Commitments", function="commitWork"):
+class CommitSubmission(Act, contract="Commitments", function="commitSubmission"):
     task_id: int
     epoch: int
     kind: int
@@ -106,7 +109,7 @@ class CommitWork(Act, contract="Commitments", function="commitWork"):
         if not rules.is_known(h, self.task_id):
             yield "UnknownTask"
             return
-        yield from self._against_work(h)
+        yield from self._against_submission(h)
         if not rules.is_open(h, self.task_id):
             yield "EpochNotOpen"
         if self.epoch != rules.open_number(h, self.task_id):
@@ -115,9 +118,9 @@ class CommitWork(Act, contract="Commitments", function="commitWork"):
         yield from self._against_epoch(h)
         yield from self._against_trainer(h)
 
-    def _against_work(self, h: History) -> Iterator[str]:
+    def _against_submission(self, h: History) -> Iterator[str]:
         t = rules.terms(h, self.task_id)
-        if not 0 < self.units <= t.max_work_units:
+        if not 0 < self.units <= t.max_submission_units:
             yield "BadUnits"
         if t.kinds[self.kind].unit_price == 0:
             yield "KindNotAskedFor"
@@ -126,11 +129,13 @@ class CommitWork(Act, contract="Commitments", function="commitWork"):
         return h.now >= rules.commit_by(h, self.task_id, self.epoch)
 
     def _against_epoch(self, h: History) -> Iterator[str]:
-        """An epoch that nobody wanted waits: its first work starts the window again, unless the task is closed."""
-        has_works = len(rules.works(h, self.task_id, self.epoch)) > 0
+        """An epoch that nobody wanted waits: its first submission starts the window again, unless the task is
+        closed.
+        """
+        has_submissions = len(rules.submissions(h, self.task_id, self.epoch)) > 0
         if rules.closed(h, self.task_id) is not None:
             yield "CommitClosed"
-        if self._is_late(h) and (has_works or rules.is_closed(h, self.task_id)):
+        if self._is_late(h) and (has_submissions or rules.is_closed(h, self.task_id)):
             yield "CommitClosed"
         left = rules.terms(h, self.task_id).max_epoch_units - rules.units(h, self.task_id, self.epoch)
         if self.units > left:
@@ -142,9 +147,9 @@ class CommitWork(Act, contract="Commitments", function="commitWork"):
             yield "NotEnlisted"
             return
         if rules.is_done(h, self.task_id, trainer):
-            yield "TooManyWorks"
-        theirs, may_bring_more = rules.works_of(h, self.task_id, self.epoch, trainer), t.max_works_each > 1
-        if may_bring_more and any(work.manifest_root == self.manifest_root for work in theirs):
+            yield "TooManySubmissions"
+        theirs, may_bring_more = rules.submissions_of(h, self.task_id, self.epoch, trainer), t.max_submissions_each > 1
+        if may_bring_more and any(submission.manifest_root == self.manifest_root for submission in theirs):
             yield "RepeatedRoot"  # one plant would cover both
         yield from why_no_lock(h, self.task_id, trainer, rules.units_in_flight(h, self.task_id, trainer) + self.units)
 
@@ -152,9 +157,9 @@ class CommitWork(Act, contract="Commitments", function="commitWork"):
         if self._is_late(h):
             window = rules.terms(h, self.task_id).commit_window
             yield EpochOpened(self.task_id, self.epoch, h.now + window)
-        trainer, index = rules.operator_of(h, self.by), len(rules.works(h, self.task_id, self.epoch))
+        trainer, index = rules.operator_of(h, self.by), len(rules.submissions(h, self.task_id, self.epoch))
         what = (self.kind, self.units, self.policy_version, self.manifest_root)
-        yield WorkCommitted(self.task_id, self.epoch, trainer, index, *what, self.is_last)
+        yield SubmissionCommitted(self.task_id, self.epoch, trainer, index, *what, self.is_last)
         yield from close_if_done(h, self.task_id)
 
 
@@ -173,7 +178,7 @@ class CloseEpoch(Act, contract="Commitments", function="closeEpoch"):
             is_over = rules.is_forgotten(h, before.seed_block)
         else:
             is_late = h.now >= rules.commit_by(h, self.task_id, number)
-            is_over = is_late and rules.is_open(h, self.task_id) and len(rules.works(h, self.task_id, number)) > 0
+            is_over = is_late and rules.is_open(h, self.task_id) and len(rules.submissions(h, self.task_id, number)) > 0
         if not is_over:
             yield "EpochNotReady"
 
@@ -190,7 +195,7 @@ class AbandonEpoch(Act, contract="Commitments", function="abandonEpoch"):
             yield "EpochNotReady"
             return
         number = rules.open_number(h, self.task_id)
-        is_empty = rules.is_open(h, self.task_id) and not rules.works(h, self.task_id, number)
+        is_empty = rules.is_open(h, self.task_id) and not rules.submissions(h, self.task_id, number)
         is_late = h.now >= rules.commit_by(h, self.task_id, number)
         if not (is_empty and is_late and rules.is_closed(h, self.task_id)):
             yield "EpochNotReady"

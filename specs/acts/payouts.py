@@ -31,72 +31,74 @@ from specs.words import (
     Phase,
     PlantState,
     Role,
-    Work,
-    WorkRef,
+    Submission,
+    SubmissionRef,
 )
 
 
-def is_that_work(h: History, task_id: int, epoch: int, work: Work) -> bool:
+def is_that_submission(h: History, task_id: int, epoch: int, submission: Submission) -> bool:
     """It was committed so, and has not ended."""
-    committed = rules.works(h, task_id, epoch)
-    is_it = work.index < len(committed) and rules.as_work(committed[work.index]) == work
-    return is_it and not rules.is_ended(h, task_id, epoch, work.index)
+    committed = rules.submissions(h, task_id, epoch)
+    is_it = submission.index < len(committed) and rules.as_submission(committed[submission.index]) == submission
+    return is_it and not rules.is_ended(h, task_id, epoch, submission.index)
 
 
-def why_not_claimed(h: History, works: Sequence[WorkRef]) -> Iterator[str]:
-    if not works:
-        yield "NoWorks"
+def why_not_claimed(h: History, submissions: Sequence[SubmissionRef]) -> Iterator[str]:
+    if not submissions:
+        yield "NoSubmissions"
         return
-    if len({ref.task_id for ref in works}) > 1:
+    if len({ref.task_id for ref in submissions}) > 1:
         yield "MixedTasks"
-    if len({ref.work.trainer for ref in works}) > 1:
+    if len({ref.submission.trainer for ref in submissions}) > 1:
         yield "MixedTrainers"
-    if len({(ref.task_id, ref.epoch, ref.work.index) for ref in works}) < len(works):
-        yield "WrongWork"
-    for ref in works:
+    if len({(ref.task_id, ref.epoch, ref.submission.index) for ref in submissions}) < len(submissions):
+        yield "WrongSubmission"
+    for ref in submissions:
         phase = rules.phase(h, ref.task_id, ref.epoch)
         if phase not in (Phase.FINAL, Phase.VOID):
             yield "NotFinal"
-        if not is_that_work(h, ref.task_id, ref.epoch, ref.work):
-            yield "WrongWork"
-        elif phase == Phase.FINAL and rules.score_of(h, ref.task_id, ref.epoch, ref.work.index) == FRAUD:
+        if not is_that_submission(h, ref.task_id, ref.epoch, ref.submission):
+            yield "WrongSubmission"
+        elif phase == Phase.FINAL and rules.score_of(h, ref.task_id, ref.epoch, ref.submission.index) == FRAUD:
             yield "IsFraud"
 
 
-def claim(h: History, works: Sequence[WorkRef], to: Address) -> Iterator[Fact]:
-    for ref in works:
-        amount = rules.earned(h, ref.task_id, ref.epoch, ref.work)
-        yield Claimed(ref.task_id, ref.epoch, ref.work.index, ref.work.trainer, ref.work.units, amount, to)
+def claim(h: History, submissions: Sequence[SubmissionRef], to: Address) -> Iterator[Fact]:
+    for ref in submissions:
+        amount = rules.earned(h, ref.task_id, ref.epoch, ref.submission)
+        yield Claimed(
+            ref.task_id, ref.epoch, ref.submission.index, ref.submission.trainer, ref.submission.units, amount, to
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Claim(Act, contract="Payouts", function="claim"):
-    works: tuple[WorkRef, ...]
+    submissions: tuple[SubmissionRef, ...]
 
     def against(self, h: History) -> Iterator[str]:
-        yield from why_not_claimed(h, self.works)
+        yield from why_not_claimed(h, self.submissions)
 
     def follows(self, h: History) -> Iterator[Fact]:
-        yield from claim(h, self.works, self.works[0].work.trainer)
+        yield from claim(h, self.submissions, self.submissions[0].submission.trainer)
 
 
 @dataclass(frozen=True, slots=True)
 class ClaimTo(Act, contract="Payouts", function="claimTo"):
-    works: tuple[WorkRef, ...]
+    submissions: tuple[SubmissionRef, ...]
     to: Address
 
     def against(self, h: History) -> Iterator[str]:
-        yield from why_not_claimed(h, self.works)
-        if self.works and self.works[0].work.trainer != self.by:
+        yield from why_not_claimed(h, self.submissions)
+        if self.submissions and self.submissions[0].submission.trainer != self.by:
             yield "NotTheTrainer"
-        if self.to == NOBODY and sum(rules.earned(h, ref.task_id, ref.epoch, ref.work) for ref in self._known(h)):
+        if self.to == NOBODY and sum(rules.earned(h, ref.task_id, ref.epoch, ref.submission) for ref in self._known(h)):
             yield "ERC20InvalidReceiver"
 
-    def _known(self, h: History) -> list[WorkRef]:
-        return [ref for ref in self.works if is_that_work(h, ref.task_id, ref.epoch, ref.work)]
+    def _known(self, h: History) -> list[SubmissionRef]:
+        return [ref for ref in self.submissions if is_that_submission(h, ref.task_id, ref.epoch, ref.submission)]
 
     def follows(self, h: History) -> Iterator[Fact]:
-        yield from claim(h, self.works, self.to)
+        yield from claim(h, self.submissions, self.to)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,31 +133,33 @@ class ClaimFees(Act, contract="Payouts", function="claimFees"):
 
 @dataclass(frozen=True, slots=True)
 class SlashFraud(Act, contract="Payouts", function="slashFraud"):
-    work: WorkRef
+    submission: SubmissionRef
 
     def against(self, h: History) -> Iterator[str]:
-        task_id, epoch, work = self.work.task_id, self.work.epoch, self.work.work
+        task_id, epoch, submission = self.submission.task_id, self.submission.epoch, self.submission.submission
         phase = rules.phase(h, task_id, epoch)
         if phase not in (Phase.FINAL, Phase.VOID):
             yield "NotFinal"
             return
-        if phase == Phase.VOID or rules.score_of(h, task_id, epoch, work.index) != FRAUD:
+        if phase == Phase.VOID or rules.score_of(h, task_id, epoch, submission.index) != FRAUD:
             yield "NotFraud"
-        if not is_that_work(h, task_id, epoch, work):
-            yield "WrongWork"
+        if not is_that_submission(h, task_id, epoch, submission):
+            yield "WrongSubmission"
 
     def follows(self, h: History) -> Iterator[Fact]:
         """The finder's reward waits in Appeals; who only calls has it else."""
-        task_id, epoch, work = self.work.task_id, self.work.epoch, self.work.work
-        is_found = rules.is_found(h, task_id, epoch, work.index)
+        task_id, epoch, submission = self.submission.task_id, self.submission.epoch, self.submission.submission
+        is_found = rules.is_found(h, task_id, epoch, submission.index)
         reporter = h.places["Appeals"] if is_found else self.by
-        flying = rules.units_in_flight(h, task_id, work.trainer)
-        taken = rules.stake_of(h, task_id, flying) - rules.stake_of(h, task_id, flying - work.units)
+        flying = rules.units_in_flight(h, task_id, submission.trainer)
+        taken = rules.stake_of(h, task_id, flying) - rules.stake_of(h, task_id, flying - submission.units)
         reward = taken * h.constants.reporter_bps // BPS
-        if rules.is_trainer(h, task_id, work.trainer):
-            yield from leave(h, task_id, work.trainer)
-        yield Slashed(work.trainer, Role.TRAINER, taken, reporter, reward)
-        yield FraudSlashed(task_id, epoch, work.index, work.trainer, work.units, taken, reporter, reward)
+        if rules.is_trainer(h, task_id, submission.trainer):
+            yield from leave(h, task_id, submission.trainer)
+        yield Slashed(submission.trainer, Role.TRAINER, taken, reporter, reward)
+        yield FraudSlashed(
+            task_id, epoch, submission.index, submission.trainer, submission.units, taken, reporter, reward
+        )
 
 
 # Plants.
@@ -188,11 +192,11 @@ class CommitPlant(Act, contract="Plants", function="commitPlant"):
 class OpenPlant(Act, contract="Plants", function="openPlant"):
     task_id: int
     epoch: int
-    work: Work
+    submission: Submission
     salt: bytes
 
     def _commitment(self) -> bytes:
-        return hashes.plant(self.task_id, self.work.trainer, self.work.manifest_root, self.salt)
+        return hashes.plant(self.task_id, self.submission.trainer, self.submission.manifest_root, self.salt)
 
     def against(self, h: History) -> Iterator[str]:
         plant = rules.plant(h, self.task_id, self._commitment())
@@ -201,24 +205,24 @@ class OpenPlant(Act, contract="Plants", function="openPlant"):
             return
         if self.epoch != plant.epoch:
             yield "PlantOfAnotherEpoch"
-        if rules.operator_of(h, self.by) != self.work.trainer:
+        if rules.operator_of(h, self.by) != self.submission.trainer:
             yield "NotTheTrainer"
         if rules.phase(h, self.task_id, self.epoch) not in (Phase.CHALLENGEABLE, Phase.FINAL, Phase.VOID):
             yield "NotSettled"
-        elif rules.is_disputed(h, self.task_id, self.epoch, self.work.index):
+        elif rules.is_disputed(h, self.task_id, self.epoch, self.submission.index):
             yield "StillDisputed"
-        elif rules.is_convicted(h, self.task_id, self.epoch, self.work.index):
+        elif rules.is_convicted(h, self.task_id, self.epoch, self.submission.index):
             yield "FoundByAppeal"
-        if not is_that_work(h, self.task_id, self.epoch, self.work):
-            yield "WrongWork"
+        if not is_that_submission(h, self.task_id, self.epoch, self.submission):
+            yield "WrongSubmission"
 
     def follows(self, h: History) -> Iterator[Fact]:
         plant = rules.plant(h, self.task_id, self._commitment())
         assert plant is not None, "checked before"
-        work = self.work
-        place = (self.task_id, self.epoch, work.index)
+        submission = self.submission
+        place = (self.task_id, self.epoch, submission.index)
         is_in_time = rules.may_blame(h, self.task_id, self.epoch)
-        yield PlantOpened(*place, work.trainer, work.units, plant.commitment, is_in_time, plant.planter)
+        yield PlantOpened(*place, submission.trainer, submission.units, plant.commitment, is_in_time, plant.planter)
 
 
 @dataclass(frozen=True, slots=True)

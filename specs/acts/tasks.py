@@ -7,7 +7,7 @@ from specs import hashes, rules
 from specs.acts.act import Act, cannot_pay, pull
 from specs.facts import EpochOpened, Fact, TaskClosed, TaskFunded, TaskOpened, TaskRefunded
 from specs.history import History
-from specs.words import BPS, MAX_URI, NONE, Terms
+from specs.words import BPS, MAX_URI, NONE, PANEL_SEATS, Constants, Terms, share_up
 
 
 def open_next(h: History, task_id: int) -> Iterator[Fact]:
@@ -21,31 +21,38 @@ def open_next(h: History, task_id: int) -> Iterator[Fact]:
         yield EpochOpened(task_id, number, h.now + t.commit_window, t.epoch_cost)
 
 
-def why_no_terms(t: Terms, unbonding_s: int) -> Iterator[str]:
-    positive = (t.max_work_units, t.max_works_each, t.trainer_bond, t.verifier_bond, t.protocol_version)
+def why_no_terms(t: Terms, constants: Constants) -> Iterator[str]:
+    positive = (t.max_submission_units, t.max_submissions_each, t.trainer_bond, t.verifier_bond, t.protocol_version)
     windows = (t.commit_window, t.attest_window, t.reveal_window)
     rates = (t.sampling_bps, t.absence_slash_bps, t.verdict_slash_bps)
     priced = [kind for kind in t.kinds if kind.unit_price]
     is_fair = (
-        min(*positive, *windows, t.sampling_bps) > 0
+        min(*positive, t.sampling_bps) > 0
+        and min(windows) >= constants.min_window
         and max(rates) <= BPS
         and BPS // 2 < t.quorum_bps <= BPS
-        and t.max_epoch_units >= t.max_work_units
+        and t.max_epoch_units >= t.max_submission_units
         and t.trainer_bond >= t.fraud_slash
         and len(priced) > 0
         and all(0 < kind.detection_bps <= BPS for kind in priced)
     )
-    # A panel judges as verifiers do, and needs no less time.
-    has_time = t.appeal_window >= max(t.attest_window, t.reveal_window)
-    # What a challenger puts down fits its type.
-    is_heard = t.challenge_bond > 0 and has_time and max(t.challenge_bond, t.juror_fee) < 1 << 120
+    verdict_slash = share_up(t.verifier_bond, t.verdict_slash_bps)
+    is_heard = (
+        # A panel judges as verifiers do, and needs no less time. Whom a plant blames has half a window to object,
+        t.appeal_window >= max(t.attest_window, t.reveal_window)
+        and t.challenge_window // 2 >= constants.min_window
+        # and loses no more by objecting, in vain or not, than by silence. What a challenger puts down fits its type.
+        and t.challenge_bond + PANEL_SEATS * t.juror_fee <= verdict_slash
+        and 0 < t.challenge_bond < 1 << 120
+        and t.juror_fee < 1 << 120
+    )
     if not is_fair or (t.challenge_window and not is_heard):
         yield "BadParams"
     for kind in priced if t.sampling_bps else ():
-        gain = t.max_work_units * kind.unit_price
+        gain = t.max_submission_units * kind.unit_price
         if kind.detection_bps and t.fraud_slash < rules.needed_slash(gain, t.sampling_bps, kind.detection_bps):
             yield "CheatingPays"
-    if rules.windows(t) >= unbonding_s:
+    if rules.windows(t) >= constants.unbonding_s:
         yield "WindowsTooLong"
 
 
@@ -58,7 +65,7 @@ class OpenTask(Act, contract="TaskRegistry", function="openTask"):
     budget: int
 
     def against(self, h: History) -> Iterator[str]:
-        yield from why_no_terms(self.params, h.constants.unbonding_s)
+        yield from why_no_terms(self.params, h.constants)
         if len(self.spec_uri) > MAX_URI:
             yield "UriTooLong"
         if self.policy_root == NONE:
@@ -101,7 +108,7 @@ class FundTask(Act, contract="TaskRegistry", function="fundTask"):
 
 @dataclass(frozen=True, slots=True)
 class CloseTask(Act, contract="TaskRegistry", function="closeTask"):
-    """An open epoch without a work gets one more window."""
+    """An open epoch without a submission gets one more window."""
 
     task_id: int
 
@@ -117,7 +124,7 @@ class CloseTask(Act, contract="TaskRegistry", function="closeTask"):
     def follows(self, h: History) -> Iterator[Fact]:
         yield TaskClosed(self.task_id)
         number = rules.open_number(h, self.task_id)
-        if rules.is_open(h, self.task_id) and not rules.works(h, self.task_id, number):
+        if rules.is_open(h, self.task_id) and not rules.submissions(h, self.task_id, number):
             yield EpochOpened(self.task_id, number, h.now + rules.terms(h, self.task_id).commit_window)
 
 

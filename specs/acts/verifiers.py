@@ -11,7 +11,7 @@ from specs.words import BPS, MAX_VERIFIERS, NOBODY, Address, Role, share_up
 
 
 def leave(h: History, task_id: int, verifier: Address) -> VerifierDelisted:
-    """Who leaves still judges an open epoch that has works."""
+    """Who leaves still judges an open epoch that has submissions."""
     from_epoch = max(rules.leaves_from(h, task_id), rules.last_change(h, task_id, verifier))
     return VerifierDelisted(task_id, verifier, 0, from_epoch)
 
@@ -39,7 +39,9 @@ class Slash:
         return min(self.taken(h) * self.recipient_bps // BPS, self.cap)
 
     def follows(self, h: History) -> Iterator[Fact]:
-        """What is left judges from the first epoch without works on; with less than the least weight it leaves."""
+        """What is left judges from the first epoch without submissions on; with less than the least weight it
+        leaves.
+        """
         taken, reward = self.taken(h), self.rewarded(h)
         if taken == 0:
             return

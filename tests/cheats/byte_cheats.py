@@ -19,7 +19,8 @@ from assay_core.bundle.rollouts import ROLLOUTS_NAME, SCHEMA
 from assay_core.protocol.encoding import Json, canonical_json, parse_canonical_json
 from assay_core.protocol.errors import Reason
 from tests.cheats.cheat import Catalogue, Seen
-from tests.cheats.scene import Draft, Scene
+from tests.cheats.scene import Scene
+from tests.submissions import Draft
 
 BYTE_CHEATS = Catalogue()
 fraud, refused = BYTE_CHEATS.fraud, BYTE_CHEATS.refused
@@ -66,7 +67,7 @@ def impossible_scale(scene: Scene, run: int) -> Draft:
 
 @refused("not a number in the update", Reason.BAD_UPDATE, NORM)
 def not_a_number(scene: Scene, run: int) -> Draft:
-    """Puts NaN into a scale, which would make the mean of all works NaN."""
+    """Puts NaN into a scale, which would make the mean of all submissions NaN."""
     return with_tensors(scene, run, lambda all_: in_first_scale(all_, np.nan))
 
 

@@ -6,15 +6,16 @@ from enum import StrEnum
 
 from assay_core.protocol.errors import Reason
 from assay_core.protocol.types import SCORE_FRAUD, SCORE_UNPAID
-from tests.cheats.scene import Draft, Scene, make_scene, make_step_wise_scene
+from tests.cheats.scene import Scene, make_scene, make_step_wise_scene
+from tests.submissions import Draft
 
 
 class Seen(StrEnum):
-    """Which works the check that catches a cheat looks at."""
+    """Which submissions the check that catches a cheat looks at."""
 
-    ALWAYS = "every work"
+    ALWAYS = "every submission"
     PREFILL = "drawn completions"
-    REPLAY = "drawn works"
+    REPLAY = "drawn submissions"
     STEP = "drawn steps"
 
 
@@ -23,7 +24,8 @@ class Cheat:
     """One way to deviate; everything else is as an honest trainer does it.
 
     `checks` are those that may decide, `reason` and `score` what the verdict must say. `steals` is a colleague's or an
-    earlier epoch's work that the verifier knows of, too. `is_step_wise`: in a task that replays works step by step.
+    earlier epoch's submission that the verifier knows of, too. `is_step_wise`: in a task that replays submissions step
+    by step.
     """
 
     name: str

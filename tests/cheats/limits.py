@@ -8,8 +8,9 @@ from assay_core.bundle.trajectory import Completion
 from assay_core.protocol.errors import Reason
 from tests.cheats.cheat import Catalogue, Seen
 from tests.cheats.rollout_cheats import LOGPROBS, TOKENS, solved, with_rows
-from tests.cheats.scene import Draft, Scene
+from tests.cheats.scene import Scene
 from tests.cheats.update_cheats import DIRECTION, poisoned, with_update
+from tests.submissions import Draft
 
 LIMITS = Catalogue()
 fraud = LIMITS.fraud
@@ -33,8 +34,8 @@ def bent_logprobs(scene: Scene, run: int) -> Draft:
 
 @fraud("a single edited completion", Reason.SAMPLING_MISMATCH, TOKENS, seen=Seen.PREFILL)
 def one_edited(scene: Scene, run: int) -> Draft:
-    """Replaces one wrong answer of the work by the right one, with true reward, logprobs and proofs. It passes where
-    its completion is not drawn, or where the right digit was so nearly drawn that noise might have done it.
+    """Replaces one wrong answer of the submission by the right one, with true reward, logprobs and proofs. It passes
+    where its completion is not drawn, or where the right digit was so nearly drawn that noise might have done it.
     """
     rollouts = scene.honest(run).rollouts
     wrong = [position for position, row in enumerate(rollouts.completions) if row.reward < 1]

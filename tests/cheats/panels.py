@@ -57,7 +57,7 @@ def rule(standing: int, votes: Sequence[Vote | None]) -> Ruling:
 
 @dataclass(frozen=True)
 class CheatingJurors:
-    """`count` of the seats of a full panel say `says` (None: nothing) of a work that is worth `truth`.
+    """`count` of the seats of a full panel say `says` (None: nothing) of a submission that is worth `truth`.
 
     The others tell the truth. `standing` is what the verifiers had said; `holds` what must hold in the end, and
     `slashed` whether they pay for it.
@@ -74,7 +74,7 @@ class CheatingJurors:
 
 CHEATING_JURORS = (
     CheatingJurors("nobody cheats, a fraud was paid", 0, None, SCORE_FRAUD, SCORE_FULL, SCORE_FRAUD, True),
-    CheatingJurors("nobody cheats, a good work was blamed", 0, None, SCORE_FULL, SCORE_FRAUD, SCORE_FULL, True),
+    CheatingJurors("nobody cheats, a good submission was blamed", 0, None, SCORE_FULL, SCORE_FRAUD, SCORE_FULL, True),
     CheatingJurors("a third acquits a paid fraud", 5, SCORE_FULL, SCORE_FRAUD, SCORE_FULL, SCORE_FRAUD, True),
     CheatingJurors(
         "two fifths spare a paid fraud its slash", 6, SCORE_FULL, SCORE_FRAUD, SCORE_FULL, SCORE_UNPAID, False
@@ -82,8 +82,10 @@ CHEATING_JURORS = (
     CheatingJurors(
         "just under half cannot get a fraud paid", 7, SCORE_FULL, SCORE_FRAUD, SCORE_FULL, SCORE_UNPAID, False
     ),
-    CheatingJurors("a third blames a good work", 5, SCORE_FRAUD, SCORE_FULL, SCORE_FULL, SCORE_FULL, False),
-    CheatingJurors("just under half blames a good work", 7, SCORE_FRAUD, SCORE_FULL, SCORE_FULL, SCORE_FULL, False),
+    CheatingJurors("a third blames a good submission", 5, SCORE_FRAUD, SCORE_FULL, SCORE_FULL, SCORE_FULL, False),
+    CheatingJurors(
+        "just under half blames a good submission", 7, SCORE_FRAUD, SCORE_FULL, SCORE_FULL, SCORE_FULL, False
+    ),
     CheatingJurors("just under half keeps a wrong blame", 7, SCORE_FRAUD, SCORE_FULL, SCORE_FRAUD, SCORE_FULL, False),
     CheatingJurors("just under half stays away", 7, None, SCORE_FULL, SCORE_FRAUD, SCORE_FULL, False),
     CheatingJurors("just under half acquits a fraud", 7, SCORE_FULL, SCORE_FRAUD, SCORE_FRAUD, SCORE_FRAUD, False),

@@ -14,11 +14,12 @@ from assay_core.protocol.encoding import derive
 from assay_core.protocol.errors import Reason
 from assay_core.protocol.spec import SamplerSpec
 from assay_core.protocol.types import Seed
-from assay_core.toploc import Hidden, build_all
-from assay_core.training.seeding import work_prompts
-from assay_trainer.deviations import OtherModel
+from assay_core.training.seeding import submission_prompts
+from assay_protocol.calibration.dishonest import quantised
+from assay_trainer.adversaries import OtherModel
 from tests.cheats.cheat import Catalogue, Seen
-from tests.cheats.scene import COLLEAGUE, EARLIER, Draft, Scene
+from tests.cheats.scene import COLLEAGUE, EARLIER, Scene
+from tests.submissions import Draft, reproved
 
 ROLLOUT_CHEATS = Catalogue()
 fraud, refused = ROLLOUT_CHEATS.fraud, ROLLOUT_CHEATS.refused
@@ -40,24 +41,12 @@ def another_model(scene: Scene, run: int) -> Draft:
     return scene.draft(run, scene.roll_out(scene.seed(run), other))
 
 
-def quantised(policy: CausalPolicy, bits: int) -> CausalPolicy:
-    """Weights rounded to so many bits, one scale per row: what an inference engine calls weight-only quantisation."""
-    other = copy.deepcopy(policy)
-    most = 2 ** (bits - 1) - 1
-    with torch.no_grad():
-        for parameter in other.trainable().values():
-            if parameter.dim() == 2:
-                scale = parameter.abs().amax(dim=1, keepdim=True).clamp_min(1e-12) / most
-                parameter.copy_((parameter / scale).round().clamp(-most, most) * scale)
-    return other
-
-
 @fraud("the same model in int8", Reason.PROOF_MISMATCH, TOPLOC, seen=Seen.PREFILL)
 def int8(scene: Scene, run: int) -> Draft:
     """Rolls out with the declared weights rounded to 8 bits, one scale per row, and proves what it ran.
 
     The noise is hardly above that of honest bfloat16: only a task whose trainers compute in float32 tells the two
-    apart, by the mean over all proofs of a work.
+    apart, by the mean over all proofs of a submission.
     """
     return scene.draft(run, scene.roll_out(scene.seed(run), quantised(scene.policy, 8)))
 
@@ -113,7 +102,7 @@ def on_easier_prompts(scene: Scene, run: int) -> Rollouts:
 
 
 def asked_ids(scene: Scene, run: int) -> list[tuple[int, ...]]:
-    prompts = work_prompts(scene.environment, scene.seed(run), scene.spec.rollout.groups)
+    prompts = submission_prompts(scene.environment, scene.seed(run), scene.spec.rollout.groups)
     return [tuple(scene.policy.encode(prompt.text)) for prompt in prompts]
 
 
@@ -159,9 +148,9 @@ def somebody_elses_rollouts(scene: Scene, run: int) -> Draft:
     return scene.draft(run, scene.honest(run, COLLEAGUE).rollouts)
 
 
-@refused("somebody else's work", Reason.WRONG_IDENTITY, "identity")
-def somebody_elses_work(scene: Scene, run: int) -> Draft:
-    """Commits to a colleague's whole work, header and all. Worth nothing, since the header names its trainer."""
+@refused("somebody else's submission", Reason.WRONG_IDENTITY, "identity")
+def somebody_elses_submission(scene: Scene, run: int) -> Draft:
+    """Commits to a colleague's whole submission, header and all. Worth nothing, since the header names its trainer."""
     return scene.honest(run, COLLEAGUE)
 
 
@@ -417,13 +406,8 @@ def proofs_of_others(scene: Scene, run: int) -> Draft:
 @fraud("proof bytes of another layer", Reason.PROOF_MISMATCH, TOPLOC, seen=Seen.PREFILL)
 def proofs_of_another_layer(scene: Scene, run: int) -> Draft:
     """Proves the hidden states before the last layer."""
-    rollouts, lower = scene.honest(run).rollouts, without_last_layer(scene.policy)
-    rows, toploc = rollouts.completions, scene.spec.toploc
-    prefills = lower.prefill([row.prompt_ids for row in rows], [row.completion_ids for row in rows], scene.spec.sampler)
-    hidden = [Hidden(each.hidden_NH, len(row.prompt_ids)) for each, row in zip(prefills, rows, strict=True)]
-    proofs = build_all(hidden, topk=toploc.topk, chunk_tokens=toploc.chunk_tokens)
-    changed = with_rows(rollouts, lambda position, row: replace(row, proofs=tuple(proofs[position])))
-    return replace(scene.honest(run), rollouts=changed)
+    honest = scene.honest(run)
+    return replace(honest, rollouts=reproved(without_last_layer(scene.policy), honest.rollouts, scene.spec))
 
 
 def with_proofs(scene: Scene, run: int, change: Callable[[tuple[bytes, ...]], tuple[bytes, ...]]) -> Draft:

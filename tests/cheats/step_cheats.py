@@ -1,7 +1,7 @@
 """Cheats in a training that is replayed step by step: in its states, or in the gradients between states that fit.
 
 One step differs from what the recipe makes of the state before it, or all do. The first is found if that step is drawn,
-so in `checks.steps_replayed` of `recipe.inner_steps` drawn works; the others in every drawn work.
+so in `checks.steps_replayed` of `recipe.inner_steps` drawn submissions; the others in every drawn submission.
 """
 
 import shutil
@@ -20,8 +20,9 @@ from assay_core.training.inner import Learner, borrowed, in_float32, plan_of
 from assay_core.training.states import InnerState, state_name
 from tests.cheats.cheat import Catalogue, Seen
 from tests.cheats.forging import Gradients, train_with
-from tests.cheats.scene import EARLIER, Draft, Scene
+from tests.cheats.scene import EARLIER, Scene
 from tests.cheats.update_cheats import scaled
+from tests.submissions import Draft
 
 STEP_CHEATS = Catalogue(is_step_wise=True)
 fraud, refused = STEP_CHEATS.fraud, STEP_CHEATS.refused
@@ -74,7 +75,7 @@ def turned(scene: Scene, run: int) -> Draft:
 
 @fraud("one step skipped, in states that hang together", Reason.REPLAY_MISMATCH, DIRECTION, seen=Seen.STEP)
 def reused(scene: Scene, run: int) -> Draft:
-    """Saves the work of one step in four: takes it with the gradient of the step before."""
+    """Saves one step in four: takes it with the gradient of the step before."""
     step, kept = chosen_step(scene, run), dict[str, torch.Tensor]()
 
     def alter(number: int, gradients: Gradients) -> None:

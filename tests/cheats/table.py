@@ -1,6 +1,7 @@
-"""`make cheats`: every cheat many times, honest works too, and the table of it in docs/cheats.md.
+"""`make cheats`: every cheat many times, honest submissions too, and the table of it in docs/cheats.md.
 
-Exit code 0 only if every cheat was caught every time by the check that is there for it, and no honest work rejected.
+Exit code 0 only if every cheat was caught every time by the check that is there for it, and no honest submission
+rejected.
 """
 
 import argparse
@@ -23,8 +24,9 @@ from tests.cheats.catalogue import CHAPTERS, CHEATS
 from tests.cheats.cheat import Cheat, Seen
 from tests.cheats.limits import LIMITS
 from tests.cheats.panels import CHEATING_JURORS, try_jurors
-from tests.cheats.scene import COLLEAGUE, Draft, Scene, make_scene, make_step_wise_scene
+from tests.cheats.scene import COLLEAGUE, Scene, make_scene, make_step_wise_scene
 from tests.cheats.verifiers import CHEATING_VERIFIERS, try_verifiers
+from tests.submissions import Draft
 
 DOCUMENT = Path("docs/cheats.md")
 BEGIN, END = "<!-- made by `make cheats`: begin -->", "<!-- made by `make cheats`: end -->"
@@ -34,7 +36,7 @@ DEFAULTS_EVERY = 5  # runs, of which one is judged under the default thresholds 
 
 @dataclass
 class Tally:
-    """Outcomes of one cheat, or of honest works, over all runs. Times are CPU seconds."""
+    """Outcomes of one cheat, or of honest submissions, over all runs. Times are CPU seconds."""
 
     runs: int = 0
     caught: int = 0
@@ -65,7 +67,7 @@ NAMES = (HONEST, HONEST_STEP_WISE, *(cheat.name for cheat in TRIED))
 
 
 def try_runs(runs: Sequence[int], honest_runs: Sequence[int]) -> Tallies:
-    """All cheats, in each run of `runs`; honest works in `honest_runs`."""
+    """All cheats, in each run of `runs`; honest submissions in `honest_runs`."""
     tallies = {name: Tally() for name in NAMES}
     with tempfile.TemporaryDirectory(prefix="cheats-") as folder:
         for run in runs:
@@ -91,7 +93,7 @@ def _try_cheat(scene: Scene, cheat: Cheat, run: int, folder: Path, tally: Tally)
     if run % DEFAULTS_EVERY == 0:
         by_defaults = (
             verdict if cheat.seen is Seen.ALWAYS else with_defaults(scene).judge(folder / "own", root, run).verdict
-        )  # checks that look at every work have the same thresholds in both
+        )  # checks that look at every submission have the same thresholds in both
         tally.runs_by_defaults += 1
         tally.caught_by_defaults += _is_caught(cheat, by_defaults)
     if _is_caught(cheat, verdict):
@@ -103,7 +105,7 @@ def _try_cheat(scene: Scene, cheat: Cheat, run: int, folder: Path, tally: Tally)
 
 
 def _try_honest(scene: Scene, run: int, folder: Path, tally: Tally) -> None:
-    """Judged in full and by the draw, beside a colleague's work; `caught` counts rejections."""
+    """Judged in full and by the draw, beside a colleague's submission; `caught` counts rejections."""
     began = time.process_time()
     root = scene.write(scene.draft(run), folder / "own")
     tally.making_s += time.process_time() - began
@@ -137,7 +139,7 @@ def _is_caught(cheat: Cheat, verdict: Verdict) -> bool:
 
 
 def try_all(runs: int, honest_runs: int, jobs: int) -> Tallies:
-    """Spread over processes; honest works are of other epochs than those of the cheats."""
+    """Spread over processes; honest submissions are of other epochs than those of the cheats."""
     parts = [(range(job, runs, jobs), range(10_000 + job, 10_000 + honest_runs, jobs)) for job in range(jobs)]
     total = {name: Tally() for name in NAMES}
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
@@ -169,7 +171,7 @@ def table_lines(tallies: Tallies) -> Iterable[str]:
         honest = tallies[name]
         rejected = percent(honest.caught, honest.runs)
         yield (
-            f"| **Honest works{kind}, rejected** | | {honest.runs} works | {rejected} | | | 100 | "
+            f"| **Honest submissions{kind}, rejected** | | {honest.runs} submissions | {rejected} | | | 100 | "
             f"{cost(honest, honest)} |"
         )
 
@@ -195,7 +197,7 @@ def verifier_lines(runs: int) -> Iterable[str]:
 
 
 def juror_lines() -> Iterable[str]:
-    yield "| jurors | seats | the work is | verifiers had said | what holds | verifiers pay |"
+    yield "| jurors | seats | the submission is | verifiers had said | what holds | verifiers pay |"
     yield "|---|---|---|---|---|---|"
     for cheat in CHEATING_JURORS:
         ruling = try_jurors(cheat)
@@ -215,10 +217,10 @@ def section_lines(tallies: Tallies) -> Iterable[str]:
 def _found(cheat: Cheat, tally: Tally) -> str:
     checks = " or ".join(f"`{name}`" for name in cheat.checks)
     how = {
-        Seen.ALWAYS: "which looks at every work",
+        Seen.ALWAYS: "which looks at every submission",
         Seen.PREFILL: "which looks at the completions that the epoch's seed draws",
-        Seen.REPLAY: "which looks at the works that the epoch's seed draws for a replay",
-        Seen.STEP: "which looks at the steps that the epoch's seed draws, of the works that it draws for a replay",
+        Seen.REPLAY: "which looks at the submissions that the epoch's seed draws for a replay",
+        Seen.STEP: "which looks at the steps that the epoch's seed draws, of submissions that it draws for a replay",
     }[cheat.seen]
     return (
         f"Caught by {checks}, {how}: `{cheat.reason}`, score {cheat.score}. In {tally.caught} of {tally.runs} runs "
@@ -229,10 +231,11 @@ def _found(cheat: Cheat, tally: Tally) -> str:
 VERIFIERS = """
 ## Verifiers
 
-Stake decides first: a work is fraud if the quorum (two thirds) says so, unavailable if half of what was revealed does,
-else its score is the median by stake, and who differs from the outcome loses a share of its fee. Each fraud that a
-verifier pays costs it a slash where it was planted. A third of the stake or more can make an epoch void by silence,
-half can call works unavailable, a quorum decides anything that nobody challenges; see
+Stake decides first: a submission is fraud if the quorum (two thirds) says so, unavailable if half of what was
+revealed does, else its score is the median by stake, and who differs from the outcome loses a share of its fee.
+Each fraud that a verifier
+pays costs it a slash where it was planted. A third of the stake or more can make an epoch void by silence,
+half can call submissions unavailable, a quorum decides anything that nobody challenges; see
 [known limits](known-limits.md).
 """
 
@@ -259,7 +262,7 @@ def write_into(document: Path, text: str) -> None:
 
 def failures(tallies: Tallies) -> list[str]:
     honest = [tallies[name] for name in (HONEST, HONEST_STEP_WISE)]
-    found = [f"an honest work was rejected, {miss}" for each in honest for miss in each.misses]
+    found = [f"an honest submission was rejected, {miss}" for each in honest for miss in each.misses]
     for cheat in CHEATS:
         found += [f"{cheat.name} was not caught, {miss}" for miss in tallies[cheat.name].misses]
     return found
@@ -276,7 +279,9 @@ def main() -> None:
     tallies = try_all(chosen.runs, chosen.honest, chosen.jobs)
     print("\n".join([*table_lines(tallies), "", *verifier_lines(chosen.runs), "", *juror_lines()]))
     took_s = time.monotonic() - began
-    print(f"\n{len(CHEATS)} cheats × {chosen.runs} runs, {chosen.honest} honest works of each kind, {took_s:.0f} s")
+    print(
+        f"\n{len(CHEATS)} cheats × {chosen.runs} runs, {chosen.honest} honest submissions of each kind, {took_s:.0f} s"
+    )
     if chosen.write:
         write_into(DOCUMENT, report(tallies, chosen.runs))
     for failure in failures(tallies):

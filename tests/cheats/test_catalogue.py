@@ -1,4 +1,4 @@
-"""Every cheat of the catalogue is caught by the check that is there for it; no honest work is.
+"""Every cheat of the catalogue is caught by the check that is there for it; no honest submission is.
 
 A few runs each; `make cheats` does it fifty times and writes the table in `docs/cheats.md`.
 """
@@ -23,11 +23,12 @@ def scene() -> Scene:
 
 
 def verdict_on(scene: Scene, cheat: Cheat, run: int, folder: Path) -> Verdict:
-    root = scene.write(cheat.make(scene, run), folder / f"work-{run}")
-    return scene.judge(folder / f"work-{run}", root, run).verdict
+    root = scene.write(cheat.make(scene, run), folder / f"submission-{run}")
+    return scene.judge(folder / f"submission-{run}", root, run).verdict
 
 
 @pytest.mark.parametrize("cheat", CHEATS, ids=lambda cheat: cheat.name)
+@pytest.mark.slow
 def test_each_cheat_is_caught_by_its_check(cheat: Cheat, tmp_path: Path) -> None:
     for run in range(RUNS):
         verdict = verdict_on(cheat.scene(), cheat, run, tmp_path)
@@ -36,7 +37,8 @@ def test_each_cheat_is_caught_by_its_check(cheat: Cheat, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("make", [make_scene, make_step_wise_scene], ids=["whole", "step by step"])
-def test_no_honest_work_is_rejected(make: Callable[[], Scene], tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_no_honest_submission_is_rejected(make: Callable[[], Scene], tmp_path: Path) -> None:
     scene = make()
     for run in range(10):
         root = scene.write(scene.honest(run), tmp_path / str(run))

@@ -58,8 +58,8 @@ def test_a_third_and_more_that_stays_silent_makes_an_epoch_void() -> None:
     assert settle([None, None, None, *[truth] * 7]).scores == truth
 
 
-def test_half_of_the_weight_can_call_a_work_unavailable_and_that_costs_nobody_a_fee() -> None:
-    """The known limit, and what it is for: whoever could not have the bytes is not punished for saying so."""
+def test_half_of_the_weight_can_call_a_submission_unavailable_and_that_costs_nobody_a_fee() -> None:
+    """The known limit, and what it is for: anyone who could not have the bytes is not punished for saying so."""
     settled = settle([b"\xfe\x64", b"\xfe\x64", b"\x64\x64", b"\xff\x64"])
     assert settled.scores == b"\xfe\x64"
     assert len(set(settled.fees)) == 1
@@ -99,7 +99,9 @@ SEATS = st.lists(
 
 @given(st.sampled_from([0, 50, 100, 254, 255]), SEATS)
 def test_no_panel_slashes_whom_it_may_not(standing: int, votes: list[Vote | None]) -> None:
-    """Too few seats decide nothing; no panel calls a work unavailable, or blames for that, or beyond what was drawn."""
+    """Too few seats decide nothing; no panel calls a submission unavailable, or blames for that, or beyond what was
+    drawn.
+    """
     ruling = rule(standing, votes)
     if len(votes) < PANEL_SEATS:
         assert ruling == Ruling(DisputePhase.UNDECIDED, standing)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from assay_core.protocol.economics import greatest_gain, needed_slash_of
-from assay_core.protocol.types import BPS, KindTerms, TaskParams, WorkKind, kinds_of
+from assay_core.protocol.types import BPS, KindTerms, SubmissionKind, TaskParams, kinds_of
 from tests.cheats.schemes import Luck, Scheme, expected, hedged, mean_earned, schemes
 from tests.unit.economics.terms import TERMS
 
@@ -34,8 +34,8 @@ def test_play_and_formula_agree() -> None:
 
 @given(st.integers(1, 2**100), st.integers(0, 2**100), st.integers(1, 2**15), st.integers(1, BPS), st.booleans())
 def test_a_hedge_earns_nothing_whatever_the_terms(price: int, other: int, units: int, bps: int, found: bool) -> None:
-    """Neither when it is found nor when it is not, so neither on average, however rarely works are drawn."""
-    kinds = kinds_of({WorkKind.FULL: KindTerms(price, BPS), WorkKind.LABELS: KindTerms(other, BPS)})
-    params: TaskParams = replace(TERMS, kinds=kinds, max_work_units=units, sampling_bps=bps)
+    """Neither when it is found nor when it is not, so neither on average, however rarely submissions are drawn."""
+    kinds = kinds_of({SubmissionKind.FULL: KindTerms(price, BPS), SubmissionKind.LABELS: KindTerms(other, BPS)})
+    params: TaskParams = replace(TERMS, kinds=kinds, max_submission_units=units, sampling_bps=bps)
     assert hedged(params, Luck(found)) <= 0
     assert found or hedged(params, Luck(found)) < 0

@@ -11,9 +11,10 @@ from assay_core.protocol.encoding import derive
 from assay_core.protocol.errors import Reason
 from assay_core.training.inner import PseudoGradient
 from assay_core.training.trace import StepTrace
-from assay_trainer.deviations import AlteredUpdate
+from assay_trainer.adversaries import AlteredUpdate
 from tests.cheats.cheat import Catalogue, Seen
-from tests.cheats.scene import COLLEAGUE, EARLIER, Draft, Scene
+from tests.cheats.scene import COLLEAGUE, EARLIER, Scene
+from tests.submissions import Draft
 
 UPDATE_CHEATS = Catalogue()
 fraud, refused = UPDATE_CHEATS.fraud, UPDATE_CHEATS.refused
@@ -22,7 +23,7 @@ FEW = 8
 
 
 def with_update(scene: Scene, run: int, change: Callable[[PseudoGradient], PseudoGradient]) -> Draft:
-    """An honest work, its trace included, but for the update."""
+    """An honest submission, its trace included, but for the update."""
     draft = scene.honest(run)
     return replace(draft, update=change(draft.update))
 

@@ -67,9 +67,11 @@ def settle(reports: Sequence[bytes | None]) -> Settled:
     revealed = [(report, STAKE) for report in reports if report is not None]
     if not reaches_quorum(sum(weight for _, weight in revealed), enlisted):
         return Settled(None, (0,) * len(reports))
-    works = len(revealed[0][0])
+    submissions = len(revealed[0][0])
     weights = [weight for _, weight in revealed]
-    scores = bytes(decide([report[work] for report, _ in revealed], weights, enlisted) for work in range(works))
+    scores = bytes(
+        decide([report[submission] for report, _ in revealed], weights, enlisted) for submission in range(submissions)
+    )
     return Settled(scores, tuple(_fee(report, scores, enlisted) for report in reports))
 
 
@@ -77,8 +79,8 @@ def _fee(report: bytes | None, scores: bytes, enlisted: int) -> int:
     if report is None:
         return 0
     pairs = zip(report, scores, strict=True)
-    differences = sum(one != other for one, other in pairs if other != SCORE_UNAVAILABLE)  # what costs nobody a fee
-    return verifier_fee(FEE, STAKE, enlisted, differences, len(scores))
+    differences = sum(one != other for one, other in pairs if is_paid(other) or other == SCORE_FRAUD)
+    return verifier_fee(FEE, STAKE, enlisted, differences, sum(map(is_paid, scores)))
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,11 @@ CHEATING_VERIFIERS = (
         "a verifier that replays a commitment", "Keeps one that it made for another seed; cannot reveal it.", 1, 4, kept
     ),
     CheatingVerifiers(
-        "a verifier that fetches nothing", "Calls every work unavailable without looking.", 1, 4, always_unavailable
+        "a verifier that fetches nothing",
+        "Calls every submission unavailable without looking.",
+        1,
+        4,
+        always_unavailable,
     ),
     CheatingVerifiers(
         "verifiers that hush up", "A third of the stake calls frauds unavailable, to spare them.", 3, 10, hushed
@@ -153,9 +159,9 @@ CHEATING_VERIFIERS = (
 )
 
 
-def an_epoch(generator: np.random.Generator, works: int = 12) -> bytes:
-    """True scores: mostly good works, some rubbish, some frauds."""
-    return bytes(generator.choice([SCORE_FULL, SCORE_UNPAID, SCORE_FRAUD], works, p=[0.6, 0.1, 0.3]).tolist())
+def an_epoch(generator: np.random.Generator, submissions: int = 12) -> bytes:
+    """True scores: mostly good submissions, some rubbish, some frauds."""
+    return bytes(generator.choice([SCORE_FULL, SCORE_UNPAID, SCORE_FRAUD], submissions, p=[0.6, 0.1, 0.3]).tolist())
 
 
 @dataclass(frozen=True)

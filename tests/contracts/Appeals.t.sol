@@ -107,7 +107,7 @@ contract ChallengesTest is Disputed {
         (uint8 standing, uint8 score,, uint16 seats,,,) = appeals.disputeOf(taskId, 0, 0);
         vm.assertTrue(standing == 100 && score == 100 && seats == 0, "the score stands until it is decided");
         vm.assertTrue(appeals.isChallenger(taskId, 0, 0, outsider), "a party");
-        vm.assertFalse(appeals.isChallenger(taskId, 0, 1, outsider), "of this work only");
+        vm.assertFalse(appeals.isChallenger(taskId, 0, 1, outsider), "of this submission only");
         (, ChallengeState state, uint16 index, uint8 named) = appeals.challengeOf(taskId, 0, id);
         vm.assertTrue(state == ChallengeState.Revealed && index == 0 && named == 255, "told");
     }
@@ -126,12 +126,12 @@ contract ChallengesTest is Disputed {
 
     function test_RevealChallenge_WithAScoreThatIsNone_Reverts() external {
         uint256 taskId = _settled();
-        uint8[3] memory scores = [uint8(101), 253, 254];
-        for (uint256 i; i < 3; ++i) {
+        uint8[2] memory scores = [uint8(101), 253];
+        for (uint256 i; i < 2; ++i) {
             _commitChallenge(taskId, 0, 0, scores[i], outsider);
         }
         _wait(100);
-        for (uint32 i; i < 3; ++i) {
+        for (uint32 i; i < 2; ++i) {
             vm.expectRevert(abi.encodeWithSelector(IAppeals.BadScore.selector, scores[i]));
             appeals.revealChallenge(taskId, 0, i, 0, scores[i], SALT);
         }
@@ -149,11 +149,11 @@ contract ChallengesTest is Disputed {
         }
     }
 
-    function test_RevealChallenge_OfAWorkThatIsNot_Reverts() external {
+    function test_RevealChallenge_OfASubmissionThatIsNot_Reverts() external {
         uint256 taskId = _settled();
         uint32 id = _commitChallenge(taskId, 0, 3, 50, outsider);
         _wait(100);
-        vm.expectRevert(abi.encodeWithSelector(IAppeals.UnknownWork.selector, taskId, 0, 3));
+        vm.expectRevert(abi.encodeWithSelector(IAppeals.UnknownSubmission.selector, taskId, 0, 3));
         appeals.revealChallenge(taskId, 0, id, 3, 50, SALT);
     }
 
@@ -169,7 +169,7 @@ contract ChallengesTest is Disputed {
         appeals.revealChallenge(taskId, 0, id, 2, 255, SALT);
     }
 
-    /// Whoever copies a commitment pays for it, cannot open it once it knows what is in it, and loses its bond.
+    /// Anyone who copies a commitment pays for it, cannot open it once it knows what is in it, and loses its bond.
     function test_RevealChallenge_ACopiedCommitment_IsWorthNothing() external {
         uint256 taskId = _settled();
         bytes32 commitment = _challengeHash(taskId, 0, outsider, 0, 255);
@@ -252,7 +252,8 @@ contract ChallengesTest is Disputed {
         appeals.expireChallenge(taskId, 0, id);
     }
 
-    /// A challenge that expires names no work: that one stands at index 0 here must not give it what work 0 has won.
+    /// A challenge that expires names no submission: that one stands at index 0 here must not give it what submission 0
+    /// has won.
     function test_ExpireChallenge_BesideAFinder_HasNoPartInTheReward() external {
         _seatJurors(15);
         uint256 taskId = _settled(_params(), hex"646464");
@@ -269,8 +270,9 @@ contract ChallengesTest is Disputed {
         _assertClaim(taskId, id, UNIT + 10 * UNIT);
     }
 
-    /// Somebody sees only that a finder commits, and commits to a fraud of each work in front of it. It reveals the one that
-    /// the finder has told, second, and is the finder of it: it pays the panel, and all that the others have cost.
+    /// Somebody sees only that a finder commits, and commits to a fraud of each submission in front of it. It reveals
+    /// the one that the finder has told, second, and is the finder of it: it pays the panel, and all that the others
+    /// have cost.
     function test_ExpireChallenge_OfABlanketInFrontOfAFinder_CostsAll_AndTheFinderNothing() external {
         _seatJurors(15);
         uint256 taskId = _settled(_params(), hex"646464");
@@ -361,7 +363,7 @@ contract DisputesTest is Disputed {
         appeals.summonPanel(taskId, 0, 0);
     }
 
-    /// Whoever does not like the seed cannot ask for another, while the chain knows this one.
+    /// Anyone who does not like the seed cannot ask for another, while the chain knows this one.
     function test_SummonPanel_Twice_OnlyWhenTheSeedIsForgotten() external {
         uint256 taskId = _settled();
         _challenge(taskId, 0, 0, 255);
@@ -376,10 +378,10 @@ contract DisputesTest is Disputed {
         appeals.summonPanel(taskId, 0, 0);
         vm.roll(seedBlock + 257);
         vm.expectRevert(abi.encodeWithSelector(Randomness.SeedBlockForgotten.selector, seedBlock));
-        appeals.drawPanel(taskId, 0, _work(trainer, 0), "");
+        appeals.drawPanel(taskId, 0, _submission(trainer, 0), "");
         appeals.summonPanel(taskId, 0, 0);
         vm.roll(vm.getBlockNumber() + 2);
-        appeals.drawPanel(taskId, 0, _work(trainer, 0), "");
+        appeals.drawPanel(taskId, 0, _submission(trainer, 0), "");
     }
 
     function test_DrawPanel_SeatsJurorsAndOpensTheirVote() external {
@@ -390,7 +392,7 @@ contract DisputesTest is Disputed {
         vm.assertEq(_panel(taskId, 0).length, 15, "jurors");
         _assertPhase(taskId, 0, 0, DisputePhase.AppealCommit);
         vm.expectRevert(_wrongDispute(taskId, 0, DisputePhase.AppealCommit));
-        appeals.drawPanel(taskId, 0, _work(trainer, 0), "");
+        appeals.drawPanel(taskId, 0, _submission(trainer, 0), "");
     }
 
     function test_DrawPanel_NotSummoned_Reverts() external {
@@ -398,7 +400,7 @@ contract DisputesTest is Disputed {
         _challenge(taskId, 0, 0, 255);
         _wait(100);
         vm.expectRevert(abi.encodeWithSelector(IAppeals.NotSummoned.selector, taskId, 0, 0));
-        appeals.drawPanel(taskId, 0, _work(trainer, 0), "");
+        appeals.drawPanel(taskId, 0, _submission(trainer, 0), "");
     }
 
     function test_DrawPanel_BeforeTheSeedsBlock_Reverts() external {
@@ -409,24 +411,24 @@ contract DisputesTest is Disputed {
         uint256 seedBlock = vm.getBlockNumber() + 1;
         for (uint256 i; i < 2; ++i) {
             vm.expectRevert(abi.encodeWithSelector(Randomness.SeedBlockTooRecent.selector, seedBlock));
-            appeals.drawPanel(taskId, 0, _work(trainer, 0), "");
+            appeals.drawPanel(taskId, 0, _submission(trainer, 0), "");
             vm.roll(seedBlock);
         }
     }
 
-    /// Who names another trainer would have the true one judge its own work.
-    function test_DrawPanel_OfAnotherWork_Reverts() external {
+    /// Who names another trainer would have the true one judge its own submission.
+    function test_DrawPanel_OfAnotherSubmission_Reverts() external {
         uint256 taskId = _settled();
         _challenge(taskId, 0, 0, 255);
         _wait(100);
         appeals.summonPanel(taskId, 0, 0);
         vm.roll(vm.getBlockNumber() + 2);
-        vm.expectRevert(abi.encodeWithSelector(IAppeals.UnknownWork.selector, taskId, 0, 0));
-        appeals.drawPanel(taskId, 0, _work(secondTrainer, 0), "");
+        vm.expectRevert(abi.encodeWithSelector(IAppeals.UnknownSubmission.selector, taskId, 0, 0));
+        appeals.drawPanel(taskId, 0, _submission(secondTrainer, 0), "");
     }
 
-    /// Whoever judged, trained or challenged has seats as well, and others have seats: nobody of the former is drawn. Where
-    /// fewer than 15 are left, nobody is.
+    /// Anyone who judged, trained or challenged has seats as well, and others have seats: nobody of the former is
+    /// drawn. Where fewer than 15 are left, nobody is.
     function testFuzz_DrawPanel_OfNobodyWhoIsAParty(uint8 jurors, uint8 challengers, uint256 salt) external {
         jurors = uint8(_bound(jurors, 0, 24));
         challengers = uint8(_bound(challengers, 1, 6));
@@ -676,7 +678,7 @@ contract DisputesTest is Disputed {
     }
 
     /// Seven stay away, as they were bribed to, and the eight who come confirm the fraud: it stays one.
-    function test_Decide_MostVotesConfirmAFraud_ItStandsWhoeverStaysAway() external {
+    function test_Decide_MostVotesConfirmAFraud_ItStandsNoMatterWhoStaysAway() external {
         uint256 taskId = _drawn(1, 0, 15);
         _decideWith(taskId, 1, _votes(8, 255, 7, ABSENT), false);
         _assertScore(taskId, 1, 255, DisputePhase.Upheld);
@@ -689,8 +691,8 @@ contract DisputesTest is Disputed {
         _assertScore(taskId, 1, 0, DisputePhase.Overturned);
     }
 
-    /// All honest seats of the class belong to verifiers of the task, who cannot sit: a single seat more is all that may
-    /// judge. It would be the whole panel, and acquit a fraud that all verifiers have called one.
+    /// All honest seats of the class belong to verifiers of the task, who cannot sit: a single seat more is all that
+    /// may judge. It would be the whole panel, and acquit a fraud that all verifiers have called one.
     function test_Decide_OneSeatThatMayJudge_AcquitsNoFraud() external {
         uint256 taskId = _staffedTask();
         address[3] memory all = [verifier, secondVerifier, thirdVerifier];
@@ -717,7 +719,7 @@ contract DisputesTest is Disputed {
         vm.assertEq(payouts.slashFraud(_ref(taskId, 0, secondTrainer, 1)), 50 * UNIT, "slashed");
     }
 
-    /// An initiator that lowers what works are paid with a few seats of its own.
+    /// An initiator that lowers what submissions are paid with a few seats of its own.
     function test_Decide_FewerSeatsThanAPanelHas_LowerNobodysPay() external {
         uint256 taskId = _drawn(0, 0, 14);
         appeals.decide(taskId, 0, 0);
@@ -774,7 +776,7 @@ contract DisputesTest is Disputed {
         appeals.decide(taskId, 0, 0);
         _wait(1);
         vm.expectRevert(_wrongDispute(taskId, 0, DisputePhase.Decidable));
-        appeals.drawPanel(taskId, 0, _work(trainer, 0), "");
+        appeals.drawPanel(taskId, 0, _submission(trainer, 0), "");
         vm.expectRevert(_wrongDispute(taskId, 0, DisputePhase.Decidable));
         appeals.summonPanel(taskId, 0, 0);
         appeals.decide(taskId, 0, 0);
@@ -783,10 +785,44 @@ contract DisputesTest is Disputed {
         attestations.finalise(taskId, 0);
     }
 
+    /// Half of the votes cast, and not of the seats: a few could else unpay who has done nothing wrong.
     function test_Decide_HalfOfTheVotesSeeNothing_ChangesNothing() external {
         uint256 taskId = _drawn(0, 255, 15);
-        _decideWith(taskId, 0, _votes(8, 254, 7, 0), false);
+        _decideWith(taskId, 0, abi.encodePacked(_votes(7, 254, 2, 0), _votes(5, 0, 1, ABSENT)), false);
         _assertScore(taskId, 0, 100, DisputePhase.Undecided);
+        vm.assertEq(_claimVotes(taskId, 0), 7 * UNIT / 10, "who had nothing to judge earns nothing");
+        _assertClaim(taskId, 0, UNIT / 2 + PREPAID - 7 * UNIT / 10);
+    }
+
+    /// Two of three verifiers pay submissions of which no byte exists.
+    function testFuzz_Decide_MostSeatsSeeNothingOfWhatIsPaid_UnpaysItAndBlamesNobody(uint8 seeing, bool named)
+        external
+    {
+        _seatJurors(15);
+        uint256 taskId = _staffedTask();
+        _commitAllAndSeal(taskId);
+        (bytes memory theirs, bytes memory honest) = (bytes(hex"646464"), bytes(hex"fefefe"));
+        _attest(taskId, 0, theirs, theirs, honest);
+        _settle(taskId, 0, _sorted(theirs, honest));
+        _challenge(taskId, 0, 0, named ? 254 : 0);
+        _drawOf(taskId, 0);
+        uint256 nothing = _bound(seeing, 8, 15);
+        _decideWith(taskId, 0, _votes(nothing, 254, 15 - nothing, ABSENT), false);
+        _assertScore(taskId, 0, 254, DisputePhase.Overturned);
+        vm.expectRevert(abi.encodeWithSelector(IAppeals.NotAgainstVerifiers.selector, taskId, 0, 0));
+        appeals.slashVerdict(taskId, 0, 0, verifier, theirs);
+        vm.assertEq(_claimVotes(taskId, 0), 0, "nobody had anything to judge");
+        _assertClaim(taskId, 0, UNIT + PREPAID);
+        attestations.finalise(taskId, 0);
+        vm.assertEq(payouts.claim(_refs(_ref(taskId, 0, trainer, 0))), 0, "not paid");
+        vm.assertEq(_bonded(trainer, Role.Trainer), 60 * UNIT, "nor slashed");
+    }
+
+    /// A fraud whose author takes its bytes away stays one.
+    function test_Decide_MostSeatsSeeNothingOfAFraud_ChangesNothing() external {
+        uint256 taskId = _drawn(1, 100, 15);
+        _decideWith(taskId, 1, _votes(15, 254, 0, 0), false);
+        _assertScore(taskId, 1, 255, DisputePhase.Undecided);
     }
 
     function test_Decide_SeveralInOneEpoch_EachByItself() external {
@@ -827,7 +863,7 @@ contract DisputesTest is Disputed {
 
     // dismissJuror
 
-    function test_DismissJuror_OfWhoDidNotVote_LosesItsSeats() external {
+    function test_DismissJuror_OfWhoDidNotVote_KeepsItOutOfLaterPanels() external {
         uint256 taskId = _drawn(0, 0, 15);
         address[] memory jurors = _panel(taskId, 0);
         bytes memory refused = abi.encodeWithSelector(IAppeals.NotAJuror.selector, taskId, 0, 0, jurors[0]);
@@ -837,7 +873,7 @@ contract DisputesTest is Disputed {
         vm.expectRevert(refused);
         appeals.dismissJuror(taskId, 0, 0, jurors[0]); // it has voted
         vm.expectEmit(address(panels));
-        emit IPanels.JurorDismissed(CLASS, jurors[14]);
+        emit IPanels.JurorDismissed(taskId, jurors[14]);
         appeals.dismissJuror(taskId, 0, 0, jurors[14]);
         refused = abi.encodeWithSelector(IAppeals.NotAJuror.selector, taskId, 0, 0, jurors[14]);
         vm.expectRevert(refused);
@@ -863,8 +899,28 @@ contract DisputesTest is Disputed {
         appeals.claimVote(taskId, 0, 0, jurors[14]);
     }
 
-    /// Challenges, panels that nobody draws, jurors that never come: an outsider makes the epoch final, a reveal window and
-    /// three appeal windows after its challenge window at the latest.
+    /// Somebody opens a task of the class whose terms nobody serves: no fee, and a challenge costs one wei.
+    function test_DismissJuror_InAHostileTask_LeavesPanelsOfOtherTasksWhole() external {
+        _seatJurors(15);
+        TaskParams memory params = _params();
+        (params.challengeBond, params.jurorFee) = (1, 0);
+        uint256 hostile = _settled(params, REPORT);
+        _challenge(hostile, 0, 0, 0);
+        _drawOf(hostile, 0);
+        _wait(200);
+        appeals.decide(hostile, 0, 0);
+        for (uint256 i; i < 15; ++i) {
+            appeals.dismissJuror(hostile, 0, 0, _juror(i));
+        }
+        uint256 taskId = _settled();
+        _challenge(taskId, 0, 0, 255);
+        _drawOf(taskId, 0);
+        _decideWith(taskId, 0, _votes(15, 255, 0, 0), false);
+        _assertScore(taskId, 0, 255, DisputePhase.Overturned);
+    }
+
+    /// Challenges, panels that nobody draws, jurors that never come: an outsider makes the epoch final, a reveal window
+    /// and three appeal windows after its challenge window at the latest.
     function testFuzz_Finality_IsHeldByDisputesForABoundedTime(uint8 jurors, uint256 dice) external {
         _seatJurors(13 + jurors % 4);
         uint256 taskId = _settled();
@@ -882,7 +938,7 @@ contract DisputesTest is Disputed {
             if (dice >> (20 + index) & 1 == 0) continue;
             try appeals.summonPanel(taskId, 0, index) {} catch {}
             vm.roll(vm.getBlockNumber() + 2);
-            try appeals.drawPanel(taskId, 0, _work(_trainerOf(index), index), "") {} catch {}
+            try appeals.drawPanel(taskId, 0, _submission(_trainerOf(index), index), "") {} catch {}
             address[] memory panel = _panel(taskId, index);
             if (panel.length > 0) _commitVote(taskId, 0, index, panel[0], 5, false); // and never reveals
         }
@@ -901,7 +957,7 @@ contract DisputesTest is Disputed {
     function _drawOf2(uint256 taskId, uint16 index) private {
         appeals.summonPanel(taskId, 0, index);
         vm.roll(vm.getBlockNumber() + 2);
-        appeals.drawPanel(taskId, 0, _work(_trainerOf(index), index), "");
+        appeals.drawPanel(taskId, 0, _submission(_trainerOf(index), index), "");
     }
 
     function _voteHash(uint256 taskId, uint16 index, address juror, uint8 score, bool beyond)

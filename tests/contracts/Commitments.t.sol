@@ -5,12 +5,12 @@ import {Attestations} from "../../contracts/Attestations.sol";
 import {Commitments} from "../../contracts/Commitments.sol";
 import {Deployment} from "../../contracts/interfaces/Deployment.sol";
 import {EpochPhase} from "../../contracts/interfaces/IAttestations.sol";
-import {ICommitments, Work} from "../../contracts/interfaces/ICommitments.sol";
-import {WorkRef} from "../../contracts/interfaces/IPayouts.sol";
+import {ICommitments, Submission} from "../../contracts/interfaces/ICommitments.sol";
+import {SubmissionRef} from "../../contracts/interfaces/IPayouts.sol";
 import {IStaking, Role} from "../../contracts/interfaces/IStaking.sol";
-import {KindTerms, TaskParams, WorkKind} from "../../contracts/interfaces/ITaskRegistry.sol";
+import {KindTerms, TaskParams, SubmissionKind} from "../../contracts/interfaces/ITaskRegistry.sol";
 import {Randomness} from "../../contracts/libraries/Randomness.sol";
-import {Works} from "../../contracts/libraries/Works.sol";
+import {Submissions} from "../../contracts/libraries/Submissions.sol";
 import {Network} from "./Network.sol";
 
 contract CommitmentsTest is Network {
@@ -37,7 +37,7 @@ contract CommitmentsTest is Network {
         _assertLock(taskId, trainer, 60 * UNIT, 0);
     }
 
-    /// Whoever opens another task under the number that a trainer has seen has nothing of its bond.
+    /// Anyone who opens another task under the number that a trainer has seen has nothing of its bond.
     function test_Enlist_ForOtherTermsThanItHasSeen_Reverts() public {
         bytes32 meant = _termsHash(_openTask());
         TaskParams memory hostile = _params();
@@ -88,7 +88,7 @@ contract CommitmentsTest is Network {
         _commit(taskId, trainer);
         vm.prank(initiator);
         registry.closeTask(taskId);
-        _enlistVerifier(taskId, outsider, 100 * UNIT); // four works need more weight
+        _enlistVerifier(taskId, outsider, 100 * UNIT); // four submissions need more weight
         _enlistTrainer(taskId, outsider); // it may still commit to it
         _commit(taskId, outsider);
         _commit(taskId, secondTrainer);
@@ -123,8 +123,8 @@ contract CommitmentsTest is Network {
         vm.assertFalse(commitments.isEnlisted(taskId, trainer), "enlisted");
     }
 
-    /// A work in flight keeps what it may cost locked, until it is claimed, and not a second longer.
-    function test_Delist_WithAWorkInFlight_KeepsItsCollateral() public {
+    /// A submission in flight keeps what it may cost locked, until it is claimed, and not a second longer.
+    function test_Delist_WithASubmissionInFlight_KeepsItsCollateral() public {
         uint256 taskId = _sealedTask();
         _delist(taskId, trainer, trainer);
         _assertLock(taskId, trainer, 50 * UNIT, 1);
@@ -145,7 +145,7 @@ contract CommitmentsTest is Network {
         _assertDelistReverts(taskId, outsider, trainer, _stillActive(taskId, trainer));
     }
 
-    /// Two whole epochs without a work are asked for, in which it was there from the beginning.
+    /// Two whole epochs without a submission are asked for, in which it was there from the beginning.
     function test_Delist_OfOneWhoWasThereForLessThanTwoEpochs_Reverts() public {
         uint256 taskId = _staffedTask();
         _bond(secondTrainer, Role.Trainer, 100 * UNIT);
@@ -204,7 +204,7 @@ contract CommitmentsTest is Network {
         _assertIsClosed(taskId, true);
     }
 
-    function test_Delist_AndEnlistAgainAfterItsLastWork_IsNotWaitedFor() public {
+    function test_Delist_AndEnlistAgainAfterItsLastSubmission_IsNotWaitedFor() public {
         uint256 taskId = _staffedTask();
         _bond(trainer, Role.Trainer, 60 * UNIT);
         _commit(taskId, trainer);
@@ -217,51 +217,51 @@ contract CommitmentsTest is Network {
         vm.assertTrue(commitments.isSealable(taskId), "all have committed");
     }
 
-    // commitWork
+    // commitSubmission
 
-    function test_CommitWork_RemembersAndEmits() public {
+    function test_CommitSubmission_RemembersAndEmits() public {
         uint256 taskId = _staffedTask();
         address worker = _nameWorker(secondTrainer, 50);
         _commit(taskId, trainer);
         bytes32 before = commitments.runningHashOf(taskId);
         vm.expectEmit(address(commitments));
-        emit ICommitments.WorkCommitted(taskId, 0, secondTrainer, 1, WorkKind.Full, 7, 3, ROOT);
+        emit ICommitments.SubmissionCommitted(taskId, 0, secondTrainer, 1, SubmissionKind.Full, 7, 3, ROOT);
         vm.prank(worker);
-        commitments.commitWork(taskId, 0, WorkKind.Full, ROOT, 7, 3, false);
+        commitments.commitSubmission(taskId, 0, SubmissionKind.Full, ROOT, 7, 3, false);
 
-        bytes32 hash = Works.hash(Work(secondTrainer, 1, WorkKind.Full, 7, 3, ROOT));
-        vm.assertEq(commitments.workHash(taskId, 0, 1), hash, "hash");
+        bytes32 hash = Submissions.hash(Submission(secondTrainer, 1, SubmissionKind.Full, 7, 3, ROOT));
+        vm.assertEq(commitments.submissionHash(taskId, 0, 1), hash, "hash");
         vm.assertEq(commitments.runningHashOf(taskId), keccak256(abi.encode(before, hash)), "running hash");
-        (uint16 works, uint32 units, uint128 cost, uint40 commitBy) = commitments.epochOf(taskId, 0);
-        vm.assertEq(works, 2, "works");
+        (uint16 submissions, uint32 units, uint128 cost, uint40 commitBy) = commitments.epochOf(taskId, 0);
+        vm.assertEq(submissions, 2, "submissions");
         vm.assertEq(units, 17, "units");
         vm.assertEq(cost, 17 * UNIT, "cost");
         vm.assertEq(commitBy, 1_000_100, "commitBy");
-        _assertLock(taskId, secondTrainer, 60 * UNIT, 1); // the bond counts towards the first work
+        _assertLock(taskId, secondTrainer, 60 * UNIT, 1); // the bond counts towards the first submission
     }
 
-    function test_CommitWork_NoOpenEpoch_Reverts() public {
+    function test_CommitSubmission_NoOpenEpoch_Reverts() public {
         vm.expectRevert();
-        commitments.commitWork(7, 0, WorkKind.Full, ROOT, 1, 0, false);
+        commitments.commitSubmission(7, 0, SubmissionKind.Full, ROOT, 1, 0, false);
         uint256 taskId = _staff(_openTask(_params(), 103 * UNIT));
         _commitAllAndSeal(taskId);
         _assertCommitReverts(taskId, trainer, 1, 1, abi.encodeWithSelector(ICommitments.EpochNotOpen.selector, taskId));
     }
 
-    function test_CommitWork_EmptyRoot_Reverts() public {
+    function test_CommitSubmission_EmptyRoot_Reverts() public {
         uint256 taskId = _staffedTask();
         vm.prank(trainer);
         vm.expectRevert(ICommitments.EmptyRoot.selector);
-        commitments.commitWork(taskId, 0, WorkKind.Full, 0, 1, 0, false);
+        commitments.commitSubmission(taskId, 0, SubmissionKind.Full, 0, 1, 0, false);
     }
 
-    function test_CommitWork_BadUnits_Reverts() public {
+    function test_CommitSubmission_BadUnits_Reverts() public {
         uint256 taskId = _staffedTask();
         _assertCommitReverts(taskId, trainer, 0, 0, abi.encodeWithSelector(ICommitments.BadUnits.selector, 0, 10));
         _assertCommitReverts(taskId, trainer, 0, 11, abi.encodeWithSelector(ICommitments.BadUnits.selector, 11, 10));
     }
 
-    function test_CommitWork_FullEpoch_RevertsAndCloses() public {
+    function test_CommitSubmission_FullEpoch_RevertsAndCloses() public {
         TaskParams memory params = _params();
         params.maxEpochUnits = 15;
         uint256 taskId = _staff(_openTask(params, 1000 * UNIT));
@@ -272,43 +272,43 @@ contract CommitmentsTest is Network {
         vm.expectEmit(address(commitments));
         emit ICommitments.EpochClosed(taskId, 0, 2, vm.getBlockNumber() + 1);
         vm.prank(secondTrainer);
-        commitments.commitWork(taskId, 0, WorkKind.Full, ROOT, 5, 0, false);
+        commitments.commitSubmission(taskId, 0, SubmissionKind.Full, ROOT, 5, 0, false);
         _assertIsClosed(taskId, true);
         _assertCommitReverts(taskId, thirdTrainer, 0, 1, _commitClosed(taskId, 0));
     }
 
-    function test_CommitWork_NotEnlisted_Reverts() public {
+    function test_CommitSubmission_NotEnlisted_Reverts() public {
         uint256 taskId = _staffedTask();
         _assertCommitReverts(taskId, outsider, 0, 1, _notEnlisted(taskId, outsider));
     }
 
-    function test_CommitWork_Slashed_Reverts() public {
+    function test_CommitSubmission_Slashed_Reverts() public {
         uint256 taskId = _slashedTask();
         _bond(trainer, Role.Trainer, 500 * UNIT);
         _assertCommitReverts(taskId, trainer, 1, 1, _notEnlisted(taskId, trainer));
-        _enlist(taskId, trainer); // whoever bonds again may come again
+        _enlist(taskId, trainer); // anyone who bonds again may come again
         _commit(taskId, trainer);
     }
 
-    /// A transaction that comes late lands nowhere, rather than as a useless work of the next epoch.
-    function test_CommitWork_ForAnotherEpoch_Reverts() public {
+    /// A transaction that comes late lands nowhere, rather than as a useless submission of the next epoch.
+    function test_CommitSubmission_ForAnotherEpoch_Reverts() public {
         uint256 taskId = _staffedTask();
         _commit(taskId, trainer);
         bytes4 wrong = ICommitments.WrongEpoch.selector;
         _assertCommitReverts(taskId, secondTrainer, 1, 10, abi.encodeWithSelector(wrong, taskId, 1, 0));
         _closeAndSeal(taskId);
         _assertCommitReverts(taskId, secondTrainer, 0, 10, abi.encodeWithSelector(wrong, taskId, 0, 1));
-        vm.assertEq(commitments.workHash(taskId, 1, 0), bytes32(0), "nothing committed");
+        vm.assertEq(commitments.submissionHash(taskId, 1, 0), bytes32(0), "nothing committed");
     }
 
-    function test_CommitWork_AfterTheWindow_Reverts() public {
+    function test_CommitSubmission_AfterTheWindow_Reverts() public {
         uint256 taskId = _staffedTask();
         _commit(taskId, trainer);
         _wait(100);
         _assertCommitReverts(taskId, secondTrainer, 0, 1, _commitClosed(taskId, 0));
     }
 
-    function test_CommitWork_FirstAfterAnEmptyWindow_StartsItAnew() public {
+    function test_CommitSubmission_FirstAfterAnEmptyWindow_StartsItAgain() public {
         uint256 taskId = _staffedTask();
         _wait(150);
         uint40 commitBy = uint40(_now()) + 100;
@@ -319,7 +319,7 @@ contract CommitmentsTest is Network {
         _commit(taskId, secondTrainer);
     }
 
-    function test_CommitWork_FirstAfterTheLastWindowOfAClosedTask_Reverts() public {
+    function test_CommitSubmission_FirstAfterTheLastWindowOfAClosedTask_Reverts() public {
         uint256 taskId = _staffedTask();
         vm.prank(initiator);
         registry.closeTask(taskId);
@@ -329,28 +329,29 @@ contract CommitmentsTest is Network {
 
     // kinds
 
-    function test_CommitWork_OfAKindWithoutAPrice_Reverts() public {
+    function test_CommitSubmission_OfAKindWithoutAPrice_Reverts() public {
         uint256 taskId = _staffedTask();
         for (uint256 kind = 1; kind < 4; ++kind) {
             vm.prank(trainer);
-            vm.expectRevert(abi.encodeWithSelector(ICommitments.KindNotAskedFor.selector, taskId, WorkKind(kind)));
-            commitments.commitWork(taskId, 0, WorkKind(kind), ROOT, 1, 0, false);
+            vm.expectRevert(abi.encodeWithSelector(ICommitments.KindNotAskedFor.selector, taskId, SubmissionKind(kind)));
+            commitments.commitSubmission(taskId, 0, SubmissionKind(kind), ROOT, 1, 0, false);
         }
     }
 
-    function test_CommitWork_OfNoKind_Reverts() public {
+    function test_CommitSubmission_OfNoKind_Reverts() public {
         uint256 taskId = _staffedTask();
-        bytes memory data = abi.encodeCall(commitments.commitWork, (taskId, 0, WorkKind.Labels, ROOT, 1, 0, false));
+        bytes memory data =
+            abi.encodeCall(commitments.commitSubmission, (taskId, 0, SubmissionKind.Labels, ROOT, 1, 0, false));
         data[4 + 95] = 0x04; // the third word
         vm.prank(trainer);
         (bool success,) = address(commitments).call(data);
         vm.assertFalse(success, "there are four kinds");
     }
 
-    /// Each kind costs and pays its own price; two works that differ in their kind only are two works.
-    function test_CommitWork_OfEveryKind_EarnsItsOwnPrice() public {
+    /// Each kind costs and pays its own price; two submissions that differ in their kind only are two submissions.
+    function test_CommitSubmission_OfEveryKind_EarnsItsOwnPrice() public {
         TaskParams memory params = _params();
-        (params.maxWorksEach, params.samplingBps, params.fraudSlash) = (4, 10_000, 15 * UNIT);
+        (params.maxSubmissionsEach, params.samplingBps, params.fraudSlash) = (4, 10_000, 15 * UNIT);
         for (uint256 kind; kind < 4; ++kind) {
             params.kinds[kind] = KindTerms(uint128(UNIT / (kind + 1)), 10_000);
         }
@@ -358,18 +359,18 @@ contract CommitmentsTest is Network {
         uint256 sum;
         for (uint256 kind; kind < 4; ++kind) {
             vm.prank(trainer);
-            commitments.commitWork(taskId, 0, WorkKind(kind), _rootOf(uint16(kind)), 10, 0, false);
+            commitments.commitSubmission(taskId, 0, SubmissionKind(kind), _rootOf(uint16(kind)), 10, 0, false);
             sum += 10 * (UNIT / (kind + 1));
             (,, uint128 cost,) = commitments.epochOf(taskId, 0);
             vm.assertEq(cost, sum, "cost");
         }
         _closeAndSeal(taskId);
         (, uint256 reserved) = _money(taskId);
-        vm.assertEq(reserved, sum + 3 * UNIT + 103 * UNIT, "reserved: the works, the fee, the next epoch");
+        vm.assertEq(reserved, sum + 3 * UNIT + 103 * UNIT, "reserved: the submissions, the fee, the next epoch");
         _judge(taskId, 0, hex"64646464");
         for (uint16 kind; kind < 4; ++kind) {
-            WorkRef memory ref = _ref(taskId, 0, trainer, kind);
-            ref.work.kind = WorkKind(kind);
+            SubmissionRef memory ref = _ref(taskId, 0, trainer, kind);
+            ref.submission.kind = SubmissionKind(kind);
             vm.assertEq(payouts.claim(_refs(ref)), 10 * (UNIT / (kind + 1)), "its own price");
         }
     }
@@ -379,16 +380,16 @@ contract CommitmentsTest is Network {
         params.kinds[1] = KindTerms(UNIT / 10, 10_000);
         uint256 taskId = _staff(_openTask(params, 1000 * UNIT));
         vm.prank(trainer);
-        commitments.commitWork(taskId, 0, WorkKind.Rollouts, ROOT, 10, 0, false);
+        commitments.commitSubmission(taskId, 0, SubmissionKind.Rollouts, ROOT, 10, 0, false);
         _closeAndSeal(taskId);
         _judge(taskId, 0, hex"64");
-        vm.expectRevert(_wrongWork(taskId, 0, 0));
+        vm.expectRevert(_wrongSubmission(taskId, 0, 0));
         payouts.claim(_refs(_ref(taskId, 0, trainer, 0))); // as a Full one, at ten times the price
     }
 
-    // several works of one trainer
+    // several submissions of one trainer
 
-    function test_CommitWork_Several_LocksForEach() public {
+    function test_CommitSubmission_Several_LocksForEach() public {
         uint256 taskId = _severalTask(3);
         _commit(taskId, trainer);
         _assertLock(taskId, trainer, 60 * UNIT, 1);
@@ -398,7 +399,7 @@ contract CommitmentsTest is Network {
         _assertLock(taskId, trainer, 100 * UNIT, 2);
     }
 
-    function test_CommitWork_WithBondOfTheSameBlock_Reverts() public {
+    function test_CommitSubmission_WithBondOfTheSameBlock_Reverts() public {
         uint256 taskId = _severalTask(3);
         _commit(taskId, trainer);
         _fund(trainer, address(staking), 40 * UNIT);
@@ -407,7 +408,7 @@ contract CommitmentsTest is Network {
         _assertCommitReverts(taskId, trainer, 0, 10, _insufficient(trainer, 0, 40 * UNIT));
     }
 
-    function test_CommitWork_UpToTheMost_ThenReverts() public {
+    function test_CommitSubmission_UpToTheMost_ThenReverts() public {
         uint256 taskId = _severalTask(3);
         _bond(trainer, Role.Trainer, 200 * UNIT);
         for (uint256 i; i < 3; ++i) {
@@ -415,15 +416,15 @@ contract CommitmentsTest is Network {
             _commit(taskId, trainer);
         }
         _assertTrainers(taskId, 3, 2);
-        bytes memory many = abi.encodeWithSelector(ICommitments.TooManyWorks.selector, taskId, 0, trainer, 3);
+        bytes memory many = abi.encodeWithSelector(ICommitments.TooManySubmissions.selector, taskId, 0, trainer, 3);
         _assertCommitReverts(taskId, trainer, 0, 1, many);
         _delist(taskId, trainer, trainer);
         _enlist(taskId, trainer);
-        _assertCommitReverts(taskId, trainer, 0, 1, many); // leaving and coming again counts nothing anew
+        _assertCommitReverts(taskId, trainer, 0, 1, many); // leaving and coming again counts nothing again
     }
 
     /// Else one plant would cover both: the fraud that is found, or its twin where the fraud is paid.
-    function test_CommitWork_WithTheRootOfAnotherOfItsWorks_Reverts() public {
+    function test_CommitSubmission_WithTheRootOfAnotherOfItsSubmissions_Reverts() public {
         uint256 taskId = _severalTask(3);
         _bond(trainer, Role.Trainer, 200 * UNIT);
         _commitRoot(taskId, trainer, ROOT);
@@ -431,25 +432,25 @@ contract CommitmentsTest is Network {
             abi.encodeWithSelector(ICommitments.RepeatedRoot.selector, taskId, uint64(0), trainer, ROOT);
         vm.startPrank(trainer);
         vm.expectRevert(repeated);
-        commitments.commitWork(taskId, 0, WorkKind.Full, ROOT, 1, 0, false);
+        commitments.commitSubmission(taskId, 0, SubmissionKind.Full, ROOT, 1, 0, false);
         vm.stopPrank();
         _delist(taskId, trainer, trainer);
         _enlist(taskId, trainer);
         vm.prank(trainer);
         vm.expectRevert(repeated); // leaving and coming again forgets nothing
-        commitments.commitWork(taskId, 0, WorkKind.Full, ROOT, 10, 0, true);
+        commitments.commitSubmission(taskId, 0, SubmissionKind.Full, ROOT, 10, 0, true);
         _commitRoot(taskId, secondTrainer, ROOT); // of another trainer
         _commitRoot(taskId, trainer, keccak256("another"));
         _closeAndSeal(taskId);
         _commitRoot(taskId, trainer, ROOT); // in another epoch
     }
 
-    function test_CommitWork_ItsLast_IsNotWaitedFor() public {
+    function test_CommitSubmission_ItsLast_IsNotWaitedFor() public {
         uint256 taskId = _severalTask(3);
         _bond(trainer, Role.Trainer, 200 * UNIT);
         _commitLast(taskId, trainer);
         _assertTrainers(taskId, 3, 2);
-        bytes memory many = abi.encodeWithSelector(ICommitments.TooManyWorks.selector, taskId, 0, trainer, 3);
+        bytes memory many = abi.encodeWithSelector(ICommitments.TooManySubmissions.selector, taskId, 0, trainer, 3);
         _assertCommitReverts(taskId, trainer, 0, 1, many);
         _commitLast(taskId, secondTrainer);
         _commitLast(taskId, thirdTrainer);
@@ -461,7 +462,7 @@ contract CommitmentsTest is Network {
         _commit(taskId, trainer); // of the next epoch
     }
 
-    function test_Delist_AndEnlistAgainAmidItsWorks_IsWaitedFor() public {
+    function test_Delist_AndEnlistAgainAmidItsSubmissions_IsWaitedFor() public {
         uint256 taskId = _severalTask(3);
         _bond(trainer, Role.Trainer, 200 * UNIT);
         _commit(taskId, trainer);
@@ -494,7 +495,7 @@ contract CommitmentsTest is Network {
 
     // closing
 
-    function test_Close_ByTheLastWork_NamesTheSeedsBlock() public {
+    function test_Close_ByTheLastSubmission_NamesTheSeedsBlock() public {
         uint256 taskId = _staffedTask();
         _commit(taskId, trainer);
         _commit(taskId, secondTrainer);
@@ -515,7 +516,7 @@ contract CommitmentsTest is Network {
         attestations.sealEpoch(taskId);
     }
 
-    function test_Close_WithoutWorks_WaitsWhoeverLeaves() public {
+    function test_Close_WithoutSubmissions_WaitsNoMatterWhoLeaves() public {
         uint256 taskId = _staffedTask();
         _delist(taskId, trainer, trainer);
         _delist(taskId, secondTrainer, secondTrainer);
@@ -530,7 +531,7 @@ contract CommitmentsTest is Network {
         uint256 taskId = _staffedTask();
         bytes memory notReady = abi.encodeWithSelector(ICommitments.EpochNotReady.selector, taskId, 0);
         _wait(100);
-        vm.expectRevert(notReady); // no works
+        vm.expectRevert(notReady); // no submissions
         commitments.closeEpoch(taskId);
         _commit(taskId, trainer);
         _wait(99);
@@ -547,23 +548,23 @@ contract CommitmentsTest is Network {
         commitments.closeEpoch(7);
     }
 
-    function test_Close_AtTheMostWorks() public {
+    function test_Close_AtTheMostSubmissions() public {
         TaskParams memory params = _params();
-        (params.maxEpochUnits, params.maxWorksEach) = (20_000, 2000);
+        (params.maxEpochUnits, params.maxSubmissionsEach) = (20_000, 2000);
         uint256 taskId = _openTask(params, 100_000 * UNIT);
         _enlistTrainer(taskId, trainer);
         _bond(trainer, Role.Trainer, 6000 * UNIT);
         vm.startPrank(trainer);
         for (uint256 i; i < 1023; ++i) {
-            commitments.commitWork(taskId, 0, WorkKind.Full, _rootOf(uint16(i)), 1, 0, false);
+            commitments.commitSubmission(taskId, 0, SubmissionKind.Full, _rootOf(uint16(i)), 1, 0, false);
         }
         vm.stopPrank();
         _assertIsClosed(taskId, false);
         vm.prank(trainer);
-        commitments.commitWork(taskId, 0, WorkKind.Full, _rootOf(1023), 1, 0, false);
+        commitments.commitSubmission(taskId, 0, SubmissionKind.Full, _rootOf(1023), 1, 0, false);
         _assertIsClosed(taskId, true);
         _assertLock(taskId, trainer, 5120 * UNIT, 1024);
-        vm.assertEq(commitments.MAX_WORKS(), 1024, "as many as a report is long");
+        vm.assertEq(commitments.MAX_SUBMISSIONS(), 1024, "as many as a report is long");
     }
 
     /// The chain knows no hash of a block that old: another is named. Nobody can bring that about who does not keep
@@ -585,8 +586,8 @@ contract CommitmentsTest is Network {
         attestations.sealEpoch(taskId);
         vm.roll(seedBlock + 259);
         attestations.sealEpoch(taskId);
-        (uint16 works,,,) = commitments.epochOf(taskId, 0);
-        vm.assertEq(works, 3, "the same works");
+        (uint16 submissions,,,) = commitments.epochOf(taskId, 0);
+        vm.assertEq(submissions, 3, "the same submissions");
     }
 
     // abandonEpoch
@@ -618,7 +619,7 @@ contract CommitmentsTest is Network {
         _assertLock(taskId, trainer, 0, 0);
     }
 
-    function test_AbandonEpoch_WithAWork_Reverts() public {
+    function test_AbandonEpoch_WithASubmission_Reverts() public {
         uint256 taskId = _staffedTask();
         vm.prank(initiator);
         registry.closeTask(taskId);
@@ -664,8 +665,8 @@ contract CommitmentsTest is Network {
         attestations.sealEpoch(taskId);
         _assertEpoch(taskId, 0, 3, 30 * UNIT, 1_000_100);
         vm.assertEq(commitments.runningHashOf(taskId), runningHash, "the next goes on from it");
-        (uint64 epoch, bool isOpen, bool isClosed, uint16 works) = commitments.openEpochOf(taskId);
-        vm.assertTrue(epoch == 1 && isOpen && !isClosed && works == 0, "the next is open");
+        (uint64 epoch, bool isOpen, bool isClosed, uint16 submissions) = commitments.openEpochOf(taskId);
+        vm.assertTrue(epoch == 1 && isOpen && !isClosed && submissions == 0, "the next is open");
         (uint256 budget, uint256 reserved) = _money(taskId);
         vm.assertEq(reserved, 136 * UNIT, "30 units and a fee, and the next epoch");
         vm.assertEq(budget, 864 * UNIT, "the rest");
@@ -675,19 +676,19 @@ contract CommitmentsTest is Network {
         _assertEpoch(_sealedTask(), 2, 0, 0, 0);
     }
 
-    // the end of a work
+    // the end of a submission
 
     function test_Claim_Twice_Reverts() public {
         uint256 taskId = _sealedTask();
         _judge(taskId, 0, hex"646464");
-        WorkRef[] memory twice = new WorkRef[](2);
+        SubmissionRef[] memory twice = new SubmissionRef[](2);
         (twice[0], twice[1]) = (_ref(taskId, 0, trainer, 0), _ref(taskId, 0, trainer, 0));
-        vm.expectRevert(_wrongWork(taskId, 0, 0));
+        vm.expectRevert(_wrongSubmission(taskId, 0, 0));
         payouts.claim(twice);
         _claim(taskId, 0, trainer, 0);
-        vm.expectRevert(_wrongWork(taskId, 0, 0));
+        vm.expectRevert(_wrongSubmission(taskId, 0, 0));
         payouts.claim(_refs(_ref(taskId, 0, trainer, 0)));
-        vm.assertEq(commitments.workHash(taskId, 0, 0), bytes32(0), "ended");
+        vm.assertEq(commitments.submissionHash(taskId, 0, 0), bytes32(0), "ended");
     }
 
     function test_Claim_OfAVoidEpoch_UnlocksAndPaysNothing() public {
@@ -696,19 +697,19 @@ contract CommitmentsTest is Network {
         attestations.voidEpoch(taskId, 0);
         vm.assertEq(payouts.claim(_refs(_ref(taskId, 0, trainer, 0))), 0, "paid");
         _assertLock(taskId, trainer, 60 * UNIT, 0);
-        vm.expectRevert(_wrongWork(taskId, 0, 0));
+        vm.expectRevert(_wrongSubmission(taskId, 0, 0));
         payouts.claim(_refs(_ref(taskId, 0, trainer, 0)));
     }
 
     function test_Ends_ByAnybodyElse_Reverts() public {
         uint256 taskId = _sealedTask();
-        Work memory work = _work(trainer, 0);
+        Submission memory submission = _submission(trainer, 0);
         address[5] memory callers = [outsider, trainer, address(attestations), address(registry), address(appeals)];
         for (uint256 i; i < callers.length; ++i) {
-            _assertMayNotEnd(callers[i], taskId, work, true, true);
+            _assertMayNotEnd(callers[i], taskId, submission, true, true);
         }
-        _assertMayNotEnd(address(payouts), taskId, work, false, true);
-        _assertMayNotEnd(address(plants), taskId, work, true, false);
+        _assertMayNotEnd(address(payouts), taskId, submission, false, true);
+        _assertMayNotEnd(address(plants), taskId, submission, true, false);
         vm.prank(address(attestations));
         vm.expectRevert(abi.encodeWithSelector(ICommitments.NotAuthorised.selector, address(attestations)));
         commitments.extendEpoch(taskId);
@@ -718,20 +719,20 @@ contract CommitmentsTest is Network {
         uint256 taskId = _sealedTask();
         (uint256 budget, uint256 reserved) = _money(taskId);
         vm.prank(address(plants));
-        commitments.settlePlant(taskId, 0, _work(trainer, 0), true);
+        commitments.settlePlant(taskId, 0, _submission(trainer, 0), true);
         (uint256 budget_, uint256 reserved_) = _money(taskId);
         vm.assertEq(budget_, budget + 10 * UNIT, "budget");
         vm.assertEq(reserved_, reserved - 10 * UNIT, "reserved");
         _assertLock(taskId, trainer, 60 * UNIT, 0);
-        bytes32 hash = Works.plantHash(Works.hash(_work(trainer, 0)));
-        vm.assertEq(commitments.workHash(taskId, 0, 0), hash, "a plant");
+        bytes32 hash = Submissions.plantHash(Submissions.hash(_submission(trainer, 0)));
+        vm.assertEq(commitments.submissionHash(taskId, 0, 0), hash, "a plant");
         vm.prank(address(plants));
-        vm.expectRevert(_wrongWork(taskId, 0, 0));
-        commitments.settlePlant(taskId, 0, _work(trainer, 0), true);
+        vm.expectRevert(_wrongSubmission(taskId, 0, 0));
+        commitments.settlePlant(taskId, 0, _submission(trainer, 0), true);
     }
 
-    /// Claimed, slashed or opened as a plant: whoever tries what in whatever order, each work ends once.
-    function testFuzz_End_ComesOnceForEachWork(uint8[24] memory attempts) public {
+    /// Claimed, slashed or opened as a plant: anyone who tries what in whatever order, each submission ends once.
+    function testFuzz_End_ComesOnceForEachSubmission(uint8[24] memory attempts) public {
         uint256 taskId = _sealedTask();
         _judge(taskId, 0, hex"64ff00");
         address[3] memory trainers = [trainer, secondTrainer, thirdTrainer];
@@ -749,7 +750,7 @@ contract CommitmentsTest is Network {
 
     // helpers
 
-    function _tryToEnd(WorkRef memory ref, uint256 how) private returns (bool) {
+    function _tryToEnd(SubmissionRef memory ref, uint256 how) private returns (bool) {
         if (how == 0) {
             try payouts.claim(_refs(ref)) {
                 return true;
@@ -760,25 +761,31 @@ contract CommitmentsTest is Network {
             } catch {}
         } else {
             vm.prank(address(plants));
-            try commitments.settlePlant(ref.taskId, ref.epoch, ref.work, true) {
+            try commitments.settlePlant(ref.taskId, ref.epoch, ref.submission, true) {
                 return true;
             } catch {}
         }
         return false;
     }
 
-    function _assertMayNotEnd(address caller, uint256 taskId, Work memory work, bool asPayouts, bool asPlants) private {
+    function _assertMayNotEnd(
+        address caller,
+        uint256 taskId,
+        Submission memory submission,
+        bool asPayouts,
+        bool asPlants
+    ) private {
         bytes memory refused = abi.encodeWithSelector(ICommitments.NotAuthorised.selector, caller);
         vm.startPrank(caller);
         if (asPayouts) {
             vm.expectRevert(refused);
-            commitments.settleWorks(taskId, trainer, 10, new uint256[](1), new bytes32[](1));
+            commitments.settleSubmissions(taskId, trainer, 10, new uint256[](1), new bytes32[](1));
             vm.expectRevert(refused);
-            commitments.settleFraud(taskId, 0, work, caller, 10_000);
+            commitments.settleFraud(taskId, 0, submission, caller, 10_000);
         }
         if (asPlants) {
             vm.expectRevert(refused);
-            commitments.settlePlant(taskId, 0, work, true);
+            commitments.settlePlant(taskId, 0, submission, true);
         }
         vm.stopPrank();
     }
@@ -799,9 +806,9 @@ contract CommitmentsTest is Network {
     }
 
     function _commitLast(uint256 taskId, address who) private {
-        (uint64 epoch,,, uint16 works) = commitments.openEpochOf(taskId);
+        (uint64 epoch,,, uint16 submissions) = commitments.openEpochOf(taskId);
         vm.prank(who);
-        commitments.commitWork(taskId, epoch, WorkKind.Full, _rootOf(works), 10, 0, true);
+        commitments.commitSubmission(taskId, epoch, SubmissionKind.Full, _rootOf(submissions), 10, 0, true);
     }
 
     function _closeAndSeal(uint256 taskId) private {
@@ -818,14 +825,14 @@ contract CommitmentsTest is Network {
         _commit(taskId, thirdTrainer);
     }
 
-    /// Three trainers with up to so many works each.
-    function _severalTask(uint16 maxWorksEach) private returns (uint256) {
+    /// Three trainers with up to so many submissions each.
+    function _severalTask(uint16 maxSubmissionsEach) private returns (uint256) {
         TaskParams memory params = _params();
-        params.maxWorksEach = maxWorksEach;
+        params.maxSubmissionsEach = maxSubmissionsEach;
         return _staff(_openTask(params, 1000 * UNIT));
     }
 
-    /// The first trainer's work of epoch 0 was a fraud; epoch 1 takes works.
+    /// The first trainer's submission of epoch 0 was a fraud; epoch 1 takes submissions.
     function _slashedTask() private returns (uint256 taskId) {
         taskId = _sealedTask();
         _judge(taskId, 0, hex"ff6464");
@@ -848,10 +855,10 @@ contract CommitmentsTest is Network {
     }
 
     function _assertCommitReverts(uint256 taskId, address who, uint64 epoch, uint16 units, bytes memory why) private {
-        (,,, uint16 works) = commitments.openEpochOf(taskId);
+        (,,, uint16 submissions) = commitments.openEpochOf(taskId);
         vm.prank(who);
         vm.expectRevert(why);
-        commitments.commitWork(taskId, epoch, WorkKind.Full, _rootOf(works), units, 0, false);
+        commitments.commitSubmission(taskId, epoch, SubmissionKind.Full, _rootOf(submissions), units, 0, false);
     }
 
     function _assertLock(uint256 taskId, address who, uint256 locked, uint256 inFlight) private view {
@@ -862,11 +869,14 @@ contract CommitmentsTest is Network {
         vm.assertEq(all, locked, "locked of its bond");
     }
 
-    /// Works of ten units each.
-    function _assertEpoch(uint256 taskId, uint64 epoch, uint256 works, uint256 cost, uint256 commitBy) private view {
-        (uint16 works_, uint32 units, uint128 cost_, uint40 commitBy_) = commitments.epochOf(taskId, epoch);
-        vm.assertEq(works_, works, "works");
-        vm.assertEq(units, 10 * works, "units");
+    /// Submissions of ten units each.
+    function _assertEpoch(uint256 taskId, uint64 epoch, uint256 submissions, uint256 cost, uint256 commitBy)
+        private
+        view
+    {
+        (uint16 submissions_, uint32 units, uint128 cost_, uint40 commitBy_) = commitments.epochOf(taskId, epoch);
+        vm.assertEq(submissions_, submissions, "submissions");
+        vm.assertEq(units, 10 * submissions, "units");
         vm.assertEq(cost_, cost, "cost");
         vm.assertEq(commitBy_, commitBy, "commitBy");
     }
@@ -898,8 +908,8 @@ contract CommitmentsTest is Network {
         return abi.encodeWithSelector(ICommitments.CommitClosed.selector, taskId, epoch);
     }
 
-    function _wrongWork(uint256 taskId, uint64 epoch, uint16 index) private pure returns (bytes memory) {
-        return abi.encodeWithSelector(ICommitments.WrongWork.selector, taskId, epoch, index);
+    function _wrongSubmission(uint256 taskId, uint64 epoch, uint16 index) private pure returns (bytes memory) {
+        return abi.encodeWithSelector(ICommitments.WrongSubmission.selector, taskId, epoch, index);
     }
 }
 
@@ -914,7 +924,7 @@ contract SealDelayTest is Network {
         new Commitments(nothing, 0);
     }
 
-    /// Whoever proposes the last work's block cannot know the randomness of a block so much later.
+    /// Anyone who proposes the last submission's block cannot know the randomness of a block so much later.
     function test_Seal_WaitsForAsManyBlocksAsTheDelay() public {
         uint256 taskId = _staffedTask();
         _commit(taskId, trainer);
@@ -976,7 +986,7 @@ contract SeedTest is Network {
         _bond(initiator, Role.Verifier, 1000 * UNIT);
     }
 
-    /// Whoever the epoch waits for leaves in a block of its choice; what that block is like does not matter.
+    /// Anyone who the epoch waits for leaves in a block of its choice; what that block is like does not matter.
     function test_Leave_AndSealInOneTransaction_Reverts() public {
         _grinder.enlist(_taskId, _termsHash(_taskId));
         _commitAll();
@@ -988,7 +998,7 @@ contract SeedTest is Network {
         attestations.sealEpoch(_taskId);
     }
 
-    /// It can leave whenever it likes: the seed comes from a block after, whoever seals when, and in whatever block.
+    /// It can leave whenever it likes: the seed comes from a block after, anyone who seals when, and in whatever block.
     function testFuzz_Seed_ComesFromTheNamedBlock(uint8 waits, uint8 later, bytes32 randao, bool isGrinder) public {
         _grinder.enlist(_taskId, _termsHash(_taskId));
         _commitAll();
@@ -1019,8 +1029,8 @@ contract SeedTest is Network {
         vm.assertTrue(trainers == 4 && waiting == 4, "the next waits for it");
     }
 
-    /// Whatever anybody does between the close and the seal: it stays closed, with the same works, the same judges and the
-    /// same block of its seed; once it is ready it stays so; and it is sealed.
+    /// Whatever anybody does between the close and the seal: it stays closed, with the same submissions, the same
+    /// judges and the same block of its seed; once it is ready it stays so; and it is sealed.
     function testFuzz_Readiness_StaysWhateverIsDone(uint16[24] memory actions) public {
         _judgedEpoch();
         _commitAll();
@@ -1031,7 +1041,7 @@ contract SeedTest is Network {
         bool wasReady;
         for (uint256 i; i < actions.length; ++i) {
             _act(actions[i]);
-            vm.assertEq(_state(), before, "closed as it was, with the same works and the same judges");
+            vm.assertEq(_state(), before, "closed as it was, with the same submissions and the same judges");
             bool isReady = commitments.isSealable(_taskId);
             vm.assertTrue(isReady || !wasReady, "ready for good");
             wasReady = isReady;
@@ -1045,8 +1055,8 @@ contract SeedTest is Network {
 
     /// What an open epoch is made of.
     function _state() private view returns (bytes32) {
-        (uint64 epoch, bool isOpen, bool isClosed, uint16 works) = commitments.openEpochOf(_taskId);
-        vm.assertTrue(epoch == 1 && isOpen && isClosed && works == 3, "closed");
+        (uint64 epoch, bool isOpen, bool isClosed, uint16 submissions) = commitments.openEpochOf(_taskId);
+        vm.assertTrue(epoch == 1 && isOpen && isClosed && submissions == 3, "closed");
         (uint128 weight, uint16 count) = verifiers.electorateOf(_taskId);
         return keccak256(abi.encode(commitments.runningHashOf(_taskId), weight, count));
     }
@@ -1096,7 +1106,7 @@ contract SeedTest is Network {
     }
 
     function _commitment() private view returns (bytes memory) {
-        return abi.encodeCall(commitments.commitWork, (_taskId, 1, WorkKind.Full, ROOT, 1, 0, true));
+        return abi.encodeCall(commitments.commitSubmission, (_taskId, 1, SubmissionKind.Full, ROOT, 1, 0, true));
     }
 
     function _turn(uint256 which) private view returns (bytes memory) {
@@ -1118,7 +1128,7 @@ contract SeedTest is Network {
         _commit(_taskId, thirdTrainer);
     }
 
-    /// Epoch 0: a fraud that is not slashed yet, a verifier that was absent, works that are not claimed.
+    /// Epoch 0: a fraud that is not slashed yet, a verifier that was absent, submissions that are not claimed.
     function _judgedEpoch() private {
         _bond(trainer, Role.Trainer, 100 * UNIT);
         _bond(secondTrainer, Role.Trainer, 100 * UNIT);
@@ -1135,18 +1145,18 @@ contract SeedTest is Network {
     }
 }
 
-/// One trainer with works in two tasks does whatever it likes, beside a count of what is in flight.
+/// One trainer with submissions in two tasks does whatever it likes, beside a count of what is in flight.
 contract CollateralTest is Network {
     struct Item {
         uint256 which; // of the two tasks
-        WorkRef ref;
+        SubmissionRef ref;
         bool isJudged;
         bool hasEnded;
     }
 
     uint256[2] private _tasks;
     uint256[2] private _inFlight;
-    uint256[2] private _units; // of these works
+    uint256[2] private _units; // of these submissions
     Item[] private _items;
 
     function setUp() public override {
@@ -1154,7 +1164,8 @@ contract CollateralTest is Network {
         TaskParams memory params = _params();
         params.kinds[0].unitPrice = 1;
         (params.trainerBond, params.fraudSlash, params.verifierFee, params.verifierBond) = (60, 48, 0, 10_000);
-        params.maxWorksEach = 5;
+        (params.challengeBond, params.jurorFee) = (1, 0);
+        params.maxSubmissionsEach = 5;
         for (uint256 i; i < 2; ++i) {
             _tasks[i] = _openTask(params, 1e6);
             _enlistVerifier(_tasks[i], verifier, 10_000);
@@ -1164,9 +1175,8 @@ contract CollateralTest is Network {
         _bond(trainer, Role.Trainer, 500);
     }
 
-    /// forge-config: default.fuzz.runs = 64
-    /// What is locked for a task is the larger of its bond, while enlisted, and of what its units in flight may cost; no
-    /// wei answers for two tasks; and all of it comes free.
+    /// What is locked for a task is the larger of its bond, while enlisted, and of what its units in flight may cost;
+    /// no wei answers for two tasks; and all of it comes free. forge-config: default.fuzz.runs = 64
     function testFuzz_Lock_EqualsTheBondOrWhatIsInFlight(uint16[40] memory actions) public {
         for (uint256 i; i < actions.length; ++i) {
             _act(actions[i] & 1, actions[i] / 2);
@@ -1215,30 +1225,30 @@ contract CollateralTest is Network {
         uint256 taskId = _tasks[which];
         (uint64 epoch,,, uint16 index) = commitments.openEpochOf(taskId);
         vm.prank(trainer);
-        try commitments.commitWork(taskId, epoch, WorkKind.Full, _rootOf(index), units, 0, isLast) {
+        try commitments.commitSubmission(taskId, epoch, SubmissionKind.Full, _rootOf(index), units, 0, isLast) {
             ++_inFlight[which];
             _units[which] += units;
-            WorkRef memory ref = _ref(taskId, epoch, trainer, index);
-            ref.work.units = units;
+            SubmissionRef memory ref = _ref(taskId, epoch, trainer, index);
+            ref.submission.units = units;
             _items.push(Item(which, ref, false, false));
         } catch {}
     }
 
-    /// Closes, seals and judges the open epoch, if it has works: each of them paid, not paid or a fraud.
+    /// Closes, seals and judges the open epoch, if it has submissions: each of them paid, not paid or a fraud.
     function _tryJudge(uint256 which, uint256 salt) private {
         uint256 taskId = _tasks[which];
-        (uint64 epoch,,, uint16 works) = commitments.openEpochOf(taskId);
-        if (works == 0) return;
+        (uint64 epoch,,, uint16 submissions) = commitments.openEpochOf(taskId);
+        if (submissions == 0) return;
         _wait(100);
         try commitments.closeEpoch(taskId) {} catch {}
         vm.roll(vm.getBlockNumber() + 2);
         attestations.sealEpoch(taskId);
-        bytes memory report = new bytes(works);
-        for (uint256 i; i < works; ++i) {
+        bytes memory report = new bytes(submissions);
+        for (uint256 i; i < submissions; ++i) {
             uint256 draw = uint256(keccak256(abi.encode(salt, i))) % 3;
             report[i] = draw == 0 ? bytes1(0xff) : draw == 1 ? bytes1(0x64) : bytes1(0);
         }
-        // One that is sealed too late is void: its works are over as well.
+        // One that is sealed too late is void: its submissions are over as well.
         if (attestations.phaseOf(taskId, epoch) != EpochPhase.Void) _judge(taskId, epoch, report);
         for (uint256 i; i < _items.length; ++i) {
             if (_items[i].which == which && _items[i].ref.epoch == epoch) _items[i].isJudged = true;
@@ -1260,7 +1270,7 @@ contract CollateralTest is Network {
             // What a void epoch had reserved is free already.
             bool isReserved = attestations.phaseOf(item.ref.taskId, item.ref.epoch) != EpochPhase.Void;
             vm.prank(address(plants));
-            try commitments.settlePlant(item.ref.taskId, item.ref.epoch, item.ref.work, isReserved) {
+            try commitments.settlePlant(item.ref.taskId, item.ref.epoch, item.ref.submission, isReserved) {
                 success = true;
             } catch {}
         }
@@ -1268,7 +1278,7 @@ contract CollateralTest is Network {
         vm.assertTrue(item.isJudged && !item.hasEnded, "once, and not before it is judged");
         item.hasEnded = true;
         --_inFlight[item.which];
-        _units[item.which] -= item.ref.work.units;
+        _units[item.which] -= item.ref.submission.units;
     }
 
     function _assertLocks() private view {
@@ -1277,8 +1287,8 @@ contract CollateralTest is Network {
             (uint128 locked, uint32 inFlight) = commitments.collateralOf(_tasks[i], trainer);
             vm.assertEq(inFlight, _inFlight[i], "in flight");
             uint256 bond = commitments.isEnlisted(_tasks[i], trainer) ? 60 : 0;
-            uint256 works = (48 * _units[i] + 9) / 10; // 48 for ten units, which are a work of full size
-            vm.assertEq(locked, bond > works ? bond : works, "locked for the task");
+            uint256 submissions = (48 * _units[i] + 9) / 10; // 48 for ten units, which are a submission of full size
+            vm.assertEq(locked, bond > submissions ? bond : submissions, "locked for the task");
             sum += locked;
         }
         (uint128 bonded, uint128 all,,) = staking.bondOf(trainer, Role.Trainer);

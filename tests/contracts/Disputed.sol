@@ -6,7 +6,8 @@ import {EpochPhase, IAttestations} from "../../contracts/interfaces/IAttestation
 import {TaskParams} from "../../contracts/interfaces/ITaskRegistry.sol";
 import {Network} from "./Network.sol";
 
-/// Of the works of epoch 0, one got everything, one is called fraud, one got nothing; all verifiers agree on that.
+/// Of the submissions of epoch 0, one got everything, one is called fraud, one got nothing; all verifiers agree on
+/// that.
 abstract contract Disputed is Network {
     bytes internal constant REPORT = hex"64ff00";
     uint128 internal constant PREPAID = 15 * UNIT / 10;
@@ -25,7 +26,7 @@ abstract contract Disputed is Network {
         _settle(taskId, 0, report);
     }
 
-    /// The outsider disputes a work before a panel of as many jurors as there are, 15 at most.
+    /// The outsider disputes a submission before a panel of as many jurors as there are, 15 at most.
     function _drawn(uint16 index, uint8 score, uint256 jurors) internal returns (uint256 taskId) {
         _seatJurors(jurors);
         taskId = _settled();

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {WorkRef} from "../../contracts/interfaces/IPayouts.sol";
+import {SubmissionRef} from "../../contracts/interfaces/IPayouts.sol";
 import {Role} from "../../contracts/interfaces/IStaking.sol";
-import {TaskParams, WorkKind} from "../../contracts/interfaces/ITaskRegistry.sol";
+import {TaskParams, SubmissionKind} from "../../contracts/interfaces/ITaskRegistry.sol";
 import {Network} from "./Network.sol";
 
 /// What of the cheatcodes only measuring needs.
@@ -49,23 +49,26 @@ abstract contract Metered is Network {
     }
 
     /// Scores that differ from each other, and from those of another `salt`, almost everywhere.
-    function _scores(uint256 works, uint256 salt) internal pure returns (bytes memory report) {
-        report = new bytes(works);
-        for (uint256 i; i < works; ++i) {
+    function _scores(uint256 submissions, uint256 salt) internal pure returns (bytes memory report) {
+        report = new bytes(submissions);
+        for (uint256 i; i < submissions; ++i) {
             report[i] = bytes1(1 + uint8(uint256(keccak256(abi.encode(i, salt))) % 100));
         }
     }
 
-    /// A task of many works: trainers with `each` of them, and verifiers whose quorum outweighs what is at stake.
-    function _openLarge(uint256 works, uint16 each, uint256 judges, uint128 budget) internal returns (uint256 taskId) {
+    /// A task of many submissions: trainers with `each` of them, and verifiers whose quorum outweighs what is at stake.
+    function _openLarge(uint256 submissions, uint16 each, uint256 judges, uint128 budget)
+        internal
+        returns (uint256 taskId)
+    {
         TaskParams memory params = _params();
-        (params.maxEpochUnits, params.maxWorksEach, params.commitWindow) = (uint32(works * 10), each, 450);
+        (params.maxEpochUnits, params.maxSubmissionsEach, params.commitWindow) = (uint32(submissions * 10), each, 450);
         taskId = _openTask(params, budget);
-        uint128 weight = uint128(works * 100 * UNIT / judges + 100 * UNIT);
+        uint128 weight = uint128(submissions * 100 * UNIT / judges + 100 * UNIT);
         for (uint256 i; i < judges; ++i) {
             _enlistVerifier(taskId, _judgeAt(i), weight);
         }
-        for (uint256 i; i < works / each; ++i) {
+        for (uint256 i; i < submissions / each; ++i) {
             _bond(_trainer(i), Role.Trainer, uint128(each) * 600 * UNIT);
             bytes32 termsHash = _termsHash(taskId);
             vm.prank(_trainer(i));
@@ -136,7 +139,7 @@ contract GasTest is Metered {
         _record("openTask: the first of a deployment");
         vm.prank(initiator);
         registry.openTask(params, keccak256("spec"), "https://example.org/tasks/sort-digits.toml", POLICY, 1000 * UNIT);
-        _assertGas("openTask", 305_000);
+        _assertGas("openTask", 306_000);
     }
 
     function test_Gas_FundCloseRefund() public {
@@ -180,22 +183,22 @@ contract GasTest is Metered {
 
     // An epoch.
 
-    function test_Gas_CommitWork() public {
+    function test_Gas_CommitSubmission() public {
         uint256 taskId = _staffedTask();
         address worker = _nameWorker(secondTrainer, 77);
         _commit(taskId, trainer);
         vm.prank(worker);
-        commitments.commitWork(taskId, 0, WorkKind.Full, ROOT, 10, 12, false);
-        _assertGas("commitWork", 97_000);
+        commitments.commitSubmission(taskId, 0, SubmissionKind.Full, ROOT, 10, 12, false);
+        _assertGas("commitSubmission", 97_000);
         TaskParams memory params = _params();
-        params.maxWorksEach = 2;
+        params.maxSubmissionsEach = 2;
         taskId = _staff(_openTask(params, 1000 * UNIT));
         _bond(secondTrainer, Role.Trainer, 60 * UNIT);
         _commit(taskId, trainer);
         _commit(taskId, secondTrainer);
         vm.prank(worker);
-        commitments.commitWork(taskId, 0, WorkKind.Full, _rootOf(2), 10, 12, false);
-        _record("commitWork: one more of the same trainer");
+        commitments.commitSubmission(taskId, 0, SubmissionKind.Full, _rootOf(2), 10, 12, false);
+        _record("commitSubmission: one more of the same trainer");
         _wait(100);
         commitments.closeEpoch(taskId);
         _record("closeEpoch");
@@ -218,41 +221,41 @@ contract GasTest is Metered {
 
     function test_Gas_Attest() public {
         uint256 taskId = _sealedTask();
-        _measureAttesting("3 works", taskId, hex"64ff32");
+        _measureAttesting("3 submissions", taskId, hex"64ff32");
     }
 
-    function test_Gas_AttestHundredWorks() public {
-        _measureAttesting("100 works", _sealedTaskOf(100, 1, 3), _scores(100, 0));
+    function test_Gas_AttestHundredSubmissions() public {
+        _measureAttesting("100 submissions", _sealedTaskOf(100, 1, 3), _scores(100, 0));
     }
 
     function test_Gas_Settle() public {
         uint256 taskId = _sealedTask();
         _attest(taskId, 0, hex"64ff64");
         _settle(taskId, 0, hex"64ff64");
-        _record("settle: 3 works");
+        _record("settle: 3 submissions");
         _finalise(taskId, 0);
         _record("finalise");
     }
 
-    function test_Gas_SettleHundredWorks() public {
+    function test_Gas_SettleHundredSubmissions() public {
         uint256 taskId = _sealedTaskOf(100, 1, 3);
         bytes memory report = _scores(100, 0);
         _attest(taskId, 0, report);
         _settle(taskId, 0, report);
-        _assertGas("settle: 100 works", 250_000);
+        _assertGas("settle: 100 submissions", 250_000);
     }
 
-    function test_Gas_SettleHundredWorksOfThreeReports() public {
+    function test_Gas_SettleHundredSubmissionsOfThreeReports() public {
         uint256 taskId = _sealedTaskOf(100, 1, 3);
         _settleDiffering(taskId, 100, 3, 100);
-        _record("settle: 100 works, three reports that differ everywhere");
+        _record("settle: 100 submissions, three reports that differ everywhere");
     }
 
     /// The worst that can have to be settled still fits transactions: in pieces.
-    function test_Gas_SettleThousandWorksOfThirtyReports() public {
+    function test_Gas_SettleThousandSubmissionsOfThirtyReports() public {
         uint256 taskId = _sealedTaskOf(1000, 100, 30);
         _settleDiffering(taskId, 1000, 30, 50);
-        _record("settle: 50 of 1,000 works, thirty reports that differ everywhere");
+        _record("settle: 50 of 1,000 submissions, thirty reports that differ everywhere");
         vm.assertLe(_lastGas(), 16_777_216, "no transaction takes more");
     }
 
@@ -284,8 +287,16 @@ contract GasTest is Metered {
         _reveal(taskId, 0, verifier, hex"646464");
         attestations.voidEpoch(taskId, 0);
         _record("voidEpoch");
+    }
+
+    function test_Gas_SlashAbsence() public {
+        uint256 taskId = _sealedTask();
+        _commitReport(taskId, 0, verifier, hex"646464");
+        _commitReport(taskId, 0, secondVerifier, hex"646464");
+        _wait(100);
+        _reveal(taskId, 0, verifier, hex"646464");
+        _reveal(taskId, 0, secondVerifier, hex"646464");
         attestations.slashAbsence(taskId, 0, thirdVerifier);
-        attestations.slashAbsence(taskId, 0, secondVerifier);
         _record("slashAbsence");
     }
 
@@ -296,14 +307,14 @@ contract GasTest is Metered {
         payouts.claim(_refs(_ref(taskId, 0, trainer, 0)));
         payouts.claim(_refs(_ref(taskId, 1, trainer, 0)));
         uint256 one = _lastGas();
-        _assertGas("claim: one work", 100_000);
+        _assertGas("claim: one submission", 100_000);
 
-        WorkRef[] memory refs = new WorkRef[](10);
+        SubmissionRef[] memory refs = new SubmissionRef[](10);
         for (uint64 i; i < 10; ++i) {
             refs[i] = _ref(taskId, 2 + i, trainer, 0);
         }
         payouts.claim(refs);
-        _assertGas("claim: each further work", (_lastGas() - one) / 9, 16_000);
+        _assertGas("claim: each further submission", (_lastGas() - one) / 9, 16_000);
     }
 
     function test_Gas_ClaimFees() public {
@@ -353,7 +364,7 @@ contract GasTest is Metered {
         appeals.summonPanel(taskId, 0, 1);
         _record("summonPanel");
         vm.roll(vm.getBlockNumber() + 2);
-        appeals.drawPanel(taskId, 0, _work(secondTrainer, 1), "");
+        appeals.drawPanel(taskId, 0, _submission(secondTrainer, 1), "");
         _record("drawPanel: 15 of 20 seats");
         _voteOn(taskId, 1, 100);
         appeals.decide(taskId, 0, 1);
@@ -378,8 +389,8 @@ contract GasTest is Metered {
         appeals.summonPanel(taskId, 0, 0);
         appeals.summonPanel(taskId, 0, 1);
         vm.roll(vm.getBlockNumber() + 2);
-        appeals.drawPanel(taskId, 0, _work(trainer, 0), "");
-        appeals.drawPanel(taskId, 0, _work(secondTrainer, 1), "");
+        appeals.drawPanel(taskId, 0, _submission(trainer, 0), "");
+        appeals.drawPanel(taskId, 0, _submission(secondTrainer, 1), "");
         _appeal(taskId, 0, 0, 20, 100, false);
         _record("decide: upheld");
         _wait(200); // nobody votes on the other
@@ -418,9 +429,9 @@ contract GasTest is Metered {
         _attest(taskId, 0, lazy, hex"ffff64", hex"ffff64");
         _settle(taskId, 0, _sorted(lazy, hex"ffff64"));
         vm.prank(trainer);
-        plants.openPlant(taskId, 0, _work(trainer, 0), bytes32(uint256(1)));
+        plants.openPlant(taskId, 0, _submission(trainer, 0), bytes32(uint256(1)));
         vm.prank(secondTrainer);
-        plants.openPlant(taskId, 0, _work(secondTrainer, 1), bytes32(uint256(2)));
+        plants.openPlant(taskId, 0, _submission(secondTrainer, 1), bytes32(uint256(2)));
         _record("openPlant");
         _finalise(taskId, 0);
         plants.slashPaidPlant(taskId, 0, 0, verifier, lazy);
@@ -455,18 +466,18 @@ contract GasTest is Metered {
         _assertGas(name, committing + revealing, 147_000 + 60 * report.length);
     }
 
-    function _sealedTaskOf(uint256 works, uint16 each, uint256 judges) private returns (uint256 taskId) {
-        taskId = _openLarge(works, each, judges, uint128(works * 10 + 3) * UNIT);
-        for (uint256 i; i < works; ++i) {
+    function _sealedTaskOf(uint256 submissions, uint16 each, uint256 judges) private returns (uint256 taskId) {
+        taskId = _openLarge(submissions, each, judges, uint128(submissions * 10 + 3) * UNIT);
+        for (uint256 i; i < submissions; ++i) {
             _commit(taskId, _trainer(i / each));
         }
         attestations.sealEpoch(taskId);
     }
 
-    function _settleDiffering(uint256 taskId, uint256 works, uint256 count, uint16 piece) private {
+    function _settleDiffering(uint256 taskId, uint256 submissions, uint256 count, uint16 piece) private {
         bytes[] memory reports = new bytes[](count);
         for (uint256 i; i < count; ++i) {
-            reports[i] = _scores(works, i);
+            reports[i] = _scores(submissions, i);
             _commitReport(taskId, 0, _judgeAt(i), reports[i]);
         }
         for (uint256 i; i < count; ++i) {
@@ -562,8 +573,9 @@ contract GasTest is Metered {
     }
 }
 
-/// What whole epochs cost all who take part: every work committed, three verifiers, everything claimed, ten epochs at a
-/// time, as trainers and verifiers do who have no hurry. An epoch and its claims came before, so that nothing is first.
+/// What whole epochs cost all who take part: every submission committed, three verifiers, everything claimed, ten
+/// epochs at a time, as trainers and verifiers do who have no hurry. An epoch and its claims came before, so that
+/// nothing is first.
 /// forge-config: default.isolate = true
 contract GasPerEpochTest is Metered {
     uint64 private constant EPOCHS = 10;
@@ -576,36 +588,36 @@ contract GasPerEpochTest is Metered {
         uint256 claimingFees;
     }
 
-    function test_Gas_EpochOfOneWork() public {
+    function test_Gas_EpochOfOneSubmission() public {
         _measure("1", 1);
     }
 
-    function test_Gas_EpochOfTenWorks() public {
+    function test_Gas_EpochOfTenSubmissions() public {
         _measure("10", 10);
     }
 
-    function test_Gas_EpochOfHundredWorks() public {
+    function test_Gas_EpochOfHundredSubmissions() public {
         _measure("100", 100);
     }
 
-    function test_Gas_EpochOfThousandWorks() public {
+    function test_Gas_EpochOfThousandSubmissions() public {
         _measure("1000", 1000);
     }
 
-    function _measure(string memory label, uint16 works) private {
-        uint256 taskId = _prepare(works);
-        bytes memory report = new bytes(works);
-        for (uint256 i; i < works; ++i) {
+    function _measure(string memory label, uint16 submissions) private {
+        uint256 taskId = _prepare(submissions);
+        bytes memory report = new bytes(submissions);
+        for (uint256 i; i < submissions; ++i) {
             report[i] = bytes1(uint8(1 + i % 100));
         }
         Spent memory spent;
-        _play(taskId, 0, works, report, spent);
-        _claim(taskId, 0, 1, works, spent);
+        _play(taskId, 0, submissions, report, spent);
+        _claim(taskId, 0, 1, submissions, spent);
         spent = Spent(0, 0, 0, 0, 0);
         for (uint64 epoch = 1; epoch <= EPOCHS; ++epoch) {
-            _play(taskId, epoch, works, report, spent);
+            _play(taskId, epoch, submissions, report, spent);
         }
-        _claim(taskId, 1, EPOCHS, works, spent);
+        _claim(taskId, 1, EPOCHS, submissions, spent);
         vm.snapshotValue(string.concat(label, ": commit"), spent.committing / EPOCHS);
         vm.snapshotValue(string.concat(label, ": attest"), spent.attesting / EPOCHS);
         vm.snapshotValue(string.concat(label, ": seal, settle, publish, finalise"), spent.settling / EPOCHS);
@@ -613,14 +625,14 @@ contract GasPerEpochTest is Metered {
         vm.snapshotValue(string.concat(label, ": claim fees"), spent.claimingFees / EPOCHS);
     }
 
-    function _prepare(uint16 works) private returns (uint256) {
-        return _openLarge(works, 1, 3, (EPOCHS + 2) * (uint128(works) * 10 + 3) * UNIT);
+    function _prepare(uint16 submissions) private returns (uint256) {
+        return _openLarge(submissions, 1, 3, (EPOCHS + 2) * (uint128(submissions) * 10 + 3) * UNIT);
     }
 
-    function _play(uint256 taskId, uint64 epoch, uint16 works, bytes memory report, Spent memory spent) private {
-        for (uint256 i; i < works; ++i) {
+    function _play(uint256 taskId, uint64 epoch, uint16 submissions, bytes memory report, Spent memory spent) private {
+        for (uint256 i; i < submissions; ++i) {
             vm.prank(_trainer(i));
-            commitments.commitWork(taskId, epoch, WorkKind.Full, _rootOf(uint16(i)), 10, 0, false);
+            commitments.commitSubmission(taskId, epoch, SubmissionKind.Full, _rootOf(uint16(i)), 10, 0, false);
             spent.committing += _lastGas();
         }
         vm.roll(vm.getBlockNumber() + 2);
@@ -642,13 +654,13 @@ contract GasPerEpochTest is Metered {
         spent.settling += _lastGas();
     }
 
-    function _claim(uint256 taskId, uint64 first, uint64 count, uint16 works, Spent memory spent) private {
-        WorkRef[] memory refs = new WorkRef[](count);
+    function _claim(uint256 taskId, uint64 first, uint64 count, uint16 submissions, Spent memory spent) private {
+        SubmissionRef[] memory refs = new SubmissionRef[](count);
         uint64[] memory epochs = new uint64[](count);
         for (uint64 i; i < count; ++i) {
             epochs[i] = first + i;
         }
-        for (uint16 index; index < works; ++index) {
+        for (uint16 index; index < submissions; ++index) {
             for (uint64 i; i < count; ++i) {
                 refs[i] = _ref(taskId, first + i, _trainer(index), index);
             }

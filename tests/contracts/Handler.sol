@@ -3,17 +3,17 @@ pragma solidity 0.8.37;
 
 import {ChallengeState, DisputePhase} from "../../contracts/interfaces/IAppeals.sol";
 import {EpochPhase} from "../../contracts/interfaces/IAttestations.sol";
-import {Work} from "../../contracts/interfaces/ICommitments.sol";
-import {WorkRef} from "../../contracts/interfaces/IPayouts.sol";
+import {Submission} from "../../contracts/interfaces/ICommitments.sol";
+import {SubmissionRef} from "../../contracts/interfaces/IPayouts.sol";
 import {PlantState} from "../../contracts/interfaces/IPlants.sol";
 import {Role} from "../../contracts/interfaces/IStaking.sol";
-import {KindTerms, TaskParams, WorkKind} from "../../contracts/interfaces/ITaskRegistry.sol";
+import {KindTerms, TaskParams, SubmissionKind} from "../../contracts/interfaces/ITaskRegistry.sol";
 import {Judges} from "./Judges.sol";
 
-/// Five operators, each trainer and verifier at once, three jurors, an initiator with two tasks, a challenger, a planter,
-/// a stranger, and whatever they may think of doing. What the contracts refuse is no step; what they allow, `Ledger`
-/// writes down. Chance decides who does what, in which order, within one block or over days, up to a second before or after a
-/// phase ends.
+/// Five operators, each trainer and verifier at once, three jurors, an initiator with two tasks, a challenger, a
+/// planter, a stranger, and whatever they may think of doing. What the contracts refuse is no step; what they allow,
+/// `Ledger` writes down. Chance decides who does what, in which order, within one block or over days, up to a second
+/// before or after a phase ends.
 contract Handler is Judges {
     constructor() {
         setUp();
@@ -72,10 +72,10 @@ contract Handler is Judges {
         return uint128(150 * UNIT + i * 20 * UNIT);
     }
 
-    /// The first task has panels, and two kinds of work; the second too few seats for any, and an end.
+    /// The first task has panels, and two kinds of submission; the second too few seats for any, and an end.
     function _terms(uint256 taskId) private pure returns (TaskParams memory params) {
         params = _params();
-        (params.maxEpochUnits, params.verifierFee, params.maxWorksEach) = (33, 3 * UNIT + 1, 2);
+        (params.maxEpochUnits, params.verifierFee, params.maxSubmissionsEach) = (33, 3 * UNIT + 1, 2);
         (params.samplingBps, params.revealWindow, params.attestWindow, params.appealWindow) =
         (5000, WINDOW, WINDOW, WINDOW);
         params.kinds[3] = KindTerms({unitPrice: UNIT / 3, detectionBps: 5000});
@@ -190,8 +190,8 @@ contract Handler is Judges {
 
     // The open epoch.
 
-    function commitWorks(uint256 seed) external step(seed) {
-        _commitWorks();
+    function commitSubmissions(uint256 seed) external step(seed) {
+        _commitSubmissions();
     }
 
     function seal(uint256 seed) external step(seed) {
@@ -202,7 +202,7 @@ contract Handler is Judges {
 
     /// What goes on where all programs run: most do what is theirs to do now.
     function live(uint256 seed) external step(seed) {
-        _commitWorks();
+        _commitSubmissions();
         _close();
         vm.roll(vm.getBlockNumber() + 2);
         _seal();
@@ -312,7 +312,7 @@ contract Handler is Judges {
 
     function claim(uint256 seed) external step(seed) {
         (uint64 epoch, bool any) = _anyEpoch();
-        if (any) _claimWorks(epoch);
+        if (any) _claimSubmissions(epoch);
     }
 
     function claimTogether(uint256 seed) external step(seed) {
@@ -397,7 +397,7 @@ contract Handler is Judges {
             _wait(registry.paramsOf(_current).revealWindow); // it is due, and the line has just come to it
             _must(_try("skip policy", outsider, address(policies), data), "a policy that nobody can skip");
         }
-        _forAll(_claimWorks);
+        _forAll(_claimSubmissions);
         _forChallenges(_dismiss);
         _forAll(_slash);
         _forAll(_claimFees);
@@ -485,51 +485,59 @@ contract Handler is Judges {
         return abi.encodeCall(commitments.delist, (_current, who));
     }
 
-    // Works.
+    // Submissions.
 
-    function _commitWorks() private {
+    function _commitSubmissions() private {
         (, bool isOpen, bool isClosed,) = commitments.openEpochOf(_current);
         if ((!isOpen || isClosed) && !_dares()) return;
         for (uint256 i; i < 5; ++i) {
             if (!commitments.isEnlisted(_current, operators[i]) && !_dares()) continue;
             for (uint256 left = _roll(3); left > 0; --left) {
-                if (!_commitWork(_keyOf(operators[i]))) break;
+                if (!_commitSubmission(_keyOf(operators[i]))) break;
             }
         }
     }
 
-    function _commitWork(address key) private returns (bool) {
+    function _commitSubmission(address key) private returns (bool) {
         address who = staking.operatorOf(key);
-        Work memory work = Work({
+        Submission memory submission = Submission({
             trainer: who,
-            index: _worksOf(_current, _openEpoch(_current)),
-            kind: _chance(3) ? WorkKind.Labels : _chance(16) ? WorkKind.Training : WorkKind.Full,
+            index: _submissionsOf(_current, _openEpoch(_current)),
+            kind: _chance(3) ? SubmissionKind.Labels : _chance(16) ? SubmissionKind.Training : SubmissionKind.Full,
             units: uint16(1 + _roll(10)),
             policyVersion: uint32(_roll(3)),
             manifestRoot: _chance(8) ? ROOT : keccak256(abi.encode(_random()))
         });
-        if (_chance(6)) _plant(who, work.manifestRoot, false);
+        if (_chance(6)) _plant(who, submission.manifestRoot, false);
         uint64 epoch = _openEpoch(_current);
         bytes memory data = abi.encodeCall(
-            commitments.commitWork,
-            (_current, epoch, work.kind, work.manifestRoot, work.units, work.policyVersion, _chance(3))
+            commitments.commitSubmission,
+            (
+                _current,
+                epoch,
+                submission.kind,
+                submission.manifestRoot,
+                submission.units,
+                submission.policyVersion,
+                _chance(3)
+            )
         );
-        if (!_try("work", key, address(commitments), data)) return false;
-        _once("a root was repeated", abi.encode(_current, epoch, who, work.manifestRoot));
-        _works[_current][epoch].push(work);
-        _unitsInFlight[_current][who] += work.units;
-        _must(_works[_current][epoch].length == work.index + 1, "an index was given twice");
-        if (_chance(16)) _plant(who, work.manifestRoot, true);
+        if (!_try("submission", key, address(commitments), data)) return false;
+        _once("a root was repeated", abi.encode(_current, epoch, who, submission.manifestRoot));
+        _submissions[_current][epoch].push(submission);
+        _unitsInFlight[_current][who] += submission.units;
+        _must(_submissions[_current][epoch].length == submission.index + 1, "an index was given twice");
+        if (_chance(16)) _plant(who, submission.manifestRoot, true);
         return true;
     }
 
     function _close() private {
-        (uint64 epoch,, bool isClosed, uint16 works) = commitments.openEpochOf(_current);
+        (uint64 epoch,, bool isClosed, uint16 submissions) = commitments.openEpochOf(_current);
         (,,, uint40 commitBy) = commitments.epochOf(_current, epoch);
         // A closed one is closed again where the chain has forgotten the block of its seed.
-        bool isDue = isClosed ? _chance(4) : works > 0 && _now() >= commitBy;
+        bool isDue = isClosed ? _chance(4) : submissions > 0 && _now() >= commitBy;
         (,, bool isTaskClosed) = registry.moneyOf(_current);
-        isDue = isDue || isTaskClosed && works == 0;
+        isDue = isDue || isTaskClosed && submissions == 0;
         if (isDue || _dares()) _tryToClose();
     }
 
@@ -544,11 +552,11 @@ contract Handler is Judges {
         (, bool isOpen, bool isClosed,) = commitments.openEpochOf(_current);
         if (!commitments.isSealable(_current) && !_dares()) return;
         if (_try("seal", outsider, address(attestations), abi.encodeCall(attestations.sealEpoch, _current))) {
-            _must(isOpen && isClosed, "sealed while it took works");
+            _must(isOpen && isClosed, "sealed while it took submissions");
         }
     }
 
-    /// A commitment to a work's being fraud: of one's own, or, what must not work, of somebody else's.
+    /// A commitment to a submission's being fraud: of one's own, or, what must not work, of somebody else's.
     function _plant(address trainer_, bytes32 root, bool isForeign) private {
         if (_plants.length >= 16) return; // all are looked at after every step
         PlacedPlant memory placed;
@@ -561,15 +569,15 @@ contract Handler is Judges {
         if (!isForeign) _isPlanted[root] = true;
     }
 
-    /// Opens a plant for the first work of its author with this root; what others planted, nobody can.
+    /// Opens a plant for the first submission of its author with this root; what others planted, nobody can.
     function _openPlant(PlacedPlant memory placed) private {
         (PlantState state,, uint64 epoch) = plants.plantOf(_current, placed.commitment);
         if (state != PlantState.Committed && !_dares()) return;
         if (_dares()) ++epoch;
-        Work[] storage works = _works[_current][epoch];
-        for (uint256 i; i < works.length; ++i) {
-            bool isIt = works[i].trainer == placed.trainer && works[i].manifestRoot == placed.root;
-            if (isIt) _openPlantAs(epoch, works[i], placed);
+        Submission[] storage submissions = _submissions[_current][epoch];
+        for (uint256 i; i < submissions.length; ++i) {
+            bool isIt = submissions[i].trainer == placed.trainer && submissions[i].manifestRoot == placed.root;
+            if (isIt) _openPlantAs(epoch, submissions[i], placed);
         }
     }
 
@@ -579,18 +587,18 @@ contract Handler is Judges {
         }
     }
 
-    function _openPlantAs(uint64 epoch, Work memory work, PlacedPlant memory placed) private {
+    function _openPlantAs(uint64 epoch, Submission memory submission, PlacedPlant memory placed) private {
         EpochPhase phase = attestations.phaseOf(_current, epoch);
         if (phase < EpochPhase.Challengeable && !_dares()) return;
-        bytes memory data = abi.encodeCall(plants.openPlant, (_current, epoch, work, placed.salt));
+        bytes memory data = abi.encodeCall(plants.openPlant, (_current, epoch, submission, placed.salt));
         if (placed.isForeign) {
-            _tryForbidden("opened a plant of another's work", outsider, address(plants), data);
+            _tryForbidden("opened another's plant", outsider, address(plants), data);
         } else if (_try("open plant", _keyOf(placed.trainer), address(plants), data)) {
-            _ended(epoch, work);
+            _ended(epoch, submission);
             (,, uint40 challengeBy,) = attestations.scheduleOf(_current, epoch);
             uint256 half = registry.paramsOf(_current).challengeWindow / 2;
             bool isInTime = phase == EpochPhase.Challengeable && _now() < challengeBy - half;
-            _openedInTime[_current][epoch][work.index] = isInTime;
+            _openedInTime[_current][epoch][submission.index] = isInTime;
             _must(phase >= EpochPhase.Challengeable && phase <= EpochPhase.Void, "opened too soon");
         }
     }
@@ -601,53 +609,53 @@ contract Handler is Judges {
         _try("forfeit plant", outsider, address(plants), data);
     }
 
-    /// Of a work that was never committed, or that nobody will pay.
+    /// Of a submission that was never committed, or that nobody will pay.
     function _refund(PlacedPlant memory placed) private {
         (,, uint64 epoch) = plants.plantOf(placed.taskId, placed.commitment);
         bytes memory data =
             abi.encodeCall(plants.refundPlant, (placed.taskId, placed.trainer, placed.root, placed.salt));
         if (!_try("refund plant", outsider, address(plants), data)) return;
-        Work[] storage works = _works[placed.taskId][epoch];
+        Submission[] storage submissions = _submissions[placed.taskId][epoch];
         bool isThere;
-        for (uint256 i; i < works.length; ++i) {
-            isThere = isThere || works[i].trainer == placed.trainer && works[i].manifestRoot == placed.root;
+        for (uint256 i; i < submissions.length; ++i) {
+            isThere = isThere || submissions[i].trainer == placed.trainer && submissions[i].manifestRoot == placed.root;
         }
         bool isVoid = attestations.phaseOf(placed.taskId, epoch) == EpochPhase.Void;
-        _must(!isThere || isVoid, "refunded though it guards a work");
+        _must(!isThere || isVoid, "refunded though it guards");
     }
 
     // Payments.
 
-    function _claimWorks(uint64 epoch) private {
+    function _claimSubmissions(uint64 epoch) private {
         EpochPhase phase = attestations.phaseOf(_current, epoch);
         if (phase != EpochPhase.Final && phase != EpochPhase.Void && !_dares()) return;
-        Work[] storage works = _works[_current][epoch];
-        for (uint256 i; i < works.length; ++i) {
-            if (_endings[_nameOf(_current, epoch, works[i])] > 0 && !_dares()) continue;
-            uint8 score = attestations.scoreOf(_current, epoch, works[i].index);
-            WorkRef[] memory refs = _refs(WorkRef(_current, epoch, works[i]));
+        Submission[] storage submissions = _submissions[_current][epoch];
+        for (uint256 i; i < submissions.length; ++i) {
+            if (_endings[_nameOf(_current, epoch, submissions[i])] > 0 && !_dares()) continue;
+            uint8 score = attestations.scoreOf(_current, epoch, submissions[i].index);
+            SubmissionRef[] memory refs = _refs(SubmissionRef(_current, epoch, submissions[i]));
             bytes memory data = abi.encodeCall(payouts.claim, (refs));
-            if (!_try("claim: work", outsider, address(payouts), data)) continue;
-            _ended(epoch, works[i]);
+            if (!_try("claim: submission", outsider, address(payouts), data)) continue;
+            _ended(epoch, submissions[i]);
             uint256 amount = abi.decode(_returned, (uint256));
             _must(phase == EpochPhase.Final || phase == EpochPhase.Void, "paid too soon");
             if (phase == EpochPhase.Void || score > 100) score = 0;
-            uint256 price = registry.paramsOf(_current).kinds[uint256(works[i].kind)].unitPrice;
-            _must(amount == works[i].units * price * score / 100, "paid another amount");
+            uint256 price = registry.paramsOf(_current).kinds[uint256(submissions[i].kind)].unitPrice;
+            _must(amount == submissions[i].units * price * score / 100, "paid another amount");
         }
     }
 
-    /// One work twice in a claim; and works of others beside it.
+    /// One submission twice in a claim; and submissions of others beside it.
     function _claimTwice(uint64 epoch) private {
-        Work[] storage works = _works[_current][epoch];
-        if (works.length == 0) return;
-        WorkRef[] memory refs = new WorkRef[](2);
-        refs[0] = WorkRef(_current, epoch, works[_roll(works.length)]);
+        Submission[] storage submissions = _submissions[_current][epoch];
+        if (submissions.length == 0) return;
+        SubmissionRef[] memory refs = new SubmissionRef[](2);
+        refs[0] = SubmissionRef(_current, epoch, submissions[_roll(submissions.length)]);
         refs[1] = refs[0];
         _tryForbidden("claimed twice at once", outsider, address(payouts), abi.encodeCall(payouts.claim, (refs)));
         bytes memory data = abi.encodeCall(payouts.claimTo, (_refs(refs[0]), stranger));
         _tryForbidden("claimed to another", outsider, address(payouts), data);
-        refs[1].work.trainer = stranger;
+        refs[1].submission.trainer = stranger;
         _tryForbidden("claimed another's", stranger, address(payouts), abi.encodeCall(payouts.claim, (refs)));
     }
 
@@ -669,9 +677,9 @@ contract Handler is Judges {
     // Slashes.
 
     function _slash(uint64 epoch) private {
-        Work[] storage works = _works[_current][epoch];
-        for (uint256 i; i < works.length; ++i) {
-            _slashFraud(epoch, works[i]);
+        Submission[] storage submissions = _submissions[_current][epoch];
+        for (uint256 i; i < submissions.length; ++i) {
+            _slashFraud(epoch, submissions[i]);
         }
         for (uint256 k; k < BONDERS; ++k) {
             if (_mayJudge(epoch, people[k])) _slashJudge(epoch, people[k]);
@@ -679,7 +687,7 @@ contract Handler is Judges {
     }
 
     function _slashJudge(uint64 epoch, address who) private {
-        for (uint16 index; index < _worksOf(_current, epoch); ++index) {
+        for (uint16 index; index < _submissionsOf(_current, epoch); ++index) {
             _slashVerdict(epoch, index, who);
             if (_openedInTime[_current][epoch][index] || _dares()) _slashPayer(epoch, index, who);
         }
@@ -691,21 +699,21 @@ contract Handler is Judges {
         return verifiers.weightAt(_current, epoch, who) > 0 || _dares();
     }
 
-    function _slashFraud(uint64 epoch, Work memory work) private {
-        uint8 score = attestations.scoreOf(_current, epoch, work.index);
-        bool isDue = score == FRAUD && _endings[_nameOf(_current, epoch, work)] == 0;
+    function _slashFraud(uint64 epoch, Submission memory submission) private {
+        uint8 score = attestations.scoreOf(_current, epoch, submission.index);
+        bool isDue = score == FRAUD && _endings[_nameOf(_current, epoch, submission)] == 0;
         if (!isDue && !_dares()) return;
-        bytes memory data = abi.encodeCall(payouts.slashFraud, (WorkRef(_current, epoch, work)));
+        bytes memory data = abi.encodeCall(payouts.slashFraud, (SubmissionRef(_current, epoch, submission)));
         address by = _chance(2) ? outsider : challenger;
-        uint256 taken = _slashing("slash: fraud", by, work.trainer, Role.Trainer, address(payouts), data);
+        uint256 taken = _slashing("slash: fraud", by, submission.trainer, Role.Trainer, address(payouts), data);
         if (taken == 0) return;
-        _ended(epoch, work);
-        _must(taken == work.units * SLASH_OF_UNIT, "slashed another amount");
+        _ended(epoch, submission);
+        _must(taken == submission.units * SLASH_OF_UNIT, "slashed another amount");
         _must(attestations.phaseOf(_current, epoch) == EpochPhase.Final, "slashed too soon");
         _must(score == FRAUD, "slashed for what is no fraud");
-        _must(!commitments.isEnlisted(_current, work.trainer), "a fraud is still enlisted");
+        _must(!commitments.isEnlisted(_current, submission.trainer), "a fraud is still enlisted");
         uint256[] memory places = new uint256[](1);
-        places[0] = uint256(epoch) << 16 | work.index;
+        places[0] = uint256(epoch) << 16 | submission.index;
         if (uint8(attestations.finalScoresOf(_current, places)[0]) == 253) ++successes["slash: found fraud"];
     }
 
@@ -779,7 +787,7 @@ contract Handler is Judges {
 
     /// What only contracts of the deployment may call.
     function _meddle(uint64 epoch, address victim, uint256 which) private {
-        Work memory work = _work(victim, 0);
+        Submission memory submission = _submission(victim, 0);
         if (which == 0) {
             _tryOn(address(staking), abi.encodeCall(staking.slash, (Role.Trainer, victim, 1, stranger, 1)));
         }
@@ -790,9 +798,9 @@ contract Handler is Judges {
         if (which == 5) _tryOn(address(registry), abi.encodeCall(registry.reserveEpoch, (_current, epoch)));
         if (which == 6) _tryOn(address(commitments), abi.encodeCall(commitments.seal, (_current)));
         if (which == 7) _tryOn(address(commitments), abi.encodeCall(commitments.extendEpoch, (_current)));
-        if (which == 8) _tryOn(address(commitments), _settlingFraud(epoch, work));
+        if (which == 8) _tryOn(address(commitments), _settlingFraud(epoch, submission));
         if (which == 9) {
-            _tryOn(address(commitments), abi.encodeCall(commitments.settlePlant, (_current, epoch, work, true)));
+            _tryOn(address(commitments), abi.encodeCall(commitments.settlePlant, (_current, epoch, submission, true)));
         }
         if (which == 10) _tryOn(address(verifiers), abi.encodeCall(verifiers.seal, (_current)));
         if (which == 11) _tryOn(address(verifiers), _slashingJudge(epoch, victim));
@@ -801,7 +809,7 @@ contract Handler is Judges {
             _tryOn(address(attestations), abi.encodeCall(attestations.releaseChallenges, (_current, epoch, 0)));
         }
         if (which == 14) _tryOn(address(attestations), _correcting(epoch));
-        if (which == 15) _tryOn(address(panels), abi.encodeCall(panels.dismiss, (CLASS, victim, 1)));
+        if (which == 15) _tryOn(address(panels), abi.encodeCall(panels.dismiss, (_current, CLASS, victim, 1)));
         if (which == 16) _tryOn(address(appeals), abi.encodeCall(appeals.reward, (_current, epoch, 0, 1)));
         if (which == 17) _tryOn(address(staking), abi.encodeCall(staking.withdraw, (Role.Trainer)));
     }
@@ -810,8 +818,8 @@ contract Handler is Judges {
         _tryForbidden("meddled", stranger, target, data);
     }
 
-    function _settlingFraud(uint64 epoch, Work memory work) private view returns (bytes memory) {
-        return abi.encodeCall(commitments.settleFraud, (_current, epoch, work, stranger, 10_000));
+    function _settlingFraud(uint64 epoch, Submission memory submission) private view returns (bytes memory) {
+        return abi.encodeCall(commitments.settleFraud, (_current, epoch, submission, stranger, 10_000));
     }
 
     function _slashingJudge(uint64 epoch, address victim) private view returns (bytes memory) {

@@ -16,7 +16,7 @@ contract TokenWithHooks is AssayToken {
     function _tell(address who) private {
         if (who.code.length == 0) return;
         (bool success,) = who.call(abi.encodeCall(Intruder.told, ()));
-        success; // whoever has no such function does not care
+        success; // anyone who has no such function does not care
     }
 }
 

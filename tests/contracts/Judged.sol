@@ -19,8 +19,16 @@ abstract contract Judged is Network {
     }
 
     /// Only the first verifier has revealed; the third has committed.
+    /// More than half of the weight has revealed, and no quorum.
     function _voidTask() internal returns (uint256 taskId) {
-        taskId = _sealedTask();
+        taskId = _openTask();
+        _enlistTrainer(taskId, trainer);
+        _enlistTrainer(taskId, secondTrainer);
+        _enlistTrainer(taskId, thirdTrainer);
+        _enlistVerifier(taskId, verifier, 201 * UNIT);
+        _enlistVerifier(taskId, secondVerifier, 100 * UNIT);
+        _enlistVerifier(taskId, thirdVerifier, 100 * UNIT);
+        _commitAllAndSeal(taskId);
         _commitReport(taskId, 0, verifier, GOOD);
         _commitReport(taskId, 0, thirdVerifier, GOOD);
         _wait(100);
@@ -35,8 +43,8 @@ abstract contract Judged is Network {
         _settle(taskId, 0, GOOD);
     }
 
-    function _agreements(uint256 taskId, address who) internal view returns (uint16 agreements) {
-        (,, agreements) = attestations.attestationOf(taskId, 0, who);
+    function _differences(uint256 taskId, address who) internal view returns (uint16 differences) {
+        (,, differences) = attestations.attestationOf(taskId, 0, who);
     }
 
     function _wrongPhase(uint256 taskId, EpochPhase phase) internal pure returns (bytes memory) {

@@ -3,7 +3,7 @@ pragma solidity 0.8.37;
 
 import {ChallengeState, DisputePhase} from "../../contracts/interfaces/IAppeals.sol";
 import {EpochPhase} from "../../contracts/interfaces/IAttestations.sol";
-import {Work} from "../../contracts/interfaces/ICommitments.sol";
+import {Submission} from "../../contracts/interfaces/ICommitments.sol";
 import {Ledger} from "./Ledger.sol";
 
 /// How verifiers, challengers and jurors of a campaign behave: mostly they agree, so that epochs come to an end; some
@@ -38,21 +38,21 @@ abstract contract Judges is Ledger {
         _must(verifiers.weightAt(_current, epoch, who) > 0, "committed without a weight");
     }
 
-    /// What all think of an epoch; some think otherwise of a work, or of all.
+    /// What all think of an epoch; some think otherwise of a submission, or of all.
     function _opinion(uint64 epoch) private returns (bytes memory report) {
-        Work[] storage works = _works[_current][epoch];
-        report = new bytes(works.length);
+        Submission[] storage submissions = _submissions[_current][epoch];
+        report = new bytes(submissions.length);
         bool isRandom = _chance(10);
         for (uint256 i; i < report.length; ++i) {
-            report[i] = isRandom ? bytes1(uint8(_roll(256))) : _truth(epoch, i, works[i]);
-            if (_isPlanted[works[i].manifestRoot] && _chance(4)) report[i] = bytes1(uint8(100)); // has not looked
+            report[i] = isRandom ? bytes1(uint8(_roll(256))) : _truth(epoch, i, submissions[i]);
+            if (_isPlanted[submissions[i].manifestRoot] && _chance(4)) report[i] = bytes1(uint8(100)); // has not looked
         }
         if (_chance(3)) report[_roll(report.length)] = bytes1(uint8(_chance(2) ? 100 : 255));
     }
 
-    function _truth(uint64 epoch, uint256 i, Work memory work) private view returns (bytes1) {
+    function _truth(uint64 epoch, uint256 i, Submission memory submission) private view returns (bytes1) {
         uint256 chance = uint256(keccak256(abi.encode(_current, epoch, i, "truth")));
-        if (_isPlanted[work.manifestRoot] || chance % 6 == 0) return bytes1(FRAUD);
+        if (_isPlanted[submission.manifestRoot] || chance % 6 == 0) return bytes1(FRAUD);
         if (chance % 11 == 0) return bytes1(UNAVAILABLE);
         return bytes1(uint8(chance >> 8) % 101);
     }
@@ -95,8 +95,8 @@ abstract contract Judges is Ledger {
         _must(revealed == before + 1 && weightAfter == weightBefore + weight, "a reveal counts not once");
     }
 
-    /// What others committed to or revealed, or one has revealed already, is nobody's to reveal. Two who think alike and take
-    /// the same salt reveal each its own.
+    /// What others committed to or revealed, or one has revealed already, is nobody's to reveal. Two who think alike
+    /// and take the same salt reveal each its own.
     function _copyReports(uint64 epoch) internal {
         address who = operators[_roll(5)];
         address other = operators[_roll(5)];
@@ -128,7 +128,7 @@ abstract contract Judges is Ledger {
 
     // Scores.
 
-    /// Some works at a time; and never by fewer, more or unsorted reports.
+    /// Some submissions at a time; and never by fewer, more or unsorted reports.
     function _settleEpoch(uint64 epoch) internal {
         bytes[] memory reports = _revealed(epoch);
         if (_chance(3)) _settleOddly(epoch, reports);
@@ -157,7 +157,7 @@ abstract contract Judges is Ledger {
     function _settleOddly(uint64 epoch, bytes[] memory reports) private {
         bytes[] memory odd = new bytes[](_chance(2) || reports.length == 0 ? reports.length + 1 : reports.length - 1);
         for (uint256 i; i < odd.length; ++i) {
-            odd[i] = i < reports.length ? reports[i] : new bytes(_worksOf(_current, epoch));
+            odd[i] = i < reports.length ? reports[i] : new bytes(_submissionsOf(_current, epoch));
         }
         bytes memory data = abi.encodeCall(attestations.settle, (_current, epoch, odd, 1));
         _tryForbidden("settled by other reports", outsider, address(attestations), data);
@@ -199,7 +199,8 @@ abstract contract Judges is Ledger {
         }
     }
 
-    /// Every distinct report revealed, in ascending order of hashes. Jurors judge too, once they have an operator's key.
+    /// Every distinct report revealed, in ascending order of hashes. Jurors judge too, once they have an operator's
+    /// key.
     function _revealed(uint64 epoch) internal view returns (bytes[] memory reports) {
         reports = new bytes[](BONDERS);
         uint256 count;
@@ -296,7 +297,7 @@ abstract contract Judges is Ledger {
         (placed.taskId, placed.epoch, placed.challenger) = (_current, epoch, people[_chance(3) ? _roll(9) : 8]);
         uint8[5] memory scores = [FRAUD, FRAUD, 0, 100, 50];
         placed.score = _chance(24) ? uint8(_roll(256)) : scores[_roll(5)];
-        placed.index = uint16(_roll(_worksOf(_current, epoch) + (_chance(16) ? 1 : 0)));
+        placed.index = uint16(_roll(_submissionsOf(_current, epoch) + (_chance(16) ? 1 : 0)));
         placed.salt = bytes32(_random());
         bytes32 commitment = _chance(24) ? bytes32(_roll(2)) : _commitmentOf(placed);
         bytes memory data = abi.encodeCall(appeals.commitChallenge, (_current, epoch, commitment));
@@ -353,17 +354,17 @@ abstract contract Judges is Ledger {
     }
 
     function _drawPanel(PlacedChallenge memory placed) internal {
-        if (placed.index >= _works[_current][placed.epoch].length) return;
+        if (placed.index >= _submissions[_current][placed.epoch].length) return;
         if (appeals.phaseOf(_current, placed.epoch, placed.index) != DisputePhase.Revealed && !_dares()) return;
         if (_now() < _revealedBy(placed.epoch) && !_dares()) return;
-        Work memory work = _works[_current][placed.epoch][placed.index];
-        bytes memory data = abi.encodeCall(appeals.drawPanel, (_current, placed.epoch, work, ""));
+        Submission memory submission = _submissions[_current][placed.epoch][placed.index];
+        bytes memory data = abi.encodeCall(appeals.drawPanel, (_current, placed.epoch, submission, ""));
         if (!_try("draw panel", outsider, address(appeals), data)) return;
         uint256 seated;
         for (uint256 i; i < people.length; ++i) {
             uint256 seats_ = appeals.seatsOf(_current, placed.epoch, placed.index, people[i]);
             seated += seats_;
-            bool isParty = people[i] == work.trainer || verifiers.weightAt(_current, placed.epoch, people[i]) > 0
+            bool isParty = people[i] == submission.trainer || verifiers.weightAt(_current, placed.epoch, people[i]) > 0
                 || appeals.isChallenger(_current, placed.epoch, placed.index, people[i]);
             _must(seats_ == 0 || !isParty, "a party judges");
         }

@@ -3,7 +3,7 @@ pragma solidity 0.8.37;
 
 import {ChallengeState, DisputePhase} from "../../contracts/interfaces/IAppeals.sol";
 import {EpochPhase} from "../../contracts/interfaces/IAttestations.sol";
-import {Work} from "../../contracts/interfaces/ICommitments.sol";
+import {Submission} from "../../contracts/interfaces/ICommitments.sol";
 import {PlantState} from "../../contracts/interfaces/IPlants.sol";
 import {PolicyState} from "../../contracts/interfaces/IPolicies.sol";
 import {Role} from "../../contracts/interfaces/IStaking.sol";
@@ -17,7 +17,7 @@ abstract contract Ledger is Network {
     struct Seen {
         bool isClosed;
         bytes32 runningHash; // when it closed
-        uint16 works; // then
+        uint16 submissions; // then
         bytes32 seed;
         bytes32 weights; // digest, when it was sealed
         bytes32 scores; // digest, once final or void
@@ -41,7 +41,7 @@ abstract contract Ledger is Network {
         bytes32 salt;
         bytes32 commitment;
         address planter;
-        bool isForeign; // of somebody else's work
+        bool isForeign; // of somebody else's submission
     }
 
     error Left(uint256 amount);
@@ -73,8 +73,8 @@ abstract contract Ledger is Network {
     uint256 internal _current; // the task of the step under way
     bytes32 internal _dice;
     bytes internal _returned; // by the last call
-    mapping(uint256 taskId => mapping(uint64 epoch => Work[])) internal _works;
-    mapping(bytes32 work => uint256) internal _endings;
+    mapping(uint256 taskId => mapping(uint64 epoch => Submission[])) internal _submissions;
+    mapping(bytes32 submission => uint256) internal _endings;
     mapping(bytes32 which => uint256) internal _times;
     mapping(uint256 taskId => mapping(address trainer => uint256)) internal _unitsInFlight;
     mapping(address => uint256) internal _numberOf; // in `people`
@@ -154,19 +154,22 @@ abstract contract Ledger is Network {
 
     /// Looks at all that is final, decided or fixed about a task.
     function _observe(uint256 taskId) internal {
-        (uint64 open,, bool isClosed, uint16 works) = commitments.openEpochOf(taskId);
-        _observeClosing(taskId, open, isClosed, works);
+        (uint64 open,, bool isClosed, uint16 submissions) = commitments.openEpochOf(taskId);
+        _observeClosing(taskId, open, isClosed, submissions);
         for (uint64 epoch = open > 4 ? open - 4 : 0; epoch < open; ++epoch) {
             _observeSealed(taskId, epoch);
         }
         _observePolicies(taskId, open);
     }
 
-    function _observeClosing(uint256 taskId, uint64 epoch, bool isClosed, uint16 works) private {
+    function _observeClosing(uint256 taskId, uint64 epoch, bool isClosed, uint16 submissions) private {
         Seen storage seen = _seen[taskId][epoch];
         bytes32 hash = commitments.runningHashOf(taskId);
-        if (seen.isClosed) _must(isClosed && works == seen.works && hash == seen.runningHash, "closed is undone");
-        else if (isClosed) (seen.isClosed, seen.works, seen.runningHash) = (true, works, hash);
+        if (seen.isClosed) {
+            _must(isClosed && submissions == seen.submissions && hash == seen.runningHash, "closed is undone");
+        } else if (isClosed) {
+            (seen.isClosed, seen.submissions, seen.runningHash) = (true, submissions, hash);
+        }
         _must(attestations.seedOf(taskId, epoch) == 0, "seed of an open epoch");
     }
 
@@ -210,7 +213,7 @@ abstract contract Ledger is Network {
     }
 
     function _scoresDigest(uint256 taskId, uint64 epoch) private view returns (bytes32) {
-        uint256[] memory places = new uint256[](_worksOf(taskId, epoch));
+        uint256[] memory places = new uint256[](_submissionsOf(taskId, epoch));
         for (uint256 i; i < places.length; ++i) {
             places[i] = uint256(epoch) << 16 | i;
         }
@@ -247,16 +250,16 @@ abstract contract Ledger is Network {
         return budget + reserved;
     }
 
-    /// What is reserved for works that can still be claimed, slashed or opened as plants.
-    function owedForWorks(uint256 taskId) external view returns (uint256 owed) {
+    /// What is reserved for submissions that can still be claimed, slashed or opened as plants.
+    function owedForSubmissions(uint256 taskId) external view returns (uint256 owed) {
         TaskParams memory params = registry.paramsOf(taskId);
         uint64 open = _openEpoch(taskId);
         for (uint64 epoch; epoch <= open; ++epoch) {
             if (epoch < open && attestations.phaseOf(taskId, epoch) == EpochPhase.Void) continue;
-            Work[] storage works = _works[taskId][epoch];
-            for (uint256 i; i < works.length; ++i) {
-                if (_endings[_nameOf(taskId, epoch, works[i])] > 0) continue;
-                owed += works[i].units * params.kinds[uint256(works[i].kind)].unitPrice;
+            Submission[] storage submissions = _submissions[taskId][epoch];
+            for (uint256 i; i < submissions.length; ++i) {
+                if (_endings[_nameOf(taskId, epoch, submissions[i])] > 0) continue;
+                owed += submissions[i].units * params.kinds[uint256(submissions[i].kind)].unitPrice;
             }
         }
     }
@@ -323,7 +326,7 @@ abstract contract Ledger is Network {
         return true;
     }
 
-    /// For each task the larger of what enlistment and the units of works in flight need, which nobody has ended.
+    /// For each task the larger of what enlistment and the units of submissions in flight need, which nobody has ended.
     function _trainerCollateral(address who) private view returns (uint256 needed) {
         for (uint256 taskId = 1; taskId <= TASKS; ++taskId) {
             uint256 ofTask = _unitsInFlight[taskId][who] * SLASH_OF_UNIT;
@@ -429,10 +432,10 @@ abstract contract Ledger is Network {
         return _roll(type(uint256).max);
     }
 
-    /// A work is paid, slashed, or a plant: one of these, once.
-    function _ended(uint64 epoch, Work memory work) internal {
-        _must(++_endings[_nameOf(_current, epoch, work)] == 1, "a work ended twice");
-        _unitsInFlight[_current][work.trainer] -= work.units;
+    /// A submission is paid, slashed, or a plant: one of these, once.
+    function _ended(uint64 epoch, Submission memory submission) internal {
+        _must(++_endings[_nameOf(_current, epoch, submission)] == 1, "a submission ended twice");
+        _unitsInFlight[_current][submission.trainer] -= submission.units;
     }
 
     /// As what nobody needs to count.
@@ -445,8 +448,8 @@ abstract contract Ledger is Network {
         return keccak256("small class");
     }
 
-    function _nameOf(uint256 taskId, uint64 epoch, Work memory work) internal pure returns (bytes32) {
-        return keccak256(abi.encode(taskId, epoch, work.index));
+    function _nameOf(uint256 taskId, uint64 epoch, Submission memory submission) internal pure returns (bytes32) {
+        return keccak256(abi.encode(taskId, epoch, submission.index));
     }
 
     function _stake(address who, Role role) internal view returns (uint256) {
@@ -454,7 +457,7 @@ abstract contract Ledger is Network {
         return uint256(bonded) + unbonding;
     }
 
-    function _worksOf(uint256 taskId, uint64 epoch) internal view returns (uint16 works) {
-        (works,,,) = commitments.epochOf(taskId, epoch);
+    function _submissionsOf(uint256 taskId, uint64 epoch) internal view returns (uint16 submissions) {
+        (submissions,,,) = commitments.epochOf(taskId, epoch);
     }
 }

@@ -3,14 +3,14 @@ pragma solidity 0.8.37;
 
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 
-import {Work} from "../../contracts/interfaces/ICommitments.sol";
-import {TaskParams, WorkKind} from "../../contracts/interfaces/ITaskRegistry.sol";
+import {Submission} from "../../contracts/interfaces/ICommitments.sol";
+import {TaskParams, SubmissionKind} from "../../contracts/interfaces/ITaskRegistry.sol";
 import {Ballot} from "../../contracts/libraries/Ballot.sol";
 import {Economics} from "../../contracts/libraries/Economics.sol";
 import {Sampling} from "../../contracts/libraries/Sampling.sol";
 import {Scores} from "../../contracts/libraries/Scores.sol";
-import {Terms, WorkTerms} from "../../contracts/libraries/Terms.sol";
-import {Works} from "../../contracts/libraries/Works.sol";
+import {Terms, SubmissionTerms} from "../../contracts/libraries/Terms.sol";
+import {Submissions} from "../../contracts/libraries/Submissions.sol";
 import {Network} from "./Network.sol";
 
 contract LibrariesTest is Network {
@@ -56,6 +56,27 @@ contract LibrariesTest is Network {
         }
         vm.assertLe(paid, fee, "paid more than the fee");
         vm.assertLe(fee - paid, 4, "lost more than a wei a verifier");
+    }
+
+    /// Never more than the fee, all of it for a full epoch, and never less for one more submission that is paid.
+    function testFuzz_EpochFee_GrowsWithTheSubmissionsThatArePaid(
+        uint128 fee,
+        uint16 paid,
+        uint16 submission,
+        uint32 full
+    ) public pure {
+        submission = uint16(_bound(submission, 1, type(uint16).max));
+        full = uint32(_bound(full, submission, type(uint32).max));
+        uint256 due = Economics.epochFee(fee, paid, submission, full);
+        vm.assertLe(due, fee, "more than the fee");
+        vm.assertGe(Economics.epochFee(fee, uint256(paid) + 1, submission, full), due, "less for more");
+        vm.assertEq(Economics.epochFee(fee, 0, submission, full), 0, "something for nothing");
+        vm.assertEq(Economics.epochFee(fee, uint256(full) / submission + 1, submission, full), fee, "a full epoch");
+    }
+
+    function testFuzz_RewardCap_IsTenBondsIfThatFits(uint120 bond) public pure {
+        uint256 ten = uint256(bond) * 10;
+        vm.assertEq(Economics.rewardCap(bond), ten < type(uint96).max ? ten : type(uint96).max, "cap");
     }
 
     function testFuzz_ShareUp_RoundsUp(uint128 amount, uint16 bps) public pure {
@@ -186,7 +207,7 @@ contract LibrariesTest is Network {
     }
 
     /// forge-config: default.fuzz.runs = 8
-    /// How many of 2,000 works are picked lies within five standard deviations of the rate.
+    /// How many of 2,000 submissions are picked lies within five standard deviations of the rate.
     function testFuzz_MustReplay_PicksTheShareThatTheRateSays(bytes32 seed, uint16 rate) public pure {
         uint256 p = _bound(rate, 500, 9500);
         uint256 picked;
@@ -198,27 +219,30 @@ contract LibrariesTest is Network {
         vm.assertLe(picked > expected ? picked - expected : expected - picked, 5 * deviation, "not the rate");
     }
 
-    // Works
+    // Submissions
 
-    function testFuzz_Works_HashIsThatOfTheInterface(
+    function testFuzz_Submissions_HashIsThatOfTheInterface(
         address who,
         uint16 index,
         uint8 kind,
         uint16 units,
         uint32 version
     ) public pure {
-        Work memory work = Work(who, index, WorkKind(kind % 4), units, version, ROOT);
+        Submission memory submission = Submission(who, index, SubmissionKind(kind % 4), units, version, ROOT);
         bytes32 hash = keccak256(abi.encode(index, who, kind % 4, units, version, ROOT));
-        vm.assertEq(Works.hash(work), hash, "hash");
-        vm.assertTrue(Works.plantHash(hash) != hash, "a plant is no work any more");
+        vm.assertEq(Submissions.hash(submission), hash, "hash");
+        vm.assertTrue(Submissions.plantHash(hash) != hash, "a plant is no submission any more");
     }
 
-    function testFuzz_Works_PlacesAreDistinct(uint64 epoch, uint16 index, uint64 other, uint16 otherIndex) public pure {
-        uint256 place = Works.place(epoch, index);
+    function testFuzz_Submissions_PlacesAreDistinct(uint64 epoch, uint16 index, uint64 other, uint16 otherIndex)
+        public
+        pure
+    {
+        uint256 place = Submissions.place(epoch, index);
         vm.assertEq(place >> 16, epoch, "epoch");
         vm.assertEq(uint16(place), index, "index");
         bool isSame = epoch == other && index == otherIndex;
-        vm.assertTrue((place == Works.place(other, otherIndex)) == isSame, "one place for each work");
+        vm.assertTrue((place == Submissions.place(other, otherIndex)) == isSame, "one place for each submission");
     }
 
     function _ofTwo(uint8 a, uint8 b) private pure returns (uint8) {
@@ -272,8 +296,8 @@ contract TermsKeeper {
         return Terms.paramsAt(terms);
     }
 
-    function workTermsAt(address terms) external view returns (WorkTerms memory) {
-        return Terms.workTermsAt(terms);
+    function submissionTermsAt(address terms) external view returns (SubmissionTerms memory) {
+        return Terms.submissionTermsAt(terms);
     }
 
     function originAt(address terms) external view returns (address, bytes32, bytes32) {
@@ -295,7 +319,7 @@ contract TermsTest is Network {
             keccak256(abi.encode(keeper.paramsAt(terms))), keccak256(abi.encode(params)), "another set of terms"
         );
         vm.assertEq(
-            keccak256(abi.encode(keeper.workTermsAt(terms))),
+            keccak256(abi.encode(keeper.submissionTermsAt(terms))),
             keccak256(abi.encode(_part(params))),
             "another part of them"
         );
@@ -305,14 +329,14 @@ contract TermsTest is Network {
         vm.assertEq(hash, termsHash, "terms hash");
     }
 
-    function _part(TaskParams memory params) private pure returns (WorkTerms memory part) {
+    function _part(TaskParams memory params) private pure returns (SubmissionTerms memory part) {
         for (uint256 kind; kind < 4; ++kind) {
             part.unitPrices[kind] = params.kinds[kind].unitPrice;
         }
         (part.trainerBond, part.fraudSlash, part.verifierFee) =
         (params.trainerBond, params.fraudSlash, params.verifierFee);
-        (part.maxEpochUnits, part.maxWorkUnits, part.maxWorksEach) =
-        (params.maxEpochUnits, params.maxWorkUnits, params.maxWorksEach);
+        (part.maxEpochUnits, part.maxSubmissionUnits, part.maxSubmissionsEach) =
+        (params.maxEpochUnits, params.maxSubmissionUnits, params.maxSubmissionsEach);
         (part.maxEpochs, part.commitWindow, part.attestWindow) =
         (params.maxEpochs, params.commitWindow, params.attestWindow);
     }
@@ -350,8 +374,8 @@ contract TermsTest is Network {
         (params.trainerBond, params.verifierBond) = (type(uint128).max, type(uint128).max);
         (params.fraudSlash, params.challengeBond) = (type(uint128).max, type(uint128).max);
         (params.jurorFee, params.verifierFee) = (type(uint128).max, type(uint128).max);
-        (params.maxEpochUnits, params.maxWorkUnits) = (type(uint32).max, type(uint16).max);
-        (params.maxWorksEach, params.quorumBps) = (type(uint16).max, type(uint16).max);
+        (params.maxEpochUnits, params.maxSubmissionUnits) = (type(uint32).max, type(uint16).max);
+        (params.maxSubmissionsEach, params.quorumBps) = (type(uint16).max, type(uint16).max);
         (params.samplingBps, params.absenceSlashBps) = (type(uint16).max, type(uint16).max);
         (params.verdictSlashBps, params.maxStaleness) = (type(uint16).max, type(uint16).max);
         (params.maxEpochs, params.protocolVersion) = (type(uint16).max, type(uint16).max);
@@ -475,7 +499,8 @@ contract BallotTest is Network {
         _box.reveal(SUBJECT, A, CONTENT, SALT);
     }
 
-    /// The first preimage of what is stored once something is revealed is no second commitment: a state of its own says so.
+    /// The first preimage of what is stored once something is revealed is no second commitment: a state of its own says
+    /// so.
     function test_Reveal_OfAReportThatIsACommitment_Reverts() public {
         bytes32 trap = _of(A, CONTENT); // the content of the first reveal is the commitment of a second
         _box.commit(A, _of(A, trap));
@@ -532,8 +557,8 @@ contract BallotTest is Network {
         vm.assertEq(_box.revealedBy(A), 0, "a commitment is no content");
     }
 
-    /// Whoever does what in whatever order: never more reveals than commitments, nor more of these than voters; and each
-    /// voter counts once.
+    /// Anyone who does what in whatever order: never more reveals than commitments, nor more of these than voters; and
+    /// each voter counts once.
     function testFuzz_Counts_OneOfEachForEachVoter(uint8[24] memory actions) public {
         uint256[2] memory reveals;
         for (uint256 i; i < actions.length; ++i) {

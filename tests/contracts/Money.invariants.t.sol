@@ -57,12 +57,14 @@ contract MoneyInvariants is Campaign {
         }
     }
 
-    /// paid + refunded <= funded, and what works may still cost is set aside.
+    /// paid + refunded <= funded, and what submissions may still cost is set aside.
     function _tasksSpendTheirOwnMoney() private view {
         for (uint256 taskId = 1; taskId <= handler.countTasks(); ++taskId) {
             uint256 left = handler.owedByRegistry(taskId);
             vm.assertEq(handler.inflow(taskId), handler.outflow(taskId) + left, "funded != paid + refunded + left");
-            vm.assertLe(handler.owedForWorks(taskId), handler.reservedOf(taskId), "works that are not covered");
+            vm.assertLe(
+                handler.owedForSubmissions(taskId), handler.reservedOf(taskId), "submissions that are not covered"
+            );
         }
     }
 

@@ -17,10 +17,10 @@ import {Verifiers} from "../../contracts/Verifiers.sol";
 import {Deployment} from "../../contracts/interfaces/Deployment.sol";
 import {DisputePhase} from "../../contracts/interfaces/IAppeals.sol";
 import {EpochPhase} from "../../contracts/interfaces/IAttestations.sol";
-import {Work} from "../../contracts/interfaces/ICommitments.sol";
-import {WorkRef} from "../../contracts/interfaces/IPayouts.sol";
+import {Submission} from "../../contracts/interfaces/ICommitments.sol";
+import {SubmissionRef} from "../../contracts/interfaces/IPayouts.sol";
 import {Role} from "../../contracts/interfaces/IStaking.sol";
-import {KindTerms, TaskParams, WorkKind} from "../../contracts/interfaces/ITaskRegistry.sol";
+import {KindTerms, TaskParams, SubmissionKind} from "../../contracts/interfaces/ITaskRegistry.sol";
 import {Vm} from "./Vm.sol";
 
 /// A deployment with one initiator, trainers and verifiers, and the steps of an epoch as functions.
@@ -31,6 +31,7 @@ abstract contract Network {
     uint40 internal constant UNBONDING = 2500;
     uint16 internal constant REPORTER_BPS = 1000;
     uint128 internal constant SEAT_BOND = 2 ether;
+    uint32 internal constant MIN_WINDOW = 10;
     bytes32 internal constant ROOT = keccak256("manifest");
     bytes32 internal constant SALT = keccak256("salt");
     bytes32 internal constant POLICY = keccak256("policy");
@@ -66,7 +67,7 @@ abstract contract Network {
         token = _newToken();
         Deployment memory all = _predict();
         staking = new Staking(all, UNBONDING);
-        registry = new TaskRegistry(all);
+        registry = new TaskRegistry(all, MIN_WINDOW);
         commitments = new Commitments(all, _sealDelay());
         verifiers = new Verifiers(all);
         attestations = new Attestations(all, 0);
@@ -121,12 +122,13 @@ abstract contract Network {
         (verifier, secondVerifier, thirdVerifier) = (vm.addr(keys[0]), vm.addr(keys[1]), vm.addr(keys[2]));
     }
 
-    /// One kind of work. One work earns 10 at most and is drawn with probability 0.2: a slash of 48 is needed.
+    /// One kind of submission. One submission earns 10 at most and is drawn with probability 0.2: a slash of 48 is
+    /// needed.
     function _params() internal pure returns (TaskParams memory params) {
         params.kinds[0] = KindTerms({unitPrice: UNIT, detectionBps: 10_000});
         (params.trainerBond, params.verifierBond, params.fraudSlash) = (60 * UNIT, 100 * UNIT, 50 * UNIT);
         (params.challengeBond, params.jurorFee, params.verifierFee) = (UNIT, UNIT / 10, 3 * UNIT);
-        (params.maxEpochUnits, params.maxWorkUnits, params.maxWorksEach) = (100, 10, 1);
+        (params.maxEpochUnits, params.maxSubmissionUnits, params.maxSubmissionsEach) = (100, 10, 1);
         (params.quorumBps, params.samplingBps) = (6666, 2000);
         (params.absenceSlashBps, params.verdictSlashBps) = (500, 5000);
         (params.maxStaleness, params.maxEpochs, params.protocolVersion) = (2, 0, 1);
@@ -201,7 +203,7 @@ abstract contract Network {
         return _staff(_openTask());
     }
 
-    /// Three works pay 30, cost 3 for verifiers and can be slashed 150: two thirds of 300 outweigh that.
+    /// Three submissions pay 30, cost 3 for verifiers and can be slashed 150: two thirds of 300 outweigh that.
     function _staff(uint256 taskId) internal returns (uint256) {
         _enlistTrainer(taskId, trainer);
         _enlistTrainer(taskId, secondTrainer);
@@ -217,11 +219,11 @@ abstract contract Network {
     }
 
     function _commit(uint256 taskId, address operator) internal {
-        (,,, uint16 works) = commitments.openEpochOf(taskId);
-        _commitRoot(taskId, operator, _rootOf(works));
+        (,,, uint16 submissions) = commitments.openEpochOf(taskId);
+        _commitRoot(taskId, operator, _rootOf(submissions));
     }
 
-    /// Of the work with this index: no trainer has two with one root.
+    /// Of the submission with this index: no trainer has two with one root.
     function _rootOf(uint16 index) internal pure returns (bytes32) {
         return index == 0 ? ROOT : keccak256(abi.encode(ROOT, index));
     }
@@ -229,7 +231,7 @@ abstract contract Network {
     function _commitRoot(uint256 taskId, address operator, bytes32 root) internal {
         uint64 epoch = _openEpoch(taskId);
         vm.prank(operator);
-        commitments.commitWork(taskId, epoch, WorkKind.Full, root, 10, 0, false);
+        commitments.commitSubmission(taskId, epoch, SubmissionKind.Full, root, 10, 0, false);
         vm.roll(vm.getBlockNumber() + 2); // the seed comes from the block after the one in which an epoch closes
     }
 
@@ -246,16 +248,20 @@ abstract contract Network {
         return attestations.sealEpoch(taskId);
     }
 
-    function _work(address operator, uint16 index) internal pure returns (Work memory) {
-        return Work(operator, index, WorkKind.Full, 10, 0, _rootOf(index));
+    function _submission(address operator, uint16 index) internal pure returns (Submission memory) {
+        return Submission(operator, index, SubmissionKind.Full, 10, 0, _rootOf(index));
     }
 
-    function _ref(uint256 taskId, uint64 epoch, address operator, uint16 index) internal pure returns (WorkRef memory) {
-        return WorkRef(taskId, epoch, _work(operator, index));
+    function _ref(uint256 taskId, uint64 epoch, address operator, uint16 index)
+        internal
+        pure
+        returns (SubmissionRef memory)
+    {
+        return SubmissionRef(taskId, epoch, _submission(operator, index));
     }
 
-    function _refs(WorkRef memory ref) internal pure returns (WorkRef[] memory refs) {
-        refs = new WorkRef[](1);
+    function _refs(SubmissionRef memory ref) internal pure returns (SubmissionRef[] memory refs) {
+        refs = new SubmissionRef[](1);
         refs[0] = ref;
     }
 
@@ -384,7 +390,7 @@ abstract contract Network {
         _wait(100);
         appeals.summonPanel(taskId, epoch, index);
         vm.roll(vm.getBlockNumber() + 2);
-        appeals.drawPanel(taskId, epoch, _work(operator, index), "");
+        appeals.drawPanel(taskId, epoch, _submission(operator, index), "");
     }
 
     function _commitVote(uint256 taskId, uint64 epoch, uint16 index, address juror, uint8 score, bool beyond) internal {

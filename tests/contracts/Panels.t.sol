@@ -133,8 +133,8 @@ contract PanelsTest is Network {
         panels.leaveSeats(CLASS, new uint32[](65));
     }
 
-    /// Whoever takes and leaves, in whatever order: every number below the size is somebody's seat, and what is locked of
-    /// each is its seats' bonds.
+    /// Anyone who takes and leaves, in whatever order: every number below the size is somebody's seat, and what is
+    /// locked of each is its seats' bonds.
     function testFuzz_Seats_AreDenseAndTheirBondsLocked(uint256 dice) external {
         for (uint256 i; i < 4; ++i) {
             _bond(_juror(i), Role.Verifier, 200 * SEAT_BOND);
@@ -296,8 +296,8 @@ contract PanelsTest is Network {
         vm.assertTrue(isDrawn, "for later ones it is");
     }
 
-    /// For one block, somebody takes thirty times as many seats as there are, and leaves them again. Later draws find as full
-    /// a panel as before.
+    /// For one block, somebody takes thirty times as many seats as there are, and leaves them again. Later draws find
+    /// as full a panel as before.
     function test_Draw_AfterAMomentsCrowd_IsAsFullAsBefore() external {
         _seatJurors(20);
         _bond(outsider, Role.Verifier, 640 * SEAT_BOND);
@@ -326,7 +326,7 @@ contract PanelsTest is Network {
     function test_Dismiss_ByAnybodyButAppeals_Reverts() external {
         vm.prank(outsider);
         vm.expectRevert(abi.encodeWithSelector(IPanels.NotAuthorised.selector, outsider));
-        panels.dismiss(CLASS, trainer, 0);
+        panels.dismiss(1, CLASS, trainer, 0);
     }
 
     function test_Dismiss_MakesItsSeatsCountForNothing_UntilItTakesOthers() external {
@@ -334,7 +334,7 @@ contract PanelsTest is Network {
         uint40 since = uint40(vm.getBlockNumber());
         _nextBlock();
         vm.expectEmit(address(panels));
-        emit IPanels.JurorDismissed(CLASS, _juror(3));
+        emit IPanels.JurorDismissed(1, _juror(3));
         _dismiss(_juror(3), since);
         _nextBlock();
         address[] memory jurors = panels.draw(_request(0));
@@ -352,6 +352,22 @@ contract PanelsTest is Network {
         panels.takeSeats(CLASS, 2);
         _nextBlock();
         vm.assertEq(panels.draw(_request(0)).length, 15, "back");
+    }
+
+    /// Somebody opens a task that no juror can serve, and has each of them dismissed there.
+    function testFuzz_Dismiss_ForOneTask_TakesNobodyFromPanelsOfAnother(uint256 other, bytes32 seed) external {
+        vm.assume(other != 1);
+        _seatJurors(15);
+        uint40 since = uint40(vm.getBlockNumber());
+        _nextBlock();
+        for (uint256 i; i < 15; ++i) {
+            _dismiss(_juror(i), since);
+        }
+        _nextBlock();
+        PanelRequest memory request = _request(seed);
+        vm.assertEq(panels.draw(request).length, 0, "nobody serves there");
+        request.taskId = other;
+        vm.assertEq(panels.draw(request).length, 15, "all serve here");
     }
 
     /// Somebody keeps the dismissal of a juror that was once absent, and sends it when the draw would name that juror.
@@ -424,7 +440,7 @@ contract PanelsTest is Network {
 
     function _dismiss(address who, uint40 since) private {
         vm.prank(address(appeals));
-        panels.dismiss(CLASS, who, since);
+        panels.dismiss(1, CLASS, who, since);
     }
 
     /// Of those who were drawn before, all but the jurors from 0 to `leavers` are drawn now.

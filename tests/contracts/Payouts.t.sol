@@ -4,8 +4,9 @@ pragma solidity 0.8.37;
 import {Payouts} from "../../contracts/Payouts.sol";
 import {Deployment} from "../../contracts/interfaces/Deployment.sol";
 import {ICommitments} from "../../contracts/interfaces/ICommitments.sol";
-import {IPayouts, WorkRef} from "../../contracts/interfaces/IPayouts.sol";
+import {IPayouts, SubmissionRef} from "../../contracts/interfaces/IPayouts.sol";
 import {Role} from "../../contracts/interfaces/IStaking.sol";
+import {SubmissionKind, TaskParams} from "../../contracts/interfaces/ITaskRegistry.sol";
 import {Tokens} from "../../contracts/libraries/Tokens.sol";
 import {Judged} from "./Judged.sol";
 
@@ -27,7 +28,7 @@ contract PayoutsTest is Judged {
         payouts.claim(_refs(_ref(taskId, 0, secondTrainer, 1)));
         vm.assertEq(token.balanceOf(secondTrainer), 5 * UNIT, "half of ten units");
         vm.assertEq(token.balanceOf(outsider), 0, "anybody may call, nobody else is paid");
-        vm.assertEq(commitments.workHash(taskId, 0, 1), bytes32(0), "ended");
+        vm.assertEq(commitments.submissionHash(taskId, 0, 1), bytes32(0), "ended");
         (, uint32 inFlight) = commitments.collateralOf(taskId, secondTrainer);
         vm.assertEq(inFlight, 0, "answers for nothing");
         (uint256 before,) = _money(taskId);
@@ -57,7 +58,7 @@ contract PayoutsTest is Judged {
         _judge(taskId, 0, hex"646464");
         _commitAllAndSeal(taskId);
         _judge(taskId, 1, hex"326464");
-        WorkRef[] memory refs = new WorkRef[](2);
+        SubmissionRef[] memory refs = new SubmissionRef[](2);
         (refs[0], refs[1]) = (_ref(taskId, 0, trainer, 0), _ref(taskId, 1, trainer, 0));
         vm.assertEq(payouts.claim(refs), 15 * UNIT, "amount");
         vm.assertEq(token.balanceOf(trainer), 15 * UNIT, "paid");
@@ -65,35 +66,35 @@ contract PayoutsTest is Judged {
 
     function test_Claim_Twice_Reverts() external {
         uint256 taskId = _finalTask(hex"646464");
-        WorkRef[] memory refs = new WorkRef[](2);
+        SubmissionRef[] memory refs = new SubmissionRef[](2);
         (refs[0], refs[1]) = (_ref(taskId, 0, trainer, 0), _ref(taskId, 0, trainer, 0));
-        vm.expectRevert(_wrongWork(taskId, 0));
+        vm.expectRevert(_wrongSubmission(taskId, 0));
         payouts.claim(refs);
         payouts.claim(_refs(refs[0]));
-        vm.expectRevert(_wrongWork(taskId, 0));
+        vm.expectRevert(_wrongSubmission(taskId, 0));
         payouts.claim(_refs(refs[0]));
     }
 
-    function test_Claim_OfAnotherWork_Reverts() external {
+    function test_Claim_OfAnotherSubmission_Reverts() external {
         uint256 taskId = _finalTask(hex"320064");
-        WorkRef memory ref = _ref(taskId, 0, trainer, 2); // the third's score
-        vm.expectRevert(_wrongWork(taskId, 2));
+        SubmissionRef memory ref = _ref(taskId, 0, trainer, 2); // the third's score
+        vm.expectRevert(_wrongSubmission(taskId, 2));
         payouts.claim(_refs(ref));
         ref = _ref(taskId, 0, trainer, 0);
-        ref.work.units = 11;
-        vm.expectRevert(_wrongWork(taskId, 0));
+        ref.submission.units = 11;
+        vm.expectRevert(_wrongSubmission(taskId, 0));
         payouts.claim(_refs(ref));
         ref = _ref(taskId, 0, outsider, 0);
-        vm.expectRevert(_wrongWork(taskId, 0));
+        vm.expectRevert(_wrongSubmission(taskId, 0));
         payouts.claim(_refs(ref));
         ref = _ref(taskId, 0, trainer, 3); // there is none
-        vm.expectRevert(_wrongWork(taskId, 3));
+        vm.expectRevert(_wrongSubmission(taskId, 3));
         payouts.claim(_refs(ref));
     }
 
     function test_Claim_BeforeTheEpochIsFinal_Reverts() external {
         uint256 taskId = _sealedTask();
-        WorkRef[] memory refs = _refs(_ref(taskId, 0, trainer, 0));
+        SubmissionRef[] memory refs = _refs(_ref(taskId, 0, trainer, 0));
         vm.expectRevert(abi.encodeWithSelector(IPayouts.NotFinal.selector, taskId, 0));
         payouts.claim(refs);
         _attest(taskId, 0, hex"646464");
@@ -110,7 +111,7 @@ contract PayoutsTest is Judged {
         vm.assertTrue(budget == before && left == reserved, "its money was free already");
         (, uint32 inFlight) = commitments.collateralOf(taskId, trainer);
         vm.assertEq(inFlight, 0, "answers for nothing");
-        vm.expectRevert(_wrongWork(taskId, 0));
+        vm.expectRevert(_wrongSubmission(taskId, 0));
         payouts.claim(_refs(_ref(taskId, 0, trainer, 0)));
     }
 
@@ -121,15 +122,15 @@ contract PayoutsTest is Judged {
     }
 
     function test_Claim_Nothing_Reverts() external {
-        vm.expectRevert(IPayouts.NoWorks.selector);
-        payouts.claim(new WorkRef[](0));
-        vm.expectRevert(IPayouts.NoWorks.selector);
-        payouts.claimTo(new WorkRef[](0), outsider);
+        vm.expectRevert(IPayouts.NoSubmissions.selector);
+        payouts.claim(new SubmissionRef[](0));
+        vm.expectRevert(IPayouts.NoSubmissions.selector);
+        payouts.claimTo(new SubmissionRef[](0), outsider);
     }
 
     function test_Claim_Mixed_Reverts() external {
         uint256 taskId = _finalTask(hex"646464");
-        WorkRef[] memory refs = new WorkRef[](2);
+        SubmissionRef[] memory refs = new SubmissionRef[](2);
         (refs[0], refs[1]) = (_ref(taskId, 0, trainer, 0), _ref(taskId, 0, secondTrainer, 1));
         vm.expectRevert(abi.encodeWithSelector(IPayouts.MixedTrainers.selector, trainer, secondTrainer));
         payouts.claim(refs);
@@ -154,7 +155,7 @@ contract PayoutsTest is Judged {
             vm.expectRevert(abi.encodeWithSelector(IPayouts.NotTheTrainer.selector, others[i], trainer));
             payouts.claimTo(_refs(_ref(taskId, 0, trainer, 0)), outsider);
         }
-        WorkRef[] memory refs = new WorkRef[](2);
+        SubmissionRef[] memory refs = new SubmissionRef[](2);
         (refs[0], refs[1]) = (_ref(taskId, 0, trainer, 0), _ref(taskId, 0, secondTrainer, 1));
         vm.prank(trainer);
         vm.expectRevert(abi.encodeWithSelector(IPayouts.MixedTrainers.selector, trainer, secondTrainer));
@@ -171,8 +172,8 @@ contract PayoutsTest is Judged {
         _publish(taskId);
         vm.assertEq(payouts.feeOf(taskId, 0, verifier), 0, "not final");
         _finalise(taskId, 0);
-        vm.assertEq(payouts.feeOf(taskId, 0, verifier), UNIT, "a third");
-        uint256 dissent = uint256(UNIT) * 2 / 3;
+        vm.assertEq(payouts.feeOf(taskId, 0, verifier), 3 * UNIT / 10, "a third of what three submissions of ten earn");
+        uint256 dissent = uint256(UNIT) * 2 / 10;
         vm.assertEq(payouts.feeOf(taskId, 0, thirdVerifier), dissent, "two thirds of that");
         (uint256 before,) = _money(taskId);
         vm.expectEmit(address(payouts));
@@ -181,7 +182,7 @@ contract PayoutsTest is Judged {
         payouts.claimFees(taskId, new uint64[](1), thirdVerifier);
         vm.assertEq(token.balanceOf(thirdVerifier), dissent, "to the operator");
         (uint256 budget,) = _money(taskId);
-        vm.assertEq(budget, before + UNIT - dissent, "the rest to the budget");
+        vm.assertEq(budget, before + 3 * UNIT / 10 - dissent, "the rest to the budget");
         vm.assertEq(payouts.feeOf(taskId, 0, thirdVerifier), 0, "claimed");
     }
 
@@ -214,13 +215,64 @@ contract PayoutsTest is Judged {
         payouts.claimFees(taskId, new uint64[](1), verifier);
     }
 
-    /// Nothing is paid, so no policy follows: who judged it has its fee, whether anybody says so or not.
-    function test_ClaimFees_WhereNoPolicyIsDue_PaysWithoutOne() external {
-        uint256 taskId = _finalTask(hex"0000ff");
+    /// Nobody earns a fee with rubbish: else who is alone in a task would live on it. All of it is the initiator's
+    /// again.
+    function testFuzz_ClaimFees_OfAnEpochThatPaidNothing_AreNone(uint8 dice) external {
+        bytes[3] memory worthless = [bytes(hex"0000ff"), hex"fe00fe", hex"ffffff"];
+        (uint256 before,) = _money(_openTask());
+        uint256 taskId = _finalTask(worthless[dice % 3]);
+        vm.assertEq(payouts.feeOf(taskId, 0, verifier), 0, "nothing to earn");
         payouts.claimFees(taskId, new uint64[](1), verifier);
         policies.skipPolicy(taskId, 0);
         payouts.claimFees(taskId, new uint64[](1), secondVerifier);
-        vm.assertEq(token.balanceOf(verifier) + token.balanceOf(secondVerifier), 2 * UNIT, "both");
+        vm.assertEq(token.balanceOf(verifier) + token.balanceOf(secondVerifier), 0, "nothing earned");
+        (uint256 budget, uint256 reserved) = _money(taskId);
+        // Set aside: for the next epoch its most, and for submissions what their claims or slashes release.
+        vm.assertEq(budget, before - 30 * UNIT, "the fee is back");
+        vm.assertEq(reserved, 133 * UNIT, "none of it is set aside");
+    }
+
+    /// A submission in place of another that is paid brings no more; one that is not paid takes nothing from who judged
+    /// the rest.
+    function testFuzz_ClaimFees_AreAsMuchOfTheFeeAsSubmissionsWerePaid(uint8 dice) external {
+        bytes memory report = new bytes(3);
+        uint256 paid;
+        for (uint256 i; i < 3; ++i) {
+            if (dice & (1 << i) == 0) continue;
+            report[i] = 0x64;
+            ++paid;
+        }
+        uint256 taskId = _finalTask(report);
+        if (paid > 0) _publish(taskId);
+        vm.assertEq(payouts.feeOf(taskId, 0, verifier), paid * UNIT / 10, "a third of a tenth for each");
+    }
+
+    /// Nine submissions that are worth nothing beside one that is paid: they are no fee for who looked at none of them,
+    /// and cost none of hers who could not get them.
+    function test_ClaimFees_BesideRubbish_AreForWhatIsPaidAlone() external {
+        (bytes memory honest, bytes memory zeroes) = (bytes(hex"64000000000000000000"), bytes(new bytes(10)));
+        bytes memory missing = hex"64fefefefefefefefefe";
+        uint256 taskId = _rubbish();
+        _attest(taskId, 0, honest, missing, zeroes);
+        bytes[] memory reports = _sorted(honest, missing, zeroes);
+        _settle(taskId, 0, reports);
+        bytes[] memory signatures = _signatures(taskId, 0, ROOT, 2);
+        policies.publishPolicy(taskId, 0, ROOT, "", signatures);
+        _finalise(taskId, 0);
+        vm.assertEq(payouts.feeOf(taskId, 0, verifier), UNIT / 10, "looked");
+        vm.assertEq(payouts.feeOf(taskId, 0, secondVerifier), UNIT / 10, "could not get rubbish");
+        vm.assertEq(payouts.feeOf(taskId, 0, thirdVerifier), 0, "did not look at anything");
+    }
+
+    function test_ClaimFees_OfOneWhoMissedAFraud_LackWhatOneSubmissionEarns() external {
+        uint256 taskId = _sealedTask();
+        (bytes memory right, bytes memory lazy) = (bytes(hex"64ff64"), bytes(hex"646464"));
+        _attest(taskId, 0, right, right, lazy);
+        _settle(taskId, 0, _sorted(right, lazy));
+        _publish(taskId);
+        _finalise(taskId, 0);
+        vm.assertEq(payouts.feeOf(taskId, 0, verifier), 2 * UNIT / 10, "two are paid");
+        vm.assertEq(payouts.feeOf(taskId, 0, thirdVerifier), UNIT / 10, "less one");
     }
 
     function test_ClaimFees_WithoutAReport_Reverts() external {
@@ -231,7 +283,8 @@ contract PayoutsTest is Judged {
         payouts.claimFees(taskId, new uint64[](1), outsider);
     }
 
-    /// Whatever the weights and the reports: the fees of an epoch together are no more than what was set aside for them.
+    /// Whatever the weights and the reports: the fees of an epoch together are no more than what was set aside for
+    /// them.
     function testFuzz_ClaimFees_TogetherAreNoMoreThanTheFee(uint96[3] memory extra, bytes32 dice) external {
         uint256 taskId = _openTask();
         _enlistTrainer(taskId, trainer);
@@ -254,14 +307,15 @@ contract PayoutsTest is Judged {
         _publish(taskId);
         _finalise(taskId, 0);
         (, uint256 before) = _money(taskId);
+        uint256 fee = attestations.scoreOf(taskId, 0, 0) == 0 ? 0 : 3 * UNIT / 10;
         uint256 paid;
         for (uint256 i; i < 3; ++i) {
             paid += payouts.claimFees(taskId, new uint64[](1), all[i]);
         }
         (, uint256 reserved) = _money(taskId);
-        vm.assertLe(paid, 3 * UNIT, "paid");
-        vm.assertLe(before - reserved, 3 * UNIT, "released");
-        vm.assertGe(before - reserved, 3 * UNIT - 2, "but for what rounding leaves");
+        vm.assertLe(paid, fee, "paid");
+        vm.assertLe(before - reserved, fee, "released");
+        vm.assertGe(before - reserved + 2, fee, "but for what rounding leaves");
     }
 
     // slashFraud
@@ -277,15 +331,15 @@ contract PayoutsTest is Judged {
         vm.assertEq(token.balanceOf(outsider), 5 * UNIT, "a tenth to the reporter");
         vm.assertEq(token.balanceOf(Tokens.BURNT), burnt + 45 * UNIT, "the rest is burnt");
         (uint256 budget,) = _money(taskId);
-        vm.assertEq(budget, before + 10 * UNIT, "the work's reservation to the budget, and nothing of the slash");
+        vm.assertEq(budget, before + 10 * UNIT, "the submission's reservation to the budget, and nothing of the slash");
         vm.assertEq(_bonded(trainer, Role.Trainer), 10 * UNIT, "left");
         vm.assertFalse(commitments.isEnlisted(taskId, trainer), "enlisted");
-        vm.expectRevert(_wrongWork(taskId, 0));
+        vm.expectRevert(_wrongSubmission(taskId, 0));
         payouts.slashFraud(_ref(taskId, 0, trainer, 0));
     }
 
-    /// Each work answers with a bond of its own: a second fraud takes as much as the first.
-    function test_SlashFraud_OfASecondWork_TakesAsMuchAgain() external {
+    /// Each submission answers with a bond of its own: a second fraud takes as much as the first.
+    function test_SlashFraud_OfASecondSubmission_TakesAsMuchAgain() external {
         uint256 taskId = _staffedTask();
         address[3] memory trainers = [trainer, secondTrainer, thirdTrainer];
         for (uint256 i; i < 3; ++i) {
@@ -302,7 +356,8 @@ contract PayoutsTest is Judged {
         vm.assertEq(_bonded(trainer, Role.Trainer), 0, "all of it");
     }
 
-    /// However long nobody calls, and wherever its owner has gone: what answers for a work stays until it is ended.
+    /// However long nobody calls, and wherever its owner has gone: what answers for a submission stays until it is
+    /// ended.
     function test_SlashFraud_LongAfterItsTrainerLeft_TakesAllTheSame() external {
         uint256 taskId = _finalTask(hex"ff6464");
         vm.prank(trainer);
@@ -325,7 +380,7 @@ contract PayoutsTest is Judged {
         vm.assertEq(_bonded(trainer, Role.Trainer) + token.balanceOf(trainer), 15 * UNIT, "of sixty");
     }
 
-    function test_SlashFraud_OfAnHonestWork_Reverts() external {
+    function test_SlashFraud_OfAnHonestSubmission_Reverts() external {
         uint256 taskId = _finalTask(hex"ff64fe");
         vm.expectRevert(abi.encodeWithSelector(IPayouts.NotFraud.selector, taskId, 0, 1, 100));
         payouts.slashFraud(_ref(taskId, 0, secondTrainer, 1));
@@ -341,7 +396,7 @@ contract PayoutsTest is Judged {
 
     function test_SlashFraud_OfOneNamedFalsely_Reverts() external {
         uint256 taskId = _finalTask(hex"ff6464");
-        vm.expectRevert(_wrongWork(taskId, 0));
+        vm.expectRevert(_wrongSubmission(taskId, 0));
         payouts.slashFraud(_ref(taskId, 0, secondTrainer, 0));
     }
 
@@ -349,6 +404,28 @@ contract PayoutsTest is Judged {
         uint256 taskId = _sealedTask();
         vm.expectRevert(abi.encodeWithSelector(IPayouts.NotFinal.selector, taskId, 0));
         payouts.slashFraud(_ref(taskId, 0, trainer, 0));
+    }
+
+    /// One submission of full size, and nine of one unit.
+    function _rubbish() private returns (uint256 taskId) {
+        TaskParams memory params = _params();
+        params.maxSubmissionsEach = 9;
+        taskId = _openTask(params, 1000 * UNIT);
+        _enlistTrainer(taskId, trainer);
+        _enlistTrainer(taskId, secondTrainer);
+        _enlistVerifier(taskId, verifier, 100 * UNIT);
+        _enlistVerifier(taskId, secondVerifier, 100 * UNIT);
+        _enlistVerifier(taskId, thirdVerifier, 100 * UNIT);
+        vm.prank(trainer);
+        commitments.commitSubmission(taskId, 0, SubmissionKind.Full, ROOT, 10, 0, true);
+        for (uint256 i; i < 9; ++i) {
+            vm.prank(secondTrainer);
+            commitments.commitSubmission(
+                taskId, 0, SubmissionKind.Full, keccak256(abi.encode("rubbish", i)), 1, 0, false
+            );
+        }
+        vm.roll(vm.getBlockNumber() + 2);
+        attestations.sealEpoch(taskId);
     }
 
     function _finalTask(bytes memory report) private returns (uint256 taskId) {
@@ -361,7 +438,7 @@ contract PayoutsTest is Judged {
         policies.publishPolicy(taskId, 0, ROOT, "", signatures);
     }
 
-    function _wrongWork(uint256 taskId, uint16 index) private pure returns (bytes memory) {
-        return abi.encodeWithSelector(ICommitments.WrongWork.selector, taskId, 0, index);
+    function _wrongSubmission(uint256 taskId, uint16 index) private pure returns (bytes memory) {
+        return abi.encodeWithSelector(ICommitments.WrongSubmission.selector, taskId, 0, index);
     }
 }

@@ -21,8 +21,8 @@ contract PlantLazinessTest is Network {
         _expectSlashed(taskId, epoch, thirdVerifier);
     }
 
-    /// The lazy block the quorum, but are no majority: the plant scores 0 until a panel says what it is. The panel blames
-    /// who gave the 0, and who paid the plant no less.
+    /// The lazy block the quorum, but are no majority: the plant scores 0 until a panel says what it is. The panel
+    /// blames who gave the 0, and who paid the plant no less.
     function test_Plant_PaidByABlockingMinority_CostsItAfterAnAppeal() public {
         (uint256 taskId, uint64 epoch) = _planted();
         bytes memory low = hex"006464";
@@ -64,14 +64,14 @@ contract PlantLazinessTest is Network {
         plants.refundPlant(taskId, address(0), bytes32(0), SALT);
     }
 
-    function test_Decoy_OfAWork_IsRefused() public {
+    function test_Decoy_OfASubmission_IsRefused() public {
         (uint256 taskId,) = _planted();
         bytes32 decoy = keccak256(abi.encode(taskId, address(0), bytes32(0), SALT));
         vm.expectRevert(abi.encodeWithSelector(IPlants.WrongPlant.selector, taskId, decoy, PlantState.None));
         plants.refundPlant(taskId, address(0), bytes32(0), SALT);
     }
 
-    /// A sealed epoch whose first work is a plant; everything is drawn.
+    /// A sealed epoch whose first submission is a plant; everything is drawn.
     function _planted() private returns (uint256 taskId, uint64 epoch) {
         TaskParams memory params = _params();
         params.samplingBps = 10_000;
@@ -84,7 +84,7 @@ contract PlantLazinessTest is Network {
 
     function _openIt(uint256 taskId, uint64 epoch) private {
         vm.prank(trainer);
-        plants.openPlant(taskId, epoch, _work(trainer, 0), SALT);
+        plants.openPlant(taskId, epoch, _submission(trainer, 0), SALT);
     }
 
     /// The planter opens its plant, and has a full panel say what it is.

@@ -5,25 +5,26 @@ import {IERC20Errors} from "@openzeppelin/contracts/interfaces/draft-IERC6093.so
 
 import {DisputePhase} from "../../contracts/interfaces/IAppeals.sol";
 import {EpochPhase} from "../../contracts/interfaces/IAttestations.sol";
-import {ICommitments, Work} from "../../contracts/interfaces/ICommitments.sol";
+import {ICommitments, Submission} from "../../contracts/interfaces/ICommitments.sol";
 import {IPlants, PlantState} from "../../contracts/interfaces/IPlants.sol";
 import {Role} from "../../contracts/interfaces/IStaking.sol";
 import {TaskParams} from "../../contracts/interfaces/ITaskRegistry.sol";
 import {Tokens} from "../../contracts/libraries/Tokens.sol";
-import {Works} from "../../contracts/libraries/Works.sol";
+import {Submissions} from "../../contracts/libraries/Submissions.sol";
 import {Network} from "./Network.sol";
 
-/// Every work is drawn here, unless a test says otherwise. The first trainer's work is the plant: work 0 of epoch 0.
+/// Every submission is drawn here, unless a test says otherwise. The first trainer's submission is the plant:
+/// submission 0 of epoch 0.
 contract PlantsTest is Network {
     bytes private constant PAID = hex"646464";
     bytes private constant FOUND = hex"ff6464";
-    uint128 private constant DEPOSIT = 12 * UNIT; // a work earns 10 at most
+    uint128 private constant DEPOSIT = 12 * UNIT; // a submission earns 10 at most
 
     address private immutable planter = vm.addr(77);
 
     // commitPlant
 
-    function test_CommitPlant_TakesMoreThanAWorkCanEarn() external {
+    function test_CommitPlant_TakesMoreThanASubmissionCanEarn() external {
         uint256 taskId = _open();
         vm.assertEq(plants.depositOf(taskId), DEPOSIT, "deposit");
         _fund(planter, address(plants), DEPOSIT);
@@ -82,7 +83,8 @@ contract PlantsTest is Network {
         plants.commitPlant(taskId, _hash(taskId));
     }
 
-    /// By then judges may have seen the works: whoever has been looked at cannot say any more that it had meant to be.
+    /// By then judges may have seen the submissions: anyone who has been looked at cannot say any more that it had
+    /// meant to be.
     function test_CommitPlant_OnceTheEpochIsClosed_CoversTheNext() external {
         uint256 taskId = _staff(_open());
         _commit(taskId, trainer);
@@ -97,7 +99,7 @@ contract PlantsTest is Network {
         vm.expectRevert(
             abi.encodeWithSelector(IPlants.PlantOfAnotherEpoch.selector, taskId, _hash(taskId), uint64(1), uint64(0))
         );
-        plants.openPlant(taskId, 0, _work(trainer, 0), SALT);
+        plants.openPlant(taskId, 0, _submission(trainer, 0), SALT);
     }
 
     // openPlant
@@ -112,13 +114,15 @@ contract PlantsTest is Network {
         (uint256 budget, uint256 left) = _money(taskId);
         vm.assertTrue(budget == before + 10 * UNIT && left == reserved - 10 * UNIT, "its money is the budget's again");
         vm.assertEq(
-            commitments.workHash(taskId, 0, 0), Works.plantHash(Works.hash(_work(trainer, 0))), "known as a plant"
+            commitments.submissionHash(taskId, 0, 0),
+            Submissions.plantHash(Submissions.hash(_submission(trainer, 0))),
+            "known as a plant"
         );
         (, uint32 inFlight) = commitments.collateralOf(taskId, trainer);
         vm.assertEq(inFlight, 0, "answers for nothing");
         _wait(100);
         attestations.finalise(taskId, 0);
-        vm.expectRevert(_wrongWork(taskId, 0, 0));
+        vm.expectRevert(_wrongSubmission(taskId, 0, 0));
         payouts.slashFraud(_ref(taskId, 0, trainer, 0));
         vm.assertEq(_bonded(trainer, Role.Trainer), 60 * UNIT, "its bond is whole");
         vm.assertTrue(commitments.isEnlisted(taskId, trainer), "still a trainer");
@@ -129,12 +133,13 @@ contract PlantsTest is Network {
         uint256 taskId = _settled(FOUND);
         address worker = _nameWorker(trainer, 50);
         vm.prank(worker);
-        plants.openPlant(taskId, 0, _work(trainer, 0), SALT);
+        plants.openPlant(taskId, 0, _submission(trainer, 0), SALT);
         vm.assertEq(token.balanceOf(planter), DEPOSIT, "to who paid it");
     }
 
-    /// The root of a work is public while its epoch is open: whoever would not have it paid commits to it as a plant.
-    function test_OpenPlant_OfWorkOfAnother_Reverts() external {
+    /// The root of a submission is public while its epoch is open: anyone who would not have it paid commits to it as a
+    /// plant.
+    function test_OpenPlant_OfSubmissionOfAnother_Reverts() external {
         uint256 taskId = _staff(_open());
         _commit(taskId, secondTrainer);
         _fund(initiator, address(plants), DEPOSIT);
@@ -149,11 +154,11 @@ contract PlantsTest is Network {
         for (uint256 i; i < 3; ++i) {
             vm.prank(others[i]);
             vm.expectRevert(abi.encodeWithSelector(IPlants.NotTheTrainer.selector, others[i], secondTrainer));
-            plants.openPlant(taskId, 0, _work(secondTrainer, 0), SALT);
+            plants.openPlant(taskId, 0, _submission(secondTrainer, 0), SALT);
         }
         _finalise(taskId, 0);
         payouts.claim(_refs(_ref(taskId, 0, secondTrainer, 0)));
-        vm.assertEq(token.balanceOf(secondTrainer), 10 * UNIT, "its work is paid");
+        vm.assertEq(token.balanceOf(secondTrainer), 10 * UNIT, "its submission is paid");
     }
 
     function test_OpenPlant_Twice_Reverts() external {
@@ -161,10 +166,10 @@ contract PlantsTest is Network {
         _openIt(taskId);
         vm.prank(trainer);
         vm.expectRevert(_wrongPlant(taskId, PlantState.Opened));
-        plants.openPlant(taskId, 0, _work(trainer, 0), SALT);
+        plants.openPlant(taskId, 0, _submission(trainer, 0), SALT);
     }
 
-    function test_OpenPlant_OfAWorkThatAnotherPlantHasOpened_Reverts() external {
+    function test_OpenPlant_OfASubmissionThatAnotherPlantHasOpened_Reverts() external {
         uint256 taskId = _staff(_open());
         _plant(taskId);
         _fund(planter, address(plants), DEPOSIT);
@@ -175,25 +180,25 @@ contract PlantsTest is Network {
         _settle(taskId, 0, FOUND);
         _openIt(taskId);
         vm.prank(trainer);
-        vm.expectRevert(_wrongWork(taskId, 0, 0));
-        plants.openPlant(taskId, 0, _work(trainer, 0), bytes32("other"));
+        vm.expectRevert(_wrongSubmission(taskId, 0, 0));
+        plants.openPlant(taskId, 0, _submission(trainer, 0), bytes32("other"));
     }
 
-    function test_OpenPlant_ForAnotherWork_Reverts() external {
+    function test_OpenPlant_ForAnotherSubmission_Reverts() external {
         uint256 taskId = _settled(FOUND);
-        Work memory other = _work(trainer, 0);
+        Submission memory other = _submission(trainer, 0);
         other.manifestRoot = keccak256("other");
         bytes32 commitment = keccak256(abi.encode(taskId, trainer, other.manifestRoot, SALT));
         vm.startPrank(trainer);
         vm.expectRevert(abi.encodeWithSelector(IPlants.WrongPlant.selector, taskId, commitment, PlantState.None));
         plants.openPlant(taskId, 0, other, SALT); // no plant of this root
-        other = _work(trainer, 0);
+        other = _submission(trainer, 0);
         other.index = 1;
-        vm.expectRevert(_wrongWork(taskId, 0, 1));
+        vm.expectRevert(_wrongSubmission(taskId, 0, 1));
         plants.openPlant(taskId, 0, other, SALT); // another's place
-        other = _work(trainer, 0);
+        other = _submission(trainer, 0);
         other.units = 9;
-        vm.expectRevert(_wrongWork(taskId, 0, 0));
+        vm.expectRevert(_wrongSubmission(taskId, 0, 0));
         plants.openPlant(taskId, 0, other, SALT); // not as it was committed
         vm.stopPrank();
     }
@@ -203,7 +208,7 @@ contract PlantsTest is Network {
         bytes32 commitment = keccak256(abi.encode(taskId, trainer, ROOT, bytes32("guess")));
         vm.prank(trainer);
         vm.expectRevert(abi.encodeWithSelector(IPlants.WrongPlant.selector, taskId, commitment, PlantState.None));
-        plants.openPlant(taskId, 0, _work(trainer, 0), bytes32("guess"));
+        plants.openPlant(taskId, 0, _submission(trainer, 0), bytes32("guess"));
     }
 
     function test_OpenPlant_BeforeItsEpochIsSettled_Reverts() external {
@@ -212,17 +217,17 @@ contract PlantsTest is Network {
         bytes memory early = abi.encodeWithSelector(IPlants.NotSettled.selector, taskId, 0);
         vm.startPrank(trainer);
         vm.expectRevert(early);
-        plants.openPlant(taskId, 0, _work(trainer, 0), SALT);
+        plants.openPlant(taskId, 0, _submission(trainer, 0), SALT);
         vm.stopPrank();
         _commitAllAndSeal(taskId);
         vm.prank(trainer);
         vm.expectRevert(early);
-        plants.openPlant(taskId, 0, _work(trainer, 0), SALT);
+        plants.openPlant(taskId, 0, _submission(trainer, 0), SALT);
         _attest(taskId, 0, FOUND);
         attestations.settle(taskId, 0, _list(FOUND), 2); // one score is missing
         vm.prank(trainer);
         vm.expectRevert(early);
-        plants.openPlant(taskId, 0, _work(trainer, 0), SALT);
+        plants.openPlant(taskId, 0, _submission(trainer, 0), SALT);
     }
 
     function test_OpenPlant_OnceItIsSlashed_Reverts() external {
@@ -230,8 +235,8 @@ contract PlantsTest is Network {
         _finalise(taskId, 0);
         payouts.slashFraud(_ref(taskId, 0, trainer, 0));
         vm.prank(trainer);
-        vm.expectRevert(_wrongWork(taskId, 0, 0));
-        plants.openPlant(taskId, 0, _work(trainer, 0), SALT);
+        vm.expectRevert(_wrongSubmission(taskId, 0, 0));
+        plants.openPlant(taskId, 0, _submission(trainer, 0), SALT);
     }
 
     function test_OpenPlant_OnceItIsPaid_Reverts() external {
@@ -239,8 +244,8 @@ contract PlantsTest is Network {
         _finalise(taskId, 0);
         payouts.claim(_refs(_ref(taskId, 0, trainer, 0)));
         vm.prank(trainer);
-        vm.expectRevert(_wrongWork(taskId, 0, 0));
-        plants.openPlant(taskId, 0, _work(trainer, 0), SALT);
+        vm.expectRevert(_wrongSubmission(taskId, 0, 0));
+        plants.openPlant(taskId, 0, _submission(trainer, 0), SALT);
     }
 
     function test_OpenPlant_OfAVoidEpoch_GivesTheDepositBackAndFreesNothingTwice() external {
@@ -271,7 +276,7 @@ contract PlantsTest is Network {
             if (i == 1) attestations.finalise(taskId, 0);
             vm.prank(trainer);
             vm.expectRevert(abi.encodeWithSelector(IPlants.FoundByAppeal.selector, taskId, 0, 0));
-            plants.openPlant(taskId, 0, _work(trainer, 0), SALT);
+            plants.openPlant(taskId, 0, _submission(trainer, 0), SALT);
         }
         payouts.slashFraud(_ref(taskId, 0, trainer, 0));
         vm.assertEq(_bonded(trainer, Role.Trainer), 10 * UNIT, "slashed like any other");
@@ -289,11 +294,11 @@ contract PlantsTest is Network {
         bytes memory refusal = abi.encodeWithSelector(IPlants.StillDisputed.selector, taskId, 0, 0);
         vm.prank(trainer);
         vm.expectRevert(refusal);
-        plants.openPlant(taskId, 0, _work(trainer, 0), SALT);
+        plants.openPlant(taskId, 0, _submission(trainer, 0), SALT);
         _draw(taskId, 0, trainer, 0);
         vm.prank(trainer);
         vm.expectRevert(refusal);
-        plants.openPlant(taskId, 0, _work(trainer, 0), SALT);
+        plants.openPlant(taskId, 0, _submission(trainer, 0), SALT);
     }
 
     /// A panel that calls it worth something else takes no plant's place.
@@ -311,8 +316,8 @@ contract PlantsTest is Network {
 
     // refundPlant
 
-    /// Void and claimed in one transaction: `openPlant` finds no work any more.
-    function test_RefundPlant_OfAVoidEpochWhoseWorkIsClaimed_GivesTheDepositBack() external {
+    /// Void and claimed in one transaction: `openPlant` finds no submission any more.
+    function test_RefundPlant_OfAVoidEpochWhoseSubmissionIsClaimed_GivesTheDepositBack() external {
         uint256 taskId = _staff(_open());
         _plant(taskId);
         _commitAllAndSeal(taskId);
@@ -331,8 +336,8 @@ contract PlantsTest is Network {
         _refundIt(taskId, planter);
     }
 
-    /// Its epoch was closed, or full, in front of the work.
-    function test_RefundPlant_WhereTheWorkCameTooLate_GivesTheDepositBack() external {
+    /// Its epoch was closed, or full, in front of the submission.
+    function test_RefundPlant_WhereTheSubmissionCameTooLate_GivesTheDepositBack() external {
         uint256 taskId = _staff(_open());
         _plant(taskId);
         _commit(taskId, secondTrainer);
@@ -354,10 +359,10 @@ contract PlantsTest is Network {
     }
 
     /// What it guards may be paid: the deposit stays, whichever phase the epoch is in.
-    function test_RefundPlant_OfACommittedWork_Reverts() external {
+    function test_RefundPlant_OfACommittedSubmission_Reverts() external {
         for (uint16 each = 1; each < 3; ++each) {
             TaskParams memory params = _terms();
-            params.maxWorksEach = each;
+            params.maxSubmissionsEach = each;
             uint256 taskId = _staff(_openTask(params, 1000 * UNIT));
             _plant(taskId);
             _commit(taskId, trainer);
@@ -374,11 +379,11 @@ contract PlantsTest is Network {
         }
     }
 
-    /// Where a trainer has one work in an epoch nobody keeps the roots: the next work may have been it.
+    /// Where a trainer has one submission in an epoch nobody keeps the roots: the next submission may have been it.
     function test_RefundPlant_OnceTheTrainerHasCommittedLater_DependsOnWhatIsKept() external {
         for (uint16 each = 1; each < 3; ++each) {
             TaskParams memory params = _terms();
-            params.maxWorksEach = each;
+            params.maxSubmissionsEach = each;
             uint256 taskId = _staff(_openTask(params, 1000 * UNIT));
             _plant(taskId);
             _commit(taskId, secondTrainer);
@@ -390,8 +395,8 @@ contract PlantsTest is Network {
         vm.assertEq(token.balanceOf(planter), DEPOSIT, "of one of them");
     }
 
-    /// The work may come after all: then it is a fraud like any other.
-    function test_RefundPlant_BeforeItsWorkComes_GuardsNothingAnyMore() external {
+    /// The submission may come after all: then it is a fraud like any other.
+    function test_RefundPlant_BeforeItsSubmissionComes_GuardsNothingAnyMore() external {
         uint256 taskId = _staff(_open());
         _plant(taskId);
         _refundIt(taskId, planter);
@@ -400,7 +405,7 @@ contract PlantsTest is Network {
         _settle(taskId, 0, FOUND);
         vm.prank(trainer);
         vm.expectRevert(_wrongPlant(taskId, PlantState.Opened));
-        plants.openPlant(taskId, 0, _work(trainer, 0), SALT);
+        plants.openPlant(taskId, 0, _submission(trainer, 0), SALT);
         _finalise(taskId, 0);
         payouts.slashFraud(_ref(taskId, 0, trainer, 0));
         vm.assertEq(_bonded(trainer, Role.Trainer), 10 * UNIT, "slashed");
@@ -445,7 +450,8 @@ contract PlantsTest is Network {
         plants.forfeitPlant(taskId, _hash(taskId));
     }
 
-    /// Its epoch waited for a work for longer than a deposit lies there. Who forfeits it then has its trainer slashed.
+    /// Its epoch waited for a submission for longer than a deposit lies there. Who forfeits it then has its trainer
+    /// slashed.
     function test_ForfeitPlant_BeforeItsEpochIsOver_Reverts() external {
         uint256 taskId = _staff(_open());
         _plant(taskId);
@@ -480,7 +486,7 @@ contract PlantsTest is Network {
         plants.forfeitPlant(taskId, _hash(taskId));
         vm.prank(trainer);
         vm.expectRevert(_wrongPlant(taskId, PlantState.Forfeited));
-        plants.openPlant(taskId, 0, _work(trainer, 0), SALT);
+        plants.openPlant(taskId, 0, _submission(trainer, 0), SALT);
     }
 
     // slashPaidPlant
@@ -500,11 +506,13 @@ contract PlantsTest is Network {
         plants.slashPaidPlant(taskId, 0, 0, thirdVerifier, PAID);
     }
 
-    /// However much is taken, and whatever the bond of a challenge: no more than half of it, and no more than ten bonds.
+    /// However much is taken, and whatever the bond of a challenge: no more than half of it, and no more than ten
+    /// bonds.
     function testFuzz_SlashPaidPlant_GivesThePlanterHalfAtMostAndTenBondsAtMost(uint16 bps, uint96 bond) external {
         TaskParams memory params = _terms();
-        params.verdictSlashBps = uint16(_bound(bps, 0, 10_000));
-        params.challengeBond = uint128(_bound(bond, 1, 20 * UNIT));
+        params.verdictSlashBps = uint16(_bound(bps, 1, 10_000));
+        uint256 slash = uint256(100 * UNIT) * params.verdictSlashBps / 10_000;
+        (params.challengeBond, params.jurorFee) = (uint128(_bound(bond, 1, slash)), 0);
         uint256 taskId = _foundOut(params);
         plants.slashPaidPlant(taskId, 0, 0, thirdVerifier, PAID);
         uint256 taken = 100 * UNIT - _bonded(thirdVerifier, Role.Verifier);
@@ -533,12 +541,13 @@ contract PlantsTest is Network {
         vm.assertEq(_bonded(thirdVerifier, Role.Verifier), 50 * UNIT, "half of its weight");
     }
 
-    /// A quorum calls a good work fraud, and its author opens it in the last block in which somebody could object.
+    /// A quorum calls a good submission fraud, and its author opens it in the last block in which somebody could
+    /// object.
     function testFuzz_SlashPaidPlant_OfOneOpenedInTheSecondHalfOfTheWindow_Reverts(uint32 window, uint32 late)
         external
     {
         TaskParams memory params = _terms();
-        params.challengeWindow = uint32(_bound(window, 2, 300));
+        params.challengeWindow = uint32(_bound(window, 2 * MIN_WINDOW, 300));
         uint256 taskId = _split(params);
         late = uint32(_bound(late, 0, params.challengeWindow / 2 - 1));
         _wait(params.challengeWindow - params.challengeWindow / 2 + late);
@@ -551,7 +560,8 @@ contract PlantsTest is Network {
         vm.assertEq(token.balanceOf(planter), DEPOSIT, "its deposit is back, and nothing is won");
     }
 
-    /// Guilty verifiers that are blamed for plants of their own before others slash them save no more than one of them would.
+    /// Guilty verifiers that are blamed for plants of their own before others slash them save no more than one of them
+    /// would.
     function test_SlashPaidPlant_OfSeveralWhoPaidIt_RewardsThePlanterWithTenBondsInAll() external {
         uint256 taskId = _paidByTwo();
         plants.slashPaidPlant(taskId, 0, 0, verifier, PAID);
@@ -578,7 +588,7 @@ contract PlantsTest is Network {
             if (i == 0) attestations.finalise(taskId, 0);
             vm.expectRevert(abi.encodeWithSelector(IPlants.NotAPlant.selector, taskId, 0, 0));
             plants.slashPaidPlant(taskId, 0, 0, thirdVerifier, PAID);
-            vm.expectRevert(_wrongWork(taskId, 0, 0));
+            vm.expectRevert(_wrongSubmission(taskId, 0, 0));
             payouts.slashFraud(_ref(taskId, 0, trainer, 0));
         }
     }
@@ -594,8 +604,8 @@ contract PlantsTest is Network {
         vm.assertEq(token.balanceOf(planter), DEPOSIT, "nothing is won");
     }
 
-    /// A quorum lies where nobody was told to look, calls that fraud, and opens it. Who looked only where it was told objects;
-    /// the panel upholds the fraud, and says that what was drawn does not show it: it blames nobody.
+    /// A quorum lies where nobody was told to look, calls that fraud, and opens it. Who looked only where it was told
+    /// objects; the panel upholds the fraud, and says that what was drawn does not show it: it blames nobody.
     function test_SlashPaidPlant_WhereAnObjectionIsUpheldBeyondWhatWasDrawn_Reverts() external {
         _seatJurors(20);
         uint256 taskId = _objected();
@@ -604,7 +614,8 @@ contract PlantsTest is Network {
         _assertNotBlamed(taskId);
     }
 
-    /// What upholds a score, more than half of the votes, does not blame who has objected to it: that takes ten of 15 seats.
+    /// What upholds a score, more than half of the votes, does not blame who has objected to it: that takes ten of 15
+    /// seats.
     function testFuzz_SlashPaidPlant_OfOneWhoObjected_TakesTenSeats(uint8 bad, uint8 good) external {
         (bad, good) = (uint8(_bound(bad, 5, 15)), uint8(_bound(good, 0, 7)));
         if (bad + good > 15) good = 15 - bad;
@@ -626,8 +637,8 @@ contract PlantsTest is Network {
         vm.assertEq(_bonded(thirdVerifier, Role.Verifier), 50 * UNIT, "half of its weight");
     }
 
-    /// A quorum calls the honest, drawn work of its own trainer fraud. Opened when nobody can object any more, it would be
-    /// half of what who judged it rightly has put up; opened before, it objects.
+    /// A quorum calls the honest, drawn submission of its own trainer fraud. Opened when nobody can object any more, it
+    /// would be half of what who judged it rightly has put up; opened before, it objects.
     function test_SlashPaidPlant_ByAQuorumAndItsTrainer_TakesNothingFromWhoJudgedRightly() external {
         uint256 taskId = _split(_terms());
         _leaveUndecided(taskId);
@@ -702,7 +713,7 @@ contract PlantsTest is Network {
     }
 
     /// Its author says that it is a fraud. Who has judged it by what it is loses nothing.
-    function test_SlashPaidPlant_OfAValidWork_Reverts() external {
+    function test_SlashPaidPlant_OfAValidSubmission_Reverts() external {
         uint256 taskId = _settled(PAID);
         _openIt(taskId);
         _finalise(taskId, 0);
@@ -710,9 +721,9 @@ contract PlantsTest is Network {
         plants.slashPaidPlant(taskId, 0, 0, verifier, PAID);
     }
 
-    /// A quorum that is in league with the planter calls a valid work fraud, to slash the one who judged it rightly: it
-    /// appeals, and wins what they lose.
-    function test_SlashPaidPlant_OfAValidWork_ThatAQuorumCallsFraud_IsUndoneByAnAppeal() external {
+    /// A quorum that is in league with the planter calls a valid submission fraud, to slash the one who judged it
+    /// rightly: it appeals, and wins what they lose.
+    function test_SlashPaidPlant_OfAValidSubmission_ThatAQuorumCallsFraud_IsUndoneByAnAppeal() external {
         uint256 taskId = _split(_terms());
         _openIt(taskId);
         _seatJurors(20);
@@ -725,8 +736,8 @@ contract PlantsTest is Network {
         vm.assertEq(_bonded(thirdVerifier, Role.Verifier), 100 * UNIT, "who did not, does not");
     }
 
-    /// The trap: what the seed had drawn of the work is honest, and something else of it is not. A friend appeals, the panel
-    /// says what it sees. Who judged by what was drawn is blamed neither there nor here.
+    /// The trap: what the seed had drawn of the submission is honest, and something else of it is not. A friend
+    /// appeals, the panel says what it sees. Who judged by what was drawn is blamed neither there nor here.
     function test_SlashPaidPlant_WhereOnlyAnAppealLookedFurther_Reverts() external {
         uint256 taskId = _staff(_open());
         _plant(taskId);
@@ -780,8 +791,9 @@ contract PlantsTest is Network {
 
     // nothing to be gained
 
-    /// A cheat commits to its own frauds as plants, to open the one that is found. Whatever becomes of the work, and whatever
-    /// it does then: the work of that epoch earns it nothing, and a fraud of any other epoch costs what it costs.
+    /// A cheat commits to its own frauds as plants, to open the one that is found. Whatever becomes of the submission,
+    /// and whatever it does then: the submission of that epoch earns it nothing, and a fraud of any other epoch costs
+    /// what it costs.
     function testFuzz_Hedge_NeverProfits(uint8[3] memory scores, uint8 opens, uint8 refunds, bool claimsFirst)
         external
     {
@@ -804,8 +816,8 @@ contract PlantsTest is Network {
         vm.assertEq(token.balanceOf(address(plants)), 0, "no deposit stays behind");
     }
 
-    /// Plays an epoch with the same work as in those before; tells what an epoch without plants would have brought, and 0 for
-    /// the one that the plant covers.
+    /// Plays an epoch with the same submission as in those before; tells what an epoch without plants would have
+    /// brought, and 0 for the one that the plant covers.
     function _cheat(uint256 taskId, uint64 epoch, uint8 score, bool opens, uint8 refunds, bool claimsFirst)
         private
         returns (int256)
@@ -841,7 +853,7 @@ contract PlantsTest is Network {
 
     function _tryToOpen(uint256 taskId, uint64 epoch) private {
         vm.prank(trainer);
-        try plants.openPlant(taskId, epoch, _work(trainer, 0), SALT) {} catch {}
+        try plants.openPlant(taskId, epoch, _submission(trainer, 0), SALT) {} catch {}
     }
 
     /// The deposits of all who have committed, and nothing else, lie here; each comes back to who has paid it.
@@ -864,7 +876,7 @@ contract PlantsTest is Network {
             uint256 next = (dice % count + i) % count;
             if (next == 0) {
                 vm.prank(trainer);
-                plants.openPlant(taskId, 0, _work(trainer, 0), bytes32(0));
+                plants.openPlant(taskId, 0, _submission(trainer, 0), bytes32(0));
             } else {
                 plants.refundPlant(taskId, address(0), bytes32(0), bytes32(next));
             }
@@ -934,7 +946,7 @@ contract PlantsTest is Network {
 
     function _openIt(uint256 taskId) private {
         vm.prank(trainer);
-        plants.openPlant(taskId, 0, _work(trainer, 0), SALT);
+        plants.openPlant(taskId, 0, _submission(trainer, 0), SALT);
     }
 
     /// All agree.
@@ -1014,7 +1026,7 @@ contract PlantsTest is Network {
         return abi.encodeWithSelector(IPlants.WrongPlant.selector, taskId, _hash(taskId), state);
     }
 
-    function _wrongWork(uint256 taskId, uint64 epoch, uint16 index) private pure returns (bytes memory) {
-        return abi.encodeWithSelector(ICommitments.WrongWork.selector, taskId, epoch, index);
+    function _wrongSubmission(uint256 taskId, uint64 epoch, uint16 index) private pure returns (bytes memory) {
+        return abi.encodeWithSelector(ICommitments.WrongSubmission.selector, taskId, epoch, index);
     }
 }

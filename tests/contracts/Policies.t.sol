@@ -41,7 +41,7 @@ contract PoliciesTest is Judged {
         vm.expectRevert(early);
         policies.publishPolicy(taskId, 0, ROOT, "", signatures);
         _attest(taskId, 0, GOOD);
-        attestations.settle(taskId, 0, _list(GOOD), 2); // some works are paid already
+        attestations.settle(taskId, 0, _list(GOOD), 2); // some submissions are paid already
         vm.expectRevert(early);
         policies.publishPolicy(taskId, 0, ROOT, "", signatures);
     }
@@ -214,14 +214,14 @@ contract PoliciesTest is Judged {
         emit IPolicies.PolicySkipped(taskId, 0, PolicyState.Skipped);
         policies.skipPolicy(taskId, 0);
         (uint256 budget,) = _money(taskId);
-        vm.assertEq(budget, before + 3 * UNIT, "all of it");
+        vm.assertEq(budget, before + 9 * UNIT / 10, "all of it: three submissions of ten were paid");
         bytes[] memory signatures = _signatures(taskId, 0, ROOT, 3);
         vm.expectRevert(abi.encodeWithSelector(IPolicies.PolicyOutOfOrder.selector, taskId, 0, 1));
         policies.publishPolicy(taskId, 0, ROOT, "", signatures);
     }
 
-    /// Epoch 1 is settled long before epoch 0, and its policy signed; it has to wait for that of epoch 0. Whoever skips it in
-    /// the moment in which it could be published at last would take the fee of all who judged it.
+    /// Epoch 1 is settled long before epoch 0, and its policy signed; it has to wait for that of epoch 0. Anyone who
+    /// skips it in the moment in which it could be published at last would take the fee of all who judged it.
     function test_SkipPolicy_BeforeItCouldBePublished_Reverts() external {
         uint256 taskId = _richTask();
         _play(taskId, 0, GOOD);
@@ -281,8 +281,8 @@ contract PoliciesTest is Judged {
         policies.skipPolicy(taskId, 0);
     }
 
-    /// Some verifiers are absent, the epoch becomes final before or after its policy is skipped: all of its fee comes back,
-    /// to a wei or two, and never more than that.
+    /// Some verifiers are absent, the epoch becomes final before or after its policy is skipped: all of its fee comes
+    /// back, to a wei or two, and never more than that.
     function testFuzz_SkipPolicy_AndFinality_GiveBackTheFeeOnce(uint96 extra, bool isFinalFirst, bool isAbsent)
         external
     {
@@ -317,7 +317,7 @@ contract PoliciesTest is Judged {
         _settle(taskId, 0, report);
     }
 
-    /// Trainers that can have several works in flight.
+    /// Trainers that can have several submissions in flight.
     function _richTask() private returns (uint256 taskId) {
         taskId = _staffedTask();
         address[3] memory trainers = [trainer, secondTrainer, thirdTrainer];

@@ -143,7 +143,7 @@ contract StakingTest is Network {
         staking.requestUnbond(Role.Trainer, UNIT);
     }
 
-    function test_RequestUnbond_Again_StartsThePeriodAnew() public {
+    function test_RequestUnbond_Again_StartsThePeriodAgain() public {
         _bond(trainer, Role.Trainer, 3 * UNIT);
         vm.prank(trainer);
         staking.requestUnbond(Role.Trainer, UNIT);
@@ -309,7 +309,7 @@ contract StakingTest is Network {
         staking.renounceWorkerKey();
     }
 
-    /// Whoever names whom, in whatever order: no key acts for an operator that does not name it, and none for two.
+    /// Anyone who names whom, in whatever order: no key acts for an operator that does not name it, and none for two.
     function testFuzz_WorkerKeys_PointsBothWays(uint8[24] memory actions) public {
         uint256[4] memory keys = [uint256(WORKER_KEY), WORKER_KEY + 1, TRAINER_KEY, TRAINER_KEY + 1];
         for (uint256 i; i < actions.length; ++i) {
@@ -330,7 +330,7 @@ contract StakingTest is Network {
 
     // lock, unlock, slash
 
-    /// What is locked is what can be slashed: the bond of the operator named, whoever it works for meanwhile.
+    /// What is locked is what can be slashed: the bond of the operator named, no matter who it works for meanwhile.
     function test_Lock_OfAnOperatorThatIsAWorkerKey_LocksItsOwnBond() public {
         address worker = vm.addr(WORKER_KEY);
         _bond(trainer, Role.Trainer, 3 * UNIT);

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {TaskRegistry} from "../../contracts/TaskRegistry.sol";
+import {Deployment} from "../../contracts/interfaces/Deployment.sol";
 import {EpochPhase} from "../../contracts/interfaces/IAttestations.sol";
 import {ICommitments} from "../../contracts/interfaces/ICommitments.sol";
 import {Role} from "../../contracts/interfaces/IStaking.sol";
-import {ITaskRegistry, KindTerms, TaskParams, WorkKind} from "../../contracts/interfaces/ITaskRegistry.sol";
+import {ITaskRegistry, KindTerms, TaskParams, SubmissionKind} from "../../contracts/interfaces/ITaskRegistry.sol";
 import {Economics} from "../../contracts/libraries/Economics.sol";
 import {Network} from "./Network.sol";
 
@@ -70,24 +72,27 @@ contract TaskRegistryTest is Network {
             params.kinds[kind].unitPrice = uint128(_bound(params.kinds[kind].unitPrice, kind, 1e20));
             params.kinds[kind].detectionBps = uint16(_bound(params.kinds[kind].detectionBps, 1, 10_000));
         }
-        params.maxWorkUnits = uint16(_bound(params.maxWorkUnits, 1, type(uint16).max));
-        params.maxWorksEach = uint16(_bound(params.maxWorksEach, 1, type(uint16).max));
-        params.maxEpochUnits = uint32(_bound(params.maxEpochUnits, params.maxWorkUnits, 1e6));
+        params.maxSubmissionUnits = uint16(_bound(params.maxSubmissionUnits, 1, type(uint16).max));
+        params.maxSubmissionsEach = uint16(_bound(params.maxSubmissionsEach, 1, type(uint16).max));
+        params.maxEpochUnits = uint32(_bound(params.maxEpochUnits, params.maxSubmissionUnits, 1e6));
         params.samplingBps = uint16(_bound(params.samplingBps, 1, 10_000));
         params.quorumBps = uint16(_bound(params.quorumBps, 5001, 10_000));
         params.fraudSlash = uint128(_bound(params.fraudSlash, 1e34, 1e35));
         params.trainerBond = uint128(_bound(params.trainerBond, params.fraudSlash, 1e38));
         params.verifierBond = uint128(_bound(params.verifierBond, 1, 1e38));
         params.absenceSlashBps = uint16(_bound(params.absenceSlashBps, 0, 10_000));
-        params.verdictSlashBps = uint16(_bound(params.verdictSlashBps, 0, 10_000));
-        params.challengeBond = uint128(_bound(params.challengeBond, 1, type(uint120).max));
-        params.jurorFee = uint128(_bound(params.jurorFee, 0, type(uint120).max));
+        params.verdictSlashBps = uint16(_bound(params.verdictSlashBps, 1, 10_000));
+        uint256 most = Economics.shareUp(params.verifierBond, params.verdictSlashBps);
+        if (most > type(uint120).max) most = type(uint120).max;
+        params.challengeBond = uint128(_bound(params.challengeBond, 1, most));
+        params.jurorFee = uint128(_bound(params.jurorFee, 0, (most - params.challengeBond) / 15));
         params.verifierFee = uint128(_bound(params.verifierFee, 0, 1e30));
         params.protocolVersion = uint16(_bound(params.protocolVersion, 1, type(uint16).max));
-        params.commitWindow = uint32(_bound(params.commitWindow, 1, 99));
-        params.attestWindow = uint32(_bound(params.attestWindow, 1, 199));
-        params.revealWindow = uint32(_bound(params.revealWindow, 1, 199));
-        params.challengeWindow = uint32(_bound(params.challengeWindow, 0, 99));
+        params.commitWindow = uint32(_bound(params.commitWindow, MIN_WINDOW, 99));
+        params.attestWindow = uint32(_bound(params.attestWindow, MIN_WINDOW, 199));
+        params.revealWindow = uint32(_bound(params.revealWindow, MIN_WINDOW, 199));
+        params.challengeWindow = uint32(_bound(params.challengeWindow, 2 * MIN_WINDOW, 99));
+        if (params.panelClass == bytes32(0)) params.challengeWindow = 0; // any reason will do
         params.appealWindow = uint32(_bound(params.appealWindow, 199, 500));
         uint256 taskId = _openTask(params, 1e32);
         bytes32 expected = keccak256(abi.encode(params));
@@ -105,11 +110,11 @@ contract TaskRegistryTest is Network {
         params.kinds[0].unitPrice = 0;
         _assertBad(params, "unitPrice");
         params = _params();
-        params.maxWorkUnits = 0;
-        _assertBad(params, "maxWorkUnits");
+        params.maxSubmissionUnits = 0;
+        _assertBad(params, "maxSubmissionUnits");
         params = _params();
-        params.maxWorksEach = 0;
-        _assertBad(params, "maxWorksEach");
+        params.maxSubmissionsEach = 0;
+        _assertBad(params, "maxSubmissionsEach");
         params = _params();
         params.maxEpochUnits = 9;
         _assertBad(params, "maxEpochUnits");
@@ -156,16 +161,29 @@ contract TaskRegistryTest is Network {
 
     function test_OpenTask_BadWindows_Reverts() public {
         TaskParams memory params = _params();
-        params.commitWindow = 0;
+        params.commitWindow = MIN_WINDOW - 1;
         _assertBad(params, "commitWindow");
         params = _params();
-        params.attestWindow = 0;
+        params.attestWindow = MIN_WINDOW - 1;
         _assertBad(params, "attestWindow");
         params = _params();
-        params.revealWindow = 0;
+        params.revealWindow = MIN_WINDOW - 1;
         _assertBad(params, "revealWindow");
         params = _params();
+        params.challengeWindow = 2 * MIN_WINDOW - 1; // nobody whom a plant blames could object
+        _assertBad(params, "challengeWindow");
+        params = _params();
         params.challengeBond = 0;
+        _assertBad(params, "challengeBond");
+        params = _params();
+        // Who is blamed would lose less by silence than by objecting in vain, or by being right.
+        params.challengeBond = params.verifierBond / 2 - 15 * params.jurorFee + 1;
+        _assertBad(params, "challengeBond");
+        params = _params();
+        params.jurorFee = (params.verifierBond / 2 - params.challengeBond) / 15 + 1;
+        _assertBad(params, "challengeBond");
+        params = _params();
+        params.verdictSlashBps = 0; // nobody would answer for a verdict
         _assertBad(params, "challengeBond");
         params = _params();
         params.appealWindow = params.attestWindow - 1;
@@ -175,13 +193,30 @@ contract TaskRegistryTest is Network {
         _assertBad(params, "appealWindow");
     }
 
+    /// Terms that leave no time to act in would disarm who they are to protect.
+    function testFuzz_OpenTask_WithAWindowUnderTheLeast_Reverts(uint8 which, uint32 window) public {
+        TaskParams memory params = _params();
+        window = uint32(_bound(window, 0, MIN_WINDOW - 1));
+        string[3] memory names = ["commitWindow", "attestWindow", "revealWindow"];
+        if (which % 3 == 0) params.commitWindow = window;
+        if (which % 3 == 1) params.attestWindow = window;
+        if (which % 3 == 2) params.revealWindow = window;
+        _assertBad(params, names[which % 3]);
+    }
+
+    function test_Deploy_WithoutALeastWindow_Reverts() public {
+        Deployment memory deployment;
+        vm.expectRevert(ITaskRegistry.NoMinWindow.selector);
+        new TaskRegistry(deployment, 0);
+    }
+
     function test_OpenTask_WithoutChallenges_NeedsNeitherTheirBondNorTheirWindow() public {
         TaskParams memory params = _params();
         (params.challengeWindow, params.challengeBond, params.appealWindow) = (0, 0, 0);
         _openTask(params, 1000 * UNIT);
     }
 
-    /// Where every work is replayed in full no slash is needed; a bond still is.
+    /// Where every submission is replayed in full no slash is needed; a bond still is.
     function test_OpenTask_WhereNoCheatEscapes_NeedsNoSlash() public {
         TaskParams memory params = _params();
         (params.samplingBps, params.fraudSlash, params.trainerBond) = (10_000, 0, 0);
@@ -192,7 +227,8 @@ contract TaskRegistryTest is Network {
 
     function test_OpenTask_WindowsAsLongAsUnbonding_Reverts() public {
         TaskParams memory params = _params();
-        // Twice 100 to attest, twice 100 to reveal, 100 to challenge, thrice 633 to appeal: one second is too much.
+        // Twice 100 to attest, twice 100 to reveal, 100 to challenge, three times 633 to appeal: one second is too
+        // much.
         (params.commitWindow, params.appealWindow) = (101, 633);
         vm.expectRevert(abi.encodeWithSelector(ITaskRegistry.WindowsTooLong.selector, UNBONDING, UNBONDING));
         registry.openTask(params, 0, "", POLICY, 1000 * UNIT);
@@ -203,7 +239,7 @@ contract TaskRegistryTest is Network {
     function test_OpenTask_CheatingPays_Reverts() public {
         TaskParams memory params = _params();
         params.fraudSlash = 48 * UNIT - 1;
-        vm.expectRevert(_cheatingPays(WorkKind.Full, 48 * UNIT - 1, 48 * UNIT));
+        vm.expectRevert(_cheatingPays(SubmissionKind.Full, 48 * UNIT - 1, 48 * UNIT));
         registry.openTask(params, 0, "", POLICY, 1000 * UNIT);
         params.fraudSlash = 48 * UNIT;
         _openTask(params, 1000 * UNIT);
@@ -221,7 +257,7 @@ contract TaskRegistryTest is Network {
         uint256 needed =
             Economics.neededSlash(10 * (uint256(price) + 1), params.samplingBps, params.kinds[kind].detectionBps);
         (params.fraudSlash, params.trainerBond) = (uint128(needed - 1), uint128(needed));
-        vm.expectRevert(_cheatingPays(WorkKind(kind), needed - 1, needed));
+        vm.expectRevert(_cheatingPays(SubmissionKind(kind), needed - 1, needed));
         registry.openTask(params, 0, "", POLICY, 10_000 * UNIT);
         params.fraudSlash = uint128(needed);
         _openTask(params, 10_000 * UNIT);
@@ -231,7 +267,7 @@ contract TaskRegistryTest is Network {
     function test_OpenTask_ASeldomFoundKindNeedsMore() public {
         TaskParams memory params = _params();
         params.kinds[3] = KindTerms(UNIT / 10, 500); // p = 0.01: 1 × 0.99 × 1.2 / 0.01
-        vm.expectRevert(_cheatingPays(WorkKind.Labels, 50 * UNIT, 118.8 ether));
+        vm.expectRevert(_cheatingPays(SubmissionKind.Labels, 50 * UNIT, 118.8 ether));
         registry.openTask(params, 0, "", POLICY, 1000 * UNIT);
         (params.fraudSlash, params.trainerBond) = (118.8 ether, 118.8 ether);
         _openTask(params, 1000 * UNIT);
@@ -378,7 +414,7 @@ contract TaskRegistryTest is Network {
         registry.closeTask(taskId);
     }
 
-    function test_CloseTask_WithoutWorks_GivesTheEpochOneMoreWindow() public {
+    function test_CloseTask_WithoutSubmissions_GivesTheEpochOneMoreWindow() public {
         uint256 taskId = _openTask();
         _wait(70);
         uint40 commitBy = uint40(_now()) + 100;
@@ -395,7 +431,7 @@ contract TaskRegistryTest is Network {
         vm.assertEq(token.balanceOf(initiator), 1000 * UNIT, "all of it");
     }
 
-    function test_CloseTask_WithWorks_LetsTheEpochRun() public {
+    function test_CloseTask_WithSubmissions_LetsTheEpochRun() public {
         uint256 taskId = _staffedTask();
         _commit(taskId, trainer);
         (,,, uint40 commitBy) = commitments.epochOf(taskId, 0);
@@ -408,17 +444,18 @@ contract TaskRegistryTest is Network {
         _assertOpen(taskId, 1, false);
         _judge(taskId, 0, hex"646400");
         registry.refundTask(taskId);
-        vm.assertEq(token.balanceOf(initiator), 967 * UNIT, "all but 30 units and the fee");
+        vm.assertEq(token.balanceOf(initiator), 9694 * UNIT / 10, "all but 30 units and the fee of two submissions");
         payouts.claim(_refs(_ref(taskId, 0, thirdTrainer, 2)));
         vm.expectEmit(address(registry));
         emit ITaskRegistry.TaskRefunded(taskId, initiator, 10 * UNIT);
         vm.prank(outsider);
         registry.refundTask(taskId);
-        vm.assertEq(token.balanceOf(initiator), 977 * UNIT, "what the claim released");
+        vm.assertEq(token.balanceOf(initiator), 9794 * UNIT / 10, "what the claim released");
     }
 
-    /// The bytes of a work are with others before it is committed: whenever the task is closed, it is committed and paid.
-    function testFuzz_CloseTask_BeforeTheFirstWork_RobsNobody(uint16 closed, uint16 committed) public {
+    /// The bytes of a submission are with others before it is committed: whenever the task is closed, it is committed
+    /// and paid.
+    function testFuzz_CloseTask_BeforeTheFirstSubmission_RobsNobody(uint16 closed, uint16 committed) public {
         uint256 taskId = _staffedTask();
         _wait(closed);
         _close(taskId);
@@ -427,7 +464,8 @@ contract TaskRegistryTest is Network {
         _assertIsPaid(taskId, trainer);
     }
 
-    /// Who was too slow for two epochs can be delisted by anybody; not so that its initiator keeps a work of the last one.
+    /// Who was too slow for two epochs can be delisted by anybody; not so that its initiator keeps a submission of the
+    /// last one.
     function test_CloseTask_AfterDelistingWhoIsSlow_RobsNobody() public {
         uint256 taskId = _staffedTask();
         _bond(secondTrainer, Role.Trainer, 100 * UNIT);
@@ -498,7 +536,7 @@ contract TaskRegistryTest is Network {
         _assertOpen(taskId, 2, false);
         _judge(taskId, 1, hex"646464");
         registry.refundTask(taskId);
-        vm.assertEq(token.balanceOf(initiator), 934 * UNIT, "all but two epochs");
+        vm.assertEq(token.balanceOf(initiator), 9382 * UNIT / 10, "all but two epochs with three submissions each");
         vm.assertEq(payouts.claim(_refs(_ref(taskId, 1, trainer, 0))), 10 * UNIT, "still paid");
     }
 
@@ -578,7 +616,7 @@ contract TaskRegistryTest is Network {
         vm.assertTrue(isOpen == expected, "open");
     }
 
-    /// Its only work of the open epoch is committed, judged and paid.
+    /// Its only submission of the open epoch is committed, judged and paid.
     function _assertIsPaid(uint256 taskId, address operator) private {
         uint64 epoch = _openEpoch(taskId);
         _commit(taskId, operator);
@@ -606,7 +644,7 @@ contract TaskRegistryTest is Network {
         return registry.openTask(params, specHash, "", policyRoot, 1000 * UNIT);
     }
 
-    function _cheatingPays(WorkKind kind, uint256 slash, uint256 needed) private pure returns (bytes memory) {
+    function _cheatingPays(SubmissionKind kind, uint256 slash, uint256 needed) private pure returns (bytes memory) {
         return abi.encodeWithSelector(ITaskRegistry.CheatingPays.selector, kind, slash, needed);
     }
 }

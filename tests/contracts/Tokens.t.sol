@@ -282,7 +282,7 @@ contract TokenWithHooksTest is Network {
         uint256 taskId = _openTask();
         _enlistTrainer(taskId, address(_intruder));
         _staff(taskId);
-        _enlistVerifier(taskId, outsider, 100 * UNIT); // four works need more weight
+        _enlistVerifier(taskId, outsider, 100 * UNIT); // four submissions need more weight
         _commit(taskId, address(_intruder));
         _commitAllAndSeal(taskId);
         _commitReport(taskId, 0, outsider, hex"64646464");
@@ -291,7 +291,7 @@ contract TokenWithHooksTest is Network {
         _settle(taskId, 0, hex"64646464");
         _finalise(taskId, 0);
         bytes memory data = abi.encodeCall(payouts.claim, (_refs(_ref(taskId, 0, address(_intruder), 0))));
-        _intrude(address(payouts), data, abi.encodeWithSelector(ICommitments.WrongWork.selector, taskId, 0, 0));
+        _intrude(address(payouts), data, abi.encodeWithSelector(ICommitments.WrongSubmission.selector, taskId, 0, 0));
         payouts.claim(_refs(_ref(taskId, 0, address(_intruder), 0)));
         _assertRefused();
         vm.assertEq(token.balanceOf(address(_intruder)), 10 * UNIT, "once");
@@ -315,7 +315,7 @@ contract TokenWithHooksTest is Network {
         uint256 taskId = _sealedTask();
         _judge(taskId, 0, hex"ff6464");
         bytes memory data = abi.encodeCall(payouts.slashFraud, (_ref(taskId, 0, trainer, 0)));
-        _intrude(address(payouts), data, abi.encodeWithSelector(ICommitments.WrongWork.selector, taskId, 0, 0));
+        _intrude(address(payouts), data, abi.encodeWithSelector(ICommitments.WrongSubmission.selector, taskId, 0, 0));
         vm.assertTrue(_intruder.act(address(payouts), data), "slashed");
         _assertRefused();
         vm.assertEq(token.balanceOf(address(_intruder)), 5 * UNIT, "once");
@@ -388,7 +388,8 @@ contract TokenWithHooksTest is Network {
         vm.assertEq(token.balanceOf(address(_intruder)), 2 ether, "once");
     }
 
-    /// While it is given one reward, a planter has another verifier slashed: both together are capped, and no third is spared.
+    /// While it is given one reward, a planter has another verifier slashed: both together are capped, and no third is
+    /// spared.
     function test_SlashPaidPlant_Reentered_KeepsTheCap() public {
         (uint256 taskId, address third) = _paidByThree();
         bytes memory again = abi.encodeCall(plants.slashPaidPlant, (taskId, 0, 0, secondVerifier, hex"646464"));
@@ -424,7 +425,7 @@ contract TokenWithHooksTest is Network {
         }
         _settle(taskId, 0, _sorted(found, hex"646464"));
         vm.prank(trainer);
-        plants.openPlant(taskId, 0, _work(trainer, 0), SALT);
+        plants.openPlant(taskId, 0, _submission(trainer, 0), SALT);
         _finalise(taskId, 0);
     }
 

@@ -122,12 +122,12 @@ contract VerdictsTest is Disputed {
 
     /// However few may judge: nothing is decided, at once, and nobody is slashed.
     function testFuzz_SlashVerdict_WhereTooFewMayJudge_Never(uint8 jurors, uint8 index) external {
-        uint16 work = uint16(index % 3);
-        uint256 taskId = _drawn(work, work == 0 ? 255 : 50, _bound(jurors, 0, 14));
-        appeals.decide(taskId, 0, work);
-        _assertScore(taskId, work, uint8(REPORT[work]), DisputePhase.Undecided);
-        vm.expectRevert(abi.encodeWithSelector(IAppeals.NotAgainstVerifiers.selector, taskId, 0, work));
-        appeals.slashVerdict(taskId, 0, work, verifier, REPORT);
+        uint16 submission = uint16(index % 3);
+        uint256 taskId = _drawn(submission, submission == 0 ? 255 : 50, _bound(jurors, 0, 14));
+        appeals.decide(taskId, 0, submission);
+        _assertScore(taskId, submission, uint8(REPORT[submission]), DisputePhase.Undecided);
+        vm.expectRevert(abi.encodeWithSelector(IAppeals.NotAgainstVerifiers.selector, taskId, 0, submission));
+        appeals.slashVerdict(taskId, 0, submission, verifier, REPORT);
         attestations.finalise(taskId, 0);
     }
 
@@ -143,7 +143,8 @@ contract VerdictsTest is Disputed {
         appeals.slashVerdict(taskId, 0, 0, verifier, GOOD);
     }
 
-    /// A colluding majority pays rubbish: its lightest member alone says the median. Whoever pays as much, or more, is behind it.
+    /// A colluding majority pays rubbish: its lightest member alone says the median. Anyone who pays as much, or more,
+    /// is behind it.
     function test_SlashVerdict_OfAllWhoErrToTheSideOfTheMedian() external {
         uint256 taskId = _judgedByFour(hex"00", hex"63", hex"64", hex"00", 10_000 * UNIT, 9950 * UNIT);
         vm.assertEq(attestations.scoreOf(taskId, 0, 0), 99, "rubbish is paid");
@@ -154,8 +155,9 @@ contract VerdictsTest is Disputed {
         _assertNotBehind(taskId, verifier, hex"00");
     }
 
-    /// More than half and less than a quorum calls a good work fraud: the score is 0, though nobody has given that.
-    function test_SlashVerdict_OfWhoCallsAGoodWorkFraud_WhereThatCountsAsZero() external {
+    /// More than half and less than a quorum calls a good submission fraud: the score is 0, though nobody has given
+    /// that.
+    function test_SlashVerdict_OfWhoCallsAGoodSubmissionFraud_WhereThatCountsAsZero() external {
         uint256 taskId = _judgedByFour(hex"64", hex"64", hex"ff", hex"64", 800 * UNIT, 600 * UNIT);
         vm.assertEq(attestations.scoreOf(taskId, 0, 0), 0, "not paid");
         _blame(taskId, 100);
@@ -187,7 +189,8 @@ contract VerdictsTest is Disputed {
         appeals.slashVerdict(taskId, 0, 0, outsider, REPORT);
     }
 
-    /// Those who pay a fraud together differ by a hair, so that only one of them gives the median: all of them have paid it.
+    /// Those who pay a fraud together differ by a hair, so that only one of them gives the median: all of them have
+    /// paid it.
     function test_SlashVerdict_OfThosePayingAFraudByAHairsDifference() external {
         uint256 taskId = _splitBetween(hex"626464", hex"636464", GOOD);
         vm.assertEq(attestations.scoreOf(taskId, 0, 0), 99, "the median");
@@ -242,7 +245,8 @@ contract VerdictsTest is Disputed {
 
     // the guilty
 
-    /// Two of three are lazy and pay a fraud. They do not judge it again: no vote of theirs, nor their absence, spares them.
+    /// Two of three are lazy and pay a fraud. They do not judge it again: no vote of theirs, nor their absence, spares
+    /// them.
     function test_Guilty_HaveNoVoteInTheirOwnCase() external {
         uint256 taskId = _splitBetween(GOOD, GOOD, FOUND);
         vm.assertEq(attestations.scoreOf(taskId, 0, 0), 100, "paid");
@@ -305,8 +309,8 @@ contract VerdictsTest is Disputed {
 
     // finders
 
-    /// Whoever sees a challenge coming puts another before it, naming any score. It costs its bond only if the score stands,
-    /// and takes nothing from who has found what holds.
+    /// Anyone who sees a challenge coming puts another before it, naming any score. It costs its bond only if the score
+    /// stands, and takes nothing from who has found what holds.
     function test_Finder_WhoIsFrontRunWithAnotherScore_HasTheReward() external {
         _seatJurors(15);
         uint256 taskId = _settled(_params(), GOOD);
@@ -345,7 +349,7 @@ contract VerdictsTest is Disputed {
         _decideWith(taskId, 0, _votes(15, 255, 0, 0), false);
         appeals.slashVerdict(taskId, 0, 0, verifier, GOOD);
         for (uint32 i; i <= count; ++i) {
-            // It pays the judging, whoever revealed first.
+            // It pays the judging, anyone who revealed first.
             _assertClaim(taskId, i, i == 1 ? UNIT + 10 * UNIT : UNIT + PREPAID);
         }
     }
@@ -368,9 +372,9 @@ contract VerdictsTest is Disputed {
     function test_Finder_OfItsOwnFault_LosesMoreThanItWins() external {
         _seatJurors(15);
         TaskParams memory params = _params();
-        params.challengeBond = 100 * UNIT;
+        params.challengeBond = 50 * UNIT - PREPAID; // with the judging no more than the slash
         uint256 taskId = _settled(params, GOOD);
-        _fund(verifier, address(appeals), 100 * UNIT + PREPAID);
+        _fund(verifier, address(appeals), 50 * UNIT);
         bytes32 commitment = _challengeHash(taskId, 0, verifier, 0, 255);
         vm.prank(verifier);
         appeals.commitChallenge(taskId, 0, commitment);
@@ -379,7 +383,7 @@ contract VerdictsTest is Disputed {
         _drawOf(taskId, 0);
         _decideWith(taskId, 0, _votes(15, 255, 0, 0), false);
         appeals.slashVerdict(taskId, 0, 0, verifier, GOOD);
-        _assertClaim(taskId, 0, 100 * UNIT + 25 * UNIT);
+        _assertClaim(taskId, 0, 50 * UNIT - PREPAID + 25 * UNIT);
         vm.assertEq(_bonded(verifier, Role.Verifier), 50 * UNIT, "50 lost, 25 won");
     }
 
@@ -397,7 +401,7 @@ contract VerdictsTest is Disputed {
         vm.assertEq(token.balanceOf(rival), 0, "who calls only calls");
         vm.assertEq(token.balanceOf(Tokens.BURNT), burnt + 45 * UNIT, "the rest is burnt");
         (uint256 budget,) = _money(taskId);
-        vm.assertEq(budget, before + 10 * UNIT, "the work's money returns to the budget");
+        vm.assertEq(budget, before + 10 * UNIT, "the submission's money returns to the budget");
         _assertClaim(taskId, 0, UNIT + 5 * UNIT);
     }
 
@@ -476,7 +480,7 @@ contract VerdictsTest is Disputed {
         _assertClaim(taskId, 0, UNIT);
     }
 
-    /// A panel says so of a work that has been disputed by the outsider.
+    /// A panel says so of a submission that has been disputed by the outsider.
     function _overturned(uint16 index, uint8 score, bool beyond) private returns (uint256) {
         return _overturnedWith(_params(), index, score, beyond);
     }
@@ -523,7 +527,7 @@ contract VerdictsTest is Disputed {
         _bond(thirdTrainer, Role.Trainer, 100 * UNIT);
     }
 
-    /// One work, judged by two of 100, one of `heavy` and one of `light`.
+    /// One submission, judged by two of 100, one of `heavy` and one of `light`.
     function _judgedByFour(bytes memory a, bytes memory b, bytes memory c, bytes memory d, uint128 heavy, uint128 light)
         private
         returns (uint256 taskId)
@@ -634,7 +638,7 @@ contract AppealsMoneyTest is Disputed {
         if (_roll(8) == 0) return;
         try appeals.summonPanel(taskId, 0, index) {} catch {}
         vm.roll(vm.getBlockNumber() + 2);
-        try appeals.drawPanel(taskId, 0, _work(_trainerOf(index), index), "") {} catch {}
+        try appeals.drawPanel(taskId, 0, _submission(_trainerOf(index), index), "") {} catch {}
     }
 
     mapping(uint16 index => mapping(uint256 juror => uint8)) private _said;

@@ -3,7 +3,7 @@ pragma solidity 0.8.37;
 
 import {EpochPhase, IAttestations} from "../../contracts/interfaces/IAttestations.sol";
 import {IStaking, Role} from "../../contracts/interfaces/IStaking.sol";
-import {TaskParams, WorkKind} from "../../contracts/interfaces/ITaskRegistry.sol";
+import {TaskParams, SubmissionKind} from "../../contracts/interfaces/ITaskRegistry.sol";
 import {IVerifiers} from "../../contracts/interfaces/IVerifiers.sol";
 import {Tokens} from "../../contracts/libraries/Tokens.sol";
 import {Network} from "./Network.sol";
@@ -43,7 +43,8 @@ contract VerifiersTest is Network {
         vm.assertFalse(verifiers.isEnlisted(taskId, verifier), "left");
     }
 
-    /// Whoever opens another task under the number that a verifier has seen (first, or after a reorganisation) has nothing.
+    /// Anyone who opens another task under the number that a verifier has seen (first, or after a reorganisation) has
+    /// nothing.
     function test_Enlist_ForOtherTermsThanItHasSeen_Reverts() public {
         uint256 seen = _openTask();
         bytes32 meant = _termsHash(seen);
@@ -130,15 +131,28 @@ contract VerifiersTest is Network {
         _assertLocked(verifier, 220 * UNIT);
     }
 
-    function test_Enlist_BeforeTheEpochCloses_JudgesIt() public {
+    function test_Enlist_BeforeTheEpochHasSubmissions_JudgesIt() public {
         uint256 taskId = _staffedTask();
-        _commit(taskId, trainer);
-        _commit(taskId, secondTrainer);
         _enlistVerifier(taskId, outsider, 500 * UNIT);
-        _commit(taskId, thirdTrainer);
-        attestations.sealEpoch(taskId);
+        _commitAllAndSeal(taskId);
         _assertTally(taskId, 0, 800 * UNIT, 4);
         _commitReport(taskId, 0, outsider, GOOD);
+    }
+
+    /// Somebody as heavy as all others comes once trainers have committed, to make their epoch void by silence, or, yet
+    /// heavier, to judge it.
+    function test_Enlist_WhileTheOpenEpochHasSubmissions_JudgesTheNext() public {
+        uint256 taskId = _staffedTask();
+        _commit(taskId, trainer);
+        _enlistVerifier(taskId, outsider, 700 * UNIT);
+        vm.prank(outsider);
+        verifiers.delist(taskId);
+        _commit(taskId, secondTrainer);
+        _commit(taskId, thirdTrainer);
+        attestations.sealEpoch(taskId);
+        _assertTally(taskId, 0, 300 * UNIT, 3);
+        _judge(taskId, 0, GOOD);
+        vm.assertEq(payouts.claim(_refs(_ref(taskId, 0, trainer, 0))), 10 * UNIT, "paid as it could expect");
     }
 
     function test_Enlist_AfterTheEpochHasClosed_JudgesTheNext() public {
@@ -156,15 +170,16 @@ contract VerifiersTest is Network {
         attestations.commitAttestation(taskId, 0, keccak256("x"), "");
     }
 
-    /// Else whoever has the weight that is missing would choose, knowing the seed, whether the epoch is judged.
+    /// Else anyone who has the weight that is missing would choose, knowing the seed, whether the epoch is judged.
     function test_Enlist_AfterTheEpochHasClosed_DoesNotMakeUpForTooSmallAnElectorate() public {
         uint256 taskId = _closedBeforeOneVerifier();
         _enlistVerifier(taskId, outsider, 500 * UNIT);
-        attestations.sealEpoch(taskId); // 30 to earn, 3 for verifiers, thrice 50 to slash: 66.66 do not outweigh that
+        // 30 to earn, 3 for verifiers, three times 50 to slash: 66.66 do not outweigh that
+        attestations.sealEpoch(taskId);
         _assertPhase(taskId, 0, EpochPhase.Void);
     }
 
-    function test_EnlistAndDelist_BeforeAnyWork_LeavesNothing() public {
+    function test_EnlistAndDelist_BeforeAnySubmission_LeavesNothing() public {
         uint256 taskId = _staffedTask();
         _enlistVerifier(taskId, outsider, 1000 * UNIT);
         vm.expectEmit(address(verifiers));
@@ -202,7 +217,7 @@ contract VerifiersTest is Network {
     }
 
     /// Nobody vetoes a seal by leaving: not one, and not all at once.
-    function test_Delist_WhileTheOpenEpochHasWorks_StillJudgesIt() public {
+    function test_Delist_WhileTheOpenEpochHasSubmissions_StillJudgesIt() public {
         uint256 taskId = _staffedTask();
         _commit(taskId, trainer);
         vm.expectEmit(address(verifiers));
@@ -243,7 +258,7 @@ contract VerifiersTest is Network {
         _assertElectorate(taskId, 200 * UNIT, 2);
     }
 
-    function test_Delist_BeforeAnyWork_LeavesAtOnce() public {
+    function test_Delist_BeforeAnySubmission_LeavesAtOnce() public {
         uint256 taskId = _staffedTask();
         _leave(taskId, verifier);
         _assertElectorate(taskId, 200 * UNIT, 2);
@@ -351,8 +366,9 @@ contract VerifiersTest is Network {
         _assertCollateral(taskId, _member(5), 100 * UNIT, uint40(_now() + UNBONDING));
     }
 
-    /// Who is displaced while the open epoch has works judges that, as who leaves; whoever comes instead judges the next.
-    function test_Enlist_DisplacingWhileTheOpenEpochHasWorks_CountsFromTheNext() public {
+    /// Who is displaced while the open epoch has submissions judges that, as who leaves; anyone who comes instead
+    /// judges the next.
+    function test_Enlist_DisplacingWhileTheOpenEpochHasSubmissions_CountsFromTheNext() public {
         uint256 taskId = _crowdedTask();
         _commit(taskId, trainer);
         _bond(outsider, Role.Verifier, 1000 * UNIT);
@@ -468,9 +484,9 @@ contract VerifiersTest is Network {
         _assertCollateral(taskId, verifier, 52.25 ether, uint40(_now() + UNBONDING));
     }
 
-    /// Whoever may slash chooses when: an open epoch that has works keeps the judges it had when they came, or a slash that was
-    /// kept back until then would make it too light, and void.
-    function test_Slash_WhileTheOpenEpochHasWorks_ChangesTheNext() public {
+    /// Anyone who may slash chooses when: an open epoch that has submissions keeps the judges it had when they came, or
+    /// a slash that was kept back until then would make it too light, and void.
+    function test_Slash_WhileTheOpenEpochHasSubmissions_ChangesTheNext() public {
         uint256 taskId = _sealedTask();
         _attestWithoutTheFirst(taskId, 0);
         _settle(taskId, 0, GOOD);
@@ -682,7 +698,8 @@ contract ElectorateTest is Network {
         TaskParams memory params = _params();
         params.kinds[0].unitPrice = 1;
         (params.trainerBond, params.fraudSlash, params.verifierFee, params.verifierBond) = (48, 48, 0, 1000);
-        params.maxWorksEach = 100;
+        (params.challengeBond, params.jurorFee) = (1, 0);
+        params.maxSubmissionsEach = 100;
         _taskId = _openTask(params, 1e6);
         for (uint256 i; i < 6; ++i) {
             _all[i] = vm.addr(300 + i);
@@ -692,8 +709,8 @@ contract ElectorateTest is Network {
         _enlistTrainer(_taskId, secondTrainer);
     }
 
-    /// The totals are the sums over its members, in the open epoch and, once it is sealed, in the next; nobody ever counts
-    /// for more than answers for it while enlisted; and what is sealed stays as it was.
+    /// The totals are the sums over its members, in the open epoch and, once it is sealed, in the next; nobody ever
+    /// counts for more than answers for it while enlisted; and what is sealed stays as it was.
     function testFuzz_Electorate_EqualsTheSumOfItsMembers(uint16[48] memory actions) public {
         for (uint256 i; i < actions.length; ++i) {
             _act(actions[i]);
@@ -725,9 +742,10 @@ contract ElectorateTest is Network {
             vm.prank(address(plants));
             verifiers.slash(_taskId, epoch, who, 10_000, address(0), 0, 0);
         } else if (what == 5) {
-            (,,, uint16 works) = commitments.openEpochOf(_taskId);
+            (,,, uint16 submissions) = commitments.openEpochOf(_taskId);
             vm.prank(trainer);
-            try commitments.commitWork(_taskId, epoch, WorkKind.Full, _rootOf(works), 10, 0, false) {} catch {}
+            try commitments.commitSubmission(_taskId, epoch, SubmissionKind.Full, _rootOf(submissions), 10, 0, false) {}
+                catch {}
         } else if (what == 6) {
             _wait(100);
             try commitments.closeEpoch(_taskId) {} catch {}

@@ -19,8 +19,8 @@ from specs.facts import (
     ChallengeRevealed,
     EpochSealed,
     PlantCommitted,
+    SubmissionCommitted,
     VoteCommitted,
-    WorkCommitted,
 )
 from specs.words import (
     FRAUD,
@@ -33,9 +33,9 @@ from specs.words import (
     KindTerms,
     Phase,
     Role,
+    Submission,
+    SubmissionRef,
     Terms,
-    Work,
-    WorkRef,
 )
 from tests.differential.meddling import meddle
 from tests.differential.people import JURORS, TRAINERS, VERIFIERS, WORKERS, sign
@@ -57,8 +57,8 @@ TERMS = Terms(
     juror_fee=UNIT // 10 + 1,
     verifier_fee=3 * UNIT + 1,
     max_epoch_units=40,
-    max_work_units=10,
-    max_works_each=2,
+    max_submission_units=10,
+    max_submissions_each=2,
     quorum_bps=6_667,
     sampling_bps=5_000,
     absence_slash_bps=501,
@@ -77,7 +77,7 @@ OTHER_TERMS = replace(
     TERMS,
     quorum_bps=5_001,
     sampling_bps=10_000,
-    max_works_each=1,
+    max_submissions_each=1,
     max_epochs=9,
     challenge_window=150,
     absence_slash_bps=10_000,
@@ -86,7 +86,7 @@ OTHER_TERMS = replace(
 STEP_KINDS = (
     *("goOn",) * 60,
     *("aftermath",) * 25,
-    *("works", "seal", "report", "reveal", "settle") * 2,
+    *("submissions", "seal", "report", "reveal", "settle") * 2,
     *("bond", "unbond", "withdraw", "enlist", "delist", "releaseBond", "fund", "endTask", "policy", "finalise", "void"),
     *("absence", "challenge", "challenge", "dispute", "dispute", "verdict", "winnings", "winnings", "seats", "forget"),
     *("claim", "claim", "claimFees", "slashFraud", "slashFraud", "hotKey", "wait", "allow", "sameBlock", "lateStake"),
@@ -178,7 +178,7 @@ class Behaviour:
         return draw.choice((*SALTS, draw.randbytes(32)))
 
     def _strange_hash(self, draw: random.Random) -> bytes:
-        """Nothing, or what somebody else's promise, work or report is known by."""
+        """Nothing, or what somebody else's promise, submission or report is known by."""
         told = [each.commitment for each in self.h.of(AttestationCommitted)[-5:]]
         told += [keccak(each.report) for each in self.h.of(AttestationRevealed)[-3:]]
         told += [each.commitment for each in self.h.of(VoteCommitted)[-2:]]
@@ -296,6 +296,8 @@ class Behaviour:
                 {"reveal_window": 400, "appeal_window": 400},
                 {"challenge_window": 0, "challenge_bond": 0, "appeal_window": 0},
                 {"appeal_window": 199},
+                {"attest_window": 29},
+                {"challenge_window": 59},
                 {"max_epochs": 1, "verifier_fee": 0},
                 {"verdict_slash_bps": 10_001},
                 {"max_epoch_units": 9},
@@ -310,26 +312,26 @@ class Behaviour:
 
     # An epoch.
 
-    def _works(self, draw: random.Random) -> list[Act]:
+    def _submissions(self, draw: random.Random) -> list[Act]:
         task_id = self._task(draw)
         number = rules.open_number(self.h, task_id)
-        acts = [self._commit_work(draw, task_id, number, who) for who in self._trainers(draw, 0.8)]
+        acts = [self._commit_submission(draw, task_id, number, who) for who in self._trainers(draw, 0.8)]
         if draw.random() < 0.2:
             other = draw.choice((max(0, number - 1), number + 1, number, FAR_AWAY))
-            acts += [self._commit_work(draw, task_id, other, self._anybody(draw))]
+            acts += [self._commit_submission(draw, task_id, other, self._anybody(draw))]
         return acts
 
     def _trainers(self, draw: random.Random, share: float = 0.93) -> list[Address]:
         return self._some(draw, [self.people[name] for name in TRAINERS], share)
 
-    def _commit_work(self, draw: random.Random, task_id: int, epoch: int, who: Address) -> Act:
+    def _commit_submission(self, draw: random.Random, task_id: int, epoch: int, who: Address) -> Act:
         units = draw.choice((1, 2, 3, 4, 5, 7, 7, 10, 11 if draw.random() < 0.3 else 0))
         root = draw.randbytes(32) if draw.random() < 0.95 else self._strange_hash(draw)
-        theirs = rules.works_of(self.h, task_id, epoch, who)
+        theirs = rules.submissions_of(self.h, task_id, epoch, who)
         root = theirs[-1].manifest_root if theirs and draw.random() < 0.1 else root
         kind = draw.choice((0, 0, 0, 3, 3, 1 if draw.random() < 0.2 else 0))
         version, is_last = draw.choice((0, 1, 2, 2**32 - 1)), draw.random() < 0.6
-        return commitments.CommitWork(self._key(who), task_id, epoch, kind, root, units, version, is_last)
+        return commitments.CommitSubmission(self._key(who), task_id, epoch, kind, root, units, version, is_last)
 
     def _seal(self, draw: random.Random) -> list[Act]:
         task_id, who = self._task(draw), self._anybody(draw)
@@ -363,9 +365,9 @@ class Behaviour:
 
     def _commit_reports(self, draw: random.Random, task_id: int, epoch: int, who: Sequence[Address]) -> list[Act]:
         """Mostly alike; now and then a promise that is another's, or that nobody can keep."""
-        seed, size = rules.seed(self.h, task_id, epoch), len(rules.works(self.h, task_id, epoch))
+        seed, size = rules.seed(self.h, task_id, epoch), len(rules.submissions(self.h, task_id, epoch))
         roots = {root for _, root, _ in self.plants.values()}
-        planted = [work.manifest_root in roots for work in rules.works(self.h, task_id, epoch)]
+        planted = [submission.manifest_root in roots for submission in rules.submissions(self.h, task_id, epoch)]
         common = bytes(FRAUD if each and draw.random() < 0.95 else draw.choice(BYTES) for each in planted)
         lazy = self.people[VERIFIERS[-1]] if draw.random() < 0.8 else NOBODY  # the lightest: the others are a quorum
         acts: list[Act] = []
@@ -467,7 +469,7 @@ class Behaviour:
     def _challenge(self, draw: random.Random) -> list[Act]:
         """Some will not be revealed: they name what there is not, or what stands already."""
         place = self._challengeable(draw)
-        size = len(rules.works(self.h, *place)) or 1
+        size = len(rules.submissions(self.h, *place)) or 1
         acts: list[Act] = []
         for _ in range(draw.choice((1, 1, 2, 3))):
             who = self._of(draw, ("challenger", "second challenger", "first trainer", "first juror"))
@@ -533,18 +535,18 @@ class Behaviour:
             return self._wait_until(draw, end)
         if draw.random() < (0.9 if summoned is None else 0.1):
             return [appeals.SummonPanel(self._anybody(draw), *place)]
-        work = rules.as_work(rules.works(self.h, *place[:2])[place[2]])
+        submission = rules.as_submission(rules.submissions(self.h, *place[:2])[place[2]])
         header = b""
         if summoned is not None and summoned.seed_block in self.h.blocks and draw.random() < 0.8:
             header = self._header(draw, summoned.seed_block)
-        return [appeals.DrawPanel(self._anybody(draw), *place[:2], self._maybe_other(draw, work), header)]
+        return [appeals.DrawPanel(self._anybody(draw), *place[:2], self._maybe_other(draw, submission), header)]
 
-    def _maybe_other(self, draw: random.Random, work: Work) -> Work:
-        """The work, or one that differs in one thing."""
+    def _maybe_other(self, draw: random.Random, submission: Submission) -> Submission:
+        """The submission, or one that differs in one thing."""
         if draw.random() < 0.95:
-            return work
-        changes = ({"units": work.units + 1}, {"kind": 3 - work.kind}, {"trainer": self.people["outsider"]})
-        return replace(work, **draw.choice(changes))  # pyright: ignore[reportArgumentType]
+            return submission
+        changes = ({"units": submission.units + 1}, {"kind": 3 - submission.kind}, {"trainer": self.people["outsider"]})
+        return replace(submission, **draw.choice(changes))  # pyright: ignore[reportArgumentType]
 
     def _commit_votes(self, draw: random.Random, place: tuple[int, int, int], who: Sequence[Address]) -> list[Act]:
         drawn, first = rules.panel(self.h, *place), rules.challenges(self.h, *place)[0]
@@ -594,24 +596,30 @@ class Behaviour:
 
     # Payments and slashes.
 
-    def _refs(self, where: Callable[[WorkCommitted], bool]) -> list[WorkRef]:
-        found = [work for work in self.h.of(WorkCommitted)[-60:] if where(work)]
-        return [WorkRef(work.task_id, work.epoch, rules.as_work(work)) for work in found]
+    def _refs(self, where: Callable[[SubmissionCommitted], bool]) -> list[SubmissionRef]:
+        found = [submission for submission in self.h.of(SubmissionCommitted)[-60:] if where(submission)]
+        return [
+            SubmissionRef(submission.task_id, submission.epoch, rules.as_submission(submission)) for submission in found
+        ]
 
-    def _is_claimable(self, work: WorkCommitted) -> bool:
-        place = (work.task_id, work.epoch)
+    def _is_claimable(self, submission: SubmissionCommitted) -> bool:
+        place = (submission.task_id, submission.epoch)
         phase = rules.phase(self.h, *place)
-        is_fraud = phase == Phase.FINAL and rules.score_of(self.h, *place, work.index) == FRAUD
+        is_fraud = phase == Phase.FINAL and rules.score_of(self.h, *place, submission.index) == FRAUD
         is_over = phase in (Phase.FINAL, Phase.VOID) and not is_fraud
-        return is_over and not rules.is_ended(self.h, *place, work.index)
+        return is_over and not rules.is_ended(self.h, *place, submission.index)
 
     def _claim(self, draw: random.Random) -> list[Act]:
-        """All works of a trainer that are final, or some that chance picks; now and then to somewhere else."""
+        """All submissions of a trainer that are final, or some that chance picks; now and then to somewhere else."""
         task_id, trainer = self._task(draw), self._of(draw, TRAINERS)
-        theirs = self._refs(lambda work: work.task_id == task_id and work.trainer == trainer)
-        ripe = self._refs(lambda work: (work.task_id, work.trainer) == (task_id, trainer) and self._is_claimable(work))
+        theirs = self._refs(lambda submission: submission.task_id == task_id and submission.trainer == trainer)
+        ripe = self._refs(
+            lambda submission: (
+                (submission.task_id, submission.trainer) == (task_id, trainer) and self._is_claimable(submission)
+            )
+        )
         refs = ripe if draw.random() < 0.7 else draw.sample(theirs, min(len(theirs), draw.choice((1, 2, 3))))
-        refs = [replace(ref, work=self._maybe_other(draw, ref.work)) for ref in refs]
+        refs = [replace(ref, submission=self._maybe_other(draw, ref.submission)) for ref in refs]
         if draw.random() < 0.05:
             refs += draw.choice((refs[:1], self._refs(lambda _: True)[-1:]))
         if draw.random() < 0.8:
@@ -628,21 +636,21 @@ class Behaviour:
         return [payouts.ClaimFees(self._anybody(draw), task_id, tuple(epochs), who)]
 
     def _slashFraud(self, draw: random.Random) -> list[Act]:
-        def is_fraud(work: WorkCommitted) -> bool:
-            return rules.score_of(self.h, work.task_id, work.epoch, work.index) == FRAUD
+        def is_fraud(submission: SubmissionCommitted) -> bool:
+            return rules.score_of(self.h, submission.task_id, submission.epoch, submission.index) == FRAUD
 
         frauds = self._refs(is_fraud)
         refs = frauds[-3:] if frauds and draw.random() < 0.8 else self._refs(lambda _: True)
         picked = draw.sample(refs, min(2, len(refs)))
         return [
-            payouts.SlashFraud(self._anybody(draw), replace(each, work=self._maybe_other(draw, each.work)))
+            payouts.SlashFraud(self._anybody(draw), replace(each, submission=self._maybe_other(draw, each.submission)))
             for each in picked
         ]
 
     # Plants.
 
     def _plant(self, draw: random.Random) -> list[Act]:
-        """To a work that comes with it, and to nothing; sometimes by who copies a commitment."""
+        """To a submission that comes with it, and to nothing; sometimes by who copies a commitment."""
         return self._plant_in(draw, self._task(draw))
 
     def _plant_in(self, draw: random.Random, task_id: int) -> list[Act]:
@@ -651,22 +659,22 @@ class Behaviour:
             decoy = hashes.plant(task_id, NOBODY, NONE, salt)
             self.plants[decoy] = (NOBODY, NONE, salt)
             return [payouts.CommitPlant(self._anybody(draw), task_id, decoy)]
-        work = self._commit_work(draw, task_id, rules.open_number(self.h, task_id), who)
-        assert isinstance(work, commitments.CommitWork)
-        what = (rules.operator_of(self.h, work.by), work.manifest_root, salt)
+        submission = self._commit_submission(draw, task_id, rules.open_number(self.h, task_id), who)
+        assert isinstance(submission, commitments.CommitSubmission)
+        what = (rules.operator_of(self.h, submission.by), submission.manifest_root, salt)
         commitment = hashes.plant(task_id, *what)
         self.plants[commitment] = what
         commitment = self._strange_hash(draw) if draw.random() < 0.05 else commitment
-        return [payouts.CommitPlant(self._anybody(draw), task_id, commitment), work]
+        return [payouts.CommitPlant(self._anybody(draw), task_id, commitment), submission]
 
     def _openPlant(self, draw: random.Random) -> list[Act]:
         acts: list[Act] = []
         for plant in self.h.of(PlantCommitted)[-6:]:
             trainer, root, salt = self.plants.get(plant.commitment, (NOBODY, NONE, NONE))
-            for ref in self._refs(lambda work, root=root: work.manifest_root == root):
-                who = self._key(ref.work.trainer) if draw.random() < 0.9 else self._anybody(draw)
-                work = self._maybe_other(draw, ref.work)
-                acts += [payouts.OpenPlant(who, ref.task_id, ref.epoch, work, salt)]
+            for ref in self._refs(lambda submission, root=root: submission.manifest_root == root):
+                who = self._key(ref.submission.trainer) if draw.random() < 0.9 else self._anybody(draw)
+                submission = self._maybe_other(draw, ref.submission)
+                acts += [payouts.OpenPlant(who, ref.task_id, ref.epoch, submission, salt)]
             acts += [payouts.ForfeitPlant(self._anybody(draw), plant.task_id, plant.commitment)]
             acts += [payouts.RefundPlant(self._anybody(draw), plant.task_id, trainer, root, salt)]
         return self._sample(draw, acts, 4)
@@ -678,12 +686,12 @@ class Behaviour:
             for name in VERIFIERS:
                 who = self.people[name]
                 report = self._report_of(draw, ref.task_id, ref.epoch, who)
-                place = (ref.task_id, ref.epoch, ref.work.index)
+                place = (ref.task_id, ref.epoch, ref.submission.index)
                 acts += [payouts.SlashPaidPlant(self._anybody(draw), *place, who, report)]
         return self._sample(draw, acts, 6)
 
-    def _is_planted(self, ref: WorkRef) -> bool:
-        return rules.planted(self.h, ref.task_id, ref.epoch, ref.work.index) is not None
+    def _is_planted(self, ref: SubmissionRef) -> bool:
+        return rules.planted(self.h, ref.task_id, ref.epoch, ref.submission.index) is not None
 
     # The rest.
 
@@ -711,8 +719,8 @@ class Behaviour:
                 acts += [attestations.SlashAbsence(self._anybody(draw), *place, who)]
             elif rules.fee_due(self.h, *place, who) and draw.random() < 0.5:
                 acts += [payouts.ClaimFees(self._anybody(draw), place[0], (place[1],), who)]
-        for ref in self._refs(lambda work: (work.task_id, work.epoch) == place):
-            if rules.score_of(self.h, *place, ref.work.index) == FRAUD and draw.random() < 0.5:
+        for ref in self._refs(lambda submission: (submission.task_id, submission.epoch) == place):
+            if rules.score_of(self.h, *place, ref.submission.index) == FRAUD and draw.random() < 0.5:
                 acts += [payouts.SlashFraud(self._anybody(draw), ref)]
         for each in self.h.of(ChallengeCommitted, task_id=place[0], epoch=place[1]):
             acts += [appeals.ClaimChallenge(self._anybody(draw), *place, each.id)] if draw.random() < 0.3 else []
@@ -733,25 +741,29 @@ class Behaviour:
                 report = self._report_of(draw, *place, who)
                 yield appeals.SlashVerdict(self._anybody(draw), *place, index, who, report)
 
-    def _planted_at(self, place: tuple[int, int]) -> list[WorkRef]:
+    def _planted_at(self, place: tuple[int, int]) -> list[SubmissionRef]:
         roots = {root for _, root, _ in self.plants.values()}
-        return self._refs(lambda work: (work.task_id, work.epoch) == place and work.manifest_root in roots)
+        return self._refs(
+            lambda submission: (submission.task_id, submission.epoch) == place and submission.manifest_root in roots
+        )
 
     def _openings(self, place: tuple[int, int]) -> Iterator[Act]:
         """Of the plants of an epoch that are not opened yet."""
         salts = {root: salt for _, root, salt in self.plants.values()}
         for ref in self._planted_at(place):
-            if not rules.is_ended(self.h, *place, ref.work.index):
-                yield payouts.OpenPlant(self._key(ref.work.trainer), *place, ref.work, salts[ref.work.manifest_root])
+            if not rules.is_ended(self.h, *place, ref.submission.index):
+                yield payouts.OpenPlant(
+                    self._key(ref.submission.trainer), *place, ref.submission, salts[ref.submission.manifest_root]
+                )
 
     def _plants_of(self, draw: random.Random, place: tuple[int, int]) -> Iterator[Act]:
         salts = {root: salt for _, root, salt in self.plants.values()}
         for ref in self._planted_at(place):
-            who = self._key(ref.work.trainer)
-            yield payouts.OpenPlant(who, *place, ref.work, salts[ref.work.manifest_root])
+            who = self._key(ref.submission.trainer)
+            yield payouts.OpenPlant(who, *place, ref.submission, salts[ref.submission.manifest_root])
             for verifier in rules.members(self.h, *place):
                 report = self._report_of(draw, *place, verifier)
-                yield payouts.SlashPaidPlant(self._anybody(draw), *place, ref.work.index, verifier, report)
+                yield payouts.SlashPaidPlant(self._anybody(draw), *place, ref.submission.index, verifier, report)
 
     def _goOn(self, draw: random.Random) -> list[Act]:
         """What is due: the next thing that somebody could do for an epoch of one of the tasks."""
@@ -764,15 +776,15 @@ class Behaviour:
         if rules.closed(self.h, task_id) is not None:
             return [self._seal_act(draw, task_id)]
         is_over = self.twin.now >= rules.commit_by(self.h, task_id, number)
-        if rules.works(self.h, task_id, number) and (is_over or draw.random() < 0.2):
+        if rules.submissions(self.h, task_id, number) and (is_over or draw.random() < 0.2):
             close = commitments.CloseEpoch(self._anybody(draw), task_id)
             return [close] if is_over else self._wait_until(draw, rules.commit_by(self.h, task_id, number))
         planted = self._plant_in(draw, task_id) if draw.random() < 0.5 else []
-        return [*self._come_back(draw, task_id), *planted, *self._works_for(draw, task_id, number)]
+        return [*self._come_back(draw, task_id), *planted, *self._submissions_for(draw, task_id, number)]
 
-    def _works_for(self, draw: random.Random, task_id: int, number: int) -> Iterator[Act]:
+    def _submissions_for(self, draw: random.Random, task_id: int, number: int) -> Iterator[Act]:
         for who in self._trainers(draw):
-            yield self._commit_work(draw, task_id, number, who)
+            yield self._commit_submission(draw, task_id, number, who)
 
     def _come_back(self, draw: random.Random, task_id: int) -> Iterator[Act]:
         """Who has left or lost its bond brings another."""
@@ -833,11 +845,11 @@ class Behaviour:
         return [attestations.Finalise(self._anybody(draw), task_id, epoch)]
 
     def _sameBlock(self, draw: random.Random) -> list[Act]:
-        """Several steps in one block: stake that is fresh, a seal in the block of a work."""
+        """Several steps in one block: stake that is fresh, a seal in the block of a submission."""
         kinds = (
             "bond",
             "enlist",
-            "works",
+            "submissions",
             "seal",
             "reveal",
             "settle",
@@ -863,8 +875,8 @@ class Behaviour:
         """Calls about what is not there."""
         who, task_id = self._anybody(draw), draw.choice((LONG_AGO, 9, 2**256 - 1))
         place = (task_id, draw.choice((0, 1, FAR_AWAY)))
-        nobody = Work(NOBODY, 0, 0, 1, 0, ROOT)
-        ref, empty = WorkRef(*place, nobody), b""
+        nobody = Submission(NOBODY, 0, 0, 1, 0, ROOT)
+        ref, empty = SubmissionRef(*place, nobody), b""
         return [
             payouts.Claim(who, ()),
             payouts.Claim(who, (ref,)),
@@ -877,7 +889,7 @@ class Behaviour:
             tasks.CloseTask(who, task_id),
             tasks.FundTask(who, task_id, 0),
             commitments.EnlistTrainer(who, task_id, ROOT),
-            commitments.CommitWork(who, *place, 0, ROOT, 1, 0, True),
+            commitments.CommitSubmission(who, *place, 0, ROOT, 1, 0, True),
             commitments.OpenEpoch(who, task_id),
             verifiers.EnlistVerifier(who, task_id, ROOT, UNIT, NOBODY),
             verifiers.ReleaseBond(who, task_id, who),

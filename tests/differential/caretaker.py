@@ -17,10 +17,10 @@ from specs.facts import (
     EpochSealed,
     PlantCommitted,
     SeatsTaken,
+    SubmissionCommitted,
     VoteRevealed,
-    WorkCommitted,
 )
-from specs.words import FRAUD, Address, ChallengeState, DisputePhase, Phase, PlantState, Role, WorkRef
+from specs.words import FRAUD, Address, ChallengeState, DisputePhase, Phase, PlantState, Role, SubmissionRef
 from tests.differential.twin import Twin
 
 ROUNDS = 40  # of waiting and calling; each longer than any window, so an epoch takes a few
@@ -93,8 +93,8 @@ class Caretaker:
         if phase == DisputePhase.REVEALED:
             self._step([appeals.SummonPanel(self.who, *place)])
             self.twin.skip(self.h.constants.seal_delay + self.h.constants.header_wait + 1, 20)
-            work = rules.as_work(rules.works(self.h, *place[:2])[place[2]])
-            self._step([appeals.DrawPanel(self.who, *place[:2], work, b"")])
+            submission = rules.as_submission(rules.submissions(self.h, *place[:2])[place[2]])
+            self._step([appeals.DrawPanel(self.who, *place[:2], submission, b"")])
         if phase == DisputePhase.DECIDABLE:
             self._step([appeals.Decide(self.who, *place)])
 
@@ -108,7 +108,7 @@ class Caretaker:
     def _empty(self) -> None:
         """Claims for all, unlocks all, refunds all; then everybody takes home what is theirs."""
         self._skip_policies()
-        self._step([*self._pay_works()])
+        self._step([*self._pay_submissions()])
         self._step([*self._pay_fees()])
         self._step([*self._pay_appeals()])
         self._wait(2 * self.h.constants.unbonding_s)
@@ -141,12 +141,12 @@ class Caretaker:
                 if rules.is_policy_due(self.h, task_id, epoch):
                     break
 
-    def _pay_works(self) -> Iterator[Act]:
-        for work in self.h.of(WorkCommitted):
-            place = (work.task_id, work.epoch, work.index)
+    def _pay_submissions(self) -> Iterator[Act]:
+        for submission in self.h.of(SubmissionCommitted):
+            place = (submission.task_id, submission.epoch, submission.index)
             if rules.is_ended(self.h, *place):
                 continue
-            ref = WorkRef(work.task_id, work.epoch, rules.as_work(work))
+            ref = SubmissionRef(submission.task_id, submission.epoch, rules.as_submission(submission))
             is_final = rules.phase(self.h, *place[:2]) == Phase.FINAL
             is_fraud = is_final and rules.score_of(self.h, *place) == FRAUD
             yield payouts.SlashFraud(self.who, ref) if is_fraud else payouts.Claim(self.who, (ref,))

@@ -13,8 +13,8 @@ from eth_utils.crypto import keccak
 
 from specs import hashes, rules
 from specs.acts import Act, appeals, attestations, commitments, payouts, policies, staking, tasks, verifiers
-from specs.facts import ChallengeRevealed, EpochSealed, FraudSlashed, PlantOpened, Withdrawn, WorkCommitted
-from specs.words import FRAUD, NOBODY, UNAVAILABLE, Address, Phase, Role, WorkRef
+from specs.facts import ChallengeRevealed, EpochSealed, FraudSlashed, PlantOpened, SubmissionCommitted, Withdrawn
+from specs.words import FRAUD, NOBODY, UNAVAILABLE, Address, Phase, Role, SubmissionRef
 from tests.differential.behaviour import CLASS, ROOT, TERMS
 from tests.differential.bookkeeping import Books
 from tests.differential.caretaker import Caretaker
@@ -40,7 +40,7 @@ class Result:
 
     epochs: int
     void: int
-    works: int
+    submissions: int
     frauds: int
     plants: int
     challenges: int
@@ -112,7 +112,7 @@ class LongRun:
         self._come_back()
 
     def live(self, epochs: int, checked_every: int, told: Callable[[int], None]) -> None:
-        self._block(self._works())
+        self._block(self._submissions())
         for number in range(1, epochs + 1):
             self._epoch()
             if number % CLAIMED_EVERY == 0:
@@ -144,12 +144,12 @@ class LongRun:
     def number(self) -> int:
         return rules.open_number(self.h, TASK)
 
-    # One epoch: while it is judged, the works of the next come in.
+    # One epoch: while it is judged, the submissions of the next come in.
 
     def _epoch(self) -> None:
         epoch = self.number
-        if not rules.works(self.h, TASK, epoch):
-            self._block(self._works())
+        if not rules.submissions(self.h, TASK, epoch):
+            self._block(self._submissions())
         close = rules.closed(self.h, TASK)
         if close is None:
             self._block(
@@ -165,10 +165,10 @@ class LongRun:
     def _seal(self, seed_block: int) -> None:
         self.twin.skip(self.h.constants.seal_delay, 2)
         header = self.twin.header(seed_block)
-        self._block([attestations.SealEpochWith(self.outsider, TASK, header), *self._works(self.number + 1)])
+        self._block([attestations.SealEpochWith(self.outsider, TASK, header), *self._submissions(self.number + 1)])
 
     def _judge(self, epoch: int) -> None:
-        reports = self._reports(len(rules.works(self.h, TASK, epoch)))
+        reports = self._reports(len(rules.submissions(self.h, TASK, epoch)))
         present = [each for each in self.verifiers if self.draw.random() < 0.98]
         self._block([self._promise(epoch, each, reports[each]) for each in present])
         self._until_over(epoch, Phase.ATTEST_COMMIT)
@@ -208,14 +208,14 @@ class LongRun:
         frauds = [
             payouts.SlashFraud(self.outsider, ref)
             for ref in self._refs(epoch)
-            if rules.score_of(self.h, TASK, epoch, ref.work.index) == FRAUD
+            if rules.score_of(self.h, TASK, epoch, ref.submission.index) == FRAUD
         ]
         self._block([attestations.Finalise(self.outsider, TASK, epoch), *frauds, *publish])
         if frauds:
             self._block([appeals.ClaimChallenge(self.outsider, TASK, epoch, 0)] if is_disputed else [])
             self._come_back()
 
-    def _works(self, epoch: int | None = None) -> list[Act]:
+    def _submissions(self, epoch: int | None = None) -> list[Act]:
         """One of each enlisted trainer, but for one now and then that stays away; seldom one is planted."""
         epoch = self.number if epoch is None else epoch
         acts: list[Act] = []
@@ -227,30 +227,32 @@ class LongRun:
                 self.plants[root] = self.draw.randbytes(32)
                 acts += [payouts.CommitPlant(each, TASK, hashes.plant(TASK, each, root, self.plants[root]))]
             units = self.draw.choice((1, 3, 5, 7))
-            acts += [commitments.CommitWork(each, TASK, epoch, kind, root, units, 0, True)]
+            acts += [commitments.CommitSubmission(each, TASK, epoch, kind, root, units, 0, True)]
         return acts
 
-    def _refs(self, epoch: int) -> list[WorkRef]:
-        """Works that have not ended yet."""
-        committed = rules.works(self.h, TASK, epoch)
-        left = [work for work in committed if not rules.is_ended(self.h, TASK, epoch, work.index)]
-        return [WorkRef(TASK, epoch, rules.as_work(work)) for work in left]
+    def _refs(self, epoch: int) -> list[SubmissionRef]:
+        """Submissions that have not ended yet."""
+        committed = rules.submissions(self.h, TASK, epoch)
+        left = [submission for submission in committed if not rules.is_ended(self.h, TASK, epoch, submission.index)]
+        return [SubmissionRef(TASK, epoch, rules.as_submission(submission)) for submission in left]
 
     def _plants_of(self, epoch: int) -> list[Act]:
         return [
-            payouts.OpenPlant(ref.work.trainer, TASK, epoch, ref.work, self.plants[ref.work.manifest_root])
+            payouts.OpenPlant(
+                ref.submission.trainer, TASK, epoch, ref.submission, self.plants[ref.submission.manifest_root]
+            )
             for ref in self._refs(epoch)
-            if ref.work.manifest_root in self.plants
+            if ref.submission.manifest_root in self.plants
         ]
 
-    def _reports(self, works: int) -> dict[Address, bytes]:
-        """Honest ones, alike; seldom one verifier is of another mind about a work."""
+    def _reports(self, submissions: int) -> dict[Address, bytes]:
+        """Honest ones, alike; seldom one verifier is of another mind about a submission."""
         scores = [100, 100, 100, 100, 100, 67, 33, 0, UNAVAILABLE]
-        common = bytes(FRAUD if self.draw.random() < 0.02 else self.draw.choice(scores) for _ in range(works))
+        common = bytes(FRAUD if self.draw.random() < 0.02 else self.draw.choice(scores) for _ in range(submissions))
         reports = dict.fromkeys(self.verifiers, common)
         if self.draw.random() < 0.06:
             other = bytearray(common)
-            other[self.draw.randrange(works)] = self.draw.choice((0, 50, FRAUD))
+            other[self.draw.randrange(submissions)] = self.draw.choice((0, 50, FRAUD))
             reports[self.draw.choice(self.verifiers)] = bytes(other)
         return reports
 
@@ -280,8 +282,8 @@ class LongRun:
     # Disputes.
 
     def _challenge(self, epoch: int) -> int:
-        """Of one work; what it says is told in `_dispute`."""
-        index = self.draw.randrange(len(rules.works(self.h, TASK, epoch)))
+        """Of one submission; what it says is told in `_dispute`."""
+        index = self.draw.randrange(len(rules.submissions(self.h, TASK, epoch)))
         standing = rules.score_of(self.h, TASK, epoch, index)
         self.claimed = self.draw.choice([each for each in (0, 50, 100, FRAUD) if each != standing])
         who = self.people["challenger"]
@@ -298,9 +300,9 @@ class LongRun:
         summoned = rules.summoned(self.h, *place)
         assert summoned is not None, (place, revealed, self.twin.refusals)
         self.twin.skip(self.h.constants.seal_delay, 2)
-        work = rules.as_work(rules.works(self.h, TASK, epoch)[index])
+        submission = rules.as_submission(rules.submissions(self.h, TASK, epoch)[index])
         header = self.twin.header(summoned.seed_block)
-        self._block([appeals.DrawPanel(self.outsider, TASK, epoch, work, header)])
+        self._block([appeals.DrawPanel(self.outsider, TASK, epoch, submission, header)])
         self._vote(place)
         self._block([appeals.Decide(self.outsider, *place)])
         self._carry_out(place)
@@ -359,7 +361,7 @@ class LongRun:
         refs = [ref for epoch in over for ref in self._refs(epoch)]
         acts: list[Act] = []
         for trainer in self.trainers:
-            theirs = tuple(ref for ref in refs if ref.work.trainer == trainer)
+            theirs = tuple(ref for ref in refs if ref.submission.trainer == trainer)
             acts += [payouts.Claim(self.outsider, theirs)] if theirs else []
         for who in self.verifiers:
             due = tuple(each for each in over if rules.fee_due(self.h, TASK, each, who))
@@ -417,7 +419,7 @@ def _result(life: LongRun, seconds: float) -> Result:
     return Result(
         epochs=len(sealed),
         void=sum(rules.phase(h, TASK, each.epoch) == Phase.VOID for each in sealed),
-        works=len(h.of(WorkCommitted)),
+        submissions=len(h.of(SubmissionCommitted)),
         frauds=len(h.of(FraudSlashed)),
         plants=len(h.of(PlantOpened)),
         challenges=len(h.of(ChallengeRevealed)),

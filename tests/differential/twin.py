@@ -31,7 +31,13 @@ UNIT = 10**18
 SUPPLY = 10**27
 PURSE = 10**6 * UNIT  # what everybody starts with
 CONSTANTS = Constants(
-    unbonding_s=2_000, reporter_bps=1_000, seal_delay=2, header_wait=8, seat_bond=2 * UNIT, chain_id=31_337
+    unbonding_s=2_000,
+    min_window=30,
+    reporter_bps=1_000,
+    seal_delay=2,
+    header_wait=8,
+    seat_bond=2 * UNIT,
+    chain_id=31_337,
 )
 TOKEN_EVENTS = ("Transfer", "Approval")
 
@@ -139,6 +145,7 @@ def make_twin(node: Node, roles: Sequence[str]) -> Twin:
     deployer = address_of("deployer")
     made = Creation(
         CONSTANTS.unbonding_s,
+        CONSTANTS.min_window,
         CONSTANTS.seal_delay,
         CONSTANTS.header_wait,
         CONSTANTS.seat_bond,

@@ -16,11 +16,20 @@ from assay_core.chain.deployment import Deployment
 from assay_core.chain.events import Event, decode_log, field_names, python_name, readable
 from assay_core.chain.events import Log as TypedLog
 from assay_core.protocol.types import Address as TypedAddress
-from assay_core.protocol.types import Epoch, KindTerms, PolicyVersion, Root, TaskId, TaskParams, WorkIndex, WorkKind
-from assay_core.protocol.types import Work as TypedWork
+from assay_core.protocol.types import (
+    Epoch,
+    KindTerms,
+    PolicyVersion,
+    Root,
+    SubmissionIndex,
+    SubmissionKind,
+    TaskId,
+    TaskParams,
+)
+from assay_core.protocol.types import Submission as TypedSubmission
 from specs.acts import Act, appeals, attestations, commitments, payouts, policies, staking, tasks, verifiers
 from specs.properties import Log
-from specs.words import NOBODY, Address, Terms, Work, WorkRef
+from specs.words import NOBODY, Address, Submission, SubmissionRef, Terms
 from tests.differential.calls import act_data, plain
 from tests.differential.node import RawLog
 
@@ -97,14 +106,14 @@ def _say(act: Act, contract: Any, arguments: list[Any]) -> typed.Call | None:
         case attestations.SealEpochWith() | attestations.SealEpoch():
             header = act.header if isinstance(act, attestations.SealEpochWith) else None
             return contract.seal_epoch(act.task_id, header)
-        case commitments.CommitWork():
-            return contract.commit_work(*arguments[:-1], is_last=act.is_last)
+        case commitments.CommitSubmission():
+            return contract.commit_submission(*arguments[:-1], is_last=act.is_last)
         case appeals.RevealVote():
             return contract.reveal_vote(*arguments[:4], beyond=act.beyond, salt=act.salt)
         case appeals.DrawPanel():
-            return contract.draw_panel(_typed(WorkRef(act.task_id, act.epoch, act.work)), act.header)
+            return contract.draw_panel(_typed(SubmissionRef(act.task_id, act.epoch, act.submission)), act.header)
         case payouts.OpenPlant():
-            return contract.open_plant(_typed(WorkRef(act.task_id, act.epoch, act.work)), act.salt)
+            return contract.open_plant(_typed(SubmissionRef(act.task_id, act.epoch, act.submission)), act.salt)
         case verifiers.EnlistVerifier(displaced=displaced):
             return contract.enlist(*arguments[:3], None if displaced == NOBODY else arguments[3])
         case staking.SetWorkerKey(worker=worker) if worker == NOBODY:
@@ -122,12 +131,12 @@ def _typed(value: Any) -> Any:
             kinds = tuple(KindTerms(each.unit_price, each.detection_bps) for each in value.kinds)
             rest = {each.name: getattr(value, each.name) for each in fields(value)[1:]}
             return TaskParams(kinds, **rest)  # pyright: ignore[reportArgumentType]
-        case Work():
+        case Submission():
             version, root = PolicyVersion(value.policy_version), Root(value.manifest_root)
-            trainer, index = TypedAddress(to_checksum_address(value.trainer)), WorkIndex(value.index)
-            return TypedWork(trainer, index, WorkKind(value.kind), value.units, version, root)
-        case WorkRef():
-            return typed.WorkRef(TaskId(value.task_id), Epoch(value.epoch), _typed(value.work))
+            trainer, index = TypedAddress(to_checksum_address(value.trainer)), SubmissionIndex(value.index)
+            return TypedSubmission(trainer, index, SubmissionKind(value.kind), value.units, version, root)
+        case SubmissionRef():
+            return typed.SubmissionRef(TaskId(value.task_id), Epoch(value.epoch), _typed(value.submission))
         case tuple():
             return [_typed(each) for each in value]  # pyright: ignore[reportUnknownVariableType]
         case _:

@@ -21,7 +21,7 @@ from tests.differential.node import Ledger
 
 View = tuple[str, str, tuple[Any, ...], Any]  # contract, function, arguments, what the specification says
 SPENDERS = ("Staking", "TaskRegistry", "Appeals", "Plants")  # who pulls tokens
-BEYOND = 1  # of an epoch's works: one more than there are
+BEYOND = 1  # of an epoch's submissions: one more than there are
 
 
 class Disagreement(AssertionError):
@@ -42,7 +42,7 @@ def views_of(h: History, people: Sequence[Address], recent: int | None = None) -
         newest = rules.open_number(h, task_id)
         for epoch in range(0 if recent is None else max(0, newest - recent), newest + 2):
             views += [*_epoch(h, task_id, epoch), *_standings(h, task_id, epoch, people)]
-            views += [*_works(h, task_id, epoch, people), *_challenges(h, task_id, epoch)]
+            views += [*_submissions(h, task_id, epoch, people), *_challenges(h, task_id, epoch)]
     return views
 
 
@@ -97,7 +97,7 @@ def _task(h: History, task_id: int) -> Iterator[View]:
     reserved = h.ledger.holds("TaskRegistry", "reservation", task_id)
     yield "TaskRegistry", "moneyOf", (task_id,), (rules.budget(h, task_id), reserved, rules.is_closed(h, task_id))
     closed = rules.closed(h, task_id) is not None
-    state = (number, rules.is_open(h, task_id), closed, len(rules.works(h, task_id, number)))
+    state = (number, rules.is_open(h, task_id), closed, len(rules.submissions(h, task_id, number)))
     yield "Commitments", "openEpochOf", (task_id,), state
     yield "Commitments", "runningHashOf", (task_id,), rules.running_hash(h, task_id)
     counts = (len(rules.trainers(h, task_id)), rules.waiting(h, task_id))
@@ -136,9 +136,9 @@ def _epoch(h: History, task_id: int, epoch: int) -> Iterator[View]:
     yield "Policies", "stateOf", here, rules.policy_state(h, *here)
     sealed = rules.sealed(h, *here)
     is_there = sealed is not None or (rules.is_open(h, task_id) and epoch == rules.open_number(h, task_id))
-    works = len(rules.works(h, *here))
+    submissions = len(rules.submissions(h, *here))
     if is_there:
-        shown = (works, rules.units(h, *here), rules.cost(h, *here), rules.commit_by(h, *here))
+        shown = (submissions, rules.units(h, *here), rules.cost(h, *here), rules.commit_by(h, *here))
         yield "Commitments", "epochOf", here, shown
     if sealed is None:
         return
@@ -149,7 +149,7 @@ def _epoch(h: History, task_id: int, epoch: int) -> Iterator[View]:
     revealed = len(h.of(AttestationRevealed, task_id=task_id, epoch=epoch))
     judges = 0 if box is None else sealed.verifiers
     settled = len(rules.settled_scores(h, *here))
-    tally = (works, settled, judges, committed, revealed, rules.revealed_weight(h, *here), sealed.weight)
+    tally = (submissions, settled, judges, committed, revealed, rules.revealed_weight(h, *here), sealed.weight)
     yield "Attestations", "tallyOf", here, tally
 
 
@@ -158,16 +158,16 @@ def _standings(h: History, task_id: int, epoch: int, people: Sequence[Address]) 
         revealed = rules.reveal(h, task_id, epoch, person)
         hashed = bytes(31) if revealed is None else keccak(revealed.report)[:31]
         weight = rules.weight_at(h, task_id, epoch, person)
-        shown = (hashed, weight, rules.agreements(h, task_id, epoch, person))
+        shown = (hashed, weight, rules.differences(h, task_id, epoch, person))
         yield "Attestations", "attestationOf", (task_id, epoch, person), shown
         yield "Verifiers", "weightAt", (task_id, epoch, person), weight
         yield "Payouts", "feeOf", (task_id, epoch, person), rules.fee_due(h, task_id, epoch, person)
 
 
-def _works(h: History, task_id: int, epoch: int, people: Sequence[Address]) -> Iterator[View]:
-    for index in range(len(rules.works(h, task_id, epoch)) + BEYOND):
+def _submissions(h: History, task_id: int, epoch: int, people: Sequence[Address]) -> Iterator[View]:
+    for index in range(len(rules.submissions(h, task_id, epoch)) + BEYOND):
         place = (task_id, epoch, index)
-        yield "Commitments", "workHash", place, rules.stored_hash(h, *place)
+        yield "Commitments", "submissionHash", place, rules.stored_hash(h, *place)
         yield "Attestations", "scoreOf", place, rules.score_of(h, *place)
         seed, rate = rules.seed(h, task_id, epoch), rules.terms(h, task_id).sampling_bps
         yield "Plants", "isDrawn", place, hashes.is_drawn(seed, index, rate)

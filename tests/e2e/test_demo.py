@@ -25,17 +25,17 @@ def test_a_local_network_learns_catches_both_cheats_and_pays_out(tmp_path: Path)
     assert (len(honest), len(cheats)) == (3, 2)
     assert all(each["slashed_wei"] > 0 and each["claimed_wei"] == 0 and each["accepted"] == 0 for each in cheats)
     assert all(each["slashed_wei"] == 0 and each["claimed_wei"] == each["owed_wei"] > 0 for each in honest)
-    assert all(each["accepted"] == each["works"] for each in honest)
+    assert all(each["accepted"] == each["submissions"] for each in honest)
     killed = {each["name"]: each for each in summary["killed"]}
     assert set(killed) == {"relay-2", "trainer-3-assistant"}
     for death in killed.values():
         assert death["exit_code"] == -9
-        assert death["policies"] > 0 and death["accepted"] == death["works"] > 0
+        assert death["policies"] > 0 and death["accepted"] == death["submissions"] > 0
     assert 0 < summary["group"]["shared"] < summary["group"]["inner_steps"]
     assert [each["name"] for each in summary["traffic"]] == [each["name"] for each in honest]
-    assert all(each["works"] >= 3 and each["times_fewer"] > 100 for each in summary["traffic"])
+    assert all(each["submissions"] >= 3 and each["times_fewer"] > 100 for each in summary["traffic"])
     functions = {name.split(".")[1] for name in summary["gas"]}
-    assert {"commitWork", "settle", "claim", "slashFraud", "publishPolicy"} <= functions
+    assert {"commitSubmission", "settle", "claim", "slashFraud", "publishPolicy"} <= functions
     assert (out / "reward.png").read_bytes().startswith(b"\x89PNG")
     screen = (out / "screen.svg").read_text()
     assert all(name in screen for name in ("cheat-1", "relay-3", "trainer-3-assistant"))

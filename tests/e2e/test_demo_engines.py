@@ -10,7 +10,7 @@ from assay_core.transport.choose import EngineName
 from assay_protocol.devnet.demo import run
 from assay_protocol.devnet.demo.outcome import DemoOutcome
 from assay_protocol.devnet.demo.run import Demo, DemoPlan
-from assay_protocol.devnet.localnet import empty_folder
+from assay_protocol.devnet.folder import fresh
 from assay_protocol.devnet.processes import Children
 from tests.unit.transport.conftest import credentials
 
@@ -48,8 +48,7 @@ def plan(tmp_path: Path) -> DemoPlan:
 
 
 def play(plan: DemoPlan, engine: EngineName) -> DemoOutcome:
-    empty_folder(plan.out)
-    with Children(plan.out / "logs") as children:
+    with fresh(plan.out, "--out"), Children(plan.out / "logs") as children:
         return Demo(replace(plan, engine=engine), children, Console(stderr=True)).run()
 
 
@@ -58,17 +57,17 @@ def assert_everybody_did_their_part(outcome: DemoOutcome, out: Path) -> None:
     assert len(outcome.policy_roots) > 2
     assert all(len(signed) == outcome.verifiers for signed in outcome.derived_roots)
     honest = [each for each in outcome.trainers if each.honest]
-    assert len(honest) == 2 and all(each.accepted == each.works > 0 for each in honest)
+    assert len(honest) == 2 and all(each.accepted == each.submissions > 0 for each in honest)
     assert not (out / "relay-1").exists(), "a relay was used"
 
 
-def test_a_whole_network_works_over_a_swarm_and_does_not_miss_a_dead_board(plan: DemoPlan) -> None:
+def test_a_whole_network_works_over_a_swarm_and_does_not_miss_a_dead_tracker(plan: DemoPlan) -> None:
     pytest.importorskip("libtorrent")
     outcome = play(plan, "swarm")
     assert_everybody_did_their_part(outcome, plan.out)
     [death] = outcome.aftermath
-    assert (death.name, death.exit_code) == ("board-2", -9)
-    assert death.policies > 0 and death.accepted == death.works > 0
+    assert (death.name, death.exit_code) == ("tracker-2", -9)
+    assert death.policies > 0 and death.accepted == death.submissions > 0
 
 
 def test_a_whole_network_works_over_a_bucket(plan: DemoPlan, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,9 +22,9 @@ def test_network_outlives_a_killed_trainer_and_pays_the_one_that_joins(tmp_path:
     assert outcome.died_in == 1
     assert len(outcome.points) - 1 >= outcome.version_then + 2  # policies go on being published
     assert outcome.points[-1].samples >= SMALLEST.samples(group_size=8)
-    assert (dead.works, dead.paid, dead.last_epoch) == (1, 1, 0)  # what it had committed before is paid
-    assert survivor.paid == survivor.works >= 3
-    assert joiner.paid == joiner.works >= 1
+    assert (dead.submissions, dead.paid, dead.last_epoch) == (1, 1, 0)  # what it had committed before is paid
+    assert survivor.paid == survivor.submissions >= 3
+    assert joiner.paid == joiner.submissions >= 1
     assert joiner.first_epoch is not None and joiner.first_epoch >= 1
     assert joiner.first_version is not None and joiner.first_version >= outcome.version_then
 
@@ -33,9 +33,11 @@ def test_network_outlives_a_killed_trainer_and_pays_the_one_that_joins(tmp_path:
     assert [each.claimed_wei for each in outcome.members] == [each.paid * price for each in outcome.members]
 
     for each in outcome.members:
-        assert each.traffic.works == each.works
-        assert 0.5 < each.traffic.update / (each.works * outcome.parameters) < 0.6  # int4: half a byte for each number
+        assert each.traffic.submissions == each.submissions
+        assert (
+            0.5 < each.traffic.update / (each.submissions * outcome.parameters) < 0.6
+        )  # int4: half a byte for each number
         assert each.traffic.received > each.traffic.policies * 4 * outcome.parameters
     ddp = data_parallel_bytes(outcome.parameters, trainers=2, steps=4)
     assert ddp == 16 * outcome.parameters
-    assert ddp / (survivor.traffic.update / survivor.works) > 25
+    assert ddp / (survivor.traffic.update / survivor.submissions) > 25

@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(420)]
 
 READY_WITHIN_S = 120
 SOURCES = ("offchain", "trainer", "verifier", "examples", "setup.py", "pyproject.toml", "README.md", "LICENSE")
-# A single small work: whether anything is learned is not asked.
+# A single small submission: whether anything is learned is not asked.
 SMALL = (
     ("groups = 64", "groups = 8"),
     ("groups_per_step = 16", "groups_per_step = 8"),
@@ -96,7 +96,7 @@ def put_anvil(folder: Path) -> None:
 
 @pytest.fixture
 def network(assay: Assay, python: Path, tmp_path: Path) -> Iterator[dict[str, Any]]:
-    """`assay up` with a small task and one verifier, as it describes itself. Ends as by Ctrl-C."""
+    """`assay up` with a small task and one verifier, as it describes itself. Ends by SIGTERM, as by Ctrl-C."""
     here = tmp_path / "here"
     put_anvil(here)
     text = told(assay("task", "example", "sorting"))
@@ -116,7 +116,7 @@ def network(assay: Assay, python: Path, tmp_path: Path) -> Iterator[dict[str, An
             time.sleep(0.2)
         yield json.loads(out.read_text())
     finally:
-        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGTERM)  # a shell may have its children ignore SIGINT
         try:
             process.wait(30)
         finally:
@@ -151,7 +151,7 @@ def test_a_network_runs_and_a_trainer_earns(network: dict[str, Any], assay: Assa
     env = dict(line.removeprefix("export ").replace("'", "").split("=", 1) for line in lines)
     key = ("--keystore", "worker")
     told(assay("stake", "bond", "--role", "trainer", "100", *key, **env))
-    told(assay("trainer", "run", "--task", str(network["task_id"]), *key, **env))  # ends once its work is judged
+    told(assay("trainer", "run", "--task", str(network["task_id"]), *key, **env))  # ends once its submission is judged
     deadline = time.monotonic() + 60
     while (claimed := json.loads(told(assay("rewards", "claim", *key, "--json", **env))))["amount_wei"] == 0:
         assert time.monotonic() < deadline, told(assay("rewards", "show", *key, **env))
@@ -159,5 +159,5 @@ def test_a_network_runs_and_a_trainer_earns(network: dict[str, Any], assay: Assa
     assert int(claimed["amount_wei"]) == 8 * 10**16  # 8 units at 0.01 tokens
     explained = told(assay("explain", f"{network['task_id']}/0/0", "--save", "saved", **env))
     assert "claimed" in explained
-    assert "accepted" in told(assay("verify", "saved/work", **env))
+    assert "accepted" in told(assay("verify", "saved/submission", **env))
     told(assay("deploy", "--check", **env))

@@ -29,11 +29,11 @@ from assay_core.policy.weights import read_tensors, write_tensors
 from assay_core.protocol.encoding import parse_canonical_json
 from assay_core.protocol.errors import Rejected
 from assay_core.protocol.spec import EnvironmentSpec, RolloutSpec, SamplerSpec, TaskSpec, ToplocSpec
-from assay_core.protocol.types import Address, Epoch, Root, TaskId, WorkIndex
+from assay_core.protocol.types import Address, Epoch, Root, SubmissionIndex, TaskId
 from assay_core.toploc import build_proofs, check_proofs
 from assay_core.training.states import InnerState, read_state, state_name, write_state
-from assay_protocol.gossip.node import Message, Seat
-from assay_protocol.gossip.wire import HEAD, Head, Wire, gossip_context
+from benchmarks.gossip.node import Message, Seat
+from benchmarks.gossip.wire import HEAD, Head, Wire, gossip_context
 from tests.fuzz.mutate import altered, canonical, damaged, documents
 from tests.fuzz.target import Makers, Target
 
@@ -84,7 +84,7 @@ def update(codec_name: str, folder: Path) -> Target:
     def read(data: bytes) -> None:
         (folder / FOLDER / "0000.safetensors").write_bytes(data)
         (folder / "last").unlink(missing_ok=True)
-        manifest = build_bundle(folder, BundleKind.WORK, {})
+        manifest = build_bundle(folder, BundleKind.SUBMISSION, {})
         found = read_update(folder, manifest, SHAPES, codec)
         assert {name: each.shape for name, each in found.items()} == SHAPES
         assert all(np.isfinite(each).all() and each.dtype == np.float32 for each in found.values())
@@ -124,7 +124,7 @@ def step(folder: Path) -> Target:
     base, following, made = folder / "base", folder / "following", folder / "made"
     write_tensors(base / WEIGHTS_NAME, numbers)
     root = build_bundle(base, BundleKind.POLICY, {"version": 0}).root
-    write_aggregate(Aggregate([Contribution(WorkIndex(0), 1, numbers)], Rule()), terms, following)
+    write_aggregate(Aggregate([Contribution(SubmissionIndex(0), 1, numbers)], Rule()), terms, following)
     path = following / FOLDER / "0000.safetensors"
     fields = {"parent": root.hex(), "version": 1, **terms.fields()}
     samples = [path.read_bytes()]
@@ -155,7 +155,7 @@ def state(folder: Path) -> Target:
     def read(data: bytes) -> None:
         path.write_bytes(data)
         (folder / "last").unlink(missing_ok=True)
-        found = read_state(folder, build_bundle(folder, BundleKind.WORK, {}), 0, SHAPES)
+        found = read_state(folder, build_bundle(folder, BundleKind.SUBMISSION, {}), 0, SHAPES)
         for part in (found.parameters, found.first, found.second):
             assert {name: each.shape for name, each in part.items()} == SHAPES
             assert all(np.isfinite(each).all() for each in part.values())

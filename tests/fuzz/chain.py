@@ -41,7 +41,7 @@ def header(_: Path) -> Target:
     def read(data: bytes) -> None:
         try:
             block = json.loads(data)
-        except (ValueError, RecursionError):  # as whoever asks the node reads it
+        except (ValueError, RecursionError):  # as anyone who asks the node reads it
             return
         if isinstance(block, dict):
             encoded = encode_header(block)  # pyright: ignore[reportUnknownArgumentType]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from assay_core.bundle.directory import build_bundle
 from assay_core.bundle.evidence import MAX_DOCUMENT_BYTES, open_attested
-from assay_core.bundle.header import WorkHeader, parse_work_header
+from assay_core.bundle.header import SubmissionHeader, parse_submission_header
 from assay_core.bundle.manifest import (
     MAX_MANIFEST_BYTES,
     BundleKind,
@@ -26,29 +26,35 @@ from assay_core.inspect.evidence import parse_document
 from assay_core.protocol.encoding import canonical_json, parse_canonical_json
 from assay_core.protocol.errors import Rejected, Stop, Unavailable
 from assay_core.protocol.spec import EnvironmentSpec, TaskSpec, parse_spec
-from assay_core.protocol.types import Address, Epoch, PolicyVersion, Root, Seed, TaskId, Work, WorkIndex, WorkKind
+from assay_core.protocol.types import (
+    Address,
+    Epoch,
+    PolicyVersion,
+    Root,
+    Seed,
+    SubmissionIndex,
+    TaskId,
+)
 from assay_core.training.trace import MAX_TRACE_BYTES, StepTrace, parse_trace, trace_bytes
 from assay_protocol.task_file import load_task_file
-from assay_verifier.case import Case, parse_case
+from assay_verifier.case import parse_case
 from assay_verifier.verdict import conclude, failed, passed
 from tests.fuzz.mutate import HOSTILE_JSON, canonical, damaged, documents
 from tests.fuzz.target import Makers, Target
+from tests.submissions import case_of
 
 HASH = bytes(range(32))
 WHO = Address("0x00000000000000000000000000000000000000A1")
 SPEC = TaskSpec(title="sort", environment=EnvironmentSpec(name="sorting", args={"digits": 3, "partial": True}))
-HEADER = WorkHeader(
+HEADER = SubmissionHeader(
     TaskId(1), Epoch(2), WHO, PolicyVersion(3), Root(HASH), Seed(HASH), Root(HASH), {"assay": "0.1", "torch": "2.13"}
 )
 FILES = tuple(
     FileEntry(name, size, digest_of_shards(shards), shards)
     for name, size, shards in (("rollouts.parquet", 9, (HASH,)), ("update/0000.safetensors", 5 * 2**20, (HASH, HASH)))
 )
-MANIFEST = Manifest(BundleKind.WORK, HEADER.fields(), FILES)
-CASE = Case(
-    TaskId(1), Epoch(0), Work(WHO, WorkIndex(0), WorkKind.FULL, 4, PolicyVersion(0), Root(HASH)), SPEC, Root(HASH),
-    Seed(HASH), Seed(HASH), Root(HASH), PolicyVersion(0), 2, 10_000,
-)  # fmt: skip
+MANIFEST = Manifest(BundleKind.SUBMISSION, HEADER.fields(), FILES)
+CASE = case_of(HEADER, SPEC, Root(HASH), Seed(HASH))
 VERDICT = conclude(
     [passed("bytes", 0, 0, "well-formed"), failed("toploc", "proof_mismatch", float("inf"), 38, "x", evidence={"a": 1})]  # pyright: ignore[reportArgumentType]
 )
@@ -68,8 +74,8 @@ def manifest(folder: Path) -> Target:
         assert all((folder / entry.name).resolve().is_relative_to(folder.resolve()) for entry in found.files)
 
     sample = json.loads(MANIFEST.to_bytes())
-    bombs = (_filled(b'{"fields":{"a":[', b"[]", b']},"files":[],"kind":"work"}', MAX_MANIFEST_BYTES),
-             _filled(b'{"fields":{},"files":[', b"{}", b'],"kind":"work"}', MAX_MANIFEST_BYTES))  # fmt: skip
+    bombs = (_filled(b'{"fields":{"a":[', b"[]", b']},"files":[],"kind":"submission"}', MAX_MANIFEST_BYTES),
+             _filled(b'{"fields":{},"files":[', b"{}", b'],"kind":"submission"}', MAX_MANIFEST_BYTES))  # fmt: skip
     return Target(
         "manifest",
         documents([sample, {**sample, "files": []}], raw=HOSTILE_JSON),
@@ -110,7 +116,7 @@ def header(_: Path) -> Target:
     def read(data: bytes) -> None:
         fields = parse_canonical_json(data)
         assert isinstance(fields, dict)
-        assert canonical_json(parse_work_header(fields).fields()) == data, "two encodings of one header"
+        assert canonical_json(parse_submission_header(fields).fields()) == data, "two encodings of one header"
 
     def objects(sample: bytes) -> bool:
         return sample.startswith(b"{")
@@ -133,15 +139,15 @@ def case(_: Path) -> Target:
 def evidence(folder: Path) -> Target:
     """A verifier's document, in a bundle that is true of it, as `assay explain` and `assay verify` read it."""
     bundle = folder / "bundle"
-    (bundle / "works").mkdir(parents=True)
+    (bundle / "submissions").mkdir(parents=True)
     (bundle / "report.bin").write_bytes(bytes([VERDICT.score]))
 
     def read(data: bytes) -> None:
-        (bundle / "works" / "0.json").write_bytes(data)
+        (bundle / "submissions" / "0.json").write_bytes(data)
         root = build_bundle(bundle, BundleKind.EVIDENCE, {"verifier": WHO}).root
         attested = open_attested(bundle, root)
         attested.norms()
-        verdict = parse_document(attested.document(WorkIndex(0)))
+        verdict = parse_document(attested.document(SubmissionIndex(0)))
         assert verdict.score == VERDICT.score
         assert all(line.isprintable() for each in verdict.findings for line in (each.check, each.detail))
 
@@ -169,7 +175,7 @@ def trace(_: Path) -> Target:
 
 
 def deployment(folder: Path) -> Target:
-    """A file that whoever runs a network hands out."""
+    """A file that anyone who runs a network hands out."""
     sample: dict[str, Any] = {
         "network": "local", "chain_id": 31_337, "rpc_url": "http://127.0.0.1:8545", "block": 1, "git_commit": "unknown",
         **dict.fromkeys(CONTRACTS, "0x" + "a1" * 20), "unbonding_period_s": 9, "seal_delay": 2, "header_wait": 64,

@@ -36,7 +36,7 @@ def model(folder: Path) -> Target:
     tokenizer.normalizer = normalizers.Replace("x", "y")  # pyright: ignore[reportAttributeAccessIssue]
     tokenizer.add_special_tokens(["<end>"])
     tokenizer.save(str(folder / "original" / TOKENIZER_NAME))
-    start = {"kind": "hf", "base": None, "path": str(folder / "original"), "template": "sort {prompt}", "eos": "<end>"}
+    start = {"kind": "hf", "path": str(folder / "original"), "template": "sort {prompt}", "eos": "<end>"}
     directory = folder / "policy"
     save_policy(initial_policy({**start, "trainable": ["model.*"]}, Seed(bytes(32))), directory)
     samples = {name: (directory / name).read_bytes() for name in (CONFIG_NAME, POLICY_NAME, TOKENIZER_NAME)}

@@ -23,7 +23,7 @@ from hypothesis.errors import HypothesisException
 from tests.fuzz.confine import confined, used_bytes, watch
 from tests.fuzz.target import Makers, Target
 
-QUICK_EXAMPLES = 60
+QUICK_EXAMPLES = 20
 
 
 class Trial:

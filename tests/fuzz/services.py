@@ -121,18 +121,20 @@ def verifier_api(folder: Path) -> Target:
     migrate(engine)
     sessions = session_factory(engine)
     chronicle = Chronicle(ROOT)
-    chronicle.work(OTHER, ROOT)
+    chronicle.submission(OTHER, ROOT)
     chronicle.seal()
     Recorder(sessions, SPEC).record(chronicle.ledger, {chronicle.record().epoch: EpochPhase.ATTEST_COMMIT})
     app = create_api(sessions)
     ids = st.sampled_from((*IDS, "65535", "65536", *(word for word in WORDS if word.isascii() and word.isalnum())))
     paths = st.one_of(
-        st.builds("/tasks/{}/epochs/{}/works/{}".format, ids, ids, ids),
-        st.builds("/tasks/{}/epochs/{}/works".format, ids, ids),
+        st.builds("/tasks/{}/epochs/{}/submissions/{}".format, ids, ids, ids),
+        st.builds("/tasks/{}/epochs/{}/submissions".format, ids, ids),
         st.builds("/tasks/{}/epochs?limit={}&offset={}".format, ids, ids, ids),
         st.builds("/policies?task_id={}&offset={}".format, ids, ids),
         st.builds("/{}/{}/{}".format, st.sampled_from(("pages", "web", "task", "tasks", "epochs", "static")), ids, ids),
-        st.sampled_from(("/", "/health", "/metrics", "/tasks", "/openapi.json", "//", "/tasks/1/epochs/0/works/0")),
+        st.sampled_from(
+            ("/", "/health", "/metrics", "/tasks", "/openapi.json", "//", "/tasks/1/epochs/0/submissions/0")
+        ),
     )
     asks = st.builds(
         Ask, st.sampled_from(("GET", "GET", "HEAD", "POST")), paths, headers({"Accept": "*/*", "Range": "bytes=0-"})
@@ -142,14 +144,14 @@ def verifier_api(folder: Path) -> Target:
         [answer] = send(app, ask)
         assert answer.status_code < 500, answer.text
 
-    known = [Ask("GET", path, {}) for path in ("/tasks/1/epochs/0/works/0", "/", "/metrics")]
+    known = [Ask("GET", path, {}) for path in ("/tasks/1/epochs/0/submissions/0", "/", "/metrics")]
     return Target("verifier api", asks, read, known, typed=(), memory_bytes=MEMORY_BYTES, cost=4)
 
 
 def _bundle(folder: Path) -> tuple[Manifest, bytes]:
     folder.mkdir()
     (folder / "file").write_bytes(b"nine byte")
-    return build_bundle(folder, BundleKind.WORK, {}), b"nine byte"
+    return build_bundle(folder, BundleKind.SUBMISSION, {}), b"nine byte"
 
 
 SERVICES: Makers = {"relay": relay, "verifier api": verifier_api}

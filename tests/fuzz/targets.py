@@ -5,8 +5,8 @@ from tests.fuzz.chain import CHAIN
 from tests.fuzz.documents import DOCUMENTS
 from tests.fuzz.models import MODELS
 from tests.fuzz.services import SERVICES
+from tests.fuzz.submissions import SUBMISSIONS
 from tests.fuzz.target import Makers
-from tests.fuzz.works import WORKS
 
-QUICK: Makers = {**DOCUMENTS, **CHAIN, **BINARIES, **SERVICES, **WORKS}
+QUICK: Makers = {**DOCUMENTS, **CHAIN, **BINARIES, **SERVICES, **SUBMISSIONS}
 MAKERS: Makers = {**QUICK, **MODELS}

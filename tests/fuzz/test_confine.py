@@ -43,6 +43,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("act", FORBIDDEN)
+@pytest.mark.slow
 def test_what_a_reader_must_not_do_is_a_failure(told: dict[str, str], act: str) -> None:
     assert FORBIDDEN[act] in told[act]
     assert bool(FORBIDDEN[act]) == bool(told[act])

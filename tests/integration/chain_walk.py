@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from assay_core.chain.connection import Chain
-from assay_core.chain.contracts import WorkRef
+from assay_core.chain.contracts import SubmissionRef
 from assay_core.chain.event_store import EventStore
 from assay_core.chain.events import TaskOpened
 from assay_core.chain.follow import TaskFollower
@@ -22,10 +22,10 @@ from assay_core.protocol.types import (
     Role,
     Root,
     Seed,
+    SubmissionIndex,
+    SubmissionKind,
     TaskId,
     TaskParams,
-    WorkIndex,
-    WorkKind,
     kinds_of,
 )
 from assay_protocol.devnet.anvil import Anvil
@@ -35,10 +35,10 @@ SPEC, POLICY, NEXT_POLICY, EVIDENCE = (Root(bytes([number]) * 32) for number in 
 SALT = b"s" * 32
 FIRST = Epoch(0)
 CLASS = panel_class("walkers")
-MANY = 65_535  # works to settle in one call
-# Two works pay 20, cost 3 for verifiers and can be slashed 100: two thirds of 300 outweigh that.
+MANY = 65_535  # submissions to settle in one call
+# Two submissions pay 20, cost 3 for verifiers and can be slashed 100: two thirds of 300 outweigh that.
 PARAMS = TaskParams(
-    kinds=kinds_of({WorkKind.FULL: KindTerms(UNIT, 10_000)}),
+    kinds=kinds_of({SubmissionKind.FULL: KindTerms(UNIT, 10_000)}),
     trainer_bond=60 * UNIT,
     verifier_bond=100 * UNIT,
     fraud_slash=50 * UNIT,
@@ -46,8 +46,8 @@ PARAMS = TaskParams(
     juror_fee=UNIT // 10,
     verifier_fee=3 * UNIT,
     max_epoch_units=100,
-    max_work_units=10,
-    max_works_each=1,
+    max_submission_units=10,
+    max_submissions_each=1,
     quorum_bps=6_666,
     sampling_bps=2_000,
     absence_slash_bps=500,
@@ -84,8 +84,8 @@ class Walk:
     def record(self) -> EpochRecord:
         return self.ledger().epochs[FIRST]
 
-    def ref(self, index: int) -> WorkRef:
-        return WorkRef(self.task_id, FIRST, self.ledger().work(FIRST, WorkIndex(index)).work)
+    def ref(self, index: int) -> SubmissionRef:
+        return SubmissionRef(self.task_id, FIRST, self.ledger().submission(FIRST, SubmissionIndex(index)).submission)
 
     # -- until the seal
 
@@ -109,11 +109,11 @@ class Walk:
             sender.send(self.chain.token.approve(self.chain.staking.address, amount))
             sender.send(self.chain.staking.bond(role, amount))
 
-    def commit_works(self) -> None:
+    def commit_submissions(self) -> None:
         for position, trainer in enumerate(self.trainers):
             root = Root(bytes([10 + position]) * 32)
-            where = self.task_id, FIRST, WorkKind.FULL
-            trainer.send(self.chain.commitments.commit_work(*where, root, 10, PolicyVersion(0), is_last=False))
+            where = self.task_id, FIRST, SubmissionKind.FULL
+            trainer.send(self.chain.commitments.commit_submission(*where, root, 10, PolicyVersion(0), is_last=False))
 
     def seal(self, anvil: Anvil) -> None:
         """With the header of the block of its seed."""
@@ -149,7 +149,7 @@ class Walk:
         """From nothing to a settled epoch."""
         self.open()
         self.enlist()
-        self.commit_works()
+        self.commit_submissions()
         self.seal(anvil)
         self.attest(report)
         self.settle()
@@ -175,16 +175,16 @@ class Walk:
     def draw(self, anvil: Anvil, index: int) -> None:
         """Once reveals of challenges are over."""
         anvil.pass_time(self.params.reveal_window + 1)
-        work = WorkIndex(index)
-        self.initiator.send(self.chain.appeals.summon_panel(self.task_id, FIRST, work))
+        submission = SubmissionIndex(index)
+        self.initiator.send(self.chain.appeals.summon_panel(self.task_id, FIRST, submission))
         anvil.mine(2)
-        seed_block = self.record().disputes[work].seed_block
+        seed_block = self.record().disputes[submission].seed_block
         assert seed_block is not None
         self.initiator.send(self.chain.appeals.draw_panel(self.ref(index), header_of(self.chain.web3, seed_block)))
 
     def vote(self, jurors: Sequence[Sender], index: int, score: int, *, beyond: bool = False) -> None:
-        where = self.task_id, FIRST, WorkIndex(index)
-        dispute = self.record().disputes[WorkIndex(index)]
+        where = self.task_id, FIRST, SubmissionIndex(index)
+        dispute = self.record().disputes[SubmissionIndex(index)]
         assert dispute.seed is not None
         drawn = [juror for juror in jurors if juror.address in dispute.seats]
         for juror in drawn:

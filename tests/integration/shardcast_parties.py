@@ -34,7 +34,7 @@ from tests.unit.relay.relays import CHAIN_ID, Members
 
 KEY = b"\x05" * 32
 LIMITS = BundleLimits(2**32)
-PATIENCE_S = 60.0
+TIMEOUT_S = 60.0
 """Tests that take this long hang."""
 
 
@@ -105,7 +105,7 @@ class _Proxy:
             writer.write(data)
             await writer.drain()
             self._passed += len(data)
-            part = self._count_file.with_suffix(".part")  # whoever reads meanwhile reads all of it
+            part = self._count_file.with_suffix(".part")  # anyone who reads meanwhile reads all of it
             part.write_text(str(self._passed))
             part.replace(self._count_file)
         writer.close()
@@ -129,7 +129,7 @@ class Party:
 
     def lines(self) -> list[str]:
         """What it prints until it ends."""
-        output, _ = self.process.communicate(timeout=PATIENCE_S)
+        output, _ = self.process.communicate(timeout=TIMEOUT_S)
         return output.splitlines()
 
     def logged(self) -> str:
@@ -219,7 +219,7 @@ def ground(folder: Path) -> Generator[Ground]:
 
 
 def wait_for(condition: Any) -> None:
-    until = time.monotonic() + PATIENCE_S
+    until = time.monotonic() + TIMEOUT_S
     while not condition():
         assert time.monotonic() < until, "it never happened"
         time.sleep(0.01)

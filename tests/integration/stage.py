@@ -33,16 +33,16 @@ from assay_core.protocol.types import (
     Role,
     Root,
     Seed,
+    SubmissionKind,
     TaskId,
     TaskParams,
-    WorkKind,
     kinds_of,
 )
 from assay_core.transport.relay.client import RelayClient
 from assay_core.transport.relay.server import RelaySettings, create_relay, server_config
 from assay_protocol.devnet.anvil import Anvil
+from assay_trainer.adversaries import make_adversary
 from assay_trainer.app import built_worker
-from assay_trainer.deviations import make_deviation
 from assay_trainer.settings import TrainerSettings
 from assay_trainer.tasks import Assignment
 from assay_trainer.worker import Worker
@@ -52,16 +52,16 @@ from assay_verifier.worker import VerifierWorker
 
 UNIT = 10**18
 PARAMS = TaskParams(
-    kinds=kinds_of({WorkKind.FULL: KindTerms(UNIT, 10_000)}),
+    kinds=kinds_of({SubmissionKind.FULL: KindTerms(UNIT, 10_000)}),
     trainer_bond=60 * UNIT,
-    verifier_bond=150 * UNIT,  # a quorum of three outweighs four works with what they can earn and be slashed for
+    verifier_bond=150 * UNIT,  # a quorum of three outweighs four submissions with what they can earn and be slashed for
     fraud_slash=50 * UNIT,
     challenge_bond=UNIT,
     juror_fee=UNIT // 10,
     verifier_fee=3 * UNIT,
     max_epoch_units=100,
-    max_work_units=10,
-    max_works_each=2,
+    max_submission_units=10,
+    max_submissions_each=2,
     quorum_bps=6_667,
     sampling_bps=10_000,
     absence_slash_bps=500,
@@ -134,7 +134,7 @@ class Stage:
     stack: ExitStack
 
     def trainer(
-        self, role: str, deviation: str | None = None, bond: int = 4 * PARAMS.trainer_bond, **options: Any
+        self, role: str, adversary: str | None = None, bond: int = 4 * PARAMS.trainer_bond, **options: Any
     ) -> Worker:
         settings = TrainerSettings(
             network=str(self.deployment_file),
@@ -147,7 +147,7 @@ class Stage:
         self.bond(role, Role.TRAINER, bond)
         return self.stack.enter_context(
             built_worker(
-                settings.model_copy(update=options), threading.Event(), make_deviation(deviation) if deviation else None
+                settings.model_copy(update=options), threading.Event(), make_adversary(adversary) if adversary else None
             )
         )
 
@@ -247,12 +247,12 @@ def open_task(
     return initiator.send(call).event(TaskOpened).task_id
 
 
-def work(trainers: list[Worker]) -> None:
-    """Everybody makes and commits one work; first all enlist, as an epoch waits only for those who have."""
+def submission(trainers: list[Worker]) -> None:
+    """Everybody makes and commits one submission; first all enlist, as an epoch waits only for those who have."""
     steps = [trainer.run_once() for trainer in trainers]
     for trainer, step in zip(trainers, steps, strict=True):
         for _ in range(9):
             if isinstance(step, Assignment):
                 break
             step = trainer.run_once()
-        assert isinstance(step, Assignment), f"the trainer makes no work: {step}"
+        assert isinstance(step, Assignment), f"the trainer makes no submission: {step}"

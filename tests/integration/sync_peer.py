@@ -7,6 +7,7 @@ It fits a line by gradient descent, H inner steps on data of its own between two
 import json
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import torch
 
 from assay_core.aggregation.codecs import Float32
 from assay_core.aggregation.collective import SyncGroup, SyncLimits, SyncPlace
+from assay_core.aggregation.division import Turn
 from assay_core.aggregation.optimizer import outer_step
 from assay_core.bundle.tensor_files import write_tensors
 
@@ -29,6 +31,21 @@ def inner_update(weights: Float32, seed: int) -> Float32:
         inputs = random.standard_normal((16, 3)).astype(np.float32)
         after -= INNER_LR * inputs.T @ (inputs @ (after - TRUTH)) / 16
     return weights - after
+
+
+def share_of(update: Float32, made_at: int) -> Callable[[Turn], Float32]:
+    """[D + 1]: an update and its weight. One that was made from older weights than the group's has no say."""
+
+    def share(turn: Turn) -> Float32:
+        weight = np.float32(turn.step == made_at)
+        return np.concatenate([update * weight, np.full(1, weight, np.float32)])
+
+    return share
+
+
+def is_whole(total: Float32) -> bool:
+    """Somebody had a say."""
+    return bool(total[-1] > 0)
 
 
 def newest_version(folder: Path) -> tuple[int, dict[str, Float32]]:
@@ -53,18 +70,18 @@ def main(settings: dict[str, Any]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     started_from, state = newest_version(folder)
     place = SyncPlace(settings["lighthouse"], "127.0.0.1", settings["seat"])
-    limits = SyncLimits(min_peers=settings["min_peers"], exchange_s=5, join_s=30, patience_s=90)
+    limits = SyncLimits(min_peers=settings["min_peers"], exchange_s=5, join_s=30, deadline_s=90)
     group = SyncGroup(place, lambda: state, state.update, step=started_from, limits=limits)
     inner = 0
     while group.step < settings["steps"]:
         time.sleep(settings["inner_s"])
         update = inner_update(state["weights"], 1_000 * settings["seat"] + group.step)
         inner += 1
-        found = group.exchange({"weights": update})
+        found = group.add_up(share_of(update, group.step), is_whole)
         after = outer_step(
             {"weights": state["weights"]},
             {"weights": state["momentum"]},
-            found.mean,
+            {"weights": found.total[:-1] / found.total[-1]},
             lr=0.7,
             momentum_decay=0.6,
         )

@@ -86,7 +86,7 @@ def test_a_deployer_without_coin_is_told_so(anvil: Anvil, tmp_path: Path) -> Non
 
 
 def test_a_missing_key_is_told(anvil: Anvil, tmp_path: Path) -> None:
-    with pytest.raises(Stop, match="not a keystore"):
+    with pytest.raises(Stop, match="no key at"):
         deploy("local-none", anvil.rpc_url, DeployKey(tmp_path / "none.json", "secret"), folder=tmp_path)
 
 
@@ -101,7 +101,7 @@ def test_a_public_chain_needs_a_key(tmp_path: Path) -> None:
         node.set_balance(Address(account.address), 10**19)
         made = deploy("sepolia", node.rpc_url + "/?key=api-key", DeployKey(path, "secret"), folder=tmp_path)
         assert made.chain_id == 11_155_111 and made.rpc_url == node.rpc_url
-        assert (made.seal_delay, made.header_wait) == (4, 64)
+        assert (made.min_window_s, made.seal_delay, made.header_wait) == (120, 4, 64)
         assert "api-key" not in (tmp_path / "sepolia.json").read_text()
     finally:
         node.stop()
@@ -171,7 +171,7 @@ def test_a_live_deployment_is_replaced_only_when_told(anvil: Anvil, chain: Chain
 
     made = deploy(former.network, anvil.rpc_url, folder=tmp_path, replace=True)
     assert load_deployment(former.network, tmp_path) == made != former
-    # Whoever has money in the former contracts still reaches them by name.
+    # Anyone who has money in the former contracts still reaches them by name.
     retired = load_deployment(former.retired_name, tmp_path)
     assert (
         retired.addresses == former.addresses
@@ -276,7 +276,7 @@ def test_a_network_of_the_configuration_is_deployed_to_and_bound_to_its_chain(tm
 # ------------------------------------------------------------------------------------------------ a stranger's check
 
 
-def test_an_honest_deployment_passes_whoever_looks(chain: Chain) -> None:
+def test_an_honest_deployment_passes_anyone_who_looks(chain: Chain) -> None:
     checked = inspect_deployment(chain.web3, chain.deployment)
     assert {each.field: each.contract for each in checked} == CONTRACTS
     others = chain.deployment.model_copy(update={"creations": without(chain.deployment.creations, "token")})
@@ -307,7 +307,7 @@ def test_a_contract_that_is_not_there_is_told(anvil: Anvil, chain: Chain) -> Non
     ("field", "immutable"),
     [
         ("staking", "UNBONDING_PERIOD"), ("staking", "VERIFIERS"), ("appeals", "PAYOUTS"),
-        ("registry", "TOKEN"), ("payouts", "REPORTER_BPS"), ("commitments", "SEAL_DELAY"),
+        ("registry", "TOKEN"), ("registry", "MIN_WINDOW"), ("payouts", "REPORTER_BPS"), ("commitments", "SEAL_DELAY"),
         ("attestations", "HEADER_WAIT"), ("panels", "SEAT_BOND"), ("plants", "APPEALS"),
         ("policies", "_cachedDomainSeparator"), ("token", "_name"),
     ],

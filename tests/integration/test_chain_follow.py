@@ -10,8 +10,9 @@ from assay_core.chain.connection import Chain
 from assay_core.chain.deploy import DeploySettings, deploy
 from assay_core.chain.event_store import EventStore
 from assay_core.chain.events import Bonded, TaskFunded, TaskOpened
-from assay_core.chain.follow import Follower, NodeLogs, TaskFollower
+from assay_core.chain.follow import Follower, TaskFollower
 from assay_core.chain.keys import development_account
+from assay_core.chain.node_logs import NodeLogs
 from assay_core.chain.sender import Sender
 from assay_core.protocol.errors import Stop, Unavailable
 from assay_core.protocol.types import Role, Root, TaskId

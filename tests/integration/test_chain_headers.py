@@ -18,7 +18,7 @@ from assay_core.chain.ledger import TaskLedger
 from assay_core.chain.sender import Receipt, Sender
 from assay_core.protocol.encoding import epoch_seed
 from assay_core.protocol.errors import Reverted
-from assay_core.protocol.types import Epoch, PolicyVersion, Role, Root, Seed, TaskId, WorkKind
+from assay_core.protocol.types import Epoch, PolicyVersion, Role, Root, Seed, SubmissionKind, TaskId
 from assay_protocol.devnet.anvil import Anvil
 from tests.conftest import SenderOf
 from tests.integration.stage import PARAMS, UNIT
@@ -26,7 +26,7 @@ from tests.integration.stage import PARAMS, UNIT
 pytestmark = pytest.mark.chain
 
 FIRST = Epoch(0)
-SPEC, POLICY, WORK = (Root(bytes([number]) * 32) for number in (1, 2, 3))
+SPEC, POLICY, SUBMISSION = (Root(bytes([number]) * 32) for number in (1, 2, 3))
 MEMORY = 256  # blocks of which a chain remembers the hash
 WAIT = 5
 
@@ -68,7 +68,7 @@ class Task:
 def make_task(chain: Chain, anvil: Anvil, sender: Sender) -> Task:
     token, staking = chain.token, chain.staking
     sender.send(token.approve(chain.registry.address, 500 * UNIT))
-    call = chain.registry.open_task(replace(PARAMS, max_works_each=1), SPEC, "assay:0x01", POLICY, 500 * UNIT)
+    call = chain.registry.open_task(replace(PARAMS, max_submissions_each=1), SPEC, "assay:0x01", POLICY, 500 * UNIT)
     task_id = sender.send(call).event(TaskOpened).task_id
     sender.send(token.approve(staking.address, 1_000 * UNIT))
     for role, amount in ((Role.TRAINER, PARAMS.trainer_bond), (Role.VERIFIER, PARAMS.verifier_bond)):
@@ -76,8 +76,10 @@ def make_task(chain: Chain, anvil: Anvil, sender: Sender) -> Task:
     terms_hash = chain.registry.origin_of(task_id).terms_hash
     sender.send(chain.verifiers.enlist(task_id, terms_hash, PARAMS.verifier_bond))
     sender.send(chain.commitments.enlist(task_id, terms_hash))
-    work = chain.commitments.commit_work(task_id, FIRST, WorkKind.FULL, WORK, 1, PolicyVersion(0), is_last=True)
-    return Task(chain, anvil, sender, task_id, sender.send(work).event(EpochClosed).seed_block)
+    submission = chain.commitments.commit_submission(
+        task_id, FIRST, SubmissionKind.FULL, SUBMISSION, 1, PolicyVersion(0), is_last=True
+    )
+    return Task(chain, anvil, sender, task_id, sender.send(submission).event(EpochClosed).seed_block)
 
 
 @pytest.fixture

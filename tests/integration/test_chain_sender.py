@@ -1,5 +1,6 @@
 """The sender against real nodes: what they refuse, lose and forget."""
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -13,8 +14,9 @@ from assay_core.chain.contracts import Call
 from assay_core.chain.deployment import Deployment
 from assay_core.chain.keys import development_account
 from assay_core.chain.sender import Sender, SenderSettings
+from assay_core.daemon.stopping import Interrupted, StoppableClock
 from assay_core.protocol.errors import Reverted, Stop, Unavailable
-from assay_core.protocol.types import Address, Epoch, PolicyVersion, Role, Root, TaskId, WorkKind
+from assay_core.protocol.types import Address, Epoch, PolicyVersion, Role, Root, SubmissionKind, TaskId
 from assay_protocol.devnet.anvil import Anvil
 
 pytestmark = pytest.mark.chain
@@ -72,7 +74,9 @@ def test_reverts_are_told_by_name_and_values_before_anything_is_sent(chain: Chai
     expected: list[tuple[Call, str, dict[str, object]]] = [
         (chain.registry.fund_task(task, 1), "UnknownTask", {"taskId": 77}),
         (
-            chain.commitments.commit_work(task, Epoch(0), WorkKind.FULL, root, 1, PolicyVersion(0), is_last=True),
+            chain.commitments.commit_submission(
+                task, Epoch(0), SubmissionKind.FULL, root, 1, PolicyVersion(0), is_last=True
+            ),
             "UnknownTask",
             {"taskId": 77},
         ),
@@ -93,7 +97,7 @@ def test_reverts_are_told_by_name_and_values_before_anything_is_sent(chain: Chai
             "WrongPhase",
             {"taskId": 77, "epoch": 0, "phase": "committing"},
         ),
-        (chain.payouts.claim([]), "NoWorks", {}),
+        (chain.payouts.claim([]), "NoSubmissions", {}),
     ]
     before = nonce(chain, outsider)
     for call, error, arguments in expected:
@@ -135,7 +139,7 @@ def test_a_node_that_is_down_is_unavailable(deployment: Deployment) -> None:
 
 
 def test_a_nonce_taken_by_another_process_is_replaced_by_the_next(chain: Chain, outsider: Sender) -> None:
-    """Two processes with one key, which nobody should have: both calls still happen, each once."""
+    """Two processes with one key: both calls happen, each once."""
     other = Sender(chain, outsider.account)
     prepare = other._prepare  # pyright: ignore[reportPrivateUsage]
     overtaken: list[bool] = []
@@ -240,9 +244,6 @@ def test_a_revert_that_only_the_block_shows_is_told_by_name(chain: Chain, outsid
 
     def prepare_and_be_overtaken(call: Call):
         attempts = prepare(call)
-        attempts.nonce += 1
-        attempts.hashes.clear()
-        slow._sign(attempts)  # pyright: ignore[reportPrivateUsage]
         fast = Sender(chain, outsider.account, IMPATIENT)
         with pytest.raises(Unavailable):
             fast.send(pay(chain, everything))
@@ -310,3 +311,12 @@ def test_sending_while_the_node_is_down_is_unavailable(
     restartable.stop()
     with pytest.raises(Unavailable, match=r"simulating AssayToken\.approve"):
         Sender(there, development_account()).send(there.token.approve(Address(deployment.staking), 5))
+
+
+def test_a_request_to_stop_ends_the_wait_for_a_transaction(chain: Chain, outsider: Sender, paused: Anvil) -> None:
+    flag = threading.Event()
+    sender = Sender(chain, outsider.account, clock=StoppableClock(flag))
+    threading.Timer(0.3, flag.set).start()
+    with pytest.raises(Interrupted):
+        sender.send(pay(chain))
+    paused.mine()

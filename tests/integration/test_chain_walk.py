@@ -28,8 +28,8 @@ from assay_core.protocol.types import (
     PolicyVersion,
     Role,
     Root,
-    WorkIndex,
-    WorkKind,
+    SubmissionIndex,
+    SubmissionKind,
 )
 from assay_protocol.devnet.anvil import Anvil
 from tests.integration.chain_walk import EVIDENCE, FIRST, NEXT_POLICY, PARAMS, POLICY, SALT, SPEC, UNIT, Walk
@@ -61,17 +61,19 @@ def test_a_task_is_opened_worked_judged_paid_and_a_cheat_slashed(walk: Walk, anv
     assert ledger.task.terms_hash == encoding.terms_hash(*terms) == chain.registry.origin_of(walk.task_id).terms_hash
 
     walk.enlist()
-    walk.commit_works()
+    walk.commit_submissions()
     ledger = walk.ledger()
     assert ledger.trainers == {trainer.address: FIRST for trainer in (honest, cheat)}
     assert ledger.verifiers == {verifier.address: PARAMS.verifier_bond for verifier in walk.verifiers}
     record = ledger.epochs[FIRST]
     assert ledger.open_epoch is record and record.is_closed  # nobody is waited for
     running = bytes(32)
-    for committed in record.works:
-        work = committed.work
-        running = encoding.running_hash(running, encoding.work_hash(work))
-        assert encoding.work_hash(work) == chain.commitments.work_hash(walk.task_id, FIRST, work.index)
+    for committed in record.submissions:
+        submission = committed.submission
+        running = encoding.running_hash(running, encoding.submission_hash(submission))
+        assert encoding.submission_hash(submission) == chain.commitments.submission_hash(
+            walk.task_id, FIRST, submission.index
+        )
         assert ledger.staleness_of(committed) == 0
     assert running == chain.commitments.running_hash_of(walk.task_id)
     assert chain.commitments.collateral_of(walk.task_id, honest.address).locked_wei == PARAMS.trainer_bond
@@ -105,14 +107,14 @@ def test_a_task_is_opened_worked_judged_paid_and_a_cheat_slashed(walk: Walk, anv
     assert (record.scores, record.paid, record.challenge_by) == (report, 1, schedule.challenge_by)
     assert [policy.version for policy in ledger.policies] == [0, 1]
     assert ledger.newest_policy().policy_root == NEXT_POLICY
-    assert ledger.newest_policy(before=record.works[0].position).policy_root == POLICY
+    assert ledger.newest_policy(before=record.submissions[0].position).policy_root == POLICY
     line = chain.policies.policy_of(walk.task_id)
     assert (line.version, line.policy_root, line.next_epoch) == (1, NEXT_POLICY, ledger.next_policy_epoch)
     assert chain.policies.state_of(walk.task_id, FIRST) is record.policy_state is PolicyState.PUBLISHED
 
     anvil.pass_time(PARAMS.challenge_window + 1)
     outsider.send(chain.attestations.finalise(walk.task_id, FIRST))
-    places = [encoding.work_place(FIRST, WorkIndex(index)) for index in (1, 0)]
+    places = [encoding.submission_place(FIRST, SubmissionIndex(index)) for index in (1, 0)]
     assert chain.attestations.final_scores_of(walk.task_id, places) == bytes([255, 80])
     before = walk.balance(honest.address)
     claimed = outsider.send(chain.payouts.claim([walk.ref(0)])).event(Claimed)
@@ -130,18 +132,18 @@ def test_a_task_is_opened_worked_judged_paid_and_a_cheat_slashed(walk: Walk, anv
 
     ledger = walk.ledger()
     assert record.is_final and record.claims == {0: 8 * UNIT} and set(record.frauds) == {1}
-    assert record.fees == {judge: fee} and fee == UNIT
+    assert record.fees == {judge: fee} and fee == UNIT // 10  # a third of a tenth: one of ten was paid
     assert chain.staking.bond_of(cheat.address, Role.TRAINER).bonded_wei == 10 * UNIT
     assert ledger.task.refunded_wei > 0
-    assert [each.score_of(WorkIndex(0)) for each in ledger.epochs.values()] == [80]
+    assert [each.score_of(SubmissionIndex(0)) for each in ledger.epochs.values()] == [80]
 
 
-def test_a_seed_follows_from_one_block_whoever_seals_and_whenever(walk: Walk, anvil: Anvil) -> None:
+def test_a_seed_follows_from_one_block_anyone_who_seals_and_whenever(walk: Walk, anvil: Anvil) -> None:
     """By hand, from what the chain says of that block."""
     chain = walk.chain
     walk.open()
     walk.enlist()
-    walk.commit_works()
+    walk.commit_submissions()
     block = walk.record().seed_block
     assert block is not None
     anvil.mine(5)
@@ -168,28 +170,28 @@ def test_a_challenge_is_heard_by_a_panel_and_pays_who_found_the_fraud(
     walk.open()
     walk.seat(jurors, 4)
     walk.enlist()
-    walk.commit_works()
+    walk.commit_submissions()
     walk.seal(anvil)
     walk.attest(bytes([80, 90]))
     walk.settle()
 
-    work = WorkIndex(1)
-    where = walk.task_id, FIRST, work
+    submission = SubmissionIndex(1)
+    where = walk.task_id, FIRST, submission
     cost = challenge_cost(PARAMS)
     held = walk.balance(watcher.address)
-    commitment = encoding.challenge_commitment(walk.task_id, FIRST, watcher.address, work, 255, SALT)
+    commitment = encoding.challenge_commitment(walk.task_id, FIRST, watcher.address, submission, 255, SALT)
     watcher.send(chain.token.approve(chain.appeals.address, cost))
     watcher.send(chain.appeals.commit_challenge(walk.task_id, FIRST, commitment))
     assert walk.balance(watcher.address) == held - cost
     anvil.pass_time(PARAMS.challenge_window + 1)
-    watcher.send(chain.appeals.reveal_challenge(walk.task_id, FIRST, ChallengeId(0), work, 255, SALT))
+    watcher.send(chain.appeals.reveal_challenge(walk.task_id, FIRST, ChallengeId(0), submission, 255, SALT))
     assert chain.appeals.phase_of(*where) is DisputePhase.REVEALED
     assert chain.appeals.is_challenger(*where, watcher.address)
     challenge = chain.appeals.challenge_of(walk.task_id, FIRST, ChallengeId(0))
     assert challenge is not None and challenge.state is ChallengeState.REVEALED
 
     walk.draw(anvil, 1)
-    dispute = walk.record().disputes[work]
+    dispute = walk.record().disputes[submission]
     seed_block = dispute.seed_block
     assert seed_block is not None and dispute.panel_size == PANEL_SEATS
     randomness = bytes(chain.web3.eth.get_block(seed_block)["mixHash"])  # pyright: ignore[reportTypedDictNotRequiredAccess]
@@ -199,7 +201,7 @@ def test_a_challenge_is_heard_by_a_panel_and_pays_who_found_the_fraud(
     walk.vote(jurors, 1, 255)
     record = walk.record()
     assert (dispute.outcome, dispute.is_against_verifiers) == (DisputePhase.OVERTURNED, True)
-    assert (record.score_of(work), record.settled_score_of(work)) == (255, 90)
+    assert (record.score_of(submission), record.settled_score_of(submission)) == (255, 90)
     blamed = walk.verifiers[0].address
     lost = watcher.send(chain.appeals.slash_verdict(*where, blamed, bytes([80, 90]))).event(VerdictSlashed)
     assert lost.amount == PARAMS.verifier_bond * PARAMS.verdict_slash_bps // BPS
@@ -227,10 +229,10 @@ def test_a_plant_is_opened_by_its_trainer_and_slashes_who_paid_it(walk: Walk, an
     planter.send(chain.token.approve(chain.plants.address, 2 * deposit))
     for each in (commitment, decoy):
         planter.send(chain.plants.commit_plant(walk.task_id, each))
-    walk.commit_works()
+    walk.commit_submissions()
     walk.seal(anvil)
     drawn = encoding.must_replay(walk.seed(), 1, PARAMS.sampling_bps)
-    assert chain.plants.is_drawn(walk.task_id, FIRST, WorkIndex(1)) is drawn
+    assert chain.plants.is_drawn(walk.task_id, FIRST, SubmissionIndex(1)) is drawn
     # Two of three find it; the third pays it.
     walk.attest(bytes([80, 255]), bytes([80, 255]), bytes([80, 70]))
     walk.settle()
@@ -241,12 +243,14 @@ def test_a_plant_is_opened_by_its_trainer_and_slashes_who_paid_it(walk: Walk, an
     assert (plant.state, plant.epoch, plant.planter) == (PlantState.OPENED, FIRST, planter.address)
     assert (known.state, known.epoch, known.index) == (PlantState.OPENED, FIRST, 1)
     assert walk.ledger().plants[decoy].state is PlantState.OPENED
-    hash_of_work = encoding.work_hash(walk.ref(1).work)
-    assert chain.commitments.work_hash(walk.task_id, FIRST, WorkIndex(1)) == encoding.plant_hash(hash_of_work)
+    hash_of_submission = encoding.submission_hash(walk.ref(1).submission)
+    assert chain.commitments.submission_hash(walk.task_id, FIRST, SubmissionIndex(1)) == encoding.plant_hash(
+        hash_of_submission
+    )
     anvil.pass_time(PARAMS.challenge_window + 1)
     walk.initiator.send(chain.attestations.finalise(walk.task_id, FIRST))
     lazy = walk.verifiers[2].address
-    call = chain.plants.slash_paid_plant(walk.task_id, FIRST, WorkIndex(1), lazy, bytes([80, 70]))
+    call = chain.plants.slash_paid_plant(walk.task_id, FIRST, SubmissionIndex(1), lazy, bytes([80, 70]))
     if drawn:
         walk.initiator.send(call)
         assert set(walk.record().paid_plants) == {(1, lazy)}
@@ -270,11 +274,11 @@ def test_a_worker_key_acts_for_its_operator_until_either_ends_it(walk: Walk, sen
 
     walk.open()
     walk.enlist()
-    commit = chain.commitments.commit_work(
-        walk.task_id, Epoch(0), WorkKind.FULL, SPEC, 1, PolicyVersion(0), is_last=True
+    commit = chain.commitments.commit_submission(
+        walk.task_id, Epoch(0), SubmissionKind.FULL, SPEC, 1, PolicyVersion(0), is_last=True
     )
     worker.send(commit)
-    assert walk.record().works[0].work.trainer == operator.address
+    assert walk.record().submissions[0].submission.trainer == operator.address
 
     operator.send(chain.staking.remove_worker_key())
     assert chain.staking.worker_of(operator.address) is None

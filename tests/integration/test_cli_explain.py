@@ -35,7 +35,7 @@ def walk(chain: Chain, sender_of: SenderOf, anvil: Anvil) -> Walk:
     made = Walk(chain, sender_of)
     made.open()
     made.enlist()
-    made.commit_works()
+    made.commit_submissions()
     made.seal(anvil)
     return made
 
@@ -54,10 +54,10 @@ def attest(walk: Walk, folder: Path) -> dict[str, bytes]:
 
 
 def write_evidence(walk: Walk, folder: Path, verifier: str, answers: dict[str, bytes]) -> Root:
-    (folder / "works").mkdir(parents=True)
+    (folder / "submissions").mkdir(parents=True)
     (folder / "report.bin").write_bytes(REPORT)
-    case = {"work": {"manifest_root": walk.ref(1).work.manifest_root.hex()}}
-    (folder / "works" / "1.json").write_bytes(canonical_json({"case": case, "verdict": FRAUD.json()}))
+    case = {"submission": {"manifest_root": walk.ref(1).submission.manifest_root.hex()}}
+    (folder / "submissions" / "1.json").write_bytes(canonical_json({"case": case, "verdict": FRAUD.json()}))
     manifest = build_bundle(folder, BundleKind.EVIDENCE, {"task": walk.task_id, "epoch": FIRST, "verifier": verifier})
     answers[f"/v1/manifests/{manifest.root.hex()}"] = (folder / MANIFEST_NAME).read_bytes()
     for entry in manifest.files:
@@ -87,21 +87,21 @@ def test_evidence_is_told_when_it_has_the_root_on_chain_and_refused_when_not(
     walk: Walk, assay: Assay, serve: Callable[[dict[str, bytes]], str], tmp_path: Path
 ) -> None:
     answers = attest(walk, tmp_path / "evidence")
-    work = f"{walk.task_id}/0/1"
+    submission = f"{walk.task_id}/0/1"
     forged = {path: data.replace(b"elsewhere", b"somewhere") for path, data in answers.items()}
-    refused = assay("explain", work, "--relay", serve(forged))
+    refused = assay("explain", submission, "--relay", serve(forged))
     assert refused.exit_code == 0, refused.output
     assert "no evidence to be had" in refused.stdout
     assert "somewhere" not in refused.stdout
 
-    told = assay("explain", work, "--relay", serve(answers)).stdout
+    told = assay("explain", submission, "--relay", serve(answers)).stdout
     assert "FAILED training repeated, direction of the update: elsewhere (measured 0.93, allowed 0.01)" in told
     assert "measured 0.93 where at most 0.01 is allowed, 93 times as much" in told
     assert told.count("said fraud, replay_mismatch") == len(walk.verifiers)
 
-    [cached, *_] = (tmp_path / ".assay").rglob("works/1.json")  # not even our own cache has to be believed
+    [cached, *_] = (tmp_path / ".assay").rglob("submissions/1.json")  # not even our own cache has to be believed
     cached.unlink()  # a name of a shard that other bundles share
     cached.write_bytes(canonical_json({"case": {}, "verdict": {**FRAUD.json(), "score": 100}}))
-    again = assay("explain", work, "--relay", serve(answers)).stdout
+    again = assay("explain", submission, "--relay", serve(answers)).stdout
     assert again.count("said fraud, replay_mismatch") >= len(walk.verifiers) - 1
     assert "said 100 %" not in again

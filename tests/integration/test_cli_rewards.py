@@ -37,8 +37,12 @@ def rewards(assay: Assay, action: str, *arguments: str) -> dict[str, Any]:
 
 def test_a_trainer_sees_what_it_earned_and_claims_it_once(settled: Walk, assay: Assay, chain: Chain) -> None:
     me = ("--keystore", "trainer")
-    [work] = rewards(assay, "show", *me)["works"]
-    assert (work["work"], work["score"], work["earned_wei"]) == (f"{settled.task_id}/0/0", 80, str(8 * UNIT))
+    [submission] = rewards(assay, "show", *me)["submissions"]
+    assert (submission["submission"], submission["score"], submission["earned_wei"]) == (
+        f"{settled.task_id}/0/0",
+        80,
+        str(8 * UNIT),
+    )
     held = chain.token.balance_of(settled.trainers[0].address)
     dry = told(assay("rewards", "claim", "--dry-run", "--json", *me))
     assert [each["call"] for each in dry["transactions"]] == ["Attestations.finalise", "Payouts.claim"]
@@ -58,7 +62,7 @@ def test_a_cheat_earns_nothing_and_sees_what_it_lost(settled: Walk, assay: Assay
     settled.initiator.send(chain.payouts.slash_fraud(settled.ref(1)))
     shown = rewards(assay, "show", *me)
     assert (shown["earned_wei"], shown["slashed_wei"]) == ("0", str(PARAMS.fraud_slash))
-    assert shown["works"][0]["state"] == "slashed"
+    assert shown["submissions"][0]["state"] == "slashed"
     text = assay("explain", f"{settled.task_id}/0/1", "--relay", "http://127.0.0.1:9").stdout
     assert "slashed, score fraud" in text
     assert "its trainer lost 50 ASSAY of its bond" in text
@@ -66,7 +70,7 @@ def test_a_cheat_earns_nothing_and_sees_what_it_lost(settled: Walk, assay: Assay
     assert "3 of 3 verifiers revealed, 100 % of the weight" in text
 
 
-def test_a_work_that_earns_nothing_is_claimed_to_free_its_bond(
+def test_a_submission_that_earns_nothing_is_claimed_to_free_its_bond(
     chain: Chain, sender_of: SenderOf, anvil: Anvil, keystore_of: Callable[[str], Path], assay: Assay
 ) -> None:
     walk = Walk(chain, sender_of).settled(anvil, bytes([0, 254]))
@@ -86,17 +90,17 @@ def test_a_verifier_claims_its_fees(settled: Walk, assay: Assay, chain: Chain, s
     assert told(assay("rewards", "claim-fees", "--json", *me))["transactions"] == []  # its policy is not there yet
     settled.publish()
     [epoch] = rewards(assay, "show", "--role", "verifier", *me)["epochs"]
-    assert (epoch["revealed"], epoch["fee_wei"], epoch["claimable_wei"]) == (True, str(UNIT), "0")
+    assert (epoch["revealed"], epoch["fee_wei"], epoch["claimable_wei"]) == (True, str(UNIT // 10), "0")
     held = chain.token.balance_of(judge)
-    assert told(assay("rewards", "claim-fees", "--json", *me))["amount_wei"] == str(UNIT)
-    assert chain.token.balance_of(judge) - held == UNIT
+    assert told(assay("rewards", "claim-fees", "--json", *me))["amount_wei"] == str(UNIT // 10)
+    assert chain.token.balance_of(judge) - held == UNIT // 10
     told(assay("rewards", "claim", "--role", "verifier", "--json", "--keystore", "verifier 1"))
     assert told(assay("rewards", "claim-fees", "--json", *me))["transactions"] == []
 
 
-def test_a_work_is_found_by_its_manifest_root(settled: Walk, assay: Assay) -> None:
-    root = settled.ref(0).work.manifest_root.hex()
+def test_a_submission_is_found_by_its_manifest_root(settled: Walk, assay: Assay) -> None:
+    root = settled.ref(0).submission.manifest_root.hex()
     found = json.loads(assay("explain", "0x" + root, "--json", "--relay", "http://127.0.0.1:9").stdout)
-    assert (found["work"], found["score"], found["phase"]) == (f"{settled.task_id}/0/0", 80, "challengeable")
+    assert (found["submission"], found["score"], found["phase"]) == (f"{settled.task_id}/0/0", 80, "challengeable")
     missing = assay("explain", f"{settled.task_id}/0/7")
-    assert (missing.exit_code, "there is no work" in missing.stderr) == (1, True)
+    assert (missing.exit_code, "there is no submission" in missing.stderr) == (1, True)

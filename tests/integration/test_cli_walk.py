@@ -106,12 +106,12 @@ def test_a_task_is_opened_shown_funded_closed_and_refunded(
     [listed] = told(assay("task", "list", "--json"))["tasks"]
     assert int(listed["budget_wei"]) + int(listed["reserved_wei"]) == 2105 * TOKEN // 10
 
-    # One work pays 0.64, costs 0.5 for verifiers and can be slashed 5: two thirds have to outweigh that.
+    # One submission pays 0.64, costs 0.5 for verifiers and can be slashed 5: two thirds have to outweigh that.
     assert -(-int(opened["needed_weight_wei"]) * 6_666 // 10_000) == 614 * TOKEN // 100
     assert "to judge an epoch of" in assay("task", "show", "1", "--relay", relay).stdout
 
     told(assay("task", "close", "1", "--json", *owner))
-    anvil.pass_time(61)  # nobody committed a work in the last window
+    anvil.pass_time(61)  # nobody committed a submission in the last window
     refunded = told(assay("task", "refund", "1", "--json", *owner))
     assert [each["call"] for each in refunded["transactions"]] == [
         "Commitments.abandonEpoch",
@@ -252,7 +252,7 @@ def test_cheating_that_pays_and_windows_that_outlast_bonds_are_explained(
     assert (cheap.exit_code, "Raise terms.fraud_slash" in cheap.stderr) == (1, True)
 
 
-def test_works_and_rewards_of_a_newcomer_are_empty(assay: Assay, keystore_of: Callable[[str], Path]) -> None:
+def test_submissions_and_rewards_of_a_newcomer_are_empty(assay: Assay, keystore_of: Callable[[str], Path]) -> None:
     keystore_of("worker")
     for role in ("trainer", "verifier"):
         shown = told(assay("rewards", "show", "--role", role, "--json", "--keystore", "worker"))
@@ -261,9 +261,9 @@ def test_works_and_rewards_of_a_newcomer_are_empty(assay: Assay, keystore_of: Ca
         assert claimed["transactions"] == []
 
 
-def test_a_work_that_is_none_is_told(assay: Assay) -> None:
+def test_a_submission_that_is_none_is_told(assay: Assay) -> None:
     for name in ("nonsense", "1/2", "1/0/x"):
         result = assay("explain", name)
-        assert (result.exit_code, "names no work" in result.stderr) == (1, True), name
+        assert (result.exit_code, "names no submission" in result.stderr) == (1, True), name
     unknown = assay("explain", "ab" * 32)
     assert (unknown.exit_code, "has the manifest root" in unknown.stderr) == (1, True)

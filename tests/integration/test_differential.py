@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from specs import rules
 from specs.history import History
-from specs.words import FRAUD, FULL, DisputePhase, Work
+from specs.words import FRAUD, FULL, DisputePhase, Submission
 from tests.differential.behaviour import STEP_KINDS, Behaviour, Step, chosen
 from tests.differential.caretaker import Caretaker
 from tests.differential.node import running_node
@@ -28,7 +28,6 @@ COMPARED_EVERY = 3  # steps
 # Without shrinking: each try takes seconds, and a disagreement names the call, the log or the value.
 QUICK = settings(
     max_examples=6,
-    deadline=None,
     derandomize=True,
     phases=[Phase.generate],
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.large_base_example, HealthCheck.data_too_large],
@@ -78,9 +77,9 @@ def test_one_long_life_reaches_nearly_every_way_in_which_a_call_can_end() -> Non
 # Specifications with one other rule, each of which somebody might have written.
 
 
-def rounds_up(h: History, task_id: int, epoch: int, work: Work) -> int:
-    score = rules.score_of(h, task_id, epoch, work.index)
-    return -(-rules.price(h, task_id, work) * score // FULL) if rules.is_paid(score) else 0
+def rounds_up(h: History, task_id: int, epoch: int, submission: Submission) -> int:
+    score = rules.score_of(h, task_id, epoch, submission.index)
+    return -(-rules.price(h, task_id, submission) * score // FULL) if rules.is_paid(score) else 0
 
 
 def fresh_bonds_count(h: History, operator: str, role: int) -> int:
@@ -96,7 +95,9 @@ def unavailable_is_nothing(report: bytes, index: int) -> int:
     return score if score <= FULL or score == FRAUD else 0
 
 
-def a_bond_answers_for_each_work_beside_the_enlistment(h: History, task_id: int, flying: int, is_enlisted: bool) -> int:
+def a_bond_answers_for_each_submission_beside_the_enlistment(
+    h: History, task_id: int, flying: int, is_enlisted: bool
+) -> int:
     return (rules.terms(h, task_id).trainer_bond if is_enlisted else 0) + rules.stake_of(h, task_id, flying)
 
 
@@ -113,7 +114,7 @@ OTHER_RULES: list[tuple[str, Callable[..., object], tuple[str, ...]]] = [
     ("lockable", fresh_bonds_count, ("sameBlock", "bond")),
     ("leaves_from", who_leaves_is_gone_at_once, ("delist", "enlist")),
     ("as_score", unavailable_is_nothing, ()),
-    ("lock_for", a_bond_answers_for_each_work_beside_the_enlistment, ()),
+    ("lock_for", a_bond_answers_for_each_submission_beside_the_enlistment, ()),
     ("earns", every_juror_is_paid, ("winnings", "aftermath")),
     ("bond_back", delay_is_free, ("winnings", "aftermath")),
 ]

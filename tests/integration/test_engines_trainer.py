@@ -18,8 +18,8 @@ from assay_core.transport.relay.client import RelayClient
 from assay_core.transport.swarm.engine import SwarmClient, SwarmPlace
 from assay_protocol.devnet.anvil import free_port
 from tests.integration.test_trainer_process import Bonded, bonded
-from tests.unit.transport.boards_running import Members, RunningBoard
 from tests.unit.transport.conftest import ObjectServer, credentials, object_server
+from tests.unit.transport.trackers_running import Members, RunningTracker
 
 __all__ = ["bonded", "credentials", "object_server"]  # fixtures
 
@@ -48,20 +48,20 @@ def bucket(object_server: ObjectServer, tmp_path: Path, monkeypatch: pytest.Monk
 def swarm(
     deployment: Deployment, sender_of: Callable[[str], Sender], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Opener]:
-    board = RunningBoard(free_port(), Everybody())
-    monkeypatch.setenv("ASSAY_SWARM_BOARDS", board.url)
+    tracker = RunningTracker(free_port(), Everybody())
+    monkeypatch.setenv("ASSAY_SWARM_TRACKERS", tracker.url)
     monkeypatch.setenv("ASSAY_SWARM_HOST", "127.0.0.1")
     account = sender_of("initiator").account
 
     def opened(name: str) -> Transport:
         place = SwarmPlace("127.0.0.1", 0, tmp_path / f"{name}-swarm")
         return stack.enter_context(
-            SwarmClient([board.url], tmp_path / name, place, account, chain_id=deployment.chain_id, announce_s=1)
+            SwarmClient([tracker.url], tmp_path / name, place, account, chain_id=deployment.chain_id, announce_s=1)
         )
 
     with ExitStack() as stack:
         yield opened
-    board.stop()
+    tracker.stop()
 
 
 @pytest.mark.parametrize("engine", ["bucket", "swarm"])
@@ -81,10 +81,10 @@ def test_trainer_fetches_trains_and_publishes_over_any_engine(
     bonded.arguments += ["--engine", "s3" if engine == "bucket" else "swarm"]
     process = bonded.start()
     bonded.wait_for("waiting", process)
-    [work] = bonded.works()
-    found = opened("verifier").fetch(work.work.manifest_root, BundleKind.WORK, LIMITS)
-    assert open_bundle(found, LIMITS, work.work.manifest_root).kind is BundleKind.WORK
+    [submission] = bonded.submissions()
+    found = opened("verifier").fetch(submission.submission.manifest_root, BundleKind.SUBMISSION, LIMITS)
+    assert open_bundle(found, LIMITS, submission.submission.manifest_root).kind is BundleKind.SUBMISSION
     with RelayClient([relay], tmp_path / "none", chain_id=deployment.chain_id) as client:
-        assert not client.has(work.work.manifest_root)  # the relay that it was given was not used
+        assert not client.has(submission.submission.manifest_root)  # the relay that it was given was not used
     process.send_signal(signal.SIGTERM)
     assert process.wait(30) == 0, (bonded.folder / "log").read_text()[-2_000:]

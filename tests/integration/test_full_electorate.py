@@ -22,9 +22,9 @@ def enlist(twin: Twin, name: str, units: int, displaced: str = "") -> Act:
     return verifiers.EnlistVerifier(twin.people[name], TASK, word, units * UNIT, other)
 
 
-def work(twin: Twin, name: str, root: bytes) -> Act:
+def submission(twin: Twin, name: str, root: bytes) -> Act:
     number = rules.open_number(twin.h, TASK)
-    return commitments.CommitWork(twin.people[name], TASK, number, 0, root, 1, 0, True)
+    return commitments.CommitSubmission(twin.people[name], TASK, number, 0, root, 1, 0, True)
 
 
 def full_task(twin: Twin) -> None:
@@ -37,7 +37,7 @@ def full_task(twin: Twin) -> None:
     assert not any(twin.step([enlist(twin, name, 150) for name in CROWD[:MAX_VERIFIERS]]))
 
 
-def test_places_are_as_many_as_are_said_whoever_comes_and_goes() -> None:
+def test_places_are_as_many_as_are_said_anyone_who_comes_and_goes() -> None:
     with running_node() as node:
         twin = make_twin(node, ROLES)
         full_task(twin)
@@ -45,8 +45,8 @@ def test_places_are_as_many_as_are_said_whoever_comes_and_goes() -> None:
         assert twin.step([enlist(twin, late, 500)]) == ["ElectorateFull"]
         assert twin.step([enlist(twin, late, 150, CROWD[0])]) == ["NotHeavier"]
         assert twin.step([enlist(twin, late, 151, CROWD[0])]) == [None]
-        # From now on the open epoch has a work: who leaves still judges it, and keeps its place in it.
-        assert twin.step([work(twin, "first trainer", ROOT)]) == [None]
+        # From now on the open epoch has a submission: who leaves still judges it, and keeps its place in it.
+        assert twin.step([submission(twin, "first trainer", ROOT)]) == [None]
         assert twin.step([verifiers.DelistVerifier(twin.people[CROWD[1]], TASK)]) == [None]
         assert twin.step([enlist(twin, later, 300)]) == [None]
         assert twin.step([enlist(twin, last, 400, CROWD[2])]) == [None]

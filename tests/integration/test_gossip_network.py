@@ -12,19 +12,19 @@ import pytest
 from eth_account import Account
 
 from assay_core.aggregation.codecs import codec_named
-from assay_core.aggregation.topology import Topology, make_topology
 from assay_core.protocol.errors import Stop
 from assay_core.protocol.types import Address
 from assay_protocol.devnet.anvil import free_port
-from assay_protocol.gossip.node import GossipNode, Message, Seat
-from assay_protocol.gossip.peer import GossipPeer, Pace, Place
-from assay_protocol.gossip.scenario import Scenario
-from assay_protocol.gossip.wire import HEAD, Wire
-from benchmarks.gossip import TOLERANCE, compare
+from benchmarks.gossip.confirm import TOLERANCE, compare
+from benchmarks.gossip.node import GossipNode, Message, Seat
+from benchmarks.gossip.peer import GossipPeer, Pace, Place
+from benchmarks.gossip.scenario import Scenario
+from benchmarks.gossip.topology import Topology, make_topology
+from benchmarks.gossip.wire import HEAD, Wire
 from benchmarks.netlab import shaping_fault
 
 LENGTH = 1_000
-PACE = Pace(interval_s=0.1, patience_s=2.0)
+PACE = Pace(interval_s=0.1, timeout_s=2.0)
 
 
 class Group:

@@ -3,22 +3,21 @@
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
 import pytest
-from eth_account.signers.local import LocalAccount
 
 import assay_protocol as assay
-from assay_core.bundle.manifest import BundleKind, BundleLimits, Manifest
 from assay_core.chain.connection import Chain
 from assay_core.chain.deployment import Deployment
 from assay_core.policy import load_policy
-from assay_core.protocol.types import Address, Role, Root, TaskId
+from assay_core.protocol.types import Address, Role, TaskId
 from assay_core.transport.choose import Transport
 from assay_protocol.network import Network
 from tests.conftest import SenderOf
+from tests.fakes import Shelf
 
 pytestmark = pytest.mark.chain
 
@@ -29,24 +28,6 @@ QUICK = (
     ("appeal_window = 600", "appeal_window = 60"),
     ("steps = 32", "steps = 1"),
 )
-
-
-@dataclass
-class Shelf:
-    """An engine that keeps where bundles lie."""
-
-    by_root: dict[Root, Path] = field(default_factory=dict[Root, Path])
-
-    def publish(self, directory: Path, manifest: Manifest, account: LocalAccount) -> None:
-        self.by_root[manifest.root] = directory
-
-    def fetch(self, root: Root, kind: BundleKind, limits: BundleLimits) -> Path:
-        if root not in self.by_root:
-            raise assay.Unavailable("nobody has it")
-        return self.by_root[root]
-
-    def has(self, root: Root) -> bool:
-        return root in self.by_root
 
 
 @pytest.fixture
@@ -109,7 +90,7 @@ def test_a_bond_is_put_down_and_nothing_is_due_yet(network: Network, sender_of: 
     assert assay.bond(network, worker, "12.5", role="trainer") == 125 * 10**17
     assert network.chain.staking.bond_of(Address(worker.address), Role.TRAINER).free_wei == 125 * 10**17
     earned = assay.earnings(network, worker.address.lower())
-    assert (earned.operator, earned.works, earned.earned_wei) == (worker.address, (), 0)
+    assert (earned.operator, earned.submissions, earned.earned_wei) == (worker.address, (), 0)
     assert assay.claim(network, worker).calls == ()
     with pytest.raises(assay.Stop, match="'0x12' is not an address"):
         assay.earnings(network, "0x12")
@@ -128,7 +109,7 @@ def test_a_network_is_found_by_the_path_of_its_file(
         next(assay.follow_task(found, 1))
     with pytest.raises(assay.Stop, match="no task 1"):
         assay.run_trainer(found, 1, keystore=tmp_path / "none.json")
-    with pytest.raises(assay.Stop, match="names no work: write task/epoch/index"):
+    with pytest.raises(assay.Stop, match="names no submission: write task/epoch/index"):
         assay.explain(found, "nonsense")
     monkeypatch.setenv("ASSAY_DEPLOYMENTS", str(tmp_path))
     assert assay.connect(deployment.network).chain.deployment == deployment

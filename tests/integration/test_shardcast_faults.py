@@ -265,7 +265,7 @@ def test_client_with_a_full_disk_says_so_and_goes_on_when_there_is_room(stage: G
     stage.publish(bundle, relay.url)
     client = stage.client([relay.url], manifest.root.hex(), cache="disk/cache")
     (answer,) = client.lines()
-    assert answer.startswith("Stop: the cache cannot be written") and "No space left" in answer
+    assert answer.startswith("Unavailable: the cache cannot be written") and "No space left" in answer
     assert not (client.directory / manifest.root.hex()).exists()
     grow(small_disk)
     assert_arrived(stage.client([relay.url], manifest.root.hex(), cache="disk/cache"), manifest)

@@ -134,7 +134,7 @@ def test_peer_that_hangs_is_left_behind(site: Site) -> None:
 
 
 def test_without_a_lighthouse_nothing_starts() -> None:
-    limits = SyncLimits(exchange_s=1, join_s=1, patience_s=1)
+    limits = SyncLimits(exchange_s=1, join_s=1, deadline_s=1)
     with pytest.raises(Unavailable, match="no lighthouse"):
         SyncGroup(SyncPlace("http://127.0.0.1:9", "127.0.0.1", 0), dict, lambda _: None, limits=limits)
 
@@ -148,7 +148,7 @@ def is_sum_of(peers: int) -> Callable[[Float32], bool]:
 
 
 def member(site: Site, seat: int) -> SyncGroup:
-    limits = SyncLimits(exchange_s=1, join_s=2, patience_s=2)
+    limits = SyncLimits(exchange_s=1, join_s=2, deadline_s=2)
     return SyncGroup(SyncPlace(site.url, "127.0.0.1", seat), dict, lambda _: None, limits=limits)
 
 
@@ -196,9 +196,9 @@ def test_what_a_share_raises_ends_the_exchange(site: Site) -> None:
 
 
 def test_too_few_peers_are_told_in_time(site: Site) -> None:
-    limits = SyncLimits(min_peers=2, exchange_s=2, join_s=2, patience_s=4)
+    limits = SyncLimits(min_peers=2, exchange_s=2, join_s=2, deadline_s=4)
     group = SyncGroup(SyncPlace(site.url, "127.0.0.1", 0), dict, lambda _: None, limits=limits)
     with pytest.raises(Unavailable, match="no exchange of step 0"):
-        group.exchange({"weights": np.zeros(3, np.float32)})
+        group.add_up(share_of_ones, is_sum_of(2))
     assert group.step == 0
     group.close()

@@ -1,4 +1,6 @@
-"""A trainer on several machines of its operator, as real processes: assistants die, hang and join; the work is good."""
+"""A trainer on several machines of its operator, as real processes: assistants die, hang and join; the submission
+is good.
+"""
 
 import json
 import math
@@ -23,7 +25,12 @@ from assay_core.environments import make_environment
 from assay_core.policy import initial_policy, load_policy, save_policy
 from assay_core.protocol.encoding import trainer_seed
 from assay_core.protocol.spec import EnvironmentSpec, RecipeSpec, RolloutSpec, SamplerSpec, TaskSpec
-from assay_core.protocol.types import Address, Epoch, PolicyVersion, Seed, TaskId, Work, WorkIndex, WorkKind
+from assay_core.protocol.types import (
+    Epoch,
+    PolicyVersion,
+    Seed,
+    TaskId,
+)
 from assay_core.training.inner import run_inner_steps
 
 pytest.importorskip("torchft")
@@ -31,15 +38,15 @@ pytest.importorskip("torchft")
 from assay_trainer.group.leader import Leader
 from assay_trainer.group.secret import make_secret
 from assay_trainer.submission_builder import Policies, SubmissionBuilder
+from assay_trainer.submit import header_of
 from assay_trainer.tasks import Assignment
-from assay_verifier.case import Case
 from assay_verifier.judge import judge
-from tests.unit.trainer.ground import Notes, QuickStop, ShardStore, bundle
-from tests.unit.verifier.honest import LocalBench
+from tests.fakes import Notes, QuickStop
+from tests.submissions import TRAINER, LoadedContext, case_of
+from tests.unit.trainer.ground import ShardStore, bundle
 
 pytestmark = pytest.mark.slow
 
-TRAINER = Address("0x00000000000000000000000000000000000000A1")
 TASK_SEED, EPOCH_SEED = Seed(bytes(range(32))), Seed(bytes(reversed(range(32))))
 STEPS = 24
 SPEC = TaskSpec(
@@ -87,7 +94,7 @@ class Helper:
 
 
 class Site:
-    """A leader in this process, with what it takes to make a work and to judge it."""
+    """A leader in this process, with what it takes to make a submission and to judge it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -122,13 +129,13 @@ class Site:
         return self.helpers[-1]
 
     def make(self, after_step: dict[int, Callable[[], None]]) -> Manifest:
-        """A work; what is to happen after its steps happens while the others wait."""
+        """A submission; what is to happen after its steps happens while the others wait."""
         self.notes.on["inner step"] = lambda: after_step.get(int(self.notes.of("inner step")["step"] or 0), _nothing)()
-        return self._builder.make(self.assignment, self.work)
+        return self._builder.make(self.assignment, self.submission)
 
     @property
-    def work(self) -> Path:
-        return self.folder / "work"
+    def submission(self) -> Path:
+        return self.folder / "submission"
 
     def members(self) -> list[int]:
         return [int(fields["members"] or 0) for message, fields in self.notes.seen if message == "inner step"]
@@ -153,28 +160,16 @@ def site(tmp_path: Path) -> Iterator[Site]:
 
 
 def require_good(site: Site, manifest: Manifest) -> dict[str, float]:
-    """The work passes a verifier's replay in one process; how far from it, and from ours, it is."""
-    case = Case(
-        task_id=TaskId(1),
-        epoch=Epoch(0),
-        work=Work(TRAINER, WorkIndex(0), WorkKind.FULL, SPEC.rollout.groups, PolicyVersion(0), manifest.root),
-        spec=SPEC,
-        spec_root=site.spec_root,
-        trainer_seed=site.assignment.seed,
-        epoch_seed=EPOCH_SEED,
-        policy_root=site.policy_root,
-        newest_version=PolicyVersion(0),
-        max_staleness=2,
-        sampling_bps=10_000,
-    )
+    """The submission passes a verifier's replay in one process; how far from it, and from ours, it is."""
+    case = case_of(header_of(site.assignment, site.spec_root), SPEC, manifest.root, EPOCH_SEED)
     policy = load_policy(site.policy_folder)
-    judgement = judge(case, LocalBench(policy, make_environment(SPEC.environment)), site.work, manifest)
+    judgement = judge(case, LoadedContext(policy, make_environment(SPEC.environment)), site.submission, manifest)
     assert (judgement.verdict.score, judgement.verdict.reason) == (100, None), judgement
     measured = {finding.check: finding.measured for finding in judgement.verdict.findings}
-    rollouts = read_rollouts(site.work / "rollouts.parquet", RolloutLimits.of(SPEC))
+    rollouts = read_rollouts(site.submission / "rollouts.parquet", RolloutLimits.of(SPEC))
     alone = run_inner_steps(policy, rollouts, SPEC, site.assignment.seed).pseudo_gradient
     shapes = {name: array.shape for name, array in alone.items()}
-    together = read_update(site.work, manifest, shapes, codec_named(SPEC.codec))
+    together = read_update(site.submission, manifest, shapes, codec_named(SPEC.codec))
     inner = math.fsum(float(np.sum(alone[name].astype(np.float64) * together[name])) for name in alone)
     norms = [
         math.sqrt(math.fsum(float(np.sum(a.astype(np.float64) ** 2)) for a in u.values())) for u in (alone, together)
@@ -182,7 +177,7 @@ def require_good(site: Site, manifest: Manifest) -> dict[str, float]:
     return {**measured, "1 - cosine": 1 - inner / norms[0] / norms[1], "norm": abs(norms[1] / norms[0] - 1)}
 
 
-def test_one_assistant_is_killed_one_joins_one_hangs_and_the_work_passes_a_replay(site: Site) -> None:
+def test_one_assistant_is_killed_one_joins_one_hangs_and_the_submission_passes_a_replay(site: Site) -> None:
     first, second = site.add(), site.add()
     for helper in (first, second):
         helper.until("waiting for work")
@@ -205,7 +200,7 @@ def test_one_assistant_is_killed_one_joins_one_hangs_and_the_work_passes_a_repla
     print(json.dumps(far), json.dumps(site.notes.of("inner steps shared")))
     assert far["1 - cosine"] < 1e-5 and far["norm"] < 1e-3  # what a replay allows is 1e-2 and 2e-2
     assert site.notes.of("inner steps shared")["members"] == 3
-    site.helpers[2].until("work done")
+    site.helpers[2].until("submission done")
 
 
 def test_leader_goes_on_alone_when_all_assistants_die_and_they_leave_when_asked(site: Site) -> None:

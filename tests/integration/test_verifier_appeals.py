@@ -7,14 +7,23 @@ import pytest
 from assay_core.chain.records import ChallengeRecord, DisputeRecord
 from assay_core.chain.sender import Sender
 from assay_core.protocol.encoding import attestation_commitment, challenge_commitment
-from assay_core.protocol.types import PANEL_SEATS, SCORE_FRAUD, SCORE_FULL, DisputePhase, Epoch, Role, Root, WorkIndex
+from assay_core.protocol.types import (
+    PANEL_SEATS,
+    SCORE_FRAUD,
+    SCORE_FULL,
+    DisputePhase,
+    Epoch,
+    Role,
+    Root,
+    SubmissionIndex,
+)
 from assay_protocol.devnet.anvil import Anvil
 from assay_verifier.worker import VerifierWorker
-from tests.integration.stage import PARAMS, UNIT, Stage, work
+from tests.integration.stage import PARAMS, UNIT, Stage, submission
 
 pytestmark = pytest.mark.chain
 
-FIRST, WORK = Epoch(0), WorkIndex(0)
+FIRST, SUBMISSION = Epoch(0), SubmissionIndex(0)
 VERIFIERS = ["verifier 1", "verifier 2", "verifier 3"]
 JURORS = ["juror 1", "juror 2", "juror 3"]
 SALT = b"\x07" * 32
@@ -42,7 +51,7 @@ def seated(stage: Stage) -> list[VerifierWorker]:
 def commit_challenge(stage: Stage, score: int) -> Sender:
     challenger = stage.sender_of("challenger")
     challenger.send(stage.chain.token.approve(stage.chain.appeals.address, COST))
-    commitment = challenge_commitment(stage.task_id, FIRST, challenger.address, WORK, score, SALT)
+    commitment = challenge_commitment(stage.task_id, FIRST, challenger.address, SUBMISSION, score, SALT)
     challenger.send(stage.chain.appeals.commit_challenge(stage.task_id, FIRST, commitment))
     return challenger
 
@@ -50,12 +59,12 @@ def commit_challenge(stage: Stage, score: int) -> Sender:
 def reveal_challenge(stage: Stage, challenger: Sender, score: int) -> None:
     stage.anvil.pass_time(PARAMS.challenge_window + 1)
     (challenge,) = stage.ledger().epochs[FIRST].challenges.values()
-    rest = challenge.id, WORK, score, SALT
+    rest = challenge.id, SUBMISSION, score, SALT
     challenger.send(stage.chain.appeals.reveal_challenge(stage.task_id, FIRST, *rest))
 
 
 def dispute(stage: Stage) -> DisputeRecord:
-    return stage.ledger().epochs[FIRST].disputes[WORK]
+    return stage.ledger().epochs[FIRST].disputes[SUBMISSION]
 
 
 def is_decided(stage: Stage) -> Callable[[], bool]:
@@ -65,7 +74,7 @@ def is_decided(stage: Stage) -> Callable[[], bool]:
 def test_a_false_challenge_costs_its_challenger_and_pays_those_who_judged(stage: Stage, anvil: Anvil) -> None:
     verifiers, jurors = enlisted(stage), seated(stage)
     anvil.mine()
-    work([stage.trainer("trainer 1")])
+    submission([stage.trainer("trainer 1")])
     stage.run(verifiers, lambda: stage.ledger().epochs[FIRST].is_settled)
     challenger = commit_challenge(stage, SCORE_FRAUD)
     before = stage.chain.token.balance_of(challenger.address)
@@ -81,12 +90,12 @@ def test_a_false_challenge_costs_its_challenger_and_pays_those_who_judged(stage:
     paid = stage.ledger().epochs[FIRST].appeals_paid
     assert sum(paid.values()) == PANEL_SEATS * PARAMS.juror_fee
     stage.run(verifiers, lambda: stage.ledger().epochs[FIRST].is_final)
-    assert record.score_of(WORK) == SCORE_FULL
+    assert record.score_of(SUBMISSION) == SCORE_FULL
     assert stage.chain.token.balance_of(challenger.address) == before
 
 
 def attest_by_hand(stage: Stage, report: bytes) -> None:
-    """The verifiers' keys attest with no look at the work."""
+    """The verifiers' keys attest with no look at the submission."""
     attestations, task = stage.chain.attestations, stage.task_id
     senders = [stage.sender_of(role) for role in VERIFIERS]
     stage.anvil.mine(2)
@@ -101,13 +110,13 @@ def attest_by_hand(stage: Stage, report: bytes) -> None:
     senders[0].send(attestations.settle(task, FIRST, [report], len(report)))
 
 
-def test_a_quorum_that_called_honest_work_fraud_is_overturned_and_slashed(stage: Stage, anvil: Anvil) -> None:
+def test_a_quorum_that_called_honest_submission_fraud_is_overturned_and_slashed(stage: Stage, anvil: Anvil) -> None:
     enlisted(stage, challenge=False)
     jurors = seated(stage)
     anvil.mine()
-    work([stage.trainer("trainer 1")])
+    submission([stage.trainer("trainer 1")])
     attest_by_hand(stage, bytes([SCORE_FRAUD]))
-    assert stage.ledger().epochs[FIRST].score_of(WORK) == SCORE_FRAUD
+    assert stage.ledger().epochs[FIRST].score_of(SUBMISSION) == SCORE_FRAUD
 
     challenger = commit_challenge(stage, SCORE_FULL)
     reveal_challenge(stage, challenger, SCORE_FULL)
@@ -122,7 +131,7 @@ def test_a_quorum_that_called_honest_work_fraud_is_overturned_and_slashed(stage:
     assert owed == PARAMS.challenge_bond + won  # the jurors were right, and paid out of what it had prepaid
     stage.run(jurors, lambda: stage.ledger().epochs[FIRST].is_final)
     record = stage.ledger().epochs[FIRST]
-    assert record.score_of(WORK) == SCORE_FULL and not record.frauds
+    assert record.score_of(SUBMISSION) == SCORE_FULL and not record.frauds
 
 
 def test_a_verifier_that_was_outvoted_over_a_fraud_has_it_found_out_by_itself(stage: Stage, anvil: Anvil) -> None:
@@ -137,7 +146,7 @@ def test_a_verifier_that_was_outvoted_over_a_fraud_has_it_found_out_by_itself(st
     stage.run([honest], lambda: len(stage.ledger().verifiers) == 3)
     jurors = seated(stage)
     anvil.mine()
-    work([stage.trainer("cheat 1", "altered-update")])
+    submission([stage.trainer("cheat 1", "altered-update")])
     stage.run([honest], lambda: bool(stage.ledger().epochs[FIRST].commitments))
     liars = [stage.sender_of(role) for role in VERIFIERS[1:]]
     seed, report = stage.ledger().epochs[FIRST].seed, bytes([SCORE_FULL])
@@ -149,7 +158,7 @@ def test_a_verifier_that_was_outvoted_over_a_fraud_has_it_found_out_by_itself(st
     for liar in liars:
         liar.send(attestations.reveal_attestation(task, FIRST, report, SALT, Root(b"\x01" * 32)))
     stage.run([honest], lambda: stage.ledger().epochs[FIRST].is_settled)
-    assert stage.ledger().epochs[FIRST].score_of(WORK) == SCORE_FULL
+    assert stage.ledger().epochs[FIRST].score_of(SUBMISSION) == SCORE_FULL
     purse = stage.chain.token.balance_of(stage.address(VERIFIERS[0]))
 
     stage.run([honest], lambda: bool(stage.ledger().epochs[FIRST].challenges))

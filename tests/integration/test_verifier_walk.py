@@ -7,12 +7,13 @@ import pytest
 from fastapi.testclient import TestClient
 
 from assay_core.chain.deployment import Deployment
-from assay_core.protocol.types import Epoch, PolicyVersion, Role, Root, TaskId, WorkKind
+from assay_core.protocol.types import Epoch, PolicyVersion, Role, Root, SubmissionKind, TaskId
 from assay_core.transport.relay.client import RelayClient
 from assay_protocol.devnet.anvil import Anvil
-from assay_verifier.app import build_service, built_verifier
+from assay_verifier.app import built_verifier
+from assay_verifier.service import build_service
 from assay_verifier.settings import ServeSettings
-from tests.integration.stage import PARAMS, Stage, serving_relay, work
+from tests.integration.stage import PARAMS, Stage, serving_relay, submission
 
 pytestmark = pytest.mark.chain
 
@@ -29,12 +30,12 @@ def test_verifiers_judge_pay_and_slash_and_agree_on_the_next_policy(stage: Stage
         stage.trainer("cheat 1", "other-model"),
         stage.trainer("cheat 2", "altered-update"),
     ]
-    work(trainers)
+    submission(trainers)
     first = Epoch(0)
     stage.run(verifiers, lambda: stage.ledger().newest_policy().version == 1)
     ledger = stage.ledger()
     record = ledger.epochs[first]
-    scores = {each.work.trainer: record.score_of(each.work.index) for each in record.works}
+    scores = {each.submission.trainer: record.score_of(each.submission.index) for each in record.submissions}
     assert scores == {
         stage.address("trainer 1"): 100,
         stage.address("trainer 2"): 100,
@@ -52,12 +53,14 @@ def test_verifiers_judge_pay_and_slash_and_agree_on_the_next_policy(stage: Stage
     stage.run(verifiers, lambda: len(stage.ledger().epochs[first].frauds) == 2)
     assert stage.ledger().epochs[first].is_final
 
-    work(trainers[:2])  # from the new policy
+    submission(trainers[:2])  # from the new policy
     stage.run(verifiers, lambda: stage.ledger().newest_policy().version == 2)
-    assert {each.work.policy_version for each in stage.ledger().epochs[Epoch(1)].works} == {PolicyVersion(1)}
+    assert {each.submission.policy_version for each in stage.ledger().epochs[Epoch(1)].submissions} == {
+        PolicyVersion(1)
+    }
 
     service = TestClient(build_service(ServeSettings(state_dir=stage.folder / "verifier 1")))
-    shown = service.get(f"/tasks/{stage.task_id}/epochs/0/works").json()
+    shown = service.get(f"/tasks/{stage.task_id}/epochs/0/submissions").json()
     assert {each["trainer"]: (each["score"], each["reason"]) for each in shown} == {
         stage.address("trainer 1"): (100, None),
         stage.address("trainer 2"): (100, None),
@@ -73,7 +76,7 @@ def test_verifier_that_is_killed_between_writing_and_sending_goes_on_with_the_sa
     with built_verifier(stage.verifier_settings("verifier 1")) as verifier:
         stage.run([verifier], lambda: len(stage.ledger().verifiers) == 1)
         anvil.mine()
-        work([stage.trainer("trainer 1")])
+        submission([stage.trainer("trainer 1")])
         attester = verifier._parts.attester  # pyright: ignore[reportPrivateUsage]
         stage.run([verifier], lambda: stage.ledger().epochs[Epoch(0)].is_sealed)
         record = stage.ledger().epochs[Epoch(0)]
@@ -98,7 +101,7 @@ def test_verifier_that_loses_everything_but_its_key_after_committing_reveals_and
     settings, first = stage.verifier_settings("verifier 1"), Epoch(0)
     with built_verifier(settings) as verifier:
         stage.run([verifier], lambda: len(stage.ledger().verifiers) == 1)
-        work([stage.trainer("trainer 1")])
+        submission([stage.trainer("trainer 1")])
         stage.run([verifier], lambda: bool(stage.ledger().epochs[first].commitments))
     assert not stage.ledger().epochs[first].reveals
     shutil.rmtree(settings.state_dir)
@@ -113,7 +116,7 @@ def test_verifier_that_loses_everything_but_its_key_after_committing_reveals_and
 def test_bytes_that_one_verifier_alone_can_fetch_reach_the_others_before_the_cut_off(
     stage: Stage, deployment: Deployment
 ) -> None:
-    """A trainer that serves only some would divide them over whether its work was there."""
+    """A trainer that serves only some would divide them over whether its submission was there."""
     roles, first = ["verifier 1", "verifier 2"], Epoch(0)
     for role in roles:
         stage.bond(role, Role.VERIFIER, PARAMS.verifier_bond)
@@ -124,15 +127,15 @@ def test_bytes_that_one_verifier_alone_can_fetch_reach_the_others_before_the_cut
             stage.verifier(roles[1], relays=(other,)),
         ]
         stage.run(verifiers, lambda: len(stage.ledger().verifiers) == 2)
-        work([stage.trainer("trainer 1")])  # to the first relay only
-        root = stage.ledger().epochs[first].works[0].work.manifest_root
+        submission([stage.trainer("trainer 1")])  # to the first relay only
+        root = stage.ledger().epochs[first].submissions[0].submission.manifest_root
         with RelayClient([other], stage.folder / "look", chain_id=deployment.chain_id) as client:
             assert not client.has(root)
         stage.run(verifiers, lambda: len(stage.ledger().epochs[first].reveals) == 2)
     assert {reveal.report for reveal in stage.ledger().epochs[first].reveals.values()} == {bytes([100])}
 
 
-def test_work_that_no_relay_has_is_unavailable_and_no_fraud(stage: Stage, anvil: Anvil) -> None:
+def test_submission_that_no_relay_has_is_unavailable_and_no_fraud(stage: Stage, anvil: Anvil) -> None:
     stage.bond("verifier 1", Role.VERIFIER, PARAMS.verifier_bond)
     verifier = stage.verifier("verifier 1")
     stage.run([verifier], lambda: len(stage.ledger().verifiers) == 1)
@@ -140,8 +143,8 @@ def test_work_that_no_relay_has_is_unavailable_and_no_fraud(stage: Stage, anvil:
     stage.bond("trainer 1", Role.TRAINER, PARAMS.trainer_bond)
     commitments, terms = stage.chain.commitments, stage.ledger().task.terms_hash
     trainer.send(commitments.enlist(stage.task_id, terms))
-    commitment = stage.task_id, Epoch(0), WorkKind.FULL, Root(b"\x09" * 32), 4, PolicyVersion(0)
-    trainer.send(commitments.commit_work(*commitment, is_last=True))
+    commitment = stage.task_id, Epoch(0), SubmissionKind.FULL, Root(b"\x09" * 32), 4, PolicyVersion(0)
+    trainer.send(commitments.commit_submission(*commitment, is_last=True))
     stage.run([verifier], lambda: stage.ledger().epochs[Epoch(0)].is_sealed)
     for _ in range(5):
         verifier.run_once()

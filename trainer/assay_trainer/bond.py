@@ -1,17 +1,18 @@
-"""Sees that there is bond for the next work: frees what it can, waits, or says what its operator has to add."""
+"""Sees that there is bond for the next submission: frees what it can, waits, or says what its operator has to add."""
 
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from assay_core.chain.contracts import WorkRef
+from assay_core.chain.contracts import SubmissionRef
 from assay_core.chain.ledger import TaskLedger
 from assay_core.daemon.status import Status
+from assay_core.inspect.earnings import submissions_of
 from assay_core.protocol.errors import Reverted, Stop
 from assay_core.protocol.types import Address, Root
 from assay_trainer.collateral import Collateral, claimable, is_anything_in_flight, missing_wei, units_in_flight
 from assay_trainer.tasks import Idle
 
-CLAIM_BATCH = 50  # works claimed in one transaction
+CLAIM_BATCH = 50  # submissions claimed in one transaction
 
 
 class BondChain(Protocol):
@@ -27,11 +28,15 @@ class BondChain(Protocol):
         """An amount for people, e.g. `9 ASSAY`."""
         ...
 
+    def at_least(self, wei: int) -> str:
+        """As `show`, but never less than it is."""
+        ...
+
     def collateral(self) -> Collateral:
         """What of our bond answers for this task, and what is free."""
         ...
 
-    def claim(self, works: Sequence[WorkRef]) -> None: ...
+    def claim(self, submissions: Sequence[SubmissionRef]) -> None: ...
 
 
 class Bond:
@@ -40,19 +45,19 @@ class Bond:
     def __init__(
         self, chain: BondChain, status: Status, is_kept_back: Callable[[Root], bool] = lambda root: False
     ) -> None:
-        """`is_kept_back`: whether a work must not be claimed yet."""
+        """`is_kept_back`: whether a submission must not be claimed yet."""
         self._chain, self._status, self._is_kept_back = chain, status, is_kept_back
 
     def lacking(self, ledger: TaskLedger, units: int) -> Idle | None:
-        """Free bond by claiming what is decided, where a work of so many units takes more than there is.
+        """Free bond by claiming what is decided, where a submission of so many units takes more than there is.
 
         None: there is enough. Raises Stop: there is not, and nothing of ours that is under way will free any.
         """
         held = self._chain.collateral()
         if self._missing_wei(ledger, held, units) == 0:
             return None
-        for works in self._claimable_batches(ledger):
-            self._claim(works)
+        for submissions in self._claimable_batches(ledger):
+            self._claim(submissions)
             ledger, held = self._chain.refresh(), self._chain.collateral()
             if self._missing_wei(ledger, held, units) == 0:
                 return None
@@ -60,41 +65,42 @@ class Bond:
         if not is_anything_in_flight(ledger, self._chain.trainer):
             raise Stop(self._why_short(ledger, held, missing))
         return Idle(
-            f"{held.in_flight} works in flight hold {self._chain.show(held.locked_wei)} of bond, and another takes "
-            f"{self._chain.show(missing)}: waiting until they are decided; to go on meanwhile add to it with "
+            f"{held.in_flight} submissions in flight hold {self._chain.show(held.locked_wei)} of bond, "
+            f"and another takes {self._chain.at_least(missing)}: waiting "
+            "until they are decided; to go on meanwhile add to it with "
             "`assay stake bond --role trainer`"
         )
 
     def _missing_wei(self, ledger: TaskLedger, held: Collateral, units: int) -> int:
-        """How much more free bond another work takes."""
+        """How much more free bond another submission takes."""
         return missing_wei(ledger.task.params, held, units + units_in_flight(ledger, self._chain.trainer))
 
-    def _claimable_batches(self, ledger: TaskLedger) -> list[list[WorkRef]]:
+    def _claimable_batches(self, ledger: TaskLedger) -> list[list[SubmissionRef]]:
         decided = claimable(ledger, self._chain.trainer)
-        works = [each for each in decided if not self._is_kept_back(each.work.manifest_root)]
-        return [works[first : first + CLAIM_BATCH] for first in range(0, len(works), CLAIM_BATCH)]
+        submissions = [each for each in decided if not self._is_kept_back(each.submission.manifest_root)]
+        return [submissions[first : first + CLAIM_BATCH] for first in range(0, len(submissions), CLAIM_BATCH)]
 
-    def _claim(self, works: list[WorkRef]) -> None:
+    def _claim(self, submissions: list[SubmissionRef]) -> None:
         try:
-            self._chain.claim(works)
+            self._chain.claim(submissions)
         except Reverted as error:  # somebody claimed one of them for us: the ledger will show it
             self._status("claim refused", why=str(error))
             return
-        self._status("works claimed", works=len(works), first=works[0].epoch, last=works[-1].epoch)
-
-    def _why_short(self, ledger: TaskLedger, held: Collateral, missing: int) -> str:
-        slashed = self._slashed_works(ledger)
-        because = f" after work {slashed[-1]} was judged fraud (see `assay explain {slashed[-1]}`)" if slashed else ""
-        return (
-            f"trainer {self._chain.trainer} has {self._chain.show(held.free_wei)} of free bond{because}; task "
-            f"{ledger.task_id} takes {self._chain.show(missing)} more for a work: add to it with "
-            f"`assay stake bond --role trainer {self._chain.show(missing).split()[0]}`"
+        self._status(
+            "submissions claimed", submissions=len(submissions), first=submissions[0].epoch, last=submissions[-1].epoch
         )
 
-    def _slashed_works(self, ledger: TaskLedger) -> list[str]:
-        return [
-            f"{ledger.task_id}/{record.epoch}/{index}"
-            for record in ledger.epochs.values()
-            for index, fraud in record.frauds.items()
-            if fraud.trainer == self._chain.trainer
-        ]
+    def _why_short(self, ledger: TaskLedger, held: Collateral, missing: int) -> str:
+        slashed = [each for each in submissions_of(ledger, self._chain.trainer) if each.slashed_wei]
+        because = ""
+        if slashed:
+            last, taken = slashed[-1].submission_id, self._chain.show(slashed[-1].slashed_wei)
+            because = (
+                f" after submission {last} was judged fraud, which took {taken} "
+                f"(`assay explain {last}` says why and shows the evidence)"
+            )
+        return (
+            f"trainer {self._chain.trainer} has {self._chain.show(held.free_wei)} of free bond{because}; task "
+            f"{ledger.task_id} takes {self._chain.at_least(missing)} more for a submission: add to it with "
+            f"`assay stake bond --role trainer {self._chain.at_least(missing).split()[0]}`"
+        )

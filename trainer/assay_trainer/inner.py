@@ -1,6 +1,6 @@
-"""Step 4: train on one's own rollouts; leaves the update and the trace in the work's folder."""
+"""Step 4: train on one's own rollouts; leaves the update and the trace in the submission's folder."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -16,7 +16,9 @@ from assay_core.training.trace import TRACE_NAME, StepTrace, trace_bytes
 
 
 class InnerSteps(Protocol):
-    """Takes the inner steps of a work: `run_inner_steps`, or several machines together; see trainer/group."""
+    """Takes the inner steps of a submission: `run_inner_steps`, or several machines together; see
+    trainer/assay_trainer/group.
+    """
 
     def __call__(
         self,
@@ -40,15 +42,20 @@ def train(
     on_step: OnStep | None = None,
     take_steps: InnerSteps = run_inner_steps,
 ) -> tuple[StepTrace, ...]:
-    """Write `update/` and `trace/` below `folder`. `submit` is the honest trainer's identity; see deviations.py.
+    """Write `update/` and `trace/` below `folder`. `submit` is the honest trainer's identity; see adversaries.py.
 
-    Where works are replayed step by step, the state after each step is written as soon as it is there.
+    Where submissions are replayed step by step, the state after each step is written as soon as it is there.
     Raises MalformedUpdate: a gradient or the update is not finite: the policy has diverged.
     """
     on_state = partial(write_state, folder) if spec.checks.replay == "steps" else None
     result = take_steps(policy, rollouts, spec, seed, on_step, on_state)
-    write_update(folder / FOLDER, submit(result.pseudo_gradient), codec_named(spec.codec))
-    trace = folder / TRACE_NAME
-    trace.parent.mkdir(parents=True, exist_ok=True)
-    trace.write_bytes(trace_bytes(result.trace))
+    write_training(folder, submit(result.pseudo_gradient), result.trace, spec)
     return result.trace
+
+
+def write_training(folder: Path, update: PseudoGradient, trace: Sequence[StepTrace], spec: TaskSpec) -> None:
+    """Write `update/` and `trace/` below `folder`. Raises MalformedUpdate: the update is not finite."""
+    write_update(folder / FOLDER, update, codec_named(spec.codec))
+    file = folder / TRACE_NAME
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(trace_bytes(trace))

@@ -1,40 +1,39 @@
 """What has been done so far, on disk, so that a crash loses nothing and repeats nothing that cannot be repeated.
 
-One JSON file per work, replaced atomically, and one folder with the work itself. The chain decides what is committed;
-the journal only says where to go on.
+One JSON file per submission, replaced atomically, and one folder with the submission itself. The chain decides what is
+committed; the journal only says where to go on.
 """
 
-import fcntl
 import json
-import os
 import shutil
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from assay_core.bundle.directory import write_atomically
+from assay_core.daemon.lock import only_one
 from assay_core.protocol.errors import Stop
 from assay_core.protocol.types import Epoch, PolicyVersion, Root, Seed
 
 
 class Stage(StrEnum):
-    """How far the work of an epoch has come."""
+    """How far the submission of an epoch has come."""
 
     MAKING = "making"  # rollouts, proofs, training
     MADE = "made"  # the folder is a whole bundle with a manifest
-    SENDING = "sending"  # uploaded; commitWork may have been sent
+    SENDING = "sending"  # uploaded; commitSubmission may have been sent
     COMMITTED = "committed"
-    MISSED = "missed"  # the epoch was sealed without our work
+    MISSED = "missed"  # the epoch was sealed without our submission
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One work: the policy and the seed it is made from, and its manifest root once it is made.
+    """One submission: the policy and the seed it is made from, and its manifest root once it is made.
 
-    `number` counts the trainer's works of the epoch from 0. One with `is_plant` is made to be found out.
+    `number` counts the trainer's submissions of the epoch from 0. One with `is_plant` is made to be found out.
     """
 
     epoch: Epoch
@@ -57,15 +56,15 @@ class Entry:
 
 
 class Journal:
-    """Entries and work folders of one task, below one directory."""
+    """Entries and submission folders of one task, below one directory."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         (directory / "epochs").mkdir(parents=True, exist_ok=True)
 
     def folder(self, epoch: Epoch, number: int = 0) -> Path:
-        """Where a work of an epoch is made."""
-        return self._directory / "works" / _name(epoch, number)
+        """Where a submission of an epoch is made."""
+        return self._directory / "submissions" / _name(epoch, number)
 
     def read(self, epoch: Epoch, number: int = 0) -> Entry | None:
         """Raises Stop: the file is damaged."""
@@ -82,7 +81,7 @@ class Journal:
             if (entry := self._read(path)) is not None:
                 yield entry
 
-    def discard_work(self, epoch: Epoch, number: int = 0) -> None:
+    def discard_submission(self, epoch: Epoch, number: int = 0) -> None:
         """Delete what was made for an epoch. The manifest goes first: half a folder must not look whole."""
         folder = self.folder(epoch, number)
         (folder / "manifest.json").unlink(missing_ok=True)
@@ -94,11 +93,11 @@ class Journal:
     @staticmethod
     def _read(path: Path) -> Entry | None:
         try:
-            return _parse(json.loads(path.read_text()))
+            return _parse(json.loads(path.read_text(encoding="utf-8")))
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise Stop(f"the journal entry {path} is damaged: move it away to make that work anew") from error
+            raise Stop(f"the journal entry {path} is damaged: move it away to make that submission again") from error
 
 
 def _name(epoch: Epoch, number: int) -> str:
@@ -119,16 +118,7 @@ def _parse(value: dict[str, Any]) -> Entry:
     )
 
 
-@contextmanager
-def exclusive(directory: Path) -> Generator[None]:
+def exclusive(directory: Path) -> AbstractContextManager[None]:
     """Hold a state directory for this process alone, until it ends. Raises Stop: another trainer has it."""
-    directory.mkdir(parents=True, exist_ok=True)
-    handle = os.open(directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise Stop(f"another trainer works in {directory}: end it, or name another --state-dir") from error
-        yield
-    finally:
-        os.close(handle)
+    who = f"another trainer runs in {directory}"
+    return only_one(directory / "lock", who, "end it, or name another --state-dir")

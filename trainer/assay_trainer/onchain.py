@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 
 from assay_core.chain.connection import Chain
-from assay_core.chain.contracts import AppealsContract, Call, PlantsContract, WorkRef
-from assay_core.chain.events import WorkCommitted
+from assay_core.chain.contracts import AppealsContract, Call, PlantsContract, SubmissionRef
+from assay_core.chain.events import SubmissionCommitted
 from assay_core.chain.follow import TaskFollower
 from assay_core.chain.ledger import TaskLedger
 from assay_core.chain.sender import Sender
-from assay_core.protocol.types import Address, Epoch, Role, TaskId, WorkKind
+from assay_core.daemon.heartbeat import Balances
+from assay_core.protocol.amounts import Money
+from assay_core.protocol.types import Address, Epoch, Role, SubmissionKind, TaskId
 from assay_trainer.collateral import Collateral
 from assay_trainer.submit import Commission, Commitment
 
@@ -26,10 +28,13 @@ class OnChain:
         self.trainer: Address = chain.staking.operator_of(sender.address)
 
     def refresh(self) -> TaskLedger:
-        return self._follower.refresh()
+        return self._follower.refresh(self._sender.last_block)
 
     def show(self, wei: int) -> str:
         return self._money.show(wei)
+
+    def at_least(self, wei: int) -> str:
+        return self._money.at_least(wei)
 
     def now(self) -> int:
         return self._chain.now()
@@ -43,24 +48,40 @@ class OnChain:
         free = self._chain.staking.free_bond(Role.TRAINER, self._sender.address).amount_wei
         return Collateral(held.locked_wei, free, held.in_flight)
 
+    @property
+    def money(self) -> Money:
+        return self._money
+
+    def balances(self) -> Balances:
+        """Three questions to the node. Raises Unavailable."""
+        bond = self._chain.staking.bond_of(self.trainer, Role.TRAINER)
+        locked = self._chain.commitments.collateral_of(self._task_id, self.trainer).locked_wei
+        coin = self._chain.balance_wei(self._sender.address)
+        return Balances(coin, bond.bonded_wei, bond.free_wei, locked)
+
     def enlist(self, terms_hash: bytes) -> None:
         self._sender.send(self._chain.commitments.enlist(self._task_id, terms_hash))
 
-    def claim(self, works: Sequence[WorkRef]) -> None:
-        self._sender.send(self._chain.payouts.claim(works))
+    def leave(self) -> None:
+        """With a sender of its own, since the other one ends with the worker."""
+        call = self._chain.commitments.delist(self._task_id, self.trainer)
+        Sender(self._chain, self._sender.account).send(call)
+
+    def claim(self, submissions: Sequence[SubmissionRef]) -> None:
+        self._sender.send(self._chain.payouts.claim(submissions))
 
     def commit(self, commission: Commission) -> Commitment:
-        call = self._chain.commitments.commit_work(
+        call = self._chain.commitments.commit_submission(
             self._task_id,
             commission.epoch,
-            WorkKind.FULL,
+            SubmissionKind.FULL,
             commission.manifest_root,
             commission.units,
             commission.policy_version,
             is_last=commission.is_last,
         )
         receipt = self._sender.send(call)
-        event = receipt.event(WorkCommitted)
+        event = receipt.event(SubmissionCommitted)
         return Commitment(event.index, receipt.tx_hash, receipt.gas_used)
 
 

@@ -1,9 +1,11 @@
-"""Plants frauds: works that are made wrong on purpose, so that looking pays for verifiers where nobody else cheats.
+"""Plants frauds: submissions that are made wrong on purpose, so that looking pays for verifiers where nobody else
+cheats.
 
-Each other work gets a decoy, a commitment to nothing, at the same moment: so what is on chain does not tell plants from
-honest works before they are opened.
+Each other submission gets a decoy, a commitment to nothing, at the same moment: so what is on chain does not tell
+plants from honest submissions before they are opened.
 
-A plant is committed to before its work, by an account that need not be the trainer's, and opened once its epoch is
+A plant is committed to before its submission, by an account that need not be the trainer's, and opened once its epoch
+is
 settled: then it is neither paid nor slashed. A verifier that paid it, though its epoch's seed had drawn it, is slashed:
 where its colleagues found the fraud, by Plants; where none did, after a challenge. All is on disk before it is sent.
 """
@@ -18,12 +20,13 @@ from typing import Any, Protocol
 
 from assay_core.bundle.directory import write_atomically
 from assay_core.chain.blame import fooled, suspects
-from assay_core.chain.challenging import Objection, claim_call, cost_wei, is_over, next_call
-from assay_core.chain.contracts import NO_ADDRESS, AppealsContract, Call, PlantsContract, WorkRef
+from assay_core.chain.challenging import Objection, claim_call, is_over, next_call
+from assay_core.chain.contracts import NO_ADDRESS, AppealsContract, Call, PlantsContract, SubmissionRef
 from assay_core.chain.contracts import Plant as PlacedPlant
 from assay_core.chain.ledger import TaskLedger
-from assay_core.chain.records import CommittedWork, EpochRecord
+from assay_core.chain.records import CommittedSubmission, EpochRecord
 from assay_core.daemon.status import Status
+from assay_core.protocol.economics import challenge_cost
 from assay_core.protocol.encoding import must_replay, plant_commitment
 from assay_core.protocol.errors import Reverted, Stop
 from assay_core.protocol.types import SCORE_FRAUD, Address, Epoch, PlantState, Root, TaskId, is_paid
@@ -35,7 +38,7 @@ _RANDOM = random.SystemRandom()
 
 @dataclass(frozen=True, slots=True)
 class Plant:
-    """One plant, or the decoy of an honest work, as it lies on disk.
+    """One plant, or the decoy of an honest submission, as it lies on disk.
 
     `payer`: who is to put down its deposit. `is_done`: nothing more is to be done about it.
     """
@@ -49,7 +52,7 @@ class Plant:
     is_decoy: bool = False
 
     def covers(self, trainer: Address) -> tuple[Address, Root]:
-        """Which work it says to be fraud: its trainer and root; both are 0 where it is a decoy."""
+        """Which submission it says to be fraud: its trainer and root; both are 0 where it is a decoy."""
         return (NO_ADDRESS, Root(bytes(32))) if self.is_decoy else (trainer, self.manifest_root)
 
     def commitment(self, task_id: TaskId, trainer: Address) -> bytes:
@@ -61,7 +64,7 @@ class PlantChain(Protocol):
 
     @property
     def trainer(self) -> Address:
-        """The operator whose works are planted."""
+        """The operator whose submissions are planted."""
         ...
 
     @property
@@ -107,7 +110,9 @@ class Planter:
         *,
         puts_decoys: bool = True,
     ) -> None:
-        """`rate`: the share of works that are planted, drawn by `draw`, uniform in [0, 1); others may get decoys."""
+        """`rate`: the share of submissions that are planted, drawn by `draw`, uniform in [0, 1); others may get
+        decoys.
+        """
         self._puts_decoys = puts_decoys and rate > 0
         self._task_id, self._chain, self._directory = task_id, chain, directory
         self._rate, self._status, self._draw = rate, status, draw
@@ -115,7 +120,7 @@ class Planter:
         directory.mkdir(parents=True, exist_ok=True)
 
     def wants_next(self) -> bool:
-        """Whether the work that is to be made now shall be a plant; not where the deposit cannot be paid.
+        """Whether the submission that is to be made now shall be a plant; not where the deposit cannot be paid.
 
         Raises Unavailable, Stop.
         """
@@ -130,7 +135,7 @@ class Planter:
         return held >= needed
 
     def cover(self, epoch: Epoch, root: Root) -> bool:
-        """Commit to a work's being fraud, before it is committed; False: the plant covers another epoch.
+        """Commit to a submission's being fraud, before it is committed; False: the plant covers another epoch.
 
         Raises Reverted, Unavailable, Stop; again, it finds what an earlier attempt has sent.
         """
@@ -138,7 +143,7 @@ class Planter:
         return self._chain.epoch_of(plant.commitment(self._task_id, self._chain.trainer)) == epoch
 
     def hide(self, epoch: Epoch, root: Root) -> None:
-        """Put a decoy beside an honest work, before it is committed; without one where that cannot be.
+        """Put a decoy beside an honest submission, before it is committed; without one where that cannot be.
 
         Raises Unavailable, Stop.
         """
@@ -192,18 +197,20 @@ class Planter:
         return found.state is not PlantState.NONE and not _is_copy(found, plant)
 
     def is_pending(self, root: Root) -> bool:
-        """Whether a work is a plant of ours that is not over: it must be opened before it is claimed."""
+        """Whether a submission is a plant of ours that is not over: it must be opened before it is claimed."""
         plant = self._read(root)
         return plant is not None and not plant.is_done and not plant.is_decoy
 
     def unopened(self, ledger: TaskLedger) -> int:
-        """How many works of ours are plants that nobody knows to be such yet: slashed as frauds unless we open them."""
+        """How many submissions of ours are plants that nobody knows to be such yet: slashed as frauds unless we
+        open them.
+        """
         return sum(self._is_unopened(ledger, plant) for plant in self._pending())
 
     def _is_unopened(self, ledger: TaskLedger, plant: Plant) -> bool:
         record = ledger.epochs.get(plant.epoch)
-        committed = None if record is None or plant.is_decoy else _work_of(plant, record, self._chain.trainer)
-        return record is not None and committed is not None and committed.work.index not in record.plants
+        committed = None if record is None or plant.is_decoy else _submission_of(plant, record, self._chain.trainer)
+        return record is not None and committed is not None and committed.submission.index not in record.plants
 
     def advance(self, ledger: TaskLedger) -> None:
         """Open what can be opened, dispute what was paid though it was drawn, have those slashed who paid it.
@@ -216,23 +223,24 @@ class Planter:
                 self._advance(ledger, record, plant)
 
     def _advance(self, ledger: TaskLedger, record: EpochRecord, plant: Plant) -> None:
-        committed = None if plant.is_decoy else _work_of(plant, record, self._chain.trainer)
+        committed = None if plant.is_decoy else _submission_of(plant, record, self._chain.trainer)
         if record.is_void or committed is None:
             self._take_back(record, plant, is_missed=committed is None and not plant.is_decoy)
             return
         if not record.is_settled:
             return
-        if committed.work.index in record.plants:
+        if committed.submission.index in record.plants:
             self._pursue(ledger, record, plant, committed)
         else:
-            ref = WorkRef(self._task_id, record.epoch, committed.work)
+            ref = SubmissionRef(self._task_id, record.epoch, committed.submission)
             self._send(self._chain.plants.open_plant(ref, plant.salt), record)
 
     def _take_back(self, record: EpochRecord, plant: Plant, *, is_missed: bool) -> None:
-        """The deposit of what guards no work that can be paid: a decoy, a void epoch, a work that came too late.
+        """The deposit of what guards no submission that can be paid: a decoy, a void epoch, a submission that came too
+        late.
 
         Decoys when plants are opened, and not before: what is opened early hides nothing. A missed one at once: where
-        a trainer has one work in an epoch, its next one ends the time for it.
+        a trainer has one submission in an epoch, its next one ends the time for it.
         """
         if not is_missed and not record.is_settled and not record.is_void:
             return
@@ -244,9 +252,9 @@ class Planter:
         else:
             self._finish(plant, "decoy over" if plant.is_decoy else "plant over")
 
-    def _pursue(self, ledger: TaskLedger, record: EpochRecord, plant: Plant, committed: CommittedWork) -> None:
-        """Whoever paid it shall pay for it: see offchain/assay_core/chain/blame.py."""
-        index = committed.work.index
+    def _pursue(self, ledger: TaskLedger, record: EpochRecord, plant: Plant, committed: CommittedSubmission) -> None:
+        """Anyone who paid it shall pay for it: see offchain/assay_core/chain/blame.py."""
+        index = committed.submission.index
         objection = Objection(
             self._task_id, record.epoch, index, SCORE_FRAUD, self._chain.planter, plant.challenge_salt
         )
@@ -258,9 +266,9 @@ class Planter:
         if record.is_final and not is_owed and not any(True for _ in self._slashes(ledger, record, committed)):
             self._finish(plant, "plant over")
 
-    def _was_paid(self, ledger: TaskLedger, record: EpochRecord, committed: CommittedWork) -> bool:
+    def _was_paid(self, ledger: TaskLedger, record: EpochRecord, committed: CommittedSubmission) -> bool:
         """Though the seed had drawn it: else nobody had to see it."""
-        index = committed.work.index
+        index = committed.submission.index
         is_drawn = record.seed is not None and must_replay(record.seed, index, ledger.task.params.sampling_bps)
         return is_drawn and is_paid(record.settled_score_of(index) or 0)
 
@@ -273,14 +281,14 @@ class Planter:
             return
         if objection.challenge_in(record) is not None:
             self._pay(call, 0, record)
-        elif self._chain.balance_wei() >= cost_wei(params):
-            self._pay(call, cost_wei(params), record)
+        elif self._chain.balance_wei() >= challenge_cost(params):
+            self._pay(call, challenge_cost(params), record)
         else:
-            self._status("no bond for a challenge", epoch=record.epoch, work=objection.index)
+            self._status("no bond for a challenge", epoch=record.epoch, submission=objection.index)
 
-    def _slashes(self, ledger: TaskLedger, record: EpochRecord, committed: CommittedWork) -> Iterator[Call]:
+    def _slashes(self, ledger: TaskLedger, record: EpochRecord, committed: CommittedSubmission) -> Iterator[Call]:
         """Of verifiers that paid the plant, unless the ledger shows them, or the contracts have refused them."""
-        index, params = committed.work.index, ledger.task.params
+        index, params = committed.submission.index, ledger.task.params
         where = self._task_id, record.epoch, index
         for verifier in fooled(record, index, params):
             call = self._chain.plants.slash_paid_plant(*where, verifier, record.reveals[verifier].report)
@@ -339,15 +347,15 @@ def _is_copy(found: PlacedPlant, plant: Plant) -> bool:
     return found.state is PlantState.COMMITTED and found.planter != plant.payer
 
 
-def _work_of(plant: Plant, record: EpochRecord, trainer: Address) -> CommittedWork | None:
-    mine = record.works_of(trainer)
-    return next((each for each in mine if each.work.manifest_root == plant.manifest_root), None)
+def _submission_of(plant: Plant, record: EpochRecord, trainer: Address) -> CommittedSubmission | None:
+    mine = record.submissions_of(trainer)
+    return next((each for each in mine if each.submission.manifest_root == plant.manifest_root), None)
 
 
 def _parse(path: Path) -> Plant:
     """Raises Stop: the file is damaged."""
     try:
-        value: dict[str, Any] = json.loads(path.read_text())
+        value: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         return Plant(
             Epoch(int(value["epoch"])),
             Root(bytes.fromhex(value["manifest_root"])),

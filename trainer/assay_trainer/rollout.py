@@ -1,4 +1,4 @@
-"""Step 2: roll out the policy on the prompts that the work's seed dictates, and let the environment judge.
+"""Step 2: roll out the policy on the prompts that the submission's seed dictates, and let the environment judge.
 
 Shapes: B completions of one batch, T tokens of a completion, N positions and H width of hidden states.
 """
@@ -15,7 +15,7 @@ from assay_core.policy.interface import Generation
 from assay_core.protocol.errors import Malformed
 from assay_core.protocol.spec import SamplerSpec, TaskSpec
 from assay_core.protocol.types import Seed
-from assay_core.training.seeding import PromptSource, group_uniforms, work_prompts
+from assay_core.training.seeding import PromptSource, group_uniforms, submission_prompts
 
 BATCH_COMPLETIONS = 256  # whole groups, at least one
 
@@ -55,8 +55,10 @@ class Unproved:
 def roll_out(
     policy: Sampler, environment: RolloutEnvironment[P], spec: TaskSpec, seed: Seed
 ) -> Iterator[list[Unproved]]:
-    """All completions of a work, in order, a batch of whole groups at a time (so that hidden states fit in memory)."""
-    prompts = work_prompts(environment, seed, spec.rollout.groups)
+    """All completions of a submission, in order, a batch of whole groups at a time (so that hidden states fit in
+    memory).
+    """
+    prompts = submission_prompts(environment, seed, spec.rollout.groups)
     step = max(1, BATCH_COMPLETIONS // spec.rollout.group_size)
     for first in range(0, len(prompts), step):
         yield _batch(policy, environment, spec, seed, range(first, min(first + step, len(prompts))), prompts)

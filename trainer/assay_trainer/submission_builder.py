@@ -1,9 +1,9 @@
-"""Makes one work: rollouts, proofs, training, bundle; or goes on where an earlier process was stopped."""
+"""Makes one submission: rollouts, proofs, training, bundle; or goes on where an earlier process was stopped."""
 
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -21,9 +21,10 @@ from assay_core.protocol.spec import TaskSpec
 from assay_core.protocol.types import PolicyVersion, Root
 from assay_core.training.inner import PseudoGradient, run_inner_steps
 from assay_core.training.trace import StepTrace
-from assay_trainer.deviations import Deviation
+from assay_trainer.adversaries import Adversary
 from assay_trainer.inner import InnerSteps, train
 from assay_trainer.prover import prove
+from assay_trainer.pulse import Pulse
 from assay_trainer.rollout import roll_out
 from assay_trainer.submit import finish_bundle
 from assay_trainer.tasks import Assignment
@@ -60,7 +61,9 @@ class Policies:
 
 
 class TrainingGroup(Protocol):
-    """Several machines that take the inner steps of a work together; see trainer/assay_trainer/group/leader.py."""
+    """Several machines that take the inner steps of a submission together; see
+    trainer/assay_trainer/group/leader.py.
+    """
 
     @property
     def members(self) -> int:
@@ -72,13 +75,13 @@ class TrainingGroup(Protocol):
         ...
 
     def inner_steps(self, rollouts_file: Path) -> InnerSteps:
-        """For the work prepared last, whose rollouts are in this file."""
+        """For the submission prepared last, whose rollouts are in this file."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class SubmissionBuilder:
-    """What it takes to make works of one task."""
+    """What it takes to make submissions of one task."""
 
     spec: TaskSpec
     spec_root: Root
@@ -86,21 +89,25 @@ class SubmissionBuilder:
     environment: Environment
     status: Status
     stop: StopFlag
-    deviation: Deviation | None = None
+    adversary: Adversary | None = None
     group: TrainingGroup | None = None
+    pulse: Pulse = field(default_factory=Pulse)
 
     def make(self, assignment: Assignment, folder: Path) -> Manifest:
-        """The work of an assignment, as a whole bundle in `folder`.
+        """The submission of an assignment, as a whole bundle in `folder`.
 
         The same assignment gives the same bytes on one machine. Rollouts of an interrupted attempt are used again,
-        anything after them is made anew. Raises Interrupted, Unavailable; Stop: the policy is broken.
+        anything after them is made again. Raises Interrupted, Unavailable; Stop: the policy is broken.
         """
         policy = self.policies.get(assignment.policy_root, assignment.policy_version, self.spec)
         if self.group is not None:
             self.group.prepare(assignment, self.spec, self.spec_root)
         folder.mkdir(parents=True, exist_ok=True)
         _keep_only(folder, ROLLOUTS_NAME)
-        rollouts = self._found(folder) or self._rolled_out(policy, assignment, folder)
+        rollouts = self._found(folder)
+        if rollouts is None:
+            with self.pulse.timed("rollout", f"rolls out for epoch {assignment.epoch}"):
+                rollouts = self._rolled_out(policy, assignment, folder)
         self.status(
             "rolled out",
             epoch=assignment.epoch,
@@ -108,7 +115,8 @@ class SubmissionBuilder:
             tokens=rollouts.tokens,
             mean_reward=round(rollouts.mean_reward, 4),
         )
-        self._train(policy, rollouts, assignment, folder)
+        with self.pulse.timed("training", f"trains for epoch {assignment.epoch}"):
+            self._train(policy, rollouts, assignment, folder)
         return finish_bundle(folder, assignment, self.spec_root)
 
     def _found(self, folder: Path) -> Rollouts | None:
@@ -121,7 +129,7 @@ class SubmissionBuilder:
             return None
 
     def _rolled_out(self, policy: Policy, assignment: Assignment, folder: Path) -> Rollouts:
-        source = policy if self.deviation is None else self.deviation.policy_for_rollout(policy)
+        source = policy if self.adversary is None else self.adversary.policy_for_rollout(policy)
         try:
             rollouts = Rollouts(self.spec.rollout.group_size, tuple(self._completions(source, assignment)))
             data = rollouts_bytes(rollouts)
@@ -139,6 +147,7 @@ class SubmissionBuilder:
             self.status(
                 "rolling out", epoch=assignment.epoch, completions=done, seconds=round(time.monotonic() - started, 2)
             )
+            self.pulse.worked()
             stopping.check(self.stop)
 
     def _train(self, policy: Policy, rollouts: Rollouts, assignment: Assignment, folder: Path) -> None:
@@ -151,13 +160,14 @@ class SubmissionBuilder:
                 gradient_norm=round(trace.gradient_norm, 6),
                 **({} if self.group is None else {"members": self.group.members}),
             )
+            self.pulse.worked()
             stopping.check(self.stop)
 
         def submitted(update: PseudoGradient) -> PseudoGradient:
-            return update if self.deviation is None else self.deviation.update(update)
+            return update if self.adversary is None else self.adversary.update(update)
 
-        if self.deviation is not None:
-            rollouts = self.deviation.rollouts_for_training(rollouts)
+        if self.adversary is not None:
+            rollouts = self.adversary.rollouts_for_training(rollouts)
         try:
             train(
                 policy,

@@ -10,11 +10,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Protocol
 
-from eth_account.signers.local import LocalAccount
-
 from assay_core.bundle.directory import build_bundle, open_bundle
-from assay_core.bundle.header import WorkHeader
+from assay_core.bundle.header import SubmissionHeader
 from assay_core.bundle.manifest import BundleKind, BundleLimits, Manifest
+from assay_core.chain.signers import Signer
 from assay_core.protocol.errors import Malformed
 from assay_core.protocol.spec import TaskSpec
 from assay_core.protocol.types import Epoch, PolicyVersion, Root
@@ -25,7 +24,9 @@ PACKAGES = ("assay-protocol", "numpy", "pyarrow", "torch", "transformers")
 
 @dataclass(frozen=True, slots=True)
 class Commission:
-    """A work as `commitWork` takes it; `is_last`: the epoch need not wait for further works of ours."""
+    """A submission as `commitSubmission` takes it; `is_last`: the epoch need not wait for further submissions of
+    ours.
+    """
 
     epoch: Epoch
     manifest_root: Root
@@ -36,7 +37,7 @@ class Commission:
 
 @dataclass(frozen=True, slots=True)
 class Commitment:
-    """Where a work came to stand."""
+    """Where a submission came to stand."""
 
     index: int
     tx_hash: bytes
@@ -46,18 +47,23 @@ class Commitment:
 class Publisher(Protocol):
     """The part of a transport engine that submitting needs; see offchain/assay_core/transport/engine.py."""
 
-    def publish(self, directory: Path, manifest: Manifest, account: LocalAccount) -> None: ...
+    def publish(self, directory: Path, manifest: Manifest, account: Signer) -> None: ...
 
 
 class Committer(Protocol):
-    """Sends `commitWork`. Raises Reverted, Unavailable, Stop."""
+    """Sends `commitSubmission`. Raises Reverted, Unavailable, Stop."""
 
     def commit(self, commission: Commission) -> Commitment: ...
 
 
 def finish_bundle(folder: Path, assignment: Assignment, spec_root: Root) -> Manifest:
-    """Write the manifest: the last step in making a work."""
-    header = WorkHeader(
+    """Write the manifest: the last step in making a submission."""
+    return build_bundle(folder, BundleKind.SUBMISSION, header_of(assignment, spec_root).fields())
+
+
+def header_of(assignment: Assignment, spec_root: Root) -> SubmissionHeader:
+    """The header of the submission that an assignment asks for."""
+    return SubmissionHeader(
         task_id=assignment.task_id,
         epoch=assignment.epoch,
         trainer=assignment.trainer,
@@ -67,19 +73,18 @@ def finish_bundle(folder: Path, assignment: Assignment, spec_root: Root) -> Mani
         spec_root=spec_root,
         software=software_versions(),
     )
-    return build_bundle(folder, BundleKind.WORK, header.fields())
 
 
 def reopen_bundle(folder: Path, spec: TaskSpec, root: Root | None) -> Manifest | None:
-    """The manifest of a work made before a restart; None when the folder does not hold all of it, unharmed."""
+    """The manifest of a submission made before a restart; None when the folder does not hold all of it, unharmed."""
     try:
-        return open_bundle(folder, BundleLimits(spec.limits.work_bytes), root)
+        return open_bundle(folder, BundleLimits(spec.limits.submission_bytes), root)
     except (Malformed, OSError):
         return None
 
 
 def software_versions() -> dict[str, str]:
-    """What made the work, for people who look for the cause of a difference."""
+    """What made the submission, for people who look for the cause of a difference."""
     versions = {"python": platform.python_version()}
     for package in PACKAGES:
         try:

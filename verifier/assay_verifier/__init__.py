@@ -1,1 +1,1 @@
-"""The bonded judge: checks works, attests, aggregates, settles; and the service that shows why."""
+"""The bonded judge: checks submissions, attests, aggregates, settles; and the service that shows why."""

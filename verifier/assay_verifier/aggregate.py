@@ -1,7 +1,7 @@
 """Aggregates: the accepted updates of a settled epoch become the next policy, which is signed and published.
 
 Everybody who starts from the same policy and the same scores gets the same bundle, to the byte; so honest verifiers
-sign the same root, and whoever holds the signatures of a quorum publishes it. Policies stand in a line, in order of
+sign the same root, and anyone who holds the signatures of a quorum publishes it. Policies stand in a line, in order of
 their epochs. One that comes too late is skipped on chain, which leaves it out for everybody: nobody goes on to the next
 epoch by the clock alone.
 """
@@ -11,9 +11,6 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
-
-from eth_account.signers.local import LocalAccount
 
 from assay_core.aggregation.aggregate import Aggregate, Contribution
 from assay_core.aggregation.codecs import codec_named
@@ -26,49 +23,46 @@ from assay_core.bundle.manifest import BundleKind, Manifest
 from assay_core.bundle.named_tensors import Float32File
 from assay_core.chain.contracts import PoliciesContract
 from assay_core.chain.keys import PolicyWord, recover_policy_signer, sign_policy
-from assay_core.chain.ledger import CommittedWork, EpochRecord, PolicyRecord, TaskLedger
-from assay_core.daemon.status import Status
+from assay_core.chain.ledger import CommittedSubmission, EpochRecord, PolicyRecord, TaskLedger
 from assay_core.policy.weights import carry_over
 from assay_core.protocol.encoding import Json
 from assay_core.protocol.errors import MalformedUpdate, Rejected, Reverted, Stop, Unavailable
 from assay_core.protocol.spec import TaskSpec
-from assay_core.protocol.types import BPS, Address, Epoch, PolicyState, PolicyVersion, Root, TaskId, WorkIndex, is_paid
+from assay_core.protocol.types import (
+    BPS,
+    Address,
+    Epoch,
+    PolicyState,
+    PolicyVersion,
+    Root,
+    SubmissionIndex,
+    TaskId,
+    is_paid,
+)
 from assay_core.transport.engine import PolicySignature
-from assay_verifier.database import Sessions
 from assay_verifier.inbox import Delivery, Inbox
 from assay_verifier.models import PolicyRow
-from assay_verifier.rotation import Rotation
-from assay_verifier.transactions import Transactions
+from assay_verifier.node import Node
 
 log = logging.getLogger(__name__)
 
 KEPT_VERSIONS = 3
 
 
-class Board(Protocol):
-    """The part of a transport engine that aggregation needs; see offchain/assay_core/transport/engine.py."""
-
-    def publish(self, directory: Path, manifest: Manifest, account: LocalAccount) -> None: ...
-    def post_signature(self, task_id: TaskId, epoch: Epoch, signed: PolicySignature) -> None: ...
-    def signatures(self, task_id: TaskId, epoch: Epoch) -> Sequence[PolicySignature]: ...
-
-
 @dataclass(frozen=True, slots=True)
-class Signer:
-    """Who signs: the operator, by its own key or its worker key, for one deployment."""
+class SigningDomain:
+    """What a signature is for: one deployment, in which each key acts for an operator."""
 
-    verifier: Address
-    account: LocalAccount
     chain_id: int
     policies: Address
     operator_of: Callable[[Address], Address]
 
 
-def accepted(record: EpochRecord) -> list[tuple[CommittedWork, int]]:
-    """Works of a settled epoch whose score pays, with it, in order of index."""
+def accepted(record: EpochRecord) -> list[tuple[CommittedSubmission, int]]:
+    """Submissions of a settled epoch whose score pays, with it, in order of index."""
     # As settled: an appeal moves money, but a policy that follows from an epoch is signed before it is decided. So does
     # opening a plant, which changes no score.
-    scored = ((each, record.settled_score_of(each.work.index) or 0) for each in record.works)
+    scored = ((each, record.settled_score_of(each.submission.index) or 0) for each in record.submissions)
     return [(each, score) for each, score in scored if is_paid(score)]
 
 
@@ -80,7 +74,7 @@ def base_of(ledger: TaskLedger, epoch: Epoch) -> PolicyRecord:
 def next_epoch(ledger: TaskLedger, is_done: Callable[[EpochRecord], bool]) -> EpochRecord | None:
     """The first epoch that still has to become a policy; None while there is none, or an earlier one is undecided.
 
-    Epochs without an accepted work become none, nor does one whose policy was skipped.
+    Epochs without an accepted submission become none, nor does one whose policy was skipped.
     """
     for epoch in sorted(ledger.epochs):
         record = ledger.epochs[epoch]
@@ -93,21 +87,23 @@ def next_epoch(ledger: TaskLedger, is_done: Callable[[EpochRecord], bool]) -> Ep
     return None
 
 
-def write_next(spec: TaskSpec, base: Delivery, works: Sequence[tuple[WorkIndex, int, Delivery]], target: Path) -> None:
-    """Write the files of the policy that follows from `base` and the updates of works, given index, weight and bundle.
+def write_next(
+    spec: TaskSpec, base: Delivery, submissions: Sequence[tuple[SubmissionIndex, int, Delivery]], target: Path
+) -> None:
+    """Write the files of the policy that follows from `base` and the updates of submissions, given index, weight and
+    bundle.
 
-    The same bytes on every machine, in whatever order works come. All is read and written in pieces, so a policy of
-    many gigabytes takes a few hundred megabytes of memory.
-    Raises MalformedUpdate: an update is not one of this policy's, or the step leaves numbers that are not finite.
-    Raises Stop: the base is no policy.
+    The same bytes on every machine, in whatever order submissions come. All is read and written in pieces, so a policy
+    of many gigabytes takes a few hundred megabytes of memory. Raises MalformedUpdate: an update is not one of this
+    policy's, or the step leaves numbers that are not finite. Raises Stop: the base is no policy.
     """
     weights = _open_weights(base)
     momentum = open_momentum(base.directory, base.manifest, weights.shapes)
     codec, outer = codec_named(spec.codec), spec.outer
     aggregate = Aggregate(
         (
-            Contribution(index, weight, UpdateReader(work.directory, work.manifest, weights.shapes, codec))
-            for index, weight, work in works
+            Contribution(index, weight, UpdateReader(submission.directory, submission.manifest, weights.shapes, codec))
+            for index, weight, submission in submissions
         ),
         Rule(outer.rule, outer.clip_norm_ratio, outer.hostile_share),
     )
@@ -130,20 +126,15 @@ class Aggregator:
 
     def __init__(
         self,
+        node: Node,
         spec: TaskSpec,
-        signer: Signer,
+        signer: SigningDomain,
         contract: PoliciesContract,
-        transactions: Transactions,
         inbox: Inbox,
-        board: Board,
-        sessions: Sessions,
         folder: Path,
-        turns: Rotation,
-        status: Status,
     ) -> None:
-        self._spec, self._signer, self._contract, self._transactions = spec, signer, contract, transactions
-        self._inbox, self._board, self._sessions = inbox, board, sessions
-        self._folder, self._rotation, self._status = folder, turns, status
+        self._node, self._spec, self._signer = node, spec, signer
+        self._contract, self._inbox, self._folder = contract, inbox, folder
         self._given_up: set[tuple[Epoch, Root]] = set()
         self._compared: Root | None = None
 
@@ -151,7 +142,7 @@ class Aggregator:
         """Take one epoch one step further; whether anything was done."""
         self._compare(ledger)
         record = next_epoch(ledger, lambda each: self._is_done(ledger, each))
-        if record is None or self._signer.verifier not in record.members:  # others publish it, or nobody
+        if record is None or self._node.verifier not in record.members:  # others publish it, or nobody
             return False
         base = base_of(ledger, record.epoch)
         if (record.epoch, base.policy_root) in self._given_up:  # until it is skipped, or others publish it
@@ -163,7 +154,7 @@ class Aggregator:
         if not row.posted:
             self._post(ledger, record, row)
             return True
-        if record.policy is None and self._rotation.is_ours(("publish", record.epoch), ledger, record.epoch):
+        if record.policy is None and self._node.rotation.is_ours(("publish", record.epoch), ledger, record.epoch):
             return self._publish(ledger, record, Root(row.own_root or b""))
         return False
 
@@ -176,7 +167,7 @@ class Aggregator:
         if ledger.newest_policy().version - record.policy.version >= KEPT_VERSIONS:
             return True
         row = self._own(ledger, record)
-        return self._signer.verifier not in record.members or (row is not None and row.posted)
+        return self._node.verifier not in record.members or (row is not None and row.posted)
 
     def _compare(self, ledger: TaskLedger) -> None:
         """Say so, loudly and once, when a quorum publishes another policy than ours. We go on from theirs."""
@@ -184,17 +175,17 @@ class Aggregator:
         if newest.policy_root == self._compared:
             return
         self._compared = newest.policy_root
-        with self._sessions() as session:
+        with self._node.sessions() as session:
             row = session.get(PolicyRow, (ledger.task_id, newest.version))
         if row is not None and row.own_root is not None and row.own_root != newest.policy_root:
             roots = {"published": newest.policy_root.hex(), "ours": row.own_root.hex()}
             log.error("the published policy is not the one we derived", extra={"version": newest.version, **roots})
-            self._status("policy differs from ours", version=newest.version, **roots)
+            self._node.status("policy differs from ours", version=newest.version, **roots)
 
     def _own(self, ledger: TaskLedger, record: EpochRecord) -> PolicyRow | None:
         """What we derived for an epoch from the present base."""
         base = base_of(ledger, record.epoch)
-        with self._sessions() as session:
+        with self._node.sessions() as session:
             row = session.get(PolicyRow, (ledger.task_id, base.version + 1))
         is_ours = row is not None and row.epoch == record.epoch and row.own_root is not None
         return row if row is not None and is_ours and row.parent_root == base.policy_root else None
@@ -203,12 +194,13 @@ class Aggregator:
         """Derive our own policy.
 
         When what was accepted makes none, which everybody finds alike, its policy is waited for until it is skipped.
-        When we lack the works but a quorum has published, we go on from what it published; else raises Unavailable.
+        When we lack the submissions but a quorum has published, we go on from what it published; else raises
+        Unavailable.
         """
         try:
             self._derive(ledger, record, base)
         except Rejected as error:
-            log.error("the accepted works make no policy", extra={"epoch": record.epoch, "why": str(error)})
+            log.error("the accepted submissions make no policy", extra={"epoch": record.epoch, "why": str(error)})
         except Unavailable as error:
             if record.policy is None:
                 raise
@@ -223,29 +215,33 @@ class Aggregator:
         manifest = self.build(ledger.task_id, record, base)
         signer = self._signer
         word = _word(ledger.task_id, record, manifest.root)
-        signature = sign_policy(signer.account, signer.chain_id, signer.policies, word)
-        with self._sessions() as session, session.begin():
+        signature = sign_policy(self._node.account, signer.chain_id, signer.policies, word)
+        with self._node.sessions() as session, session.begin():
             row = session.get(PolicyRow, (ledger.task_id, version)) or PolicyRow(ledger.task_id, version)
             row.epoch, row.own_root, row.parent_root = record.epoch, manifest.root, base.policy_root
             row.signature, row.posted = signature, False
             session.add(row)
-        self._status("policy derived", epoch=record.epoch, version=version, root=manifest.root.hex())
+        self._node.status("policy derived", epoch=record.epoch, version=version, root=manifest.root.hex())
         self._compared = None
 
     def build(self, task_id: TaskId, record: EpochRecord, base: PolicyRecord) -> Manifest:
         """Write the bundle of the policy that follows from a settled epoch.
 
-        Raises Unavailable: a work or the base cannot be had. Rejected: an accepted work holds no update.
+        Raises Unavailable: a submission or the base cannot be had. Rejected: an accepted submission holds no update.
         """
         previous = self._inbox.policy(base.policy_root)
-        works = [
-            (each.work.index, each.work.units * score, self._inbox.work(each.work.manifest_root))
+        submissions = [
+            (
+                each.submission.index,
+                each.submission.units * score,
+                self._inbox.submission(each.submission.manifest_root),
+            )
             for each, score in accepted(record)
         ]
         version = base.version + 1
         directory = self._directory(task_id, version)
         shutil.rmtree(directory, ignore_errors=True)
-        write_next(self._spec, previous, works, directory)
+        write_next(self._spec, previous, submissions, directory)
         terms = terms_of(self._spec.outer)
         fields: dict[str, Json] = {
             "task": task_id,
@@ -259,7 +255,7 @@ class Aggregator:
         return manifest
 
     def _post(self, ledger: TaskLedger, record: EpochRecord, row: PolicyRow) -> None:
-        """First the bundle, then the signature: whoever can publish a root can also fetch it.
+        """First the bundle, then the signature: anyone who can publish a root can also fetch it.
 
         Raises Unavailable, also when relays refuse us for now: one that lags behind the chain does.
         """
@@ -268,18 +264,18 @@ class Aggregator:
             self._hand_out(ledger, record, row, root)
         except Stop as error:
             raise Unavailable(f"the relays do not take our policy: {error}") from error
-        with self._sessions() as session, session.begin():
+        with self._node.sessions() as session, session.begin():
             session.get_one(PolicyRow, (ledger.task_id, row.version)).posted = True
-        self._status("policy signed", epoch=record.epoch, version=row.version, root=root.hex())
+        self._node.status("policy signed", epoch=record.epoch, version=row.version, root=root.hex())
 
     def _hand_out(self, ledger: TaskLedger, record: EpochRecord, row: PolicyRow, root: Root) -> None:
         directory = self._directory(ledger.task_id, row.version)
         if record.policy is None or record.policy.policy_root == root:
             if not (directory / "manifest.json").is_file():  # tidied away: the same bytes again
                 self.build(ledger.task_id, record, base_of(ledger, record.epoch))
-            self._board.publish(directory, read_manifest(directory, expected_root=root), self._signer.account)
-        signed = PolicySignature(self._signer.verifier, root, row.signature or b"")
-        self._board.post_signature(ledger.task_id, record.epoch, signed)
+            self._node.board.publish(directory, read_manifest(directory, expected_root=root), self._node.account)
+        signed = PolicySignature(self._node.verifier, root, row.signature or b"")
+        self._node.board.post_signature(ledger.task_id, record.epoch, signed)
 
     def _publish(self, ledger: TaskLedger, record: EpochRecord, root: Root) -> bool:
         """Hand in the signatures of a quorum, if there is one; whether the policy was published."""
@@ -290,18 +286,18 @@ class Aggregator:
         ordered = [signatures[operator] for operator in sorted(signatures, key=lambda address: int(address, 16))]
         call = self._contract.publish_policy(ledger.task_id, record.epoch, root, f"assay:0x{root.hex()}", ordered)
         try:
-            self._transactions.send(call, record.epoch)
+            self._node.transactions.send(call, record.epoch)
         except Reverted:  # somebody was faster, or an earlier epoch's policy is still due
-            self._rotation.refused(("publish", record.epoch))
+            self._node.rotation.refused(("publish", record.epoch))
             return False
-        self._status("policy published", epoch=record.epoch, root=root.hex())
+        self._node.status("policy published", epoch=record.epoch, root=root.hex())
         return True
 
     def _valid_signatures(self, task_id: TaskId, record: EpochRecord, root: Root) -> dict[Address, bytes]:
         """Signatures of our root by the epoch's verifiers; the board is not believed."""
         valid: dict[Address, bytes] = {}
         signer, epoch = self._signer, record.epoch
-        for each in self._board.signatures(task_id, epoch):
+        for each in self._node.board.signatures(task_id, epoch):
             if each.policy_root != root or each.operator not in record.members:
                 continue
             try:

@@ -1,20 +1,27 @@
-"""`verifier serve`: what this verifier saw and judged, and why. Reads the database that `verifier work` writes."""
+"""`verifier serve`: what this verifier saw and judged, and why.
 
-from collections.abc import Iterator
+Reads the database that `verifier run` writes.
+"""
+
+import time
+from collections.abc import Callable, Iterator
 from typing import Annotated, Any, TypeVar, cast
 
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Path, Query, Request, Response
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry
 from pydantic import BaseModel
-from sqlalchemy import func, select, text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from assay_core.daemon.health import STALE_AFTER_S, health_of
+from assay_core.daemon.metrics import CONTENT_TYPE, Readings, text_of
 from assay_core.protocol.encoding import parse_canonical_json
 from assay_verifier.database import Sessions
-from assay_verifier.metrics import DatabaseCollector
-from assay_verifier.models import AttestationRow, EpochRow, EvidenceRow, PolicyRow, TaskRow, WorkRow
+from assay_verifier.heartbeat import beat_of
+from assay_verifier.metrics import database_metrics
+from assay_verifier.models import AttestationRow, EpochRow, EvidenceRow, HeartbeatRow, PolicyRow, SubmissionRow, TaskRow
 from assay_verifier.showing import is_shown, shown_epochs, without_verdict
+from assay_verifier.web.answers import HeadAsGet, Prefixed, answer_errors
 from assay_verifier.web.pages import pages
 
 T = TypeVar("T")
@@ -26,9 +33,26 @@ Limit = Annotated[int, Query(ge=1, le=1_000)]
 Offset = Annotated[int, Query(ge=0, le=MAX_ID)]
 
 
+class DaemonOut(BaseModel):
+    """What `verifier run` last wrote about itself for one task. `since` and `deadline` are Unix times."""
+
+    task_id: int
+    block: int
+    block_age_s: float
+    look_age_s: float
+    has_ended: bool
+    doing: str
+    since: float
+    deadline: int | None
+    earned_wei: str
+
+
 class HealthOut(BaseModel):
+    """`status`: ok; stale, where a daemon or its node has stood still for too long; no daemon, before the first."""
+
     status: str
     tasks: int
+    daemons: list[DaemonOut]
 
 
 class TaskOut(BaseModel):
@@ -46,13 +70,15 @@ class TaskDetailOut(TaskOut):
 
 
 class EpochOut(BaseModel):
-    """`scores` are what the quorum settled on, one per work; `report` is this verifier's own, None until revealed."""
+    """`scores` are what the quorum settled on, one per submission; `report` is this verifier's own, None until
+    revealed.
+    """
 
     task_id: int
     epoch: int
     phase: str
     seed: str | None
-    works: int
+    submissions: int
     scores: list[int] | None
     report: list[int] | None
     evidence_root: str | None
@@ -60,7 +86,7 @@ class EpochOut(BaseModel):
     revealed: bool
 
 
-class WorkOut(BaseModel):
+class SubmissionOut(BaseModel):
     """`score` is this verifier's own (0 unpaid, 1-100 percent, 255 fraud), `settled_score` the quorum's.
 
     All that this verifier found is None until its attestation is revealed.
@@ -81,7 +107,7 @@ class WorkOut(BaseModel):
     judged_s: float | None
 
 
-class WorkDetailOut(WorkOut):
+class SubmissionDetailOut(SubmissionOut):
     """`evidence` holds the case and every finding: what was measured, against which threshold."""
 
     evidence: dict[str, Any] | None
@@ -108,36 +134,49 @@ Read = Annotated[Session, Depends(_session)]
 router = APIRouter()
 
 
-def create_api(sessions: Sessions) -> FastAPI:
-    """The service over one database."""
+def create_api(
+    sessions: Sessions,
+    *,
+    root_path: str = "",
+    stale_after_s: float = STALE_AFTER_S,
+    clock: Callable[[], float] = time.time,
+) -> FastAPI:
+    """The service over one database. `root_path`: the prefix that a proxy serves it under, such as `/assay`."""
     api = FastAPI(
         title="Assay verifier",
-        description="What this verifier judged, with score, reason and evidence for every work.",
+        description="What this verifier judged, with score, reason and evidence for every submission.",
         version="1",
+        docs_url=None,  # FastAPI's pages load their scripts from elsewhere; /docs is one of ours
+        redoc_url=None,
     )
     registry = CollectorRegistry()
-    registry.register(DatabaseCollector(sessions))
+    registry.register(Readings(lambda: database_metrics(sessions, clock())))
     api.state.sessions = sessions
     api.state.registry = registry
+    api.state.stale_after_s, api.state.clock = stale_after_s, clock
+    api.add_middleware(HeadAsGet)
+    api.add_middleware(Prefixed, prefix=root_path)
+    answer_errors(api)
     api.include_router(router)
     api.include_router(pages)
     return api
 
 
-@router.get("/health", tags=["service"])
-def read_health(session: Read) -> HealthOut:
-    """503 when the database does not answer."""
-    try:
-        session.execute(text("SELECT 1"))
-        return HealthOut(status="ok", tasks=session.scalar(select(func.count()).select_from(TaskRow)) or 0)
-    except SQLAlchemyError as error:
-        raise HTTPException(503, "the database does not answer") from error
+@router.get("/health", tags=["service"], responses={503: {"model": HealthOut}})
+def read_health(request: Request, response: Response, session: Read) -> HealthOut:
+    """How long ago the daemon looked at the chain, and saw a new block there; 503 when that is too long ago."""
+    state = request.app.state
+    tasks = session.scalar(select(func.count()).select_from(TaskRow)) or 0
+    beats = [beat_of(row) for row in session.scalars(select(HeartbeatRow).order_by(HeartbeatRow.task_id))]
+    health = health_of(beats, state.clock(), state.stale_after_s)
+    response.status_code = health.code
+    return HealthOut(status=health.status, tasks=tasks, daemons=[DaemonOut(**each) for each in health.daemons])
 
 
 @router.get("/metrics", tags=["service"], response_class=Response)
 def read_metrics(request: Request) -> Response:
     """In Prometheus' text format."""
-    return Response(generate_latest(request.app.state.registry), media_type=CONTENT_TYPE_LATEST)
+    return Response(text_of(request.app.state.registry), media_type=CONTENT_TYPE)
 
 
 @router.get("/tasks", tags=["tasks"])
@@ -170,23 +209,27 @@ def read_epoch(task_id: TaskNumber, epoch: EpochNumber, session: Read) -> EpochO
     return _epoch(session, row, is_shown(session, task_id, epoch))
 
 
-@router.get("/tasks/{task_id}/epochs/{epoch}/works", tags=["works"])
-def read_works(task_id: TaskNumber, epoch: EpochNumber, session: Read) -> list[WorkOut]:
-    """All works of an epoch, by index."""
+@router.get("/tasks/{task_id}/epochs/{epoch}/submissions", tags=["submissions"])
+def read_submissions(task_id: TaskNumber, epoch: EpochNumber, session: Read) -> list[SubmissionOut]:
+    """All submissions of an epoch, by index."""
     _found(session.get(EpochRow, (task_id, epoch)), f"epoch {task_id}/{epoch}")
-    query = select(WorkRow).where(WorkRow.task_id == task_id, WorkRow.epoch == epoch).order_by(WorkRow.index)
+    query = (
+        select(SubmissionRow)
+        .where(SubmissionRow.task_id == task_id, SubmissionRow.epoch == epoch)
+        .order_by(SubmissionRow.index)
+    )
     shown = is_shown(session, task_id, epoch)
-    return [WorkOut(**_work(row if shown else without_verdict(row))) for row in session.scalars(query)]
+    return [SubmissionOut(**_submission(row if shown else without_verdict(row))) for row in session.scalars(query)]
 
 
-@router.get("/tasks/{task_id}/epochs/{epoch}/works/{index}", tags=["works"])
-def read_work(task_id: TaskNumber, epoch: EpochNumber, index: Index, session: Read) -> WorkDetailOut:
-    """One work with the evidence for its score."""
-    row = _found(session.get(WorkRow, (task_id, epoch, index)), f"work {task_id}/{epoch}/{index}")
+@router.get("/tasks/{task_id}/epochs/{epoch}/submissions/{index}", tags=["submissions"])
+def read_submission(task_id: TaskNumber, epoch: EpochNumber, index: Index, session: Read) -> SubmissionDetailOut:
+    """One submission with the evidence for its score."""
+    row = _found(session.get(SubmissionRow, (task_id, epoch, index)), f"submission {task_id}/{epoch}/{index}")
     if not is_shown(session, task_id, epoch):
-        return WorkDetailOut(**_work(without_verdict(row)), evidence=None)
+        return SubmissionDetailOut(**_submission(without_verdict(row)), evidence=None)
     evidence = session.get(EvidenceRow, (task_id, epoch, index))
-    return WorkDetailOut(**_work(row), evidence=_parsed(evidence.document) if evidence else None)
+    return SubmissionDetailOut(**_submission(row), evidence=_parsed(evidence.document) if evidence else None)
 
 
 @router.get("/policies", tags=["policies"])
@@ -229,13 +272,13 @@ def _task(session: Session, row: TaskRow) -> dict[str, Any]:
 
 def _epoch(session: Session, row: EpochRow, shown: bool) -> EpochOut:
     attestation = session.get(AttestationRow, (row.task_id, row.epoch))
-    works = select(func.count()).where(WorkRow.task_id == row.task_id, WorkRow.epoch == row.epoch)
+    submissions = select(func.count()).where(SubmissionRow.task_id == row.task_id, SubmissionRow.epoch == row.epoch)
     return EpochOut(
         task_id=row.task_id,
         epoch=row.epoch,
         phase=row.phase,
         seed=_hex(row.seed),
-        works=session.scalar(works) or 0,
+        submissions=session.scalar(submissions) or 0,
         scores=None if row.scores is None else list(row.scores),
         report=list(attestation.report) if attestation and shown else None,
         evidence_root=_hex(attestation.evidence_root) if attestation and shown else None,
@@ -244,7 +287,7 @@ def _epoch(session: Session, row: EpochRow, shown: bool) -> EpochOut:
     )
 
 
-def _work(row: WorkRow) -> dict[str, Any]:
+def _submission(row: SubmissionRow) -> dict[str, Any]:
     return {
         "task_id": row.task_id,
         "epoch": row.epoch,

@@ -4,58 +4,62 @@ import gc
 import logging
 import threading
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-import uvicorn
-from eth_account.signers.local import LocalAccount
-from fastapi import FastAPI
 
 from assay_core.chain.connection import Chain
 from assay_core.chain.deployment import load_deployment
 from assay_core.chain.event_store import EventStore
 from assay_core.chain.follow import TaskFollower
-from assay_core.chain.keys import load_account, read_password
+from assay_core.chain.keys import open_account
+from assay_core.chain.pace import LOCAL_S, pace_of
+from assay_core.chain.rpc import provider_of
 from assay_core.chain.sender import Sender
-from assay_core.daemon.status import Status, StatusFile
-from assay_core.daemon.stopping import StopFlag, stopped_by
+from assay_core.daemon.heartbeat import BalanceReader, Sources
+from assay_core.daemon.lock import only_one
+from assay_core.daemon.status import StatusFile
+from assay_core.daemon.stopping import Interrupted, StopFlag, StoppableClock, stopped_by
 from assay_core.environments import make_environment
 from assay_core.policy import load_policy
 from assay_core.protocol.spec import TaskSpec
 from assay_core.protocol.types import Address, TaskId
 from assay_core.transport.cache_eviction import Tidier
 from assay_core.transport.choose import Transport, open_engine
-from assay_verifier.aggregate import Aggregator, Signer
-from assay_verifier.api import create_api
+from assay_verifier.aggregate import Aggregator, SigningDomain
 from assay_verifier.appeals import Appeals
+from assay_verifier.arrivals import Arrivals
 from assay_verifier.attester import Attester
 from assay_verifier.challenger import Challenger, Purse
 from assay_verifier.chores import Contracts
-from assay_verifier.database import Sessions, migrate, open_database, session_factory
+from assay_verifier.database import migrate, open_database, session_factory, sole_writer
 from assay_verifier.enlisting import Enlister
+from assay_verifier.heartbeat import Heartbeat
 from assay_verifier.inbox import Inbox, JudgeContext, judgeable_spec
 from assay_verifier.judging_queue import JudgingQueue
+from assay_verifier.node import Node
+from assay_verifier.node_calls import NodeCalls
 from assay_verifier.onchain import OnChain
 from assay_verifier.passing import PassingOn
 from assay_verifier.recorder import Recorder
 from assay_verifier.rotation import Rotation
 from assay_verifier.sealed import Envelope
-from assay_verifier.settings import ServeSettings, VerifierSettings
+from assay_verifier.settings import VerifierSettings
 from assay_verifier.settle import Housekeeper
 from assay_verifier.transactions import Transactions
 from assay_verifier.worker import Parts, VerifierWorker
 
-NO_DATABASE = "start `assay verifier run` with this --state-dir or --database-url, or name the one that it has"
+ELSEWHERE = "end it, or name another --state-dir"
 
 
 def run_verifier(settings: VerifierSettings, stop: StopFlag | None = None) -> None:
-    """Verify until `stop` (by default SIGINT and SIGTERM) asks to end.
+    """Verify until the task is over, or `stop` (by default SIGINT and SIGTERM) asks to end.
 
     Raises Stop: the operator must act; Unavailable only at the start.
     """
-    with stopped_by(stop) as flag, built_verifier(settings, flag) as worker:
+    with stopped_by(stop) as flag, suppress(Interrupted), built_verifier(settings, flag) as worker:
         gc.freeze()  # what is loaded by now stays: the collector need not walk through all of torch each time
         worker.run_forever()
 
@@ -69,15 +73,19 @@ def built_verifier(settings: VerifierSettings, stop: StopFlag | None = None) -> 
     """
     torch.set_num_threads(settings.threads)
     deployment = load_deployment(settings.network)
-    account = load_account(settings.keystore, read_password(settings.password_file))
+    account = open_account(settings.signer, settings.keystore, settings.password_file)
     chain = Chain.connect(deployment, settings.rpc_url)
     task_id = TaskId(settings.task_id)
     state = settings.state_dir / f"task-{settings.task_id}"
     engine = open_database(settings.database)
     migrate(engine)
-    store = EventStore(state / "verifier-events.db", deployment)  # a trainer may have the same folder
     relays = settings.relays or deployment.relays
-    try:
+    with ExitStack() as stack:
+        stack.callback(engine.dispose)
+        stack.enter_context(sole_writer(engine, task_id))
+        stack.enter_context(only_one(state / "verifier.lock", f"another verifier runs in {state}", ELSEWHERE))
+        store = EventStore(state / "verifier-events.db", deployment)  # a trainer may have the same folder
+        stack.callback(store.close)
         with open_engine(
             settings.engine,
             relays=relays,
@@ -86,122 +94,90 @@ def built_verifier(settings: VerifierSettings, stop: StopFlag | None = None) -> 
             account=account,
             tables=settings.engines,
         ) as transport:
-            onchain = OnChain(chain, TaskFollower(chain, store, task_id), task_id)
+            flag = stop or threading.Event()
+            sender = Sender(chain, account, clock=StoppableClock(flag))
+            follower = TaskFollower(chain, store, task_id)
+            onchain = OnChain(chain, follower, task_id, last_block=lambda: sender.last_block)
             spec = judgeable_spec(transport, onchain.refresh().task.spec_hash)
             sessions = session_factory(engine)
             status = StatusFile(settings.status_file or state / "status.jsonl", logging.getLogger("verifier"))
-            sender = Sender(chain, account)
             verifier = onchain.operator_of(sender.address)
-            tools = _Tools(
-                settings, chain, onchain, account, verifier, Transactions(sender, sessions, task_id), transport, status
-            )
-            parts = _parts(tools, spec, sessions, state)
-            yield VerifierWorker(verifier, parts, stop or threading.Event(), settings.poll_s)
-    finally:
-        store.close()
-        engine.dispose()
+            transactions, rotation = Transactions(sender, sessions, task_id), Rotation(verifier)
+            node = Node(task_id, verifier, account, transactions, sessions, transport, rotation, status)
+            balances = BalanceReader(lambda: onchain.balances(verifier, sender.address))
+            sources = Sources(lambda: follower.last_read, lambda: follower.head_at, balances, chain.money())
+            parts = _parts(_Tools(settings, chain, onchain, node, transport), spec, state, sources)
+            pace = pace_of(deployment.chain_id, lambda: follower.block_s, settings.poll_s)
+            yield VerifierWorker(verifier, parts, flag, settings.poll_s or LOCAL_S, pace=pace)
 
 
 @dataclass(frozen=True, slots=True)
 class _Tools:
-    """What all parts of a verifier share."""
+    """What the parts of a verifier are made of."""
 
     settings: VerifierSettings
     chain: Chain
     onchain: OnChain
-    account: LocalAccount
-    verifier: Address
-    transactions: Transactions
+    node: Node
     transport: Transport
-    status: Status
-
-    @property
-    def task_id(self) -> TaskId:
-        return TaskId(self.settings.task_id)
 
 
-def _parts(tools: _Tools, spec: TaskSpec, sessions: Sessions, state: Path) -> Parts:
+def _parts(tools: _Tools, spec: TaskSpec, state: Path, sources: Sources) -> Parts:
+    node = tools.node
     inbox = Inbox(tools.transport, spec, lambda root: tools.transport.cache.find(root) is not None)
-    queue = JudgingQueue(spec, inbox, JudgeContext(inbox, make_environment(spec.environment), load_policy))
-    turns = Rotation(tools.verifier)
-    votes = tools.chain.appeals, tools.transactions, queue, sessions, tools.status
+    arrivals = Arrivals(inbox.holds, tools.transport.held_s, tools.onchain.seconds_since, sources.newest_block)
+    queue = JudgingQueue(spec, inbox, JudgeContext(inbox, make_environment(spec.environment), load_policy), arrivals)
     return Parts(
         chain=tools.onchain,
         enlister=_enlister(tools),
-        recorder=Recorder(sessions, spec),
+        recorder=Recorder(node.sessions, spec),
         queue=queue,
-        attester=_attester(tools, sessions, state),
-        passing=_passing(tools, inbox),
-        appeals=Appeals(tools.task_id, tools.verifier, *votes),
-        challenger=_challenger(tools, queue, sessions, turns),
-        aggregator=_aggregator(tools, spec, inbox, sessions, state, turns),
-        housekeeper=_housekeeper(tools, turns),
-        status=tools.status,
+        attester=_attester(tools, state),
+        passing=PassingOn(node, inbox) if tools.settings.pass_on else None,
+        appeals=Appeals(node, tools.chain.appeals, queue),
+        challenger=_challenger(tools, queue),
+        aggregator=_aggregator(tools, spec, inbox, state),
+        housekeeper=_housekeeper(tools),
+        heartbeat=Heartbeat(node.sessions, node.task_id, sources, node.status),
+        status=node.status,
         tidy_cache=Tidier(tools.transport.cache),
+        note_calls=NodeCalls(node.sessions, provider_of(tools.chain.web3).calls).note,
     )
 
 
 def _enlister(tools: _Tools) -> Enlister | None:
     if not tools.settings.enlist:
-        tools.status("waiting for disputes", pool="`assay stake seats show` tells whether you have seats in it")
+        tools.node.status("waiting for disputes", pool="`assay stake seats show` tells whether you have seats in it")
         return None
     return Enlister(
-        tools.verifier,
+        tools.node,
         tools.chain.verifiers,
-        lambda: tools.onchain.free_bond_wei(tools.verifier),
-        tools.transactions,
-        tools.status,
+        lambda: tools.onchain.free_bond_wei(tools.node.verifier),
+        tools.chain.money(),
         weight_wei=tools.settings.weight_wei,
-        show=tools.chain.money().show,
     )
 
 
-def _attester(tools: _Tools, sessions: Sessions, state: Path) -> Attester:
+def _attester(tools: _Tools, state: Path) -> Attester:
     deployment = tools.chain.deployment
-    return Attester(
-        tools.task_id,
-        tools.verifier,
-        tools.account,
-        tools.chain.attestations,
-        tools.transactions,
-        tools.transport,
-        sessions,
-        Envelope(tools.account, deployment.chain_id, deployment.attestations),
-        state / "evidence",
-        tools.status,
-    )
+    envelope = Envelope(tools.node.account, deployment.chain_id, deployment.attestations)
+    return Attester(tools.node, tools.chain.attestations, envelope, state / "evidence")
 
 
-def _passing(tools: _Tools, inbox: Inbox) -> PassingOn | None:
-    return PassingOn(tools.transport, tools.account, inbox, tools.status) if tools.settings.pass_on else None
-
-
-def _challenger(tools: _Tools, queue: JudgingQueue, sessions: Sessions, turns: Rotation) -> Challenger | None:
+def _challenger(tools: _Tools, queue: JudgingQueue) -> Challenger | None:
     if not tools.settings.challenge:
         return None
-    purse = Purse(Address(tools.account.address), tools.chain.token, tools.chain.appeals, tools.chain.panels)
-    return Challenger(tools.task_id, purse, tools.transactions, queue, sessions, turns, tools.status)
+    purse = Purse(Address(tools.node.account.address), tools.chain.token, tools.chain.appeals, tools.chain.panels)
+    return Challenger(tools.node, purse, queue)
 
 
-def _aggregator(
-    tools: _Tools, spec: TaskSpec, inbox: Inbox, sessions: Sessions, state: Path, turns: Rotation
-) -> Aggregator:
-    deployment = tools.chain.deployment
-    return Aggregator(
-        spec,
-        Signer(tools.verifier, tools.account, deployment.chain_id, deployment.policies, tools.onchain.operator_of),
-        tools.chain.policies,
-        tools.transactions,
-        inbox,
-        tools.transport,
-        sessions,
-        state / "policies",
-        turns,
-        tools.status,
-    )
+def _aggregator(tools: _Tools, spec: TaskSpec, inbox: Inbox, state: Path) -> Aggregator:
+    node, deployment = tools.node, tools.chain.deployment
+    signer = SigningDomain(deployment.chain_id, deployment.policies, tools.onchain.operator_of)
+    return Aggregator(node, spec, signer, tools.chain.policies, inbox, state / "policies")
 
 
-def _housekeeper(tools: _Tools, turns: Rotation) -> Housekeeper:
+def _housekeeper(tools: _Tools) -> Housekeeper:
     chain = tools.chain
     contracts = Contracts(
         chain.commitments,
@@ -213,21 +189,4 @@ def _housekeeper(tools: _Tools, turns: Rotation) -> Housekeeper:
         chain.plants,
         chain.staking.unbonding_period_s(),
     )
-    return Housekeeper(tools.verifier, contracts, tools.transactions, tools.onchain.header_of, turns, tools.status)
-
-
-def build_service(settings: ServeSettings) -> FastAPI:
-    """The service over the database that `verifier work` writes. Raises Stop: the database cannot be reached."""
-    engine = open_database(settings.database)
-    migrate(engine)
-    return create_api(session_factory(engine))
-
-
-def run_service(settings: ServeSettings) -> None:
-    """Serve until a signal asks to end. Raises Stop."""
-    log, file = logging.getLogger("verifier"), settings.database.removeprefix("sqlite:///")
-    if file != settings.database and not Path(file).is_file():
-        log.warning("no database yet", extra={"database": file, "what_to_do": NO_DATABASE})
-    service = build_service(settings)
-    log.info("serving", extra={"url": f"http://{settings.host}:{settings.port}"})
-    uvicorn.run(service, host=settings.host, port=settings.port, log_level="warning")
+    return Housekeeper(tools.node, contracts, tools.onchain.header_of)

@@ -1,9 +1,9 @@
-"""Votes of a juror: judges a disputed work, writes the vote down, commits to it, reveals it, claims its fee.
+"""Votes of a juror: judges a disputed submission, writes the vote down, commits to it, reveals it, claims its fee.
 
-A juror did not judge the epoch, and believes nobody who did, nor the challenger. It judges the work just as it was
-drawn. If that gives what stands, it judges as if the epoch's seed had drawn everything: what only that shows corrects
-the score, and blames nobody who looked at what was drawn. Whether bytes were there in time nobody can tell afterwards:
-where a work stands as unavailable, or is not to be had now, it says just that, and the score stands.
+A juror did not judge the epoch, and believes nobody who did, nor the challenger. It judges the submission just as it
+was drawn. If that gives what stands, it judges as if the epoch's seed had drawn everything: what only that shows
+corrects the score, and blames nobody who looked at what was drawn. Whether bytes were there in time nobody can tell
+afterwards: where a submission stands as unavailable, or is not to be had now, it says just that, and the score stands.
 """
 
 import logging
@@ -13,15 +13,19 @@ from collections.abc import Callable
 from assay_core.chain.contracts import AppealsContract
 from assay_core.chain.ledger import TaskLedger
 from assay_core.chain.records import DisputeRecord, EpochRecord
-from assay_core.daemon.status import Status
 from assay_core.protocol.encoding import vote_commitment
 from assay_core.protocol.errors import Reverted, Unavailable
-from assay_core.protocol.types import SCORE_FRAUD, SCORE_UNAVAILABLE, Address, DisputePhase, Seed, TaskId, WorkIndex
-from assay_verifier.database import Sessions
+from assay_core.protocol.types import (
+    SCORE_FRAUD,
+    SCORE_UNAVAILABLE,
+    DisputePhase,
+    Seed,
+    SubmissionIndex,
+)
 from assay_verifier.disputes import Vote
 from assay_verifier.judging_queue import JudgingQueue
 from assay_verifier.models import AppealRow
-from assay_verifier.transactions import Transactions
+from assay_verifier.node import Node
 
 log = logging.getLogger(__name__)
 
@@ -33,39 +37,35 @@ class Appeals:
 
     def __init__(
         self,
-        task_id: TaskId,
-        juror: Address,
+        node: Node,
         contract: AppealsContract,
-        transactions: Transactions,
         queue: JudgingQueue,
-        sessions: Sessions,
-        status: Status,
         new_salt: Callable[[], bytes] = lambda: secrets.token_bytes(32),
     ) -> None:
-        self._task_id, self._juror, self._contract = task_id, juror, contract
-        self._transactions, self._queue, self._sessions = transactions, queue, sessions
-        self._status, self._new_salt = status, new_salt
+        self._node, self._contract, self._queue, self._new_salt = node, contract, queue, new_salt
         self._unpaid: set[tuple[int, int]] = set()  # disputes that owe us nothing
 
     def advance(self, ledger: TaskLedger, record: EpochRecord, now: int) -> bool:
         """Do what the disputes of an epoch wait for from us; whether anything was done. Raises Unavailable."""
-        ours = [each for each in record.disputes.values() if self._juror in each.seats]
+        ours = [each for each in record.disputes.values() if self._node.verifier in each.seats]
         return any([self._advance(ledger, record, each, now) for each in ours])
 
     def _advance(self, ledger: TaskLedger, record: EpochRecord, dispute: DisputeRecord, now: int) -> bool:
         try:
             if not dispute.is_open:
                 return self._claim(ledger, record, dispute)
-            return self._juror not in dispute.votes and self._vote(ledger, record, dispute, now)
+            return self._node.verifier not in dispute.votes and self._vote(ledger, record, dispute, now)
         except Reverted as error:  # the phase has just ended, or we did it a moment ago: a later look knows
-            log.warning("vote refused", extra={"epoch": record.epoch, "work": dispute.index, "error": error.error})
+            log.warning(
+                "vote refused", extra={"epoch": record.epoch, "submission": dispute.index, "error": error.error}
+            )
             return False
 
     def _vote(self, ledger: TaskLedger, record: EpochRecord, dispute: DisputeRecord, now: int) -> bool:
-        phase = self._contract.phase_of(self._task_id, record.epoch, dispute.index)
-        if phase is DisputePhase.APPEAL_COMMIT and self._juror not in dispute.commitments:
+        phase = self._contract.phase_of(self._node.task_id, record.epoch, dispute.index)
+        if phase is DisputePhase.APPEAL_COMMIT and self._node.verifier not in dispute.commitments:
             return self._commit(ledger, record, dispute, now)
-        if phase is DisputePhase.APPEAL_REVEAL and self._juror in dispute.commitments:
+        if phase is DisputePhase.APPEAL_REVEAL and self._node.verifier in dispute.commitments:
             return self._reveal(record, dispute)
         return False
 
@@ -74,45 +74,49 @@ class Appeals:
         if row is None:
             give_up = now >= (dispute.commit_by or 0) - ledger.task.params.appeal_window // GIVE_UP_SHARE
             row = self._write(record, dispute, self._judge(ledger, record, dispute, give_up=give_up))
-        where = self._task_id, record.epoch, dispute.index
-        self._transactions.send(self._contract.commit_vote(*where, self._commitment(row)), record.epoch)
-        self._status("vote committed", epoch=record.epoch, work=dispute.index)
+        where = self._node.task_id, record.epoch, dispute.index
+        self._node.transactions.send(self._contract.commit_vote(*where, self._commitment(row)), record.epoch)
+        self._node.status("vote committed", epoch=record.epoch, submission=dispute.index)
         return True
 
     def _reveal(self, record: EpochRecord, dispute: DisputeRecord) -> bool:
         row = self.written(record, dispute)
-        if row is None or dispute.commitments[self._juror] != self._commitment(row):
+        if row is None or dispute.commitments[self._node.verifier] != self._commitment(row):
             log.error("the chain has another vote than we wrote: is the key in use twice?")
             return False
-        where = self._task_id, record.epoch, dispute.index
+        where = self._node.task_id, record.epoch, dispute.index
         call = self._contract.reveal_vote(*where, row.score, beyond=row.beyond, salt=row.salt)
-        self._transactions.send(call, record.epoch)
-        self._status("vote revealed", epoch=record.epoch, work=dispute.index, score=row.score, beyond=row.beyond)
+        self._node.transactions.send(call, record.epoch)
+        self._node.status(
+            "vote revealed", epoch=record.epoch, submission=dispute.index, score=row.score, beyond=row.beyond
+        )
         return True
 
     def _claim(self, ledger: TaskLedger, record: EpochRecord, dispute: DisputeRecord) -> bool:
         """Claim the fee of our seats, once: who voted against the outcome has none, and the contract says so."""
         where = record.epoch, dispute.index
-        is_due = ledger.task.params.juror_fee > 0 and self._juror in dispute.votes
-        if not is_due or (dispute.index, self._juror) in record.appeals_paid or where in self._unpaid:
+        is_due = ledger.task.params.juror_fee > 0 and self._node.verifier in dispute.votes
+        if not is_due or (dispute.index, self._node.verifier) in record.appeals_paid or where in self._unpaid:
             return False
         self._unpaid.add(where)  # until it is proven otherwise
-        self._transactions.send(self._contract.claim_vote(self._task_id, *where, self._juror), record.epoch)
-        self._status("juror's fee claimed", epoch=record.epoch, work=dispute.index)
+        self._node.transactions.send(
+            self._contract.claim_vote(self._node.task_id, *where, self._node.verifier), record.epoch
+        )
+        self._node.status("juror's fee claimed", epoch=record.epoch, submission=dispute.index)
         return True
 
     def written(self, record: EpochRecord, dispute: DisputeRecord) -> AppealRow | None:
         """Our vote, sent or not; None also when a reorganisation has drawn another panel since."""
-        with self._sessions() as session:
-            row = session.get(AppealRow, (self._task_id, record.epoch, dispute.index))
+        with self._node.sessions() as session:
+            row = session.get(AppealRow, (self._node.task_id, record.epoch, dispute.index))
         return row if row is not None and row.seed == dispute.seed else None
 
     def _write(self, record: EpochRecord, dispute: DisputeRecord, vote: Vote) -> AppealRow:
         if dispute.seed is None:
-            raise ValueError(f"the panel for work {dispute.index} of epoch {record.epoch} is not drawn")
-        key = self._task_id, record.epoch, dispute.index
+            raise ValueError(f"the panel for submission {dispute.index} of epoch {record.epoch} is not drawn")
+        key = self._node.task_id, record.epoch, dispute.index
         row = AppealRow(*key, dispute.seed, vote.score, self._new_salt(), vote.beyond)
-        with self._sessions() as session, session.begin():
+        with self._node.sessions() as session, session.begin():
             session.merge(row)
         return row
 
@@ -127,7 +131,7 @@ class Appeals:
                 raise
             return Vote(SCORE_UNAVAILABLE)
 
-    def _judged(self, ledger: TaskLedger, record: EpochRecord, index: WorkIndex, standing: int) -> Vote:
+    def _judged(self, ledger: TaskLedger, record: EpochRecord, index: SubmissionIndex, standing: int) -> Vote:
         norms = self._queue.norms(ledger, record)
         score = self._queue.judge_as_drawn(ledger, record, index, norms).score
         if score != standing or standing == SCORE_FRAUD or self._queue.draws_everything(ledger, record, index):
@@ -136,4 +140,4 @@ class Appeals:
         return Vote(in_full, beyond=in_full != score)
 
     def _commitment(self, row: AppealRow) -> bytes:
-        return vote_commitment(Seed(row.seed), self._juror, row.score, row.beyond, row.salt)
+        return vote_commitment(Seed(row.seed), self._node.verifier, row.score, row.beyond, row.salt)

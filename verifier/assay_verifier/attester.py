@@ -12,9 +12,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Protocol
 
-from eth_account.signers.local import LocalAccount
 from sqlalchemy import select
 
 from assay_core.bundle.directory import build_bundle, read_manifest
@@ -22,15 +20,13 @@ from assay_core.bundle.manifest import BundleKind, Manifest
 from assay_core.chain.contracts import AttestationsContract
 from assay_core.chain.records import Commitment, EpochRecord
 from assay_core.chain.sender import Receipt
-from assay_core.daemon.status import Status
 from assay_core.protocol.encoding import attestation_commitment, canonical_json
 from assay_core.protocol.errors import Malformed, Reverted, Stop, Unavailable
-from assay_core.protocol.types import Address, Epoch, Root, Seed, TaskId
-from assay_verifier.database import Sessions
+from assay_core.protocol.types import Epoch, Root, Seed
 from assay_verifier.judging_queue import Judged
-from assay_verifier.models import AttestationRow, EvidenceRow, WorkRow
+from assay_verifier.models import AttestationRow, EvidenceRow, SubmissionRow
+from assay_verifier.node import Node
 from assay_verifier.sealed import Envelope, Secret, Subject
-from assay_verifier.transactions import Transactions
 from assay_verifier.verdict import report_bytes
 
 log = logging.getLogger(__name__)
@@ -38,40 +34,26 @@ log = logging.getLogger(__name__)
 REPORT_NAME = "report.bin"
 
 
-class Publisher(Protocol):
-    """The part of a transport engine that gives bundles; see offchain/assay_core/transport/engine.py."""
-
-    def publish(self, directory: Path, manifest: Manifest, account: LocalAccount) -> None: ...
-
-
 class Attester:
     """Attestations of one verifier (the operator) for one task."""
 
     def __init__(
         self,
-        task_id: TaskId,
-        verifier: Address,
-        account: LocalAccount,
+        node: Node,
         contract: AttestationsContract,
-        transactions: Transactions,
-        publisher: Publisher,
-        sessions: Sessions,
         envelope: Envelope,
         folder: Path,
-        status: Status,
         new_salt: Callable[[], bytes] = lambda: secrets.token_bytes(32),
     ) -> None:
-        self._task_id, self._verifier, self._account = task_id, verifier, account
-        self._contract, self._transactions, self._publisher = contract, transactions, publisher
-        self._sessions, self._envelope, self._folder = sessions, envelope, folder
-        self._status, self._new_salt = status, new_salt
+        self._node, self._contract, self._envelope = node, contract, envelope
+        self._folder, self._new_salt = folder, new_salt
         self._published: set[Root] = set()
         self._foreign: set[bytes] = set()  # commitments in our name that we cannot open
 
     def written(self, record: EpochRecord) -> AttestationRow | None:
-        """Our attestation of an epoch, sent or not; None also when a reorganisation has sealed it anew since."""
-        with self._sessions() as session:
-            row = session.get(AttestationRow, (self._task_id, record.epoch))
+        """Our attestation of an epoch, sent or not; None also when a reorganisation has sealed it again since."""
+        with self._node.sessions() as session:
+            row = session.get(AttestationRow, (self._node.task_id, record.epoch))
         return row if row is not None and row.seed == record.seed else None
 
     def write(self, record: EpochRecord, judged: Sequence[Judged]) -> AttestationRow:
@@ -84,38 +66,38 @@ class Attester:
         report = report_bytes([each.verdict for each in judged])
         documents = [evidence_document(each) for each in judged]
         manifest = self._build_evidence(epoch, report, documents)
-        row = AttestationRow(self._task_id, epoch, record.seed, report, self._new_salt(), manifest.root)
-        with self._sessions() as session, session.begin():
+        row = AttestationRow(self._node.task_id, epoch, record.seed, report, self._new_salt(), manifest.root)
+        with self._node.sessions() as session, session.begin():
             session.merge(row)
             for each, document in zip(judged, documents, strict=True):
-                key = (self._task_id, epoch, each.case.work.index)
-                work = session.get_one(WorkRow, key)
-                work.score, work.update_norm = each.verdict.score, each.verdict.update_norm
-                work.reason = None if each.verdict.reason is None else str(each.verdict.reason)
-                work.mean_reward, work.judged_s = each.mean_reward, each.seconds
+                key = (self._node.task_id, epoch, each.case.submission.index)
+                submission = session.get_one(SubmissionRow, key)
+                submission.score, submission.update_norm = each.verdict.score, each.verdict.update_norm
+                submission.reason = None if each.verdict.reason is None else str(each.verdict.reason)
+                submission.mean_reward, submission.judged_s = each.mean_reward, each.seconds
                 session.merge(EvidenceRow(*key, document.decode()))
-        self._status("epoch judged", epoch=epoch, report=report.hex(), works=len(report))
+        self._node.status("epoch judged", epoch=epoch, report=report.hex(), submissions=len(report))
         return row
 
     def commit(self, record: EpochRecord) -> None:
         """Send our commitment unless the chain has one. Raises Reverted, Unavailable, Stop."""
         row = self.written(record)
-        if row is None or self._verifier in record.commitments:
+        if row is None or self._node.verifier in record.commitments:
             return
         sealed = self._envelope.seal(Secret(row.report, row.salt, Root(row.evidence_root)), self._subject(row))
-        call = self._contract.commit_attestation(self._task_id, record.epoch, self._commitment(row), sealed)
+        call = self._contract.commit_attestation(self._node.task_id, record.epoch, self._commitment(row), sealed)
         try:
-            self._transactions.send(call, record.epoch)
+            self._node.transactions.send(call, record.epoch)
         except Reverted as error:
             if error.error != "AlreadyCommitted":  # ours, from before a crash: the ledger will show it
                 raise
         self._mark(record.epoch, committed=True)
-        self._status("attestation committed", epoch=record.epoch)
+        self._node.status("attestation committed", epoch=record.epoch)
 
     def reveal(self, record: EpochRecord) -> Receipt | None:
         """Publish the evidence and reveal, unless the chain has our reveal. Raises Reverted, Unavailable, Stop."""
-        committed = record.commitments.get(self._verifier)
-        if committed is None or self._verifier in record.reveals:
+        committed = record.commitments.get(self._node.verifier)
+        if committed is None or self._node.verifier in record.reveals:
             return None
         row = self.written(record)
         if row is None or committed.commitment != self._commitment(row):
@@ -124,18 +106,18 @@ class Attester:
             return None
         self.publish_evidence(row)
         call = self._contract.reveal_attestation(
-            self._task_id, record.epoch, row.report, row.salt, Root(row.evidence_root)
+            self._node.task_id, record.epoch, row.report, row.salt, Root(row.evidence_root)
         )
-        receipt = self._transactions.send(call, record.epoch)
+        receipt = self._node.transactions.send(call, record.epoch)
         self._mark(record.epoch, revealed=True)
-        self._status("attestation revealed", epoch=record.epoch, evidence=row.evidence_root.hex())
+        self._node.status("attestation revealed", epoch=record.epoch, evidence=row.evidence_root.hex())
         return receipt
 
     def _recover(self, record: EpochRecord, committed: Commitment) -> AttestationRow | None:
         """What we had committed to, out of the chain: our database is another one. None: it is not of our key."""
         if record.seed is None or committed.commitment in self._foreign:
             return None
-        subject = Subject(self._task_id, record.epoch, record.seed, self._verifier)
+        subject = Subject(self._node.task_id, record.epoch, record.seed, self._node.verifier)
         try:
             secret = self._envelope.open(committed.sealed_report, subject)
         except Malformed as error:
@@ -146,7 +128,7 @@ class Attester:
             log.error("the chain has another commitment than we wrote: is the key in use twice?")
             return None
         row = AttestationRow(
-            self._task_id,
+            self._node.task_id,
             record.epoch,
             record.seed,
             secret.report,
@@ -154,9 +136,9 @@ class Attester:
             secret.evidence_root,
             committed=True,
         )
-        with self._sessions() as session, session.begin():
+        with self._node.sessions() as session, session.begin():
             row = session.merge(row)
-        self._status("attestation recovered from the chain", epoch=record.epoch)
+        self._node.status("attestation recovered from the chain", epoch=record.epoch)
         return row
 
     def publish_evidence(self, row: AttestationRow) -> bool:
@@ -168,7 +150,7 @@ class Attester:
         if manifest is None:  # lost with a database: the report itself is on chain
             return False
         try:
-            self._publisher.publish(self._directory(Epoch(row.epoch)), manifest, self._account)
+            self._node.board.publish(self._directory(Epoch(row.epoch)), manifest, self._node.account)
         except (Unavailable, Stop) as error:
             log.warning("evidence is not on any relay yet", extra={"epoch": row.epoch, "why": str(error)})
             return False
@@ -176,16 +158,16 @@ class Attester:
         return True
 
     def _commitment(self, row: AttestationRow) -> bytes:
-        return attestation_commitment(Seed(row.seed), self._verifier, row.report, row.salt)
+        return attestation_commitment(Seed(row.seed), self._node.verifier, row.report, row.salt)
 
     def _commitment_to(self, secret: Secret, seed: Seed) -> bytes:
-        return attestation_commitment(seed, self._verifier, secret.report, secret.salt)
+        return attestation_commitment(seed, self._node.verifier, secret.report, secret.salt)
 
     def _subject(self, row: AttestationRow) -> Subject:
-        return Subject(self._task_id, Epoch(row.epoch), Seed(row.seed), self._verifier)
+        return Subject(self._node.task_id, Epoch(row.epoch), Seed(row.seed), self._node.verifier)
 
     def _directory(self, epoch: Epoch) -> Path:
-        return self._folder / f"{self._task_id}-{epoch}"
+        return self._folder / f"{self._node.task_id}-{epoch}"
 
     def _evidence(self, row: AttestationRow) -> Manifest | None:
         """The bundle on disk, made again from the database when somebody has tidied it away; None: that is lost too."""
@@ -193,8 +175,8 @@ class Attester:
         if (directory / "manifest.json").is_file():
             with suppress(Malformed):  # of another report than the one that the chain knows
                 return read_manifest(directory, expected_root=Root(row.evidence_root))
-        with self._sessions() as session:
-            mine = EvidenceRow.task_id == self._task_id, EvidenceRow.epoch == row.epoch
+        with self._node.sessions() as session:
+            mine = EvidenceRow.task_id == self._node.task_id, EvidenceRow.epoch == row.epoch
             documents = session.scalars(select(EvidenceRow).where(*mine).order_by(EvidenceRow.index)).all()
         manifest = self._build_evidence(Epoch(row.epoch), row.report, [each.document.encode() for each in documents])
         return manifest if manifest.root == row.evidence_root else None
@@ -202,19 +184,22 @@ class Attester:
     def _build_evidence(self, epoch: Epoch, report: bytes, documents: Sequence[bytes]) -> Manifest:
         directory = self._directory(epoch)
         shutil.rmtree(directory, ignore_errors=True)
-        (directory / "works").mkdir(parents=True)
+        (directory / "submissions").mkdir(parents=True)
         (directory / REPORT_NAME).write_bytes(report)
         for index, document in enumerate(documents):
-            (directory / "works" / f"{index}.json").write_bytes(document)
-        fields = {"task": self._task_id, "epoch": epoch, "verifier": self._verifier}
+            (directory / "submissions" / f"{index}.json").write_bytes(document)
+        fields = {"task": self._node.task_id, "epoch": epoch, "verifier": self._node.verifier}
         return build_bundle(directory, BundleKind.EVIDENCE, fields)
 
     def _mark(self, epoch: Epoch, *, committed: bool = False, revealed: bool = False) -> None:
-        with self._sessions() as session, session.begin():
-            row = session.get_one(AttestationRow, (self._task_id, epoch))
+        with self._node.sessions() as session, session.begin():
+            row = session.get_one(AttestationRow, (self._node.task_id, epoch))
             row.committed, row.revealed = row.committed or committed, row.revealed or revealed
 
 
 def evidence_document(judged: Judged) -> bytes:
-    """`works/<index>.json`: the case and the verdict. All it takes to judge again, but for the bundles themselves."""
+    """`submissions/<index>.json`: the case and the verdict.
+
+    All it takes to judge again, but for the bundles themselves.
+    """
     return canonical_json({"case": judged.case.json(), "verdict": judged.verdict.json()})

@@ -1,6 +1,6 @@
-"""Everything that judging one work takes besides the work itself: a few facts from the chain. Pure.
+"""Everything that judging one submission takes besides the submission itself: a few facts from the chain. Pure.
 
-A case is part of the evidence, so that anybody can judge the same work again with no chain and no service.
+A case is part of the evidence, so that anybody can judge the same submission again with no chain and no service.
 """
 
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from eth_utils.address import is_checksum_address
 
-from assay_core.bundle.header import WorkHeader
+from assay_core.bundle.header import SubmissionHeader
 from assay_core.protocol.encoding import Json, canonical_json, derive, must_replay
 from assay_core.protocol.errors import Malformed
 from assay_core.protocol.spec import TaskSpec, parse_spec
@@ -19,26 +19,26 @@ from assay_core.protocol.types import (
     PolicyVersion,
     Root,
     Seed,
+    Submission,
+    SubmissionId,
+    SubmissionIndex,
+    SubmissionKind,
     TaskId,
-    Work,
-    WorkId,
-    WorkIndex,
-    WorkKind,
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What the chain says about a work.
+    """What the chain says about a submission.
 
-    `policy_root` is that of `work.policy_version` on chain, None when no such version was published; `newest_version`
-    the newest policy published before the work's commitment. `epoch_seed` decides what is spot-checked; None checks
-    everything.
+    `policy_root` is that of `submission.policy_version` on chain, None when no such version was published;
+    `newest_version` the newest policy published before the submission's commitment. `epoch_seed` decides what is
+    spot-checked; None checks everything.
     """
 
     task_id: TaskId
     epoch: Epoch
-    work: Work
+    submission: Submission
     spec: TaskSpec
     spec_root: Root
     trainer_seed: Seed
@@ -49,27 +49,27 @@ class Case:
     sampling_bps: int
 
     @property
-    def work_id(self) -> WorkId:
-        return WorkId(self.task_id, self.epoch, self.work.index)
+    def submission_id(self) -> SubmissionId:
+        return SubmissionId(self.task_id, self.epoch, self.submission.index)
 
     @property
     def is_replayed(self) -> bool:
-        """Whether the epoch's seed draws this work for a replay."""
+        """Whether the epoch's seed draws this submission for a replay."""
         if self.epoch_seed is None:
             return True
-        return must_replay(self.epoch_seed, self.work.index, self.sampling_bps)
+        return must_replay(self.epoch_seed, self.submission.index, self.sampling_bps)
 
     def completions_checked(self, count: int) -> list[int]:
         """Positions, ascending, of the completions that are prefilled, out of `count`."""
         return self._drawn("completions", self.spec.checks.completions_checked, count)
 
     def steps_replayed(self, count: int) -> list[int]:
-        """Which of the `count` inner steps of a replayed work are taken again, ascending, step by step."""
+        """Which of the `count` inner steps of a replayed submission are taken again, ascending, step by step."""
         return self._drawn("steps", self.spec.checks.steps_replayed, count)
 
     @property
     def depends_on_seed(self) -> bool:
-        """Whether the epoch's seed decides what of this work is checked."""
+        """Whether the epoch's seed decides what of this submission is checked."""
         checks, rollout = self.spec.checks, self.spec.rollout
         some_steps = checks.replay == "steps" and checks.steps_replayed < self.spec.recipe.inner_steps
         some_completions = checks.completions_checked < rollout.groups * rollout.group_size
@@ -77,7 +77,7 @@ class Case:
 
     @property
     def draws_everything(self) -> bool:
-        """Whether the epoch's seed has drawn all that there is to check of this work."""
+        """Whether the epoch's seed has drawn all that there is to check of this submission."""
         checks, rollout = self.spec.checks, self.spec.rollout
         all_steps = checks.replay == "whole" or checks.steps_replayed >= self.spec.recipe.inner_steps
         all_completions = checks.completions_checked >= rollout.groups * rollout.group_size
@@ -90,7 +90,7 @@ class Case:
     def _drawn(self, what: str, wanted: int, count: int) -> list[int]:
         if self.epoch_seed is None or wanted >= count:
             return list(range(count))
-        seed = derive(self.epoch_seed, what, self.work.index)
+        seed = derive(self.epoch_seed, what, self.submission.index)
         return sorted(sorted(range(count), key=lambda position: derive(seed, position))[:wanted])
 
     def json(self) -> dict[str, Json]:
@@ -105,24 +105,29 @@ class Case:
             "spec_root": self.spec_root.hex(),
             "task": self.task_id,
             "trainer_seed": self.trainer_seed.hex(),
-            "work": {
-                "index": self.work.index,
-                "kind": int(self.work.kind),
-                "manifest_root": self.work.manifest_root.hex(),
-                "policy_version": self.work.policy_version,
-                "trainer": self.work.trainer,
-                "units": self.work.units,
+            "submission": {
+                "index": self.submission.index,
+                "kind": int(self.submission.kind),
+                "manifest_root": self.submission.manifest_root.hex(),
+                "policy_version": self.submission.policy_version,
+                "trainer": self.submission.trainer,
+                "units": self.submission.units,
             },
         }
 
 
-def case_from_header(header: WorkHeader, spec: TaskSpec, manifest_root: Root) -> Case:
-    """A case that takes the work's own header at its word: what can be checked without any chain."""
+def case_from_header(header: SubmissionHeader, spec: TaskSpec, manifest_root: Root) -> Case:
+    """A case that takes the submission's own header at its word: what can be checked without any chain."""
     return Case(
         task_id=header.task_id,
         epoch=header.epoch,
-        work=Work(
-            header.trainer, WorkIndex(0), WorkKind.FULL, spec.rollout.groups, header.policy_version, manifest_root
+        submission=Submission(
+            header.trainer,
+            SubmissionIndex(0),
+            SubmissionKind.FULL,
+            spec.rollout.groups,
+            header.policy_version,
+            manifest_root,
         ),
         spec=spec,
         spec_root=header.spec_root,
@@ -138,20 +143,20 @@ def case_from_header(header: WorkHeader, spec: TaskSpec, manifest_root: Root) ->
 def parse_case(value: Json) -> Case:
     """Read the case in somebody's evidence. Raises Malformed: a field is missing or of another type."""
     case = _mapping(value)
-    work = _mapping(case.get("work"))
-    trainer = work.get("trainer")
+    submission = _mapping(case.get("submission"))
+    trainer = submission.get("trainer")
     if not isinstance(trainer, str) or not is_checksum_address(trainer):
         raise Malformed("case: the trainer must be a checksummed address")
     return Case(
         task_id=TaskId(_count(case, "task")),
         epoch=Epoch(_count(case, "epoch")),
-        work=Work(
+        submission=Submission(
             Address(trainer),
-            WorkIndex(_count(work, "index")),
-            _kind(work),
-            _count(work, "units"),
-            PolicyVersion(_count(work, "policy_version")),
-            Root(_hash(work, "manifest_root")),
+            SubmissionIndex(_count(submission, "index")),
+            _kind(submission),
+            _count(submission, "units"),
+            PolicyVersion(_count(submission, "policy_version")),
+            Root(_hash(submission, "manifest_root")),
         ),
         spec=parse_spec(canonical_json(case.get("spec"))),
         spec_root=Root(_hash(case, "spec_root")),
@@ -177,11 +182,11 @@ def _count(value: Mapping[str, Json], name: str) -> int:
     return number
 
 
-def _kind(work: Mapping[str, Json]) -> WorkKind:
+def _kind(submission: Mapping[str, Json]) -> SubmissionKind:
     try:
-        return WorkKind(_count(work, "kind"))
+        return SubmissionKind(_count(submission, "kind"))
     except ValueError as error:
-        raise Malformed("case: there is no such kind of work") from error
+        raise Malformed("case: there is no such kind of submission") from error
 
 
 def _hash(value: Mapping[str, Json], name: str) -> bytes:

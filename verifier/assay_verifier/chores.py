@@ -16,8 +16,8 @@ from assay_core.chain.contracts import (
     PayoutsContract,
     PlantsContract,
     PoliciesContract,
+    SubmissionRef,
     VerifiersContract,
-    WorkRef,
 )
 from assay_core.chain.ledger import TaskLedger
 from assay_core.chain.records import EpochRecord
@@ -45,7 +45,7 @@ class Contracts:
 class Due:
     """Something to send. `what` names it, the same for everybody and at every look; `call` encodes it when needed.
 
-    `is_untold`: no event of the task tells that it is done, so whoever has tried takes it as done.
+    `is_untold`: no event of the task tells that it is done, so anyone who has tried takes it as done.
     """
 
     what: Hashable
@@ -111,12 +111,12 @@ def _is_unchallenged(record: EpochRecord, now: int) -> bool:
 
 def _due_slashes(ledger: TaskLedger, record: EpochRecord, contracts: Contracts) -> Iterator[Due]:
     """Frauds, but for plants; and verifiers that paid a plant."""
-    for committed in record.works:
-        work = committed.work
-        is_fraud = record.score_of(work.index) == SCORE_FRAUD
-        if is_fraud and work.index not in record.frauds and work.index not in record.plants:
-            call = partial(contracts.payouts.slash_fraud, WorkRef(ledger.task_id, record.epoch, work))
-            yield Due(("slash", record.epoch, work.index), record.epoch, call)
+    for committed in record.submissions:
+        submission = committed.submission
+        is_fraud = record.score_of(submission.index) == SCORE_FRAUD
+        if is_fraud and submission.index not in record.frauds and submission.index not in record.plants:
+            call = partial(contracts.payouts.slash_fraud, SubmissionRef(ledger.task_id, record.epoch, submission))
+            yield Due(("slash", record.epoch, submission.index), record.epoch, call)
     for index in sorted(record.plants):
         for verifier in fooled(record, index, ledger.task.params):
             report = record.reveals[verifier].report
@@ -126,8 +126,8 @@ def _due_slashes(ledger: TaskLedger, record: EpochRecord, contracts: Contracts) 
 
 
 def _due_absences(ledger: TaskLedger, record: EpochRecord, verifier: Address, contracts: Contracts) -> Iterator[Due]:
-    """Verifiers of the epoch that did not reveal, though somebody did: else the chain may have stood still."""
-    if ledger.task.params.absence_slash_bps == 0 or not record.reveals:
+    """Verifiers that did not reveal, though most of the weight did: else the chain may have stood still."""
+    if ledger.task.params.absence_slash_bps == 0 or record.revealed_weight * 2 <= record.weight_at_seal:
         return
     for other in sorted(record.members - record.reveals.keys() - record.absences.keys() - {verifier}):
         call = partial(contracts.attestations.slash_absence, ledger.task_id, record.epoch, other)
@@ -161,7 +161,7 @@ def _due_of_open_epoch(ledger: TaskLedger, now: int, contracts: Contracts) -> It
     record = ledger.open_epoch
     if record is None or record.is_closed:
         return
-    if not record.works:
+    if not record.submissions:
         if ledger.task.is_closed and now >= record.commit_by:
             call = partial(contracts.commitments.abandon_epoch, ledger.task_id)
             yield Due(("abandon", record.epoch), record.epoch, call)
@@ -177,7 +177,7 @@ def _due_departures(ledger: TaskLedger, record: EpochRecord, contracts: Contract
 
     As long as it waits for others, one that is slow or was crowded out holds nobody up, and may still come.
     """
-    working = {committed.work.trainer for committed in record.works}
+    working = {committed.submission.trainer for committed in record.submissions}
     waited_for = sorted(ledger.trainers.keys() - working)
     if all(_has_left(ledger, trainer, record.epoch) for trainer in waited_for):
         for trainer in waited_for:
@@ -186,18 +186,20 @@ def _due_departures(ledger: TaskLedger, record: EpochRecord, contracts: Contract
 
 
 def _has_left(ledger: TaskLedger, trainer: Address, open_epoch: Epoch) -> bool:
-    """Whether anybody may delist it: no work in the last two sealed epochs, though it was enlisted when they opened."""
+    """Whether anybody may delist it: no submission in the last two sealed epochs, though it was enlisted when they
+    opened.
+    """
     if open_epoch <= ledger.trainers[trainer] + 2:
         return False
     last = (ledger.epochs[Epoch(number)] for number in (open_epoch - 2, open_epoch - 1))
-    return not any(committed.work.trainer == trainer for record in last for committed in record.works)
+    return not any(committed.submission.trainer == trainer for record in last for committed in record.submissions)
 
 
 # ---- policies
 
 
 def is_policy_due(record: EpochRecord) -> bool:
-    """Whether a policy has to follow from an epoch: it is settled, and some work of it was paid."""
+    """Whether a policy has to follow from an epoch: it is settled, and some submission of it was paid."""
     return record.is_settled and not record.is_void and record.paid > 0
 
 
@@ -234,6 +236,6 @@ def fees_due(ledger: TaskLedger, verifier: Address) -> list[Epoch]:
 
 
 def _is_fee_due(record: EpochRecord, verifier: Address) -> bool:
-    if not record.is_final or verifier not in record.reveals or verifier in record.fees:
+    if not record.is_final or record.paid == 0 or verifier not in record.reveals or verifier in record.fees:
         return False
     return record.policy_state in (PolicyState.PUBLISHED, PolicyState.NOT_DUE) or not is_policy_due(record)

@@ -8,7 +8,7 @@ LAST_CALL_SHARE = 8
 
 
 def cut_off(record: EpochRecord, params: TaskParams) -> int:
-    """A quarter of the window before its end: works whose bytes are not here by then count as unavailable.
+    """A quarter of the window before its end: submissions whose bytes are not here by then count as unavailable.
 
     Until then who has them passes them on; what comes later is not looked at, so that nobody who hands bytes out late,
     and to some, divides those who judge. Far ahead while the epoch is not sealed.

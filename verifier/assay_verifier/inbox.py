@@ -1,4 +1,4 @@
-"""Gets what is to be judged: works, and the policies they were made from."""
+"""Gets what is to be judged: submissions, and the policies they were made from."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class Delivery:
 
 
 def roots_in_use(ledger: TaskLedger) -> Iterator[Root]:
-    """Bundles that a verifier may still need: the spec, recent policies, works that are to be judged, compared or
+    """Bundles that a verifier may still need: the spec, recent policies, submissions that are to be judged, compared or
     aggregated."""
     yield ledger.task.spec_hash
     newest = ledger.newest_policy()
@@ -34,14 +34,14 @@ def roots_in_use(ledger: TaskLedger) -> Iterator[Root]:
         if newest.version - policy.version <= ledger.task.params.max_staleness + 1:  # and the one these follow from
             yield policy.policy_root
     for record in ledger.epochs.values():
-        following = ledger.epochs.get(Epoch(record.epoch + 1))  # its works must not repeat those of this one
+        following = ledger.epochs.get(Epoch(record.epoch + 1))  # its submissions must not repeat those of this one
         is_judged = record.is_over and (following is None or following.is_over)
         if not is_judged or newest.epoch is None or record.epoch > newest.epoch:
-            yield from (committed.work.manifest_root for committed in record.works)
+            yield from (committed.submission.manifest_root for committed in record.submissions)
 
 
 class Inbox:
-    """All bundles of one task. Its methods raise Unavailable (retry) and Malformed (whoever committed to it)."""
+    """All bundles of one task. Its methods raise Unavailable (retry) and Malformed (anyone who committed to it)."""
 
     def __init__(
         self, fetcher: Fetcher, spec: TaskSpec, is_cached: Callable[[Root], bool] = lambda root: False
@@ -50,13 +50,13 @@ class Inbox:
         self._fetcher, self._spec, self._is_cached = fetcher, spec, is_cached
         self._held: set[Root] = set()
 
-    def work(self, root: Root) -> Delivery:
-        delivery = self._deliver(root, BundleKind.WORK, BundleLimits(self._spec.limits.work_bytes))
+    def submission(self, root: Root) -> Delivery:
+        delivery = self._deliver(root, BundleKind.SUBMISSION, BundleLimits(self._spec.limits.submission_bytes))
         self._held.add(root)
         return delivery
 
     def holds(self, root: Root) -> bool:
-        """Whether the bytes of a work have been here."""
+        """Whether the bytes of a submission have been here."""
         return root in self._held or self._is_cached(root)
 
     def policy(self, root: Root) -> Delivery:
@@ -76,7 +76,7 @@ def judgeable_spec(fetcher: Fetcher, spec_root: Root) -> TaskSpec:
 
 
 class JudgeContext:
-    """The judge's bench: policies by root, the last few of which stay loaded, and the task's environment."""
+    """The judge's context: policies by root, the last few of which stay loaded, and the task's environment."""
 
     def __init__(self, inbox: Inbox, environment: Environment, load_policy: Callable[[Path], Policy]) -> None:
         self._inbox = inbox

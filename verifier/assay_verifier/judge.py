@@ -1,4 +1,4 @@
-"""Judges one work: runs the checks in order, cheapest first, and stops at the first that decides.
+"""Judges one submission: runs the checks in order, cheapest first, and stops at the first that decides.
 
 The same function serves the attesting verifier and `assay verify`: it reads local directories, and knows no chain, no
 relay, no database and no clock.
@@ -19,8 +19,9 @@ from assay_core.bundle.manifest import Manifest
 from assay_core.environments import Environment
 from assay_core.policy.interface import Policy
 from assay_core.protocol.errors import MalformedUpdate, Reason, Rejected
-from assay_core.protocol.types import Root, Seed, WorkIndex
+from assay_core.protocol.types import Root, Seed, SubmissionIndex
 from assay_core.training.inner import repeat_inner_step, run_inner_steps
+from assay_core.training.seeding import submission_prompts
 from assay_core.training.states import read_state
 from assay_verifier.case import Case
 from assay_verifier.checks import (
@@ -67,12 +68,13 @@ def judge(
     others: Sequence[Sketch] = (),
     on_finding: Callable[[Finding], None] | None = None,
 ) -> Judgement:
-    """Judge the work in a verified directory. Deterministic but for float noise of the prefill and the replay.
+    """Judge the submission in a verified directory. Deterministic but for float noise of the prefill and the replay.
 
     Args:
-        others: sketches of the works that it must not repeat, see `sketch_work`; of no use where all is checked anyway.
+        others: sketches of the submissions that it must not repeat, see `sketch_submission`; of no use where all is
+        checked anyway.
         on_finding: told what each check found, as soon as it has.
-    Raises Unavailable, Stop: from the bench; nothing that the work holds raises.
+    Raises Unavailable, Stop: from the context; nothing that the submission holds raises.
     """
     run = _Run(case, context, directory, manifest, others)
     findings: list[Finding] = []
@@ -89,7 +91,7 @@ def judge(
 
 
 def measure_norm(case: Case, context: JudgeContext, directory: Path, manifest: Manifest) -> float | None:
-    """The norm of a work's update; None: a check that needs no forward pass fails. Raises Unavailable, Stop."""
+    """The norm of a submission's update; None: a check that needs no forward pass fails. Raises Unavailable, Stop."""
     run = _Run(case, context, directory, manifest, ())
     try:
         is_fine = all(finding.reason is None for finding in run.cheap_findings())
@@ -98,14 +100,18 @@ def measure_norm(case: Case, context: JudgeContext, directory: Path, manifest: M
     return run.update_norm if is_fine else None
 
 
-def sketch_work(case: Case, policy: Policy, directory: Path, manifest: Manifest, epoch_seed: Seed) -> Sketch | None:
-    """What others are compared with, drawn with the seed of the epoch that is judged; None: its bytes are no work."""
+def sketch_submission(
+    case: Case, policy: Policy, directory: Path, manifest: Manifest, epoch_seed: Seed
+) -> Sketch | None:
+    """What others are compared with, drawn with the seed of the epoch that is judged; None: its bytes are no
+    submission.
+    """
     try:
         contents = content.read_contents(directory, manifest, case.spec)
         claimed = read_update(directory, manifest, _shapes(policy), codec_named(case.spec.codec))
     except Rejected:
         return None
-    return duplicates.sketch(str(case.work_id), contents.rollouts, claimed, epoch_seed)
+    return duplicates.sketch(str(case.submission_id), contents.rollouts, claimed, epoch_seed)
 
 
 def _shapes(policy: Policy) -> dict[str, tuple[int, ...]]:
@@ -117,7 +123,7 @@ def _weights(policy: Policy) -> dict[str, npt.NDArray[np.float32]]:
 
 
 class _Run:
-    """The checks of one work, in order, and what is learned on the way."""
+    """The checks of one submission, in order, and what is learned on the way."""
 
     def __init__(
         self, case: Case, context: JudgeContext, directory: Path, manifest: Manifest, others: Sequence[Sketch]
@@ -130,7 +136,7 @@ class _Run:
         self.mean_reward: float | None = None
 
     def findings(self) -> Iterator[Finding]:
-        """Raises Rejected, while `stage` says where: the work's bytes are not what they must be."""
+        """Raises Rejected, while `stage` says where: the submission's bytes are not what they must be."""
         yield from self.cheap_findings()
         contents, policy, claimed = self._read
         yield from self._duplicates(contents, claimed)
@@ -139,7 +145,7 @@ class _Run:
             yield from self._replay(contents, policy, claimed)
 
     def cheap_findings(self) -> Iterator[Finding]:
-        """Those of the checks that need neither a forward pass nor another work."""
+        """Those of the checks that need neither a forward pass nor another submission."""
         contents = content.read_contents(self._directory, self._manifest, self._case.spec)
         yield content.finding(contents)
         self.mean_reward = contents.rollouts.mean_reward
@@ -157,11 +163,11 @@ class _Run:
         self, contents: content.Contents, policy: Policy, environment: Environment
     ) -> Iterator[Finding]:
         spec, rollouts = self._case.spec, contents.rollouts
-        asked = prompts.derive_prompts(environment, self._case.trainer_seed, spec.rollout.groups)
+        asked = submission_prompts(environment, self._case.trainer_seed, spec.rollout.groups)
         self.stage = prompts.NAME
         yield prompts.check(rollouts, asked, policy)
         self.stage = termination.NAME
-        yield termination.check(rollouts, spec, policy.eos_id)
+        yield termination.check(rollouts, spec, policy.eos_ids)
         self.stage = rewards.NAME
         yield rewards.check(rollouts, asked, environment, policy, spec.checks.reward_tolerance)
 
@@ -183,11 +189,11 @@ class _Run:
         yield from states.check(_weights(policy), read, contents.trace, claimed, spec.recipe, codec_named(spec.codec))
 
     def _duplicates(self, contents: content.Contents, claimed: update.Tensors) -> Iterator[Finding]:
-        """A work that resembles another is checked in full from here on."""
+        """A submission that resembles another is checked in full from here on."""
         if self._case.epoch_seed is None or not self._others:
             return
         self.stage = duplicates.NAME
-        own = duplicates.sketch(str(self._case.work_id), contents.rollouts, claimed, self._case.epoch_seed)
+        own = duplicates.sketch(str(self._case.submission_id), contents.rollouts, claimed, self._case.epoch_seed)
         finding, resembles = duplicates.check(own, self._others, self._case.spec.checks.max_update_cosine)
         if resembles:
             self._case = self._case.everything_checked()
@@ -220,11 +226,13 @@ class _Run:
                     spec.checks,
                 )
         except MalformedUpdate as error:
-            raise Rejected(f"the replay fails where the work claims to have trained: {error}", error.reason) from error
+            raise Rejected(
+                f"the replay fails where the submission claims to have trained: {error}", error.reason
+            ) from error
 
 
 def unavailable(detail: str) -> Verdict:
-    """The verdict on a work that nobody could give us: worth nothing, and no fraud."""
+    """The verdict on a submission that nobody could give us: worth nothing, and no fraud."""
     return conclude([failed(content.NAME, Reason.UNAVAILABLE, 1, 0, detail)])
 
 
@@ -239,13 +247,15 @@ def undigested(error: Exception) -> Judgement:
 
 
 def compare_with_peers(verdicts: Sequence[Verdict], max_ratio: float) -> list[Verdict]:
-    """The last check, over a whole epoch: each acceptable work's update against the median of them all."""
+    """The last check, over a whole epoch: each acceptable submission's update against the median of them all."""
     norms = [each.update_norm for each in verdicts if each.reason is None and each.update_norm is not None]
     return [compare_with(verdict, norms, max_ratio) for verdict in verdicts]
 
 
-def compare_again(verdict: Verdict, index: WorkIndex, norms: Mapping[WorkIndex, float], max_ratio: float) -> Verdict:
-    """The last check of a work that is judged again, against the very updates that its first judgement knew.
+def compare_again(
+    verdict: Verdict, index: SubmissionIndex, norms: Mapping[SubmissionIndex, float], max_ratio: float
+) -> Verdict:
+    """The last check of a submission that is judged again, against the very updates that its first judgement knew.
 
     Args:
         norms: of all updates that were acceptable before this check, whether or not they passed it.
@@ -255,7 +265,7 @@ def compare_again(verdict: Verdict, index: WorkIndex, norms: Mapping[WorkIndex, 
 
 
 def compare_with(verdict: Verdict, norms: Sequence[float], max_ratio: float) -> Verdict:
-    """The last check for one work, given the norms of its epoch's acceptable updates."""
+    """The last check for one submission, given the norms of its epoch's acceptable updates."""
     if verdict.reason is not None or verdict.update_norm is None:
         return verdict
     last = update.check_peers(verdict.update_norm, norms, max_ratio)

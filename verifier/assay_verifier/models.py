@@ -10,6 +10,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, MappedAsDataclass, mapped_co
 
 
 def now_utc() -> datetime:
+    """The time that rows are written with."""
     return datetime.now(UTC)
 
 
@@ -43,10 +44,10 @@ class EpochRow(Base):
     challenge_by: Mapped[int | None] = mapped_column(BigInteger, default=None)
 
 
-class WorkRow(Base):
-    """A committed work: `score` is this verifier's own, `settled_score` the quorum's."""
+class SubmissionRow(Base):
+    """A committed submission: `score` is this verifier's own, `settled_score` the quorum's."""
 
-    __tablename__ = "works"
+    __tablename__ = "submissions"
 
     task_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     epoch: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
@@ -64,11 +65,15 @@ class WorkRow(Base):
 
 
 class EvidenceRow(Base):
-    """What reproduces our verdict on one work: its case and findings, the canonical JSON of `works/<index>.json`."""
+    """What reproduces our verdict on one submission: its case and findings, the canonical JSON of
+    `submissions/<index>.json`.
+    """
 
     __tablename__ = "evidence"
     __table_args__ = (
-        ForeignKeyConstraint(["task_id", "epoch", "index"], ["works.task_id", "works.epoch", "works.index"]),
+        ForeignKeyConstraint(
+            ["task_id", "epoch", "index"], ["submissions.task_id", "submissions.epoch", "submissions.index"]
+        ),
     )
 
     task_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
@@ -139,6 +144,15 @@ class PolicyRow(Base):
     uri: Mapped[str | None] = mapped_column(Text, default=None)
 
 
+class NodeCallsRow(Base):
+    """How often the node was asked by a method of JSON-RPC."""
+
+    __tablename__ = "node_calls"
+
+    method: Mapped[str] = mapped_column(String(80), primary_key=True)
+    calls: Mapped[int] = mapped_column(BigInteger, default=0)
+
+
 class TransactionRow(Base):
     """A transaction we meant to send, written before it is sent. `outcome`: intended, sent, or the revert's name."""
 
@@ -152,3 +166,21 @@ class TransactionRow(Base):
     tx_hash: Mapped[bytes | None] = mapped_column(LargeBinary(32), default=None)
     gas_used: Mapped[int | None] = mapped_column(BigInteger, default=None)
     written_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), default_factory=now_utc)
+
+
+class HeartbeatRow(Base):
+    """What the daemon of a task last said of itself, so that a service can tell whether it lives. Times are Unix."""
+
+    __tablename__ = "heartbeats"
+
+    task_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    block_number: Mapped[int] = mapped_column(BigInteger)
+    block_at: Mapped[float] = mapped_column(Float(53))  # when it first saw that block
+    looked_at: Mapped[float] = mapped_column(Float(53))  # when it last looked at the chain with success
+    doing: Mapped[str] = mapped_column(Text)
+    since: Mapped[float] = mapped_column(Float(53))
+    deadline: Mapped[int | None] = mapped_column(BigInteger, default=None)  # when what it does ends at the latest
+    earned_wei: Mapped[str] = mapped_column(String(80), default="0")
+    has_ended: Mapped[bool] = mapped_column(default=False)  # its task is over: nobody expects it to look again
+    lag_s: Mapped[float] = mapped_column(Float(53), default=0.0)  # how old the node's newest block was then
+    account: Mapped[str | None] = mapped_column(Text, default=None)  # JSON of an `Account`

@@ -10,15 +10,7 @@ from assay_core.protocol.encoding import canonical_json
 from assay_core.protocol.spec import TaskSpec
 from assay_core.protocol.types import Epoch, EpochPhase
 from assay_verifier.database import Sessions
-from assay_verifier.models import EpochRow, EvidenceRow, PolicyRow, TaskRow, WorkRow
-
-
-def phase_name(record: EpochRecord, phases: Mapping[Epoch, EpochPhase]) -> str:
-    if record.is_void:
-        return EpochPhase.VOID.name
-    if record.is_final:
-        return EpochPhase.FINAL.name
-    return phases.get(record.epoch, EpochPhase.COMMITTING).name
+from assay_verifier.models import EpochRow, EvidenceRow, PolicyRow, SubmissionRow, TaskRow
 
 
 class Recorder:
@@ -30,12 +22,17 @@ class Recorder:
         self._task: tuple[object, ...] | None = None
 
     def record(self, ledger: TaskLedger, phases: Mapping[Epoch, EpochPhase]) -> None:
-        """Nothing else writes these columns, so writing them again does no harm."""
+        """Nothing else writes these columns, so writing them again does no harm.
+
+        Args:
+            phases: what the chain says at this moment; of other epochs it is what their events tell.
+        """
         task = (ledger.task.is_closed, len(ledger.policies), ledger.newest_policy().policy_root)
+        shown = {epoch: phases.get(epoch, record.phase).name for epoch, record in ledger.epochs.items()}
         changed = [
             record
             for epoch, record in ledger.epochs.items()
-            if self._written.get(epoch) != _fingerprint(record, phase_name(record, phases))
+            if self._written.get(epoch) != _fingerprint(record, shown[epoch])
         ]
         if task == self._task and not changed:
             return
@@ -43,9 +40,9 @@ class Recorder:
             if task != self._task:
                 self._write_task(session, ledger)
             for record in changed:
-                self._write_epoch(session, ledger, record, phase_name(record, phases))
+                self._write_epoch(session, ledger, record, shown[record.epoch])
         self._task = task
-        self._written |= {each.epoch: _fingerprint(each, phase_name(each, phases)) for each in changed}
+        self._written |= {each.epoch: _fingerprint(each, shown[each.epoch]) for each in changed}
 
     def _write_task(self, session: Session, ledger: TaskLedger) -> None:
         task = ledger.task
@@ -59,25 +56,36 @@ class Recorder:
     def _write_epoch(self, session: Session, ledger: TaskLedger, record: EpochRecord, phase: str) -> None:
         key = (ledger.task_id, record.epoch)
         session.merge(EpochRow(*key, phase, record.seed, record.scores, record.challenge_by))
-        for committed in record.works:
-            work = committed.work
-            row = session.get(WorkRow, (*key, work.index))
-            if row is not None and row.manifest_root != work.manifest_root:  # another work since a reorganisation
+        for committed in record.submissions:
+            submission = committed.submission
+            row = session.get(SubmissionRow, (*key, submission.index))
+            if (
+                row is not None and row.manifest_root != submission.manifest_root
+            ):  # another submission since a reorganisation
                 session.execute(
                     delete(EvidenceRow).where(
-                        EvidenceRow.task_id == key[0], EvidenceRow.epoch == key[1], EvidenceRow.index == work.index
+                        EvidenceRow.task_id == key[0],
+                        EvidenceRow.epoch == key[1],
+                        EvidenceRow.index == submission.index,
                     )
                 )
                 session.delete(row)
                 session.flush()
                 row = None
             if row is None:
-                row = WorkRow(*key, work.index, work.trainer, work.units, work.policy_version, work.manifest_root)
+                row = SubmissionRow(
+                    *key,
+                    submission.index,
+                    submission.trainer,
+                    submission.units,
+                    submission.policy_version,
+                    submission.manifest_root,
+                )
                 session.add(row)
-            row.settled_score = record.score_of(work.index)
+            row.settled_score = record.score_of(submission.index)
             session.flush()
 
 
 def _fingerprint(record: EpochRecord, phase: str) -> tuple[object, ...]:
-    roots = tuple(each.work.manifest_root for each in record.works)
+    roots = tuple(each.submission.manifest_root for each in record.submissions)
     return phase, record.seed, record.scores, record.challenge_by, roots

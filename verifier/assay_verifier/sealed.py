@@ -1,7 +1,7 @@
 """Report and salt, encrypted for ourselves: told with a commitment, so that the chain keeps what a lost database held.
 
 The key follows from a signature that only our key can make, and that is the same each time (RFC 6979). It signs nothing
-that anybody else could ask for: typed data of a domain of its own.
+that anybody else could ask for: typed data of a domain of its own. An external signer has to show that it is.
 """
 
 import secrets
@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from Crypto.Cipher import ChaCha20_Poly1305
 from Crypto.Hash import SHA256
 from Crypto.Protocol.KDF import HKDF
-from eth_account.signers.local import LocalAccount
 
-from assay_core.protocol.errors import Malformed
+from assay_core.chain.signers import RemoteAccount, Signer
+from assay_core.protocol.errors import Malformed, Stop
 from assay_core.protocol.types import Address, Epoch, Root, Seed, TaskId
 
 NONCE_BYTES = 12
@@ -47,13 +47,14 @@ class Subject:
 class Envelope:
     """Seals and opens reports of one key in one deployment."""
 
-    def __init__(self, account: LocalAccount, chain_id: int, attestations: Address) -> None:
-        signed = account.sign_typed_data(
-            domain_data={"name": "Assay sealed reports", "chainId": chain_id, "verifyingContract": attestations},
-            message_types={"SealedReports": [{"name": "owner", "type": "address"}]},
-            message_data={"owner": account.address},
-        )
-        secret = signed.r.to_bytes(HASH_BYTES, "big") + signed.s.to_bytes(HASH_BYTES, "big")
+    def __init__(self, account: Signer, chain_id: int, attestations: Address) -> None:
+        """Raises Stop: an external signer refuses, or signs otherwise each time. Unavailable: it is away."""
+        secret = _signed(account, chain_id, attestations)
+        if isinstance(account, RemoteAccount) and _signed(account, chain_id, attestations) != secret:
+            raise Stop(
+                f"the signer of {account.address} signs the same message otherwise each time, and a verifier could not "
+                "open its own reports: use one that signs as RFC 6979 says, or a keystore"
+            )
         key = HKDF(secret, HASH_BYTES, b"assay", SHA256, context=b"sealed reports")
         self._key = key if isinstance(key, bytes) else key[0]
 
@@ -78,3 +79,12 @@ class Envelope:
         cipher = ChaCha20_Poly1305.new(key=self._key, nonce=nonce)
         cipher.update(subject.to_bytes())
         return cipher
+
+
+def _signed(account: Signer, chain_id: int, attestations: Address) -> bytes:
+    signed = account.sign_typed_data(
+        {"name": "Assay sealed reports", "chainId": chain_id, "verifyingContract": attestations},
+        {"SealedReports": [{"name": "owner", "type": "address"}]},
+        {"owner": account.address},
+    )
+    return signed.r.to_bytes(HASH_BYTES, "big") + signed.s.to_bytes(HASH_BYTES, "big")

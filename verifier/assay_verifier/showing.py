@@ -9,7 +9,7 @@ from sqlalchemy import and_, exists, or_, select
 from sqlalchemy.orm import Session
 
 from assay_core.protocol.types import EpochPhase
-from assay_verifier.models import AttestationRow, EpochRow, WorkRow
+from assay_verifier.models import AttestationRow, EpochRow, SubmissionRow
 
 _AFTER_REVEAL = (EpochPhase.ATTESTED, EpochPhase.MISSED, EpochPhase.CHALLENGEABLE, EpochPhase.FINAL, EpochPhase.VOID)
 
@@ -33,19 +33,20 @@ def shown_epochs(session: Session, task_id: int) -> set[int]:
 
 
 def is_shown(session: Session, task_id: int, epoch: int) -> bool:
+    """Whether an epoch's verdicts may be shown: once its reports are revealed."""
     query = select(EpochRow.epoch).where(EpochRow.task_id == task_id, EpochRow.epoch == epoch, IS_SHOWN)
     return session.scalar(query) is not None
 
 
-def without_verdict(work: WorkRow) -> WorkRow:
-    """A copy with what the chain says of a work, and nothing of our judgement."""
-    return WorkRow(
-        work.task_id,
-        work.epoch,
-        work.index,
-        work.trainer,
-        work.units,
-        work.policy_version,
-        work.manifest_root,
-        settled_score=work.settled_score,
+def without_verdict(submission: SubmissionRow) -> SubmissionRow:
+    """A copy with what the chain says of a submission, and nothing of our judgement."""
+    return SubmissionRow(
+        submission.task_id,
+        submission.epoch,
+        submission.index,
+        submission.trainer,
+        submission.units,
+        submission.policy_version,
+        submission.manifest_root,
+        settled_score=submission.settled_score,
     )

@@ -5,8 +5,8 @@ This module adds what Assay needs around it. Peers join and leave between any tw
 costs the others a moment (one that hangs: a time limit), then they exchange again without it. One that joins takes
 weights, momentum and step over from a peer; after a total loss all go on from the last policy version.
 
-Two ways to take a step: `exchange` gives the mean of whole updates, each made before anybody knew who is there;
-`add_up` divides one step's work among those who are there, and gives the sum of their shares.
+A step is taken by `add_up`: it says who is there and gives the sum of their shares, of one step's gradient or of whole
+updates.
 
 State travels as safetensors: torchft's own transports unpickle what they receive, which we do of nobody's bytes. All
 ports are opened on the peer's own host address alone, but torchft asks nobody who they are: keep others away from them.
@@ -19,7 +19,7 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -44,7 +44,6 @@ from assay_core.protocol.errors import Malformed, Unavailable
 
 log = logging.getLogger(__name__)
 
-Tensors = dict[str, Float32]
 State = Mapping[str, npt.NDArray[Any]]
 COUNTERS = "counters"
 MAX_COUNTERS_BYTES = 1_024
@@ -70,16 +69,7 @@ class SyncLimits:
     min_peers: int = 1
     exchange_s: float = 10.0
     join_s: float = 60.0
-    patience_s: float = 300.0
-
-
-@dataclass(frozen=True, slots=True)
-class Exchanged:
-    """The weighted mean of an outer step, and of how many peers; `attempts` above 1: somebody left in the middle."""
-
-    mean: Tensors
-    peers: int
-    attempts: int
+    deadline_s: float = 300.0
 
 
 class SyncGroup:
@@ -97,7 +87,6 @@ class SyncGroup:
         """`step`: that of the policy version which this peer starts from. Raises Unavailable: no lighthouse."""
         self._limits = limits or SyncLimits()
         self._load = load
-        self._taken_over = False
         self._peers = 0
         exchange, join = timedelta(seconds=self._limits.exchange_s), timedelta(seconds=self._limits.join_s)
         self._state = state
@@ -144,25 +133,6 @@ class SyncGroup:
         """Outer steps that count so far."""
         return self._manager.current_step()
 
-    def exchange(self, update: Mapping[str, Float32], weight: float = 1.0) -> Exchanged:
-        """The weighted mean of all peers' updates for this step, once it counts.
-
-        A peer that turns out to be behind is first brought up to date (`load`), and its update, made from older
-        weights, has no say. Raises Unavailable: no exchange succeeded within `patience_s`.
-        """
-        until = time.monotonic() + self._limits.patience_s
-        self._taken_over = False
-        attempts = 0
-        while time.monotonic() < until:
-            attempts += 1
-            try:
-                if (found := self._attempt(update, weight)) is not None:
-                    return Exchanged(found[0], found[1], attempts)
-            except (RuntimeError, TimeoutError) as error:  # lighthouse away, no quorum in time
-                log.warning("exchange failed", extra={"step": self.step, "why": str(error).splitlines()[0][:200]})
-            time.sleep(RETRY_S)
-        raise Unavailable(f"no exchange of step {self.step} succeeded in {self._limits.patience_s:g} s")
-
     def add_up(
         self,
         share: Callable[[Turn], Float32],
@@ -172,17 +142,17 @@ class SyncGroup:
         """The sum over all peers of what each computes as its `share` of a step, once the step counts.
 
         The step is that of the group, which `load` may have brought us to. When a peer is lost in the middle, or the
-        sum `is_whole` not, those who are left divide the step anew.
+        sum `is_whole` not, those who are left divide the step again.
 
         Args:
             share: [D], what this peer contributes; D is equal for all. What it raises ends the exchange.
             keep_on: called before each attempt; what it raises ends the exchange.
-        Raises Unavailable: no exchange succeeded within `patience_s`, nor at the third attempt. Malformed: a peer
+        Raises Unavailable: no exchange succeeded within `deadline_s`, nor at the third attempt. Malformed: a peer
         trains another model.
         """
         begun = time.monotonic()
         attempts, peers_before = 0, self._peers
-        while (started := time.monotonic()) < begun + self._limits.patience_s or attempts < MIN_ATTEMPTS:
+        while (started := time.monotonic()) < begun + self._limits.deadline_s or attempts < MIN_ATTEMPTS:
             keep_on()
             attempts += 1
             turn = self._gather()
@@ -190,7 +160,7 @@ class SyncGroup:
             if turn is not None and (total := self._sum(turn, share(turn), is_whole)) is not None:
                 lost_s = started - begun + (waited_s if turn.peers < peers_before else 0.0)
                 return Added(total, turn.peers, attempts, lost_s)
-            self._gloo.abort()  # whoever still waits for us learns of it at once
+            self._gloo.abort()  # anyone who still waits for us learns of it at once
         raise Unavailable(f"no exchange of step {self.step} succeeded in {attempts} attempts")
 
     def _gather(self) -> Turn | None:
@@ -225,25 +195,12 @@ class SyncGroup:
             log.warning("exchange failed", extra={"step": self.step, "why": str(error).splitlines()[0][:200]})
             time.sleep(RETRY_S)
 
-    def _attempt(self, update: Mapping[str, Float32], weight: float) -> tuple[Tensors, int] | None:
-        self._manager.start_quorum()
-        sent = torch.from_numpy(_pack(update, 0.0 if self._taken_over else weight))
-        self._manager.allreduce(sent).wait()
-        peers = self._manager.num_participants()
-        if not self._manager.should_commit():
-            return None
-        mean = _unpack(sent.numpy(), update)
-        if mean is None:  # all of them have just joined: nobody had a say
-            return {name: np.zeros_like(array) for name, array in update.items()}, peers
-        return mean, peers
-
     def _take_over(self, state: Any) -> None:
         """`state` is what our transport received. Raises Malformed: it is of other tensors than ours."""
         own = {name: (array.shape, array.dtype) for name, array in self._state().items()}
         if {name: (array.shape, array.dtype) for name, array in state.items()} != own:
             raise Malformed("a peer of this group trains another model: its tensors differ from ours")
         log.info("state taken over from a peer", extra={"step": self.step})
-        self._taken_over = True
         self._load(state)
 
     def _max_state_bytes(self) -> int:
@@ -404,22 +361,3 @@ def start_lighthouse(host: str, port: int, *, min_peers: int = 1, join_s: float 
 def lighthouse_url(lighthouse: Any, host: str) -> str:
     """Where peers find a lighthouse that was started on `host`: by itself it says the machine's name."""
     return f"http://{host}:{urlsplit(lighthouse.address()).port}"
-
-
-def _pack(update: Mapping[str, Float32], weight: float) -> Float32:
-    """[D + 1]: the weighted tensors in order of name, and the weight."""
-    parts: Sequence[Float32] = [update[name].reshape(-1) * np.float32(weight) for name in sorted(update)]
-    return np.concatenate([*parts, np.full(1, weight, np.float32)])
-
-
-def _unpack(mean: Float32, like: Mapping[str, Float32]) -> Tensors | None:
-    """None: the weights add up to nothing."""
-    if not mean[-1] > 0:
-        return None
-    found: Tensors = {}
-    offset = 0
-    for name in sorted(like):
-        size = like[name].size
-        found[name] = (mean[offset : offset + size] / mean[-1]).reshape(like[name].shape)
-        offset += size
-    return found

@@ -1,8 +1,9 @@
-"""A policy as the step that leads to it: its bundle holds the aggregate of the works' updates, in a codec.
+"""A policy as the step that leads to it: its bundle holds the aggregate of the submissions' updates, in a codec.
 
-The step is taken from what the codec has kept, so whoever has the version before takes it too and gets the same bits:
-a client fetches the aggregate (a byte per parameter in int8) and not weights and momentum (eight). Nobody is believed:
-what was made counts if it has the hashes to which the manifest commits, whose root is on chain; else it is fetched.
+The step is taken from what the codec has kept, so anyone who has the version before takes it too and gets the same
+bits: a client fetches the aggregate (a byte per parameter in int8) and not weights and momentum (eight). Nobody is
+believed: what was made counts if it has the hashes to which the manifest commits, whose root is on chain; else it is
+fetched.
 """
 
 from collections.abc import Mapping

@@ -1,8 +1,9 @@
-"""Robust rules: what makes one pseudo-gradient out of the updates of works, some of which may be hostile. Pure.
+"""Robust rules: what makes one pseudo-gradient out of the updates of submissions, some of which may be hostile. Pure.
 
-Two kinds. The rules of one kind decide how much each work counts for as a whole, from the updates' norms and inner
-products alone: weighted mean after clipping, centered clipping, multi-Krum. The others decide for every coordinate by
-itself: trimmed mean, median. Weights are integers (units times score); a work is named by its position here.
+Two kinds. The rules of one kind decide how much each submission counts for as a whole, from the updates' norms and
+inner products alone: weighted mean after clipping, centered clipping, multi-Krum. The others decide for every
+coordinate by
+itself: trimmed mean, median. Weights are integers (units times score); a submission is named by its position here.
 
 Numbers decide whom a rule excludes, so all of it is defined to the bit: Python floats, `math.fsum`, ties to the first.
 """
@@ -31,7 +32,7 @@ class Rule:
 
     Args:
         clip_norm_ratio: weighted mean: the largest norm that counts in full, in medians of the norms.
-        hostile_share: multi-Krum and trimmed mean: the share of works, or of weight, that may be hostile.
+        hostile_share: multi-Krum and trimmed mean: the share of submissions, or of weight, that may be hostile.
     Raises ValueError: no such rule, or parameters that make none.
     """
 
@@ -45,16 +46,12 @@ class Rule:
         if not self.clip_norm_ratio > 0 or not 0 <= self.hostile_share < 0.5:
             raise ValueError("a rule needs a positive clipping ratio and a hostile share from 0 to below one half")
 
-    @property
-    def needs_inner_products(self) -> bool:
-        return self.name in ("centered_clipping", "multi_krum")
-
 
 def clipped_mean(weights: Sequence[int], norms: Sequence[float], ratio: float) -> list[float]:
     """Shares of the weight, each times what clips its update to `ratio` times the median of the norms above zero.
 
-    Updates of zero, those of works without an informative group, have no say in the median: where they are the most,
-    they would clip away the rest. Source: Sun et al. 2019, arXiv:1911.07963 §4.
+    Updates of zero, those of submissions without an informative group, have no say in the median: where they are the
+    most, they would clip away the rest. Source: Sun et al. 2019, arXiv:1911.07963 §4.
     """
     total = sum(weights)
     limit = ratio * median([norm for norm in norms if norm > 0] or [0.0])
@@ -105,12 +102,12 @@ def multi_krum(weights: Sequence[int], products: Matrix, hostile_share: float) -
 
 
 def coordinate_wise(values_WN: Float32, weights: Sequence[int], rule: Rule) -> Float32:
-    """[N]: for each coordinate the mean of what is left between two quantiles of the works' weighted values.
+    """[N]: for each coordinate the mean of what is left between two quantiles of the submissions' weighted values.
 
-    The trimmed mean leaves out `hostile_share` of the weight at either end (a work at the edge counts in part), the
-    median all but the middle. Source: Yin et al. 2018, arXiv:1803.01498; weighted here.
+    The trimmed mean leaves out `hostile_share` of the weight at either end (a submission at the edge counts in part),
+    the median all but the middle. Source: Yin et al. 2018, arXiv:1803.01498; weighted here.
     """
-    doubled = 2 * sum(weights)  # so that the middle between two works is an integer
+    doubled = 2 * sum(weights)  # so that the middle between two submissions is an integer
     below = doubled // 2 - 1 if rule.name == "median" else math.floor(doubled * rule.hostile_share)
     result = np.empty(values_WN.shape[1], np.float32)
     for start in range(0, len(result), COLUMNS):

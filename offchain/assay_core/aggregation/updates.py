@@ -1,4 +1,4 @@
-"""The pseudo-gradient of a work as files of its bundle: `update/0000.safetensors` and so on.
+"""The pseudo-gradient of a submission as files of its bundle: `update/0000.safetensors` and so on.
 
 There is one way to spread an update's tensors over files, so one update has one encoding.
 """

@@ -12,7 +12,7 @@ from assay_core.bundle.directory import hash_file, read_manifest
 from assay_core.bundle.manifest import BundleKind, BundleLimits, Manifest
 from assay_core.protocol.encoding import Json, canonical_json, parse_canonical_json, report_hash
 from assay_core.protocol.errors import Malformed, MalformedManifest, Unavailable
-from assay_core.protocol.types import Address, Root, WorkIndex
+from assay_core.protocol.types import Address, Root, SubmissionIndex
 
 REPORT_NAME = "report.bin"
 LIMITS = BundleLimits(bundle_bytes=256 * 2**20, files=65_537)
@@ -38,25 +38,25 @@ class Attested:
         """As it names itself: the chain, not the bundle, says whose evidence this is."""
         return str(self.manifest.fields.get("verifier", ""))
 
-    def document(self, index: WorkIndex) -> Mapping[str, Json]:
-        """What it says about one work. Raises Malformed: nothing, or another score than its report."""
-        value = parse_canonical_json(self._read(f"works/{index}.json"))
+    def document(self, index: SubmissionIndex) -> Mapping[str, Json]:
+        """What it says about one submission. Raises Malformed: nothing, or another score than its report."""
+        value = parse_canonical_json(self._read(f"submissions/{index}.json"))
         verdict = value.get("verdict") if isinstance(value, Mapping) else None
         if not isinstance(value, Mapping) or not isinstance(verdict, Mapping) or index >= len(self.report):
-            raise Malformed(f"the evidence has no verdict on work {index}")
+            raise Malformed(f"the evidence has no verdict on submission {index}")
         if verdict.get("score") != self.report[index]:
             raise Malformed("the evidence gives another score than the report that was revealed")
         return value
 
-    def verdict_bytes(self, index: WorkIndex) -> bytes:
-        """The verdict on one work, as canonical JSON."""
+    def verdict_bytes(self, index: SubmissionIndex) -> bytes:
+        """The verdict on one submission, as canonical JSON."""
         return canonical_json(self.document(index)["verdict"])
 
     def norms(self) -> list[float]:
         """Lengths of the updates that the epoch's last check compared, in order of index."""
         norms: list[float] = []
         for index in range(len(self.report)):
-            verdict = self.document(WorkIndex(index))["verdict"]
+            verdict = self.document(SubmissionIndex(index))["verdict"]
             assert isinstance(verdict, Mapping)
             if (norm := compared_norm(verdict)) is not None:
                 norms.append(norm)
@@ -85,7 +85,7 @@ def open_attested(
 
 
 def read_listed(directory: Path, manifest: Manifest, name: str, most_bytes: int) -> bytes:
-    """A file of a bundle, hashed anew. Raises Malformed: not what the root commits to. Unavailable: not there."""
+    """A file of a bundle, hashed again. Raises Malformed: not what the root commits to. Unavailable: not there."""
     try:
         entry = manifest.entry(name)
     except MalformedManifest as error:
@@ -102,7 +102,7 @@ def read_listed(directory: Path, manifest: Manifest, name: str, most_bytes: int)
 
 
 def compared_norm(verdict: Mapping[str, Json]) -> float | None:
-    """The norm by which a verdict, as in evidence, took part in `check_peers`; None: the work had failed before.
+    """The norm by which a verdict, as in evidence, took part in `check_peers`; None: the submission had failed before.
 
     Raises Malformed: the verdict has a norm that is no number.
     """

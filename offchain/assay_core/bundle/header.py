@@ -1,6 +1,7 @@
-"""The header of a work: the `fields` of its manifest. It says whose work it is and what it was made from.
+"""The header of a submission: the `fields` of its manifest. It says whose submission it is and what it was made from.
 
-A trainer writes it with `WorkHeader.fields()`, a verifier reads it with `parse_work_header`; the same bytes either way.
+A trainer writes it with `SubmissionHeader.fields()`, a verifier reads it with `parse_submission_header`; the same bytes
+either way.
 """
 
 from collections.abc import Mapping
@@ -18,8 +19,8 @@ MAX_SOFTWARE_CHARS = 80
 
 
 @dataclass(frozen=True, slots=True)
-class WorkHeader:
-    """What a work claims to be.
+class SubmissionHeader:
+    """What a submission claims to be.
 
     `trainer` is the operator, not its worker key. `seed` is `trainer_seed(...)`. `spec_root` is the root of the task
     bundle (`specHash` on chain): it fixes recipe, sampler and environment. `software` names versions, for people only.
@@ -47,15 +48,15 @@ class WorkHeader:
         }
 
 
-def parse_work_header(fields: Mapping[str, Json]) -> WorkHeader:
+def parse_submission_header(fields: Mapping[str, Json]) -> SubmissionHeader:
     """Read a stranger's header. Raises MalformedManifest: a field is missing, surplus or of another type."""
     names = {"epoch", "policy_root", "policy_version", "seed", "software", "spec_root", "task", "trainer"}
     if set(fields) != names:
-        raise MalformedManifest(f"the header of a work must have exactly {', '.join(sorted(names))}")
+        raise MalformedManifest(f"the header of a submission must have exactly {', '.join(sorted(names))}")
     trainer = fields["trainer"]
     if not isinstance(trainer, str) or not is_checksum_address(trainer):
         raise MalformedManifest("header field 'trainer' must be a checksummed address")
-    return WorkHeader(
+    return SubmissionHeader(
         task_id=TaskId(_count(fields, "task")),
         epoch=Epoch(_count(fields, "epoch")),
         trainer=Address(trainer),

@@ -1,4 +1,4 @@
-"""The manifest of a bundle: a directory of work, policy, task or evidence, content-addressed by one root.
+"""The manifest of a bundle: a directory of submission, policy, task or evidence, content-addressed by one root.
 
 `root` is the RFC 6962 Merkle root over the header (kind and fields) and then each file entry, in order of name. It is
 what goes on chain, and enough to find the bundle on any relay.
@@ -29,7 +29,7 @@ class BundleKind(StrEnum):
 
     TASK = "task"
     POLICY = "policy"
-    WORK = "work"
+    SUBMISSION = "submission"
     EVIDENCE = "evidence"
 
 
@@ -99,7 +99,7 @@ class Manifest:
 def digest_of_shards(shards: Sequence[bytes]) -> bytes:
     """A file's `sha256`: that of its only shard, else SHA-256 over the digests of its shards.
 
-    Not over its bytes: that would be a second claim about them, and cost whoever receives a file a second pass.
+    Not over its bytes: that would be a second claim about them, and cost anyone who receives a file a second pass.
     """
     return shards[0] if len(shards) == 1 else hashlib.sha256(b"".join(shards)).digest()
 

@@ -1,9 +1,9 @@
 """A Parquet file's footer, compared with the one that our own writer makes before any library reads it.
 
 Readers trust footers: an unknown enumerator in one aborts the whole process, and a trainer could so end every verifier
-that judges its work. Ours are all alike but for counts, sizes and offsets (64-bit integers), the number of a column's
-pages, and the writer's version.
-Source: Apache Parquet format 2.x, parquet.thrift (`FileMetaData`); Thrift compact protocol.
+that judges its submission. Ours are all alike but for counts, sizes and offsets (64-bit integers), the number of a
+column's pages, and the writer's version.
+Source: Apache Parquet format 2.x, parquet.thrift (FileMetaData); Thrift compact protocol.
 """
 
 import re

@@ -2,7 +2,7 @@
 
 A footer may lie, dictionaries and run lengths expand without bound, and readers trust both. Our writer uses neither
 compression nor dictionaries, so that every value takes its own bytes; this walk refuses files in which that is not so.
-Source: Apache Parquet format 2.x, parquet.thrift (`PageHeader`, `DataPageHeader`); Thrift compact protocol.
+Source: Apache Parquet format 2.x, parquet.thrift (PageHeader, DataPageHeader); Thrift compact protocol.
 """
 
 from typing import NoReturn

@@ -81,7 +81,7 @@ class RolloutLimits:
     @classmethod
     def of(cls, spec: TaskSpec) -> "RolloutLimits":
         return cls(
-            file_bytes=spec.limits.work_bytes,
+            file_bytes=spec.limits.submission_bytes,
             groups=spec.rollout.groups,
             group_size=spec.rollout.group_size,
             completion_tokens=spec.sampler.max_new_tokens,
@@ -203,7 +203,7 @@ def _lists(table: Any, name: str) -> _Lists:
 
 
 def _completions(table: Any, limits: RolloutLimits) -> Iterator[Completion]:
-    """The rows. Checked column by column: row by row it costs more than most other checks of a small work."""
+    """The rows. Checked column by column: row by row it costs more than most other checks of a small submission."""
     prompts, completions, logprobs, proofs = (
         _lists(table, name) for name in ("prompt_ids", "completion_ids", "logprobs", "proofs")
     )

@@ -1,4 +1,4 @@
-"""What a work's rollouts are, in memory.
+"""What a submission's rollouts are, in memory.
 
 Shapes: T = tokens of one completion (EOS included), G = groups, M = completions of one group.
 """
@@ -25,12 +25,12 @@ class Completion:
     logprobs_T: npt.NDArray[np.float32]  # log-probability of each token under the sampler (temperature applied)
     finish: Finish
     reward: float
-    proofs: tuple[bytes, ...]  # TOPLOC, see offchain/toploc
+    proofs: tuple[bytes, ...]  # TOPLOC, see offchain/assay_core/toploc
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rollouts:
-    """All G × M completions of a work, in order of group and member."""
+    """All G × M completions of a submission, in order of group and member."""
 
     group_size: int
     completions: tuple[Completion, ...]

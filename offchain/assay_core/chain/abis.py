@@ -15,7 +15,7 @@ AbiEntry = dict[str, Any]
 @cache
 def load_abi(contract: str) -> tuple[AbiEntry, ...]:
     """ABI entries of one of `CONTRACTS`."""
-    text = (files("assay_core.chain") / "abi" / f"{contract}.json").read_text()
+    text = (files("assay_core.chain") / "abi" / f"{contract}.json").read_text(encoding="utf-8")
     return tuple(cast(list[AbiEntry], json.loads(text)))
 
 

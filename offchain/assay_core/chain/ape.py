@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from assay_core.chain.checkout import source_tree
-from assay_core.chain.rpc import public_url
 from assay_core.protocol.errors import Stop
+from assay_core.protocol.web import node_urls, public_url
 
 APE_VARIABLE = "ASSAY_APE"
 
@@ -25,7 +25,7 @@ def run_ape(arguments: Sequence[str], rpc_url: str, password: str, timeout_s: fl
     build = root / ".build"
     environment = os.environ | {
         "APE_DATA_FOLDER": str(build / "ape"),
-        "ASSAY_RPC_URL": rpc_url,
+        "ASSAY_RPC_URL": node_urls(rpc_url)[0],
         "PWD": str(root),  # ape-config.yaml names it
         "PYTHONWARNINGS": "ignore",
     }
@@ -44,7 +44,7 @@ def run_ape(arguments: Sequence[str], rpc_url: str, password: str, timeout_s: fl
         except subprocess.TimeoutExpired as error:
             raise Stop(f"ape did not finish within {timeout_s:.0f} s: look at the node, then deploy again") from error
         if done.returncode != 0:
-            said = (done.stdout + done.stderr).replace(rpc_url, public_url(rpc_url)).strip()
+            said = (done.stdout + done.stderr).replace(node_urls(rpc_url)[0], public_url(rpc_url)).strip()
             raise Stop(f"ape could not deploy: {said[-1_500:]}")
 
 
@@ -52,6 +52,6 @@ def run_ape(arguments: Sequence[str], rpc_url: str, password: str, timeout_s: fl
 def _one_at_a_time(build: Path) -> Generator[None]:
     """ape's build folder takes one writer."""
     build.mkdir(exist_ok=True)
-    with (build / "ape.lock").open("w") as lock:
+    with (build / "ape.lock").open("w", encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

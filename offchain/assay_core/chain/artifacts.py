@@ -31,7 +31,9 @@ def load_artifacts() -> Mapping[str, Artifact]:
 
 
 def _load(contract: str) -> Artifact:
-    kept: dict[str, Any] = json.loads((files("assay_core.chain") / "code" / f"{contract}.json").read_text())
+    kept: dict[str, Any] = json.loads(
+        (files("assay_core.chain") / "code" / f"{contract}.json").read_text(encoding="utf-8")
+    )
     creation = bytes.fromhex(kept["creation"])
     first, length = kept["runtime"]  # creation code ends in what it returns
     return Artifact(

@@ -12,9 +12,10 @@ from assay_core.protocol.types import (
     SCORE_UNAVAILABLE,
     Address,
     DisputePhase,
+    SubmissionIndex,
     TaskParams,
-    WorkIndex,
     is_paid,
+    pay_of,
     score_at,
 )
 
@@ -33,12 +34,12 @@ def is_behind(dispute: DisputeRecord, given: int) -> bool:
     """Whether a report gave the score that fell, erred as far to its side, or would have paid what is fraud."""
     if given == dispute.standing or dispute.score == SCORE_FRAUD:
         return given == dispute.standing or is_paid(given)
-    stood, due, gave = (each if is_paid(each) else 0 for each in (dispute.standing, dispute.score or 0, given))
+    stood, due, gave = (pay_of(each) for each in (dispute.standing, dispute.score or 0, given))
     errs_alike = gave >= stood if stood > due else stood < due and gave <= stood
     return given != SCORE_UNAVAILABLE and errs_alike
 
 
-def fooled(record: EpochRecord, index: WorkIndex, params: TaskParams) -> Iterator[Address]:
+def fooled(record: EpochRecord, index: SubmissionIndex, params: TaskParams) -> Iterator[Address]:
     """Verifiers who pay for having paid a plant that was drawn and is found out, and have not paid for it yet."""
     if params.verdict_slash_bps == 0 or not is_found_out(record, index, params):
         return
@@ -48,7 +49,7 @@ def fooled(record: EpochRecord, index: WorkIndex, params: TaskParams) -> Iterato
             yield verifier
 
 
-def is_found_out(record: EpochRecord, index: WorkIndex, params: TaskParams) -> bool:
+def is_found_out(record: EpochRecord, index: SubmissionIndex, params: TaskParams) -> bool:
     """Whether a plant of a final epoch was opened in time and drawn, and was fraud by the verifiers' own word.
 
     Where an appeal had to say so, that has its own slash. Where somebody objected, two thirds of the panel's seats have

@@ -130,7 +130,7 @@ def _word(value: object) -> bytes:
 
 
 def _short_string(text: str) -> bytes:
-    """OpenZeppelin's `ShortString`: up to 31 bytes from the left, their number in the last."""
+    """OpenZeppelin's ShortString: up to 31 bytes from the left, their number in the last."""
     return text.encode().ljust(WORD - 1, b"\0") + bytes([len(text.encode())])
 
 

@@ -1,6 +1,6 @@
 """What somebody who disputes a score has to send, step by step: commit, reveal, claim.
 
-Whoever keeps an `Objection` (its salt above all) can go on after any crash: the ledger tells how far it has come.
+Anyone who keeps an `Objection` (its salt above all) can go on after any crash: the ledger tells how far it has come.
 """
 
 from dataclasses import dataclass
@@ -9,24 +9,23 @@ from assay_core.chain.contracts import AppealsContract, Call
 from assay_core.chain.records import ChallengeRecord, EpochRecord
 from assay_core.protocol.encoding import challenge_commitment
 from assay_core.protocol.types import (
-    PANEL_SEATS,
     SCORE_FRAUD,
     Address,
     ChallengeState,
     Epoch,
+    SubmissionIndex,
     TaskId,
     TaskParams,
-    WorkIndex,
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Objection:
-    """That a work should have another score, as one account means to say."""
+    """That a submission should have another score, as one account means to say."""
 
     task_id: TaskId
     epoch: Epoch
-    index: WorkIndex
+    index: SubmissionIndex
     score: int
     challenger: Address
     salt: bytes
@@ -39,11 +38,6 @@ class Objection:
         """The challenge by which it was committed to; None: it was not."""
         mine = (each for each in record.challenges.values() if each.commitment == self.commitment)
         return next((each for each in mine if each.challenger == self.challenger), None)
-
-
-def cost_wei(params: TaskParams) -> int:
-    """What committing to a challenge takes: its bond, and the judging, which is paid in advance."""
-    return params.challenge_bond + PANEL_SEATS * params.juror_fee
 
 
 def next_call(

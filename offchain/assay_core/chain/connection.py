@@ -1,12 +1,15 @@
 """One connection to one deployment on one chain."""
 
+import time
 from dataclasses import dataclass
 
 from web3 import Web3
+from web3.exceptions import BlockNotFound, Web3RPCError
 
 from assay_core.chain.contracts import (
     AppealsContract,
     AttestationsContract,
+    Call,
     CommitmentsContract,
     PanelsContract,
     PayoutsContract,
@@ -19,10 +22,11 @@ from assay_core.chain.contracts import (
 )
 from assay_core.chain.creations import CONTRACTS
 from assay_core.chain.deployment import Deployment
-from assay_core.chain.rpc import asking_node, connect_http, public_url
+from assay_core.chain.rpc import asking_node, connect_http, provider_of
 from assay_core.protocol.amounts import Money
-from assay_core.protocol.errors import Stop
+from assay_core.protocol.errors import Stop, Unavailable
 from assay_core.protocol.types import Address
+from assay_core.protocol.web import public_url
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,7 @@ class Chain:
                 f"{public_url(url)} serves chain {found}, but {deployment.network!r} was deployed on chain "
                 f"{deployment.chain_id}: use a node of that chain, or choose another network"
             )
+        provider_of(web3).require_chain(found)
         for field, name in CONTRACTS.items():
             chain.require_code(name, deployment.addresses[field])
         return chain
@@ -82,7 +87,7 @@ class Chain:
             code = self.web3.eth.get_code(Web3.to_checksum_address(address))
         if not code:
             raise Stop(
-                f"no {name} at {address} on {self.deployment.network!r}: the chain was started anew, "
+                f"no {name} at {address} on {self.deployment.network!r}: the chain was started again, "
                 f"or the deployment is of another one; run `assay deploy --network {self.deployment.network}`"
             )
 
@@ -92,10 +97,44 @@ class Chain:
             return self.web3.eth.get_balance(Web3.to_checksum_address(account))
 
     def now(self) -> int:
-        """Unix time of the block that is being made: what the contracts' windows are measured by."""
+        """Unix time of the block that is being made: what the contracts' windows are measured by.
+
+        Of a node that makes none, that of its newest block, or of our clock, which is later unless it is wrong.
+        """
         with asking_node("time"):
-            return int(self.web3.eth.get_block("pending").get("timestamp", 0))
+            try:
+                told = self.web3.eth.get_block("pending").get("timestamp")
+            except (BlockNotFound, Web3RPCError):
+                told = None
+            if told is not None:
+                return int(told)
+            return max(int(self.web3.eth.get_block("latest").get("timestamp", 0)), int(time.time()))
+
+    def time_of(self, number: int) -> int:
+        """Unix time of a block. Raises Unavailable: the node does not have it now."""
+        with asking_node("block"):
+            try:
+                return int(self.web3.eth.get_block(number).get("timestamp", 0))
+            except BlockNotFound as error:
+                raise Unavailable(f"the node does not tell block {number}") from error
 
     def money(self) -> Money:
         """What the deployment's token is called, and its decimals."""
         return Money(self.token.symbol(), self.token.decimals())
+
+    def paying(self, owner: Address, amount_wei: int, call: Call) -> list[Call]:
+        """A call by which its contract takes tokens, and first the approval that it needs, if the allowance does not
+        suffice.
+
+        Raises Stop: the balance does not suffice.
+        """
+        balance = self.token.balance_of(owner)
+        if balance < amount_wei:
+            money = self.money()
+            raise Stop(
+                f"{owner} holds {money.show(balance)} but {money.at_least(amount_wei)} are needed: send it the missing "
+                f"{money.at_least(amount_wei - balance)}"
+            )
+        if self.token.allowance(owner, call.to) >= amount_wei:
+            return [call]
+        return [self.token.approve(call.to, amount_wei), call]

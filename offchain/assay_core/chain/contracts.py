@@ -29,11 +29,11 @@ from assay_core.protocol.types import (
     Role,
     Root,
     Seed,
+    Submission,
+    SubmissionIndex,
+    SubmissionKind,
     TaskId,
     TaskParams,
-    Work,
-    WorkIndex,
-    WorkKind,
 )
 
 NO_ADDRESS = Address("0x" + "00" * 20)
@@ -96,19 +96,19 @@ class TaskMoney:
 
 @dataclass(frozen=True, slots=True)
 class OpenEpoch:
-    """`ICommitments.openEpochOf`: `epoch` is open, or opens next; a closed one takes no further works."""
+    """`ICommitments.openEpochOf`: `epoch` is open, or opens next; a closed one takes no further submissions."""
 
     epoch: Epoch
     is_open: bool
     is_closed: bool
-    works: int
+    submissions: int
 
 
 @dataclass(frozen=True, slots=True)
 class EpochState:
-    """`ICommitments.epochOf`; `cost_wei` is the most that its works can earn, `commit_by` a Unix time."""
+    """`ICommitments.epochOf`; `cost_wei` is the most that its submissions can earn, `commit_by` a Unix time."""
 
-    works: int
+    submissions: int
     units: int
     cost_wei: int
     commit_by: int
@@ -116,7 +116,7 @@ class EpochState:
 
 @dataclass(frozen=True, slots=True)
 class TrainerCollateral:
-    """What of a trainer's bond answers for a task, and for how many works."""
+    """What of a trainer's bond answers for a task, and for how many submissions."""
 
     locked_wei: int
     in_flight: int
@@ -164,7 +164,7 @@ class AttestationState:
 
     report_hash: bytes | None
     weight: int
-    agreements: int
+    differences: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,9 +179,9 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """`IAttestations.tallyOf`: works, those settled, and who judges them with what weight."""
+    """`IAttestations.tallyOf`: submissions, those settled, and who judges them with what weight."""
 
-    works: int
+    submissions: int
     settled: int
     verifiers: int
     committed: int
@@ -200,11 +200,11 @@ class Seat:
 
 @dataclass(frozen=True, slots=True)
 class Challenge:
-    """`IAppeals.challengeOf`: work and score are told once it is revealed."""
+    """`IAppeals.challengeOf`: submission and score are told once it is revealed."""
 
     challenger: Address
     state: ChallengeState
-    index: WorkIndex
+    index: SubmissionIndex
     score: int
 
 
@@ -231,12 +231,12 @@ class Plant:
 
 
 @dataclass(frozen=True, slots=True)
-class WorkRef:
-    """A work together with where it was committed, as claims and slashes name it."""
+class SubmissionRef:
+    """A submission together with where it was committed, as claims and slashes name it."""
 
     task_id: TaskId
     epoch: Epoch
-    work: Work
+    submission: Submission
 
 
 class Contract:
@@ -287,9 +287,6 @@ class TokenContract(Contract):
     def transfer(self, to: Address, amount_wei: int) -> Call:
         return self._call("transfer", to=to, value=amount_wei)
 
-    def permit_nonce(self, owner: Address) -> int:
-        return int(self._ask("nonces", owner))
-
 
 class StakingContract(Contract):
     """`IStaking`."""
@@ -320,9 +317,6 @@ class StakingContract(Contract):
     def bond(self, role: Role, amount_wei: int) -> Call:
         return self._call("bond", role=int(role), amount=amount_wei)
 
-    def bond_with_permit(self, role: Role, amount_wei: int, deadline: int, v: int, r: bytes, s: bytes) -> Call:
-        return self._call("bondWithPermit", role=int(role), amount=amount_wei, deadline=deadline, v=v, r=r, s=s)
-
     def request_unbond(self, role: Role, amount_wei: int) -> Call:
         return self._call("requestUnbond", role=int(role), amount=amount_wei)
 
@@ -347,6 +341,10 @@ class TaskRegistryContract(Contract):
 
     def task_count(self) -> int:
         return int(self._ask("taskCount"))
+
+    def min_window_s(self) -> int:
+        """The least that a window of a task may be; half of its challenge window too."""
+        return int(self._ask("MIN_WINDOW"))
 
     def params_of(self, task_id: TaskId) -> TaskParams:
         return TaskParams.from_abi(self._ask("paramsOf", task_id))
@@ -379,7 +377,7 @@ class TaskRegistryContract(Contract):
 
 
 class CommitmentsContract(Contract):
-    """`ICommitments`: trainers, open epochs, works."""
+    """`ICommitments`: trainers, open epochs, submissions."""
 
     name = "Commitments"
 
@@ -389,9 +387,9 @@ class CommitmentsContract(Contract):
     def epoch_of(self, task_id: TaskId, epoch: Epoch) -> EpochState:
         return EpochState(*self._ask("epochOf", task_id, epoch))
 
-    def work_hash(self, task_id: TaskId, epoch: Epoch, index: WorkIndex) -> bytes:
-        """32 bytes; all zero: there is no such work, or it is paid or slashed."""
-        return bytes(self._ask("workHash", task_id, epoch, index))
+    def submission_hash(self, task_id: TaskId, epoch: Epoch, index: SubmissionIndex) -> bytes:
+        """32 bytes; all zero: there is no such submission, or it is paid or slashed."""
+        return bytes(self._ask("submissionHash", task_id, epoch, index))
 
     def is_enlisted(self, task_id: TaskId, trainer: Address) -> bool:
         return bool(self._ask("isEnlisted", task_id, trainer))
@@ -419,20 +417,20 @@ class CommitmentsContract(Contract):
     def delist(self, task_id: TaskId, trainer: Address) -> Call:
         return self._call("delist", taskId=task_id, trainer=trainer)
 
-    def commit_work(
+    def commit_submission(
         self,
         task_id: TaskId,
         epoch: Epoch,
-        kind: WorkKind,
+        kind: SubmissionKind,
         manifest_root: Root,
         units: int,
         policy_version: PolicyVersion,
         *,
         is_last: bool,
     ) -> Call:
-        """`is_last`: the epoch need not wait for further works of this trainer."""
+        """`is_last`: the epoch need not wait for further submissions of this trainer."""
         return self._call(
-            "commitWork",
+            "commitSubmission",
             taskId=task_id,
             epoch=epoch,
             kind=int(kind),
@@ -496,11 +494,12 @@ class AttestationsContract(Contract):
         """None until the epoch is sealed."""
         return _seed(self._ask("seedOf", task_id, epoch))
 
-    def score_of(self, task_id: TaskId, epoch: Epoch, index: WorkIndex) -> int:
+    def score_of(self, task_id: TaskId, epoch: Epoch, index: SubmissionIndex) -> int:
         return int(self._ask("scoreOf", task_id, epoch, index))
 
     def final_scores_of(self, task_id: TaskId, places: Sequence[int]) -> bytes:
-        """Of works by `encoding.work_place`, as they are stored: 253 is a found fraud, 252 a work of a void epoch.
+        """Of submissions by `encoding.submission_place`, as they are stored: 253 is a found fraud, 252 a submission of
+        a void epoch.
 
         Raises Reverted with NotFinal: one can still change.
         """
@@ -514,8 +513,8 @@ class AttestationsContract(Contract):
         return Schedule(*self._ask("scheduleOf", task_id, epoch))
 
     def attestation_of(self, task_id: TaskId, epoch: Epoch, verifier: Address) -> AttestationState:
-        report_hash, weight, agreements = self._ask("attestationOf", task_id, epoch, verifier)
-        return AttestationState(bytes(report_hash) if any(report_hash) else None, weight, agreements)
+        report_hash, weight, differences = self._ask("attestationOf", task_id, epoch, verifier)
+        return AttestationState(bytes(report_hash) if any(report_hash) else None, weight, differences)
 
     def tally_of(self, task_id: TaskId, epoch: Epoch) -> Tally:
         return Tally(*self._ask("tallyOf", task_id, epoch))
@@ -543,7 +542,7 @@ class AttestationsContract(Contract):
         )
 
     def settle(self, task_id: TaskId, epoch: Epoch, reports: Sequence[bytes], count: int) -> Call:
-        """`reports`: every distinct report revealed, in ascending order of their hashes; `count`: most works."""
+        """`reports`: every distinct report revealed, in ascending order of their hashes; `count`: most submissions."""
         return self._call("settle", taskId=task_id, epoch=epoch, reports=list(reports), count=count)
 
     def finalise(self, task_id: TaskId, epoch: Epoch) -> Call:
@@ -594,6 +593,14 @@ class PanelsContract(Contract):
         juror, taken_at = self._ask("seatOf", panel_class, seat)
         return None if juror == NO_ADDRESS else Seat(Address(juror), taken_at)
 
+    def seats_by_juror(self, panel_class: PanelClass) -> dict[Address, list[int]]:
+        """Numbers of the seats of a pool."""
+        held: dict[Address, list[int]] = {}
+        for number in range(self.pool_size(panel_class)):
+            if (seat := self.seat_of(panel_class, number)) is not None:
+                held.setdefault(seat.juror, []).append(number)
+        return held
+
     def seat_bond_wei(self) -> int:
         return int(self._ask("SEAT_BOND"))
 
@@ -610,10 +617,10 @@ class AppealsContract(Contract):
 
     name = "Appeals"
 
-    def phase_of(self, task_id: TaskId, epoch: Epoch, index: WorkIndex) -> DisputePhase:
+    def phase_of(self, task_id: TaskId, epoch: Epoch, index: SubmissionIndex) -> DisputePhase:
         return DisputePhase(self._ask("phaseOf", task_id, epoch, index, at="pending"))
 
-    def dispute_of(self, task_id: TaskId, epoch: Epoch, index: WorkIndex) -> Dispute:
+    def dispute_of(self, task_id: TaskId, epoch: Epoch, index: SubmissionIndex) -> Dispute:
         standing, score, seed, *rest = self._ask("disputeOf", task_id, epoch, index)
         return Dispute(standing, score, _seed(seed), *rest)
 
@@ -621,13 +628,13 @@ class AppealsContract(Contract):
         challenger, state, index, score = self._ask("challengeOf", task_id, epoch, challenge)
         if state == ChallengeState.NONE:
             return None
-        return Challenge(Address(challenger), ChallengeState(state), WorkIndex(index), score)
+        return Challenge(Address(challenger), ChallengeState(state), SubmissionIndex(index), score)
 
-    def seats_of(self, task_id: TaskId, epoch: Epoch, index: WorkIndex, juror: Address) -> int:
+    def seats_of(self, task_id: TaskId, epoch: Epoch, index: SubmissionIndex, juror: Address) -> int:
         """Seats of a juror on the panel; 0: it is not on it."""
         return int(self._ask("seatsOf", task_id, epoch, index, juror))
 
-    def is_challenger(self, task_id: TaskId, epoch: Epoch, index: WorkIndex, account: Address) -> bool:
+    def is_challenger(self, task_id: TaskId, epoch: Epoch, index: SubmissionIndex, account: Address) -> bool:
         return bool(self._ask("isChallenger", task_id, epoch, index, account))
 
     def owed_to(self, task_id: TaskId, epoch: Epoch, challenge: ChallengeId) -> int:
@@ -638,7 +645,7 @@ class AppealsContract(Contract):
         return self._call("commitChallenge", taskId=task_id, epoch=epoch, commitment=commitment)
 
     def reveal_challenge(
-        self, task_id: TaskId, epoch: Epoch, challenge: ChallengeId, index: WorkIndex, score: int, salt: bytes
+        self, task_id: TaskId, epoch: Epoch, challenge: ChallengeId, index: SubmissionIndex, score: int, salt: bytes
     ) -> Call:
         return self._call(
             "revealChallenge", taskId=task_id, epoch=epoch, id=challenge, index=index, score=score, salt=salt
@@ -647,34 +654,42 @@ class AppealsContract(Contract):
     def expire_challenge(self, task_id: TaskId, epoch: Epoch, challenge: ChallengeId) -> Call:
         return self._call("expireChallenge", taskId=task_id, epoch=epoch, id=challenge)
 
-    def summon_panel(self, task_id: TaskId, epoch: Epoch, index: WorkIndex) -> Call:
+    def summon_panel(self, task_id: TaskId, epoch: Epoch, index: SubmissionIndex) -> Call:
         return self._call("summonPanel", taskId=task_id, epoch=epoch, index=index)
 
-    def draw_panel(self, ref: WorkRef, header: bytes | None) -> Call:
+    def draw_panel(self, ref: SubmissionRef, header: bytes | None) -> Call:
         """`header`: of `PanelSummoned.seed_block`, see `headers.header_of`; without one only after the wait."""
-        return self._call("drawPanel", taskId=ref.task_id, epoch=ref.epoch, work=_work(ref.work), header=header or b"")
+        return self._call(
+            "drawPanel",
+            taskId=ref.task_id,
+            epoch=ref.epoch,
+            submission=_submission(ref.submission),
+            header=header or b"",
+        )
 
-    def commit_vote(self, task_id: TaskId, epoch: Epoch, index: WorkIndex, commitment: bytes) -> Call:
+    def commit_vote(self, task_id: TaskId, epoch: Epoch, index: SubmissionIndex, commitment: bytes) -> Call:
         return self._call("commitVote", taskId=task_id, epoch=epoch, index=index, commitment=commitment)
 
     def reveal_vote(
-        self, task_id: TaskId, epoch: Epoch, index: WorkIndex, score: int, *, beyond: bool, salt: bytes
+        self, task_id: TaskId, epoch: Epoch, index: SubmissionIndex, score: int, *, beyond: bool, salt: bytes
     ) -> Call:
         return self._call("revealVote", taskId=task_id, epoch=epoch, index=index, score=score, beyond=beyond, salt=salt)
 
-    def decide(self, task_id: TaskId, epoch: Epoch, index: WorkIndex) -> Call:
+    def decide(self, task_id: TaskId, epoch: Epoch, index: SubmissionIndex) -> Call:
         return self._call("decide", taskId=task_id, epoch=epoch, index=index)
 
-    def slash_verdict(self, task_id: TaskId, epoch: Epoch, index: WorkIndex, verifier: Address, report: bytes) -> Call:
+    def slash_verdict(
+        self, task_id: TaskId, epoch: Epoch, index: SubmissionIndex, verifier: Address, report: bytes
+    ) -> Call:
         return self._call("slashVerdict", taskId=task_id, epoch=epoch, index=index, verifier=verifier, report=report)
 
-    def dismiss_juror(self, task_id: TaskId, epoch: Epoch, index: WorkIndex, juror: Address) -> Call:
+    def dismiss_juror(self, task_id: TaskId, epoch: Epoch, index: SubmissionIndex, juror: Address) -> Call:
         return self._call("dismissJuror", taskId=task_id, epoch=epoch, index=index, juror=juror)
 
     def claim_challenge(self, task_id: TaskId, epoch: Epoch, challenge: ChallengeId) -> Call:
         return self._call("claimChallenge", taskId=task_id, epoch=epoch, id=challenge)
 
-    def claim_vote(self, task_id: TaskId, epoch: Epoch, index: WorkIndex, juror: Address) -> Call:
+    def claim_vote(self, task_id: TaskId, epoch: Epoch, index: SubmissionIndex, juror: Address) -> Call:
         return self._call("claimVote", taskId=task_id, epoch=epoch, index=index, juror=juror)
 
 
@@ -690,19 +705,15 @@ class PayoutsContract(Contract):
     def reporter_bps(self) -> int:
         return int(self._ask("REPORTER_BPS"))
 
-    def claim(self, works: Sequence[WorkRef]) -> Call:
-        """Works of one trainer and one task, of epochs that are final or void, and no frauds."""
-        return self._call("claim", works=[_work_ref(work) for work in works])
-
-    def claim_to(self, works: Sequence[WorkRef], to: Address) -> Call:
-        """As `claim`, to another address; sent by the trainer's operator."""
-        return self._call("claimTo", works=[_work_ref(work) for work in works], to=to)
+    def claim(self, submissions: Sequence[SubmissionRef]) -> Call:
+        """Submissions of one trainer and one task, of epochs that are final or void, and no frauds."""
+        return self._call("claim", submissions=[_submission_ref(submission) for submission in submissions])
 
     def claim_fees(self, task_id: TaskId, epochs: Sequence[Epoch], verifier: Address) -> Call:
         return self._call("claimFees", taskId=task_id, epochs=list(epochs), verifier=verifier)
 
-    def slash_fraud(self, work: WorkRef) -> Call:
-        return self._call("slashFraud", work=_work_ref(work))
+    def slash_fraud(self, submission: SubmissionRef) -> Call:
+        return self._call("slashFraud", submission=_submission_ref(submission))
 
 
 class PlantsContract(Contract):
@@ -718,24 +729,23 @@ class PlantsContract(Contract):
         state, planter, epoch = self._ask("plantOf", task_id, commitment)
         return Plant(PlantState(state), Address(planter), Epoch(epoch))
 
-    def is_drawn(self, task_id: TaskId, epoch: Epoch, index: WorkIndex) -> bool:
+    def is_drawn(self, task_id: TaskId, epoch: Epoch, index: SubmissionIndex) -> bool:
         return bool(self._ask("isDrawn", task_id, epoch, index))
 
     def commit_plant(self, task_id: TaskId, commitment: bytes) -> Call:
         return self._call("commitPlant", taskId=task_id, commitment=commitment)
 
-    def open_plant(self, ref: WorkRef, salt: bytes) -> Call:
-        return self._call("openPlant", taskId=ref.task_id, epoch=ref.epoch, work=_work(ref.work), salt=salt)
+    def open_plant(self, ref: SubmissionRef, salt: bytes) -> Call:
+        return self._call(
+            "openPlant", taskId=ref.task_id, epoch=ref.epoch, submission=_submission(ref.submission), salt=salt
+        )
 
     def refund_plant(self, task_id: TaskId, trainer: Address, manifest_root: Root, salt: bytes) -> Call:
-        """Of what covers no work that may be paid; of a decoy, trainer and root are 0."""
+        """Of what covers no submission that may be paid; of a decoy, trainer and root are 0."""
         return self._call("refundPlant", taskId=task_id, trainer=trainer, manifestRoot=manifest_root, salt=salt)
 
-    def forfeit_plant(self, task_id: TaskId, commitment: bytes) -> Call:
-        return self._call("forfeitPlant", taskId=task_id, commitment=commitment)
-
     def slash_paid_plant(
-        self, task_id: TaskId, epoch: Epoch, index: WorkIndex, verifier: Address, report: bytes
+        self, task_id: TaskId, epoch: Epoch, index: SubmissionIndex, verifier: Address, report: bytes
     ) -> Call:
         return self._call("slashPaidPlant", taskId=task_id, epoch=epoch, index=index, verifier=verifier, report=report)
 
@@ -745,12 +755,19 @@ def _seed(answer: Any) -> Seed | None:
     return Seed(seed) if any(seed) else None
 
 
-def _work(work: Work) -> tuple[object, ...]:
-    return (work.trainer, work.index, int(work.kind), work.units, work.policy_version, work.manifest_root)
+def _submission(submission: Submission) -> tuple[object, ...]:
+    return (
+        submission.trainer,
+        submission.index,
+        int(submission.kind),
+        submission.units,
+        submission.policy_version,
+        submission.manifest_root,
+    )
 
 
-def _work_ref(ref: WorkRef) -> tuple[object, ...]:
-    return (ref.task_id, ref.epoch, _work(ref.work))
+def _submission_ref(ref: SubmissionRef) -> tuple[object, ...]:
+    return (ref.task_id, ref.epoch, _submission(ref.submission))
 
 
 def checksummed(address: str) -> Address:

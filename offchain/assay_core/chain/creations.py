@@ -37,6 +37,7 @@ class Constants:
     """What constructors take besides addresses; `holder` and `supply` (wei) concern a new AssayToken alone."""
 
     unbonding_period_s: int
+    min_window_s: int  # of a task's terms
     seal_delay: int  # blocks
     header_wait: int  # blocks
     seat_bond_wei: int
@@ -48,6 +49,7 @@ class Constants:
         """Values by the name that the constructors' parameters have."""
         named = {
             "unbondingPeriod": self.unbonding_period_s,
+            "minWindow": self.min_window_s,
             "sealDelay": self.seal_delay,
             "headerWait": self.header_wait,
             "seatBond": self.seat_bond_wei,

@@ -24,11 +24,15 @@ from assay_core.chain.deployment import NETWORK_NAME, Deployment, deployments_fo
 from assay_core.chain.inspection import CONSTANTS, inspect_deployment
 from assay_core.chain.keys import development_account, keystore_address, load_account
 from assay_core.chain.networks import LOCAL_CHAINS, ape_choice
-from assay_core.chain.rpc import asking_node, connect_http, public_url
+from assay_core.chain.rpc import asking_node, connect_http
+from assay_core.chain.signers import RemoteAccount
 from assay_core.protocol.errors import Stop
 from assay_core.protocol.types import Address
+from assay_core.protocol.web import public_url
 
 SEAL_DELAY = 4  # so many proposers in a row would have to be in league to foresee what is spot-checked
+SLOWEST_BLOCK_S, SPARE_BLOCKS = 12, 6  # a least window has these for each block of a seal's delay, and beyond
+LOCAL_POLL_S, PUBLIC_POLL_S = 0.05, 2.0  # between two looks for a receipt
 HEADER_WAIT = 64  # time for anybody to show a header, and far from 256, when a chain has forgotten the block's hash
 # Who deploys on a local chain when no key is named; it is also the first account of ape's test accounts.
 ANVIL_DEPLOYER = development_account()
@@ -39,6 +43,7 @@ class DeploySettings:
     """`token` None deploys AssayToken and gives its supply to `token_holder`, by default the deployer."""
 
     unbonding_period_s: int = 14 * 86_400
+    min_window_s: int | None = None  # by default 1 on a local chain
     seal_delay: int | None = None  # blocks; by default 1 on a local chain, which makes blocks as needed
     header_wait: int | None = None  # blocks; by default 0 on a local chain
     seat_bond_wei: int = 10 * 10**18
@@ -53,14 +58,17 @@ class DeploySettings:
         is_local = chain_id in LOCAL_CHAINS
         delay = self.seal_delay if self.seal_delay is not None else 1 if is_local else SEAL_DELAY
         wait = self.header_wait if self.header_wait is not None else 0 if is_local else HEADER_WAIT
-        return replace(self, seal_delay=delay, header_wait=wait)
+        least = 1 if is_local else SLOWEST_BLOCK_S * (delay + SPARE_BLOCKS)
+        window = self.min_window_s if self.min_window_s is not None else least
+        return replace(self, min_window_s=window, seal_delay=delay, header_wait=wait)
 
     def constants(self, deployer: Address) -> Constants:
-        """What the constructors take. Raises Stop: the seal's delay or the header's wait is not chosen yet."""
-        if self.seal_delay is None or self.header_wait is None:
-            raise Stop("choose a seal delay and a header wait: DeploySettings.on does, for a chain")
+        """What the constructors take. Raises Stop: what depends on the chain is not chosen yet."""
+        if self.min_window_s is None or self.seal_delay is None or self.header_wait is None:
+            raise Stop("choose a least window, a seal delay and a header wait: DeploySettings.on does, for a chain")
         return Constants(
             unbonding_period_s=self.unbonding_period_s,
+            min_window_s=self.min_window_s,
             seal_delay=self.seal_delay,
             header_wait=self.header_wait,
             seat_bond_wei=self.seat_bond_wei,
@@ -72,7 +80,7 @@ class DeploySettings:
 
 @dataclass(frozen=True, slots=True)
 class DeployKey:
-    """A keystore and its password."""
+    """A keystore and its password. In its place a `RemoteAccount` can deploy."""
 
     keystore: Path
     password: str
@@ -125,13 +133,13 @@ class Price:
 def price_deployment(
     network: str,
     rpc_url: str,
-    keystore: Path | None = None,
+    key: Path | Address | None = None,
     settings: DeploySettings | None = None,
     *,
     folder: Path | None = None,
     replace: bool = False,
 ) -> Price:
-    """What `deploy` would do, sending nothing and unlocking no key.
+    """What `deploy` would do, sending nothing and unlocking no key: that of a keystore, or of an address.
 
     Raises Stop: no such network, another chain, no key, or a live deployment would be replaced.
     Unavailable: the node is down.
@@ -144,12 +152,12 @@ def price_deployment(
     web3 = connect_http(rpc_url)
     with asking_node(f"connecting to {public_url(rpc_url)}"):
         chain_id, gas_price = web3.eth.chain_id, int(web3.eth.gas_price)
-    if keystore is None and chain_id not in LOCAL_CHAINS:
+    if key is None and chain_id not in LOCAL_CHAINS:
         raise Stop(f"{public_url(rpc_url)} serves chain {chain_id}, not a local one: name a keystore to deploy with")
     ape_choice(network, chain_id, rpc_url)
     replaces = _former(network, folder or deployments_folder(), web3, chain_id, replace)
     settings = settings.on(chain_id)
-    deployer = Address(ANVIL_DEPLOYER.address) if keystore is None else keystore_address(keystore)
+    deployer = Address(ANVIL_DEPLOYER.address) if key is None else _address_in(key) if isinstance(key, Path) else key
     nonce, balance = _nonce(web3, deployer), _balance(web3, deployer)
     artifacts = load_artifacts()
     costs = tuple(
@@ -160,10 +168,19 @@ def price_deployment(
     return Price(chain_id, deployer, nonce, gas_price, balance, costs, replaces, doubts)
 
 
+def _address_in(keystore: Path) -> Address:
+    """Raises Stop: it does not tell; a price is told without opening it."""
+    if (address := keystore_address(keystore)) is None:
+        raise Stop(
+            f"{keystore} does not name its address: make one that does, with `assay keys import NAME {keystore}`"
+        )
+    return address
+
+
 def deploy(
     network: str,
     rpc_url: str,
-    key: DeployKey | None = None,
+    key: DeployKey | RemoteAccount | None = None,
     settings: DeploySettings | None = None,
     *,
     folder: Path | None = None,
@@ -172,14 +189,15 @@ def deploy(
 ) -> Deployment:
     """Deploy, check, and write `<folder>/<network>.json`. Without a key a local chain's development account deploys.
 
+    ape, which deploys to public networks, knows keystores alone: a signer's account does without it on any chain.
     With `replace` the file of a live deployment is kept under its `retired_name`, for those who have money there.
     Raises Stop: what `price_deployment` refuses, no ape, no balance, or what was made is not as it should be.
-    Unavailable: the node is down.
+    Unavailable: node or signer is down.
     """
     settings = settings or DeploySettings()
     folder = folder or deployments_folder()
-    keystore = None if key is None else key.keystore
-    price = price_deployment(network, rpc_url, keystore, settings, folder=folder, replace=replace)
+    named = key.keystore if isinstance(key, DeployKey) else None if key is None else Address(key.address)
+    price = price_deployment(network, rpc_url, named, settings, folder=folder, replace=replace)
     settings = settings.on(price.chain_id)
     if price.balance_wei < price.needed_wei:
         raise Stop(
@@ -187,7 +205,7 @@ def deploy(
             f"costs about {Web3.from_wei(price.fee_wei, 'ether')} on chain {price.chain_id}: fund it with "
             f"{Web3.from_wei(price.needed_wei, 'ether')}, since gas may get dearer on the way"
         )
-    if price.chain_id in LOCAL_CHAINS:
+    if price.chain_id in LOCAL_CHAINS or isinstance(key, RemoteAccount):
         created = _create(network, rpc_url, key, settings, price, timeout_s)
     else:
         created = _create_through_ape(network, rpc_url, key, settings, timeout_s)
@@ -264,24 +282,33 @@ def _plan(
 def _cost(web3: Web3, deployer: Address, creation: Creation, artifact: Artifact, gas_price: int) -> CreationCost:
     """By the node's estimate; constructors call no other contract, so the others need not be there yet."""
     data = creation_input(artifact, creation.arguments)
-    try:
-        with asking_node(f"gas of {creation.contract}"):
+    with asking_node(f"gas of {creation.contract}"):
+        try:
             gas = web3.eth.estimate_gas({"from": Web3.to_checksum_address(deployer), "data": Web3.to_hex(data)})
-    except (ContractLogicError, Web3RPCError) as error:
-        raise Stop(
-            f"{creation.contract} cannot be created with these settings: {str(error)[:300]}; change them, or the node"
-        ) from error
+        except (ContractLogicError, Web3RPCError) as error:
+            raise Stop(
+                f"{creation.contract} cannot be created with these settings: {str(error)[:300]}; change them, "
+                "or the node"
+            ) from error
     return CreationCost(creation.field, creation.contract, creation.address, gas, gas * gas_price)
 
 
 def _create(
-    network: str, rpc_url: str, key: DeployKey | None, settings: DeploySettings, price: Price, timeout_s: float
+    network: str,
+    rpc_url: str,
+    key: DeployKey | RemoteAccount | None,
+    settings: DeploySettings,
+    price: Price,
+    timeout_s: float,
 ) -> Deployment:
-    account = ANVIL_DEPLOYER if key is None else load_account(key.keystore, key.password)
+    account = load_account(key.keystore, key.password) if isinstance(key, DeployKey) else key or ANVIL_DEPLOYER
+    poll_s = LOCAL_POLL_S if price.chain_id in LOCAL_CHAINS else PUBLIC_POLL_S
     artifacts = load_artifacts()
     plan = _plan(price.deployer, price.nonce, settings, artifacts)
     planned = [(creation, cost.gas) for creation, cost in zip(plan, price.creations, strict=True)]
-    made = create_all(connect_http(rpc_url), account, price.nonce, planned, artifacts, timeout_s=timeout_s)
+    made = create_all(
+        connect_http(rpc_url), account, price.nonce, planned, artifacts, timeout_s=timeout_s, poll_s=poll_s
+    )
     addresses = {each.field: each.address for each in plan} | ({"token": settings.token} if settings.token else {})
     return Deployment.model_validate(
         {
@@ -312,9 +339,10 @@ def _create_through_ape(
 
 def _arguments(network: str, key: DeployKey, settings: DeploySettings, out: Path) -> list[str]:
     arguments = ["--name", network, "--out", str(out)]
-    arguments += ["--unbonding-period", str(settings.unbonding_period_s), "--seal-delay", str(settings.seal_delay)]
-    arguments += ["--header-wait", str(settings.header_wait), "--seat-bond", str(settings.seat_bond_wei)]
-    arguments += ["--reporter-bps", str(settings.reporter_bps), "--token-supply", str(settings.token_supply_wei)]
+    arguments += ["--unbonding-period", str(settings.unbonding_period_s), "--min-window", str(settings.min_window_s)]
+    arguments += ["--seal-delay", str(settings.seal_delay), "--header-wait", str(settings.header_wait)]
+    arguments += ["--seat-bond", str(settings.seat_bond_wei), "--reporter-bps", str(settings.reporter_bps)]
+    arguments += ["--token-supply", str(settings.token_supply_wei)]
     arguments += ["--keystore", str(key.keystore.resolve()), "--password-file", "-"]
     if settings.token is not None:
         arguments += ["--token", settings.token]

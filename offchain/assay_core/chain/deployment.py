@@ -52,6 +52,7 @@ class Deployment(BaseModel):
     # The constants that the contracts were created with, and the transactions that created them, by field: with these
     # anybody can check the contracts (`assay deploy --check`). A token that was there already has no transaction here.
     unbonding_period_s: Annotated[int, Field(ge=1)] | None = None
+    min_window_s: Annotated[int, Field(ge=1, lt=2**32)] | None = None
     seal_delay: Annotated[int, Field(ge=1, le=255)] | None = None
     header_wait: Annotated[int, Field(ge=0, le=255)] | None = None
     seat_bond_wei: Annotated[int, Field(ge=0, lt=2**128)] | None = None
@@ -75,7 +76,7 @@ class Deployment(BaseModel):
         path = folder / f"{self.network}.json"
         part = path.with_suffix(f".{os.getpid()}.part")
         try:
-            with part.open("w") as file:
+            with part.open("w", encoding="utf-8") as file:
                 file.write(self.model_dump_json(indent=2) + "\n")
                 file.flush()
                 os.fsync(file.fileno())

@@ -36,10 +36,10 @@ from assay_core.protocol.types import (
     Role,
     Root,
     Seed,
+    SubmissionIndex,
+    SubmissionKind,
     TaskId,
     TaskParams,
-    WorkIndex,
-    WorkKind,
 )
 
 log = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ log = logging.getLogger(__name__)
 Position = tuple[int, int]  # block number, log index
 ENUMERATIONS: Mapping[str, type[IntEnum]] = {
     "enum Role": Role,
-    "enum WorkKind": WorkKind,
+    "enum SubmissionKind": SubmissionKind,
     "enum PolicyState": PolicyState,
     "enum DisputePhase": DisputePhase,
 }
@@ -144,7 +144,7 @@ class SeatsLeft(PanelsEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JurorDismissed(PanelsEvent):
-    class_: PanelClass
+    task_id: TaskId
     juror: Address
 
 
@@ -205,18 +205,18 @@ class TrainerDelisted(CommitmentsEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EpochOpened(CommitmentsEvent):
-    """Told again when the window starts anew."""
+    """Told again when the window starts again."""
 
     epoch: Epoch
     commit_by: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WorkCommitted(CommitmentsEvent):
+class SubmissionCommitted(CommitmentsEvent):
     epoch: Epoch
     trainer: Address
-    index: WorkIndex
-    kind: WorkKind
+    index: SubmissionIndex
+    kind: SubmissionKind
     units: int
     policy_version: PolicyVersion
     manifest_root: Root
@@ -224,10 +224,13 @@ class WorkCommitted(CommitmentsEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EpochClosed(CommitmentsEvent):
-    """It takes no further works; its seed comes of block `seed_block`. Told again when the chain has forgotten that."""
+    """It takes no further submissions; its seed comes of block `seed_block`.
+
+    Told again when the chain has forgotten that.
+    """
 
     epoch: Epoch
-    works: int
+    submissions: int
     seed_block: int
 
 
@@ -283,7 +286,7 @@ class EpochSealed(AttestationsEvent):
 
     epoch: Epoch
     seed: Seed
-    works: int
+    submissions: int
     verifiers: int
     weight: int
     attest_by: int
@@ -314,10 +317,10 @@ class EpochAttested(AttestationsEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoresSettled(AttestationsEvent):
-    """`first` is the work of the first of these scores."""
+    """`first` is the submission of the first of these scores."""
 
     epoch: Epoch
-    first: WorkIndex
+    first: SubmissionIndex
     scores: bytes
 
 
@@ -331,7 +334,7 @@ class EpochSettled(AttestationsEvent):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoreCorrected(AttestationsEvent):
     epoch: Epoch
-    index: WorkIndex
+    index: SubmissionIndex
     score: int
 
 
@@ -388,7 +391,7 @@ class ChallengeCommitted(AppealsEvent):
 class ChallengeRevealed(AppealsEvent):
     epoch: Epoch
     id: ChallengeId
-    index: WorkIndex
+    index: SubmissionIndex
     challenger: Address
     standing: int
     score: int
@@ -406,7 +409,7 @@ class PanelSummoned(AppealsEvent):
     """Its seed comes of block `seed_block`. Told again when the chain has forgotten that."""
 
     epoch: Epoch
-    index: WorkIndex
+    index: SubmissionIndex
     seed_block: int
 
 
@@ -415,7 +418,7 @@ class PanelDrawn(AppealsEvent):
     """`jurors`: one for each seat."""
 
     epoch: Epoch
-    index: WorkIndex
+    index: SubmissionIndex
     seed: Seed
     jurors: tuple[Address, ...]
     commit_by: int
@@ -424,7 +427,7 @@ class PanelDrawn(AppealsEvent):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VoteCommitted(AppealsEvent):
     epoch: Epoch
-    index: WorkIndex
+    index: SubmissionIndex
     juror: Address
     commitment: bytes
 
@@ -432,7 +435,7 @@ class VoteCommitted(AppealsEvent):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VoteRevealed(AppealsEvent):
     epoch: Epoch
-    index: WorkIndex
+    index: SubmissionIndex
     juror: Address
     score: int
     beyond: bool
@@ -442,7 +445,7 @@ class VoteRevealed(AppealsEvent):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DisputeDecided(AppealsEvent):
     epoch: Epoch
-    index: WorkIndex
+    index: SubmissionIndex
     score: int
     phase: DisputePhase
     is_against_verifiers: bool
@@ -451,7 +454,7 @@ class DisputeDecided(AppealsEvent):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerdictSlashed(AppealsEvent):
     epoch: Epoch
-    index: WorkIndex
+    index: SubmissionIndex
     verifier: Address
     amount: int
     to_finder: int
@@ -460,7 +463,7 @@ class VerdictSlashed(AppealsEvent):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppealPaid(AppealsEvent):
     epoch: Epoch
-    index: WorkIndex
+    index: SubmissionIndex
     to: Address
     amount: int
 
@@ -474,7 +477,7 @@ class PayoutsEvent(TaskEvent):
 class Claimed(PayoutsEvent):
     epoch: Epoch
     trainer: Address
-    index: WorkIndex
+    index: SubmissionIndex
     amount: int
 
 
@@ -489,7 +492,7 @@ class FeesClaimed(PayoutsEvent):
 class FraudSlashed(PayoutsEvent):
     epoch: Epoch
     trainer: Address
-    index: WorkIndex
+    index: SubmissionIndex
     amount: int
     reporter: Address
     reporter_amount: int
@@ -510,14 +513,14 @@ class PlantCommitted(PlantsEvent):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlantOpened(PlantsEvent):
     epoch: Epoch
-    index: WorkIndex
+    index: SubmissionIndex
     commitment: bytes
     is_in_time: bool  # in the first half of the challenge window
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlantRefunded(PlantsEvent):
-    """It guards nothing: its epoch is void or has no such work, or it was a decoy."""
+    """It guards nothing: its epoch is void or has no such submission, or it was a decoy."""
 
     commitment: bytes
 
@@ -531,7 +534,7 @@ class PlantForfeited(PlantsEvent):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PaidPlantSlashed(PlantsEvent):
     epoch: Epoch
-    index: WorkIndex
+    index: SubmissionIndex
     verifier: Address
     amount: int
     to_planter: int
@@ -541,7 +544,7 @@ EVENT_TYPES: tuple[type[Event], ...] = (
     *(Bonded, UnbondRequested, Withdrawn, WorkerKeySet, Slashed),
     *(SeatsTaken, SeatMoved, SeatsLeft, JurorDismissed),
     *(TaskOpened, TaskFunded, TaskClosed, TaskRefunded),
-    *(TrainerEnlisted, TrainerDelisted, EpochOpened, WorkCommitted, EpochClosed, EpochAbandoned),
+    *(TrainerEnlisted, TrainerDelisted, EpochOpened, SubmissionCommitted, EpochClosed, EpochAbandoned),
     *(VerifierEnlisted, VerifierDelisted, VerifierSlashed, VerifierBondReleased),
     *(EpochSealed, AttestationCommitted, AttestationRevealed, EpochAttested, ScoresSettled, EpochSettled),
     *(ScoreCorrected, EpochFinal, EpochVoid, AbsenceSlashed),
@@ -605,6 +608,12 @@ def readable(data: bytes) -> str:
 def event_addresses(deployment: Deployment) -> list[Address]:
     """The contracts whose events are followed; the token's transfers are not."""
     return [address for field, address in deployment.addresses.items() if field != "token"]
+
+
+def event_topics(address: Address, deployment: Deployment) -> list[bytes]:
+    """First topics of the events of one contract that are followed."""
+    contract = _contract_at(address, deployment)
+    return [topic for name, topic in _forms() if name == contract]
 
 
 def _contract_at(address: Address, deployment: Deployment) -> str | None:

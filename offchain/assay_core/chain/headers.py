@@ -8,6 +8,7 @@ from web3 import Web3
 from web3.types import RPCEndpoint
 
 from assay_core.chain.rpc import asking_node
+from assay_core.protocol.errors import Unavailable
 
 # In the order of the header; what later forks added may be missing.
 _FIRST = (
@@ -38,6 +39,8 @@ def header_of(web3: Web3, number: int) -> bytes | None:
     with asking_node(f"block {number}"):
         # Raw: web3 refuses headers of proof-of-authority chains, whose extraData is longer.
         answer = web3.provider.make_request(RPCEndpoint("eth_getBlockByNumber"), [hex(number), False])
+    if "error" in answer:
+        raise Unavailable(f"the node refused (block {number}: {answer['error'].get('message')}); try again")
     block = answer.get("result")
     return encode_header(block) if isinstance(block, Mapping) else None
 

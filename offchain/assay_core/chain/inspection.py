@@ -22,14 +22,15 @@ from assay_core.chain.creations import (
     creation_values,
 )
 from assay_core.chain.deployment import Deployment
-from assay_core.chain.rpc import asking_node, public_url
+from assay_core.chain.rpc import asking_node
 from assay_core.protocol.errors import Stop
 from assay_core.protocol.types import Address
+from assay_core.protocol.web import public_url
 
 Addresses = tuple[str, ...]
 BEWARE = "bond nothing there"
 # Of a deployment's file, and of `Constants`.
-CONSTANTS = ("unbonding_period_s", "seal_delay", "header_wait", "seat_bond_wei", "reporter_bps")
+CONSTANTS = ("unbonding_period_s", "min_window_s", "seal_delay", "header_wait", "seat_bond_wei", "reporter_bps")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +101,7 @@ def _check(
     if difference := _difference(told, wanted):
         raise Stop(
             f"{_named(deployment, field)} was created for another deployment: it was told {difference}, as it must by "
-            f"the file: {BEWARE}; get the right file from whoever deployed, or deploy anew"
+            f"the file: {BEWARE}; get the right file from the deployer, or deploy again"
         )
     if creation.block < deployment.block:
         raise Stop(
@@ -138,7 +139,7 @@ def _compare_code(
         )
     raise Stop(
         f"{here}: {found.immutable} is {found.found} instead of {found.wanted}, as it must be by the file: {BEWARE}; "
-        "get the right file from whoever deployed, or deploy anew"
+        "get the right file from the deployer, or deploy again"
     )
 
 
@@ -151,7 +152,7 @@ def _constants(deployment: Deployment) -> Constants:
     if missing := [name for name, value in values.items() if value is None]:
         raise Stop(
             f"the file of {deployment.network!r} does not say {' and '.join(missing)}, so that cannot be checked: get "
-            "the whole file from whoever deployed"
+            "the whole file from the deployer"
         )
     return Constants(**values)
 
@@ -162,8 +163,8 @@ def _code(web3: Web3, deployment: Deployment, field: str) -> bytes:
         code = bytes(web3.eth.get_code(Web3.to_checksum_address(address)))
     if not code:
         raise Stop(
-            f"no {CONTRACTS[field]} at {address} on chain {deployment.chain_id}: the chain was started anew or the "
-            "file is wrong; get the right file from whoever deployed, or deploy anew"
+            f"no {CONTRACTS[field]} at {address} on chain {deployment.chain_id}: the chain was started again or the "
+            "file is wrong; get the right file from the deployer, or deploy again"
         )
     return code
 
@@ -174,7 +175,7 @@ def _creation(web3: Web3, deployment: Deployment, field: str) -> _Creation:
     if tx_hash is None:
         raise Stop(
             f"the file of {deployment.network!r} does not name the transaction that created {here}: get the whole file "
-            "from whoever deployed"
+            "from the deployer"
         )
     try:
         with asking_node(f"creation of {field}"):
@@ -187,5 +188,5 @@ def _creation(web3: Web3, deployment: Deployment, field: str) -> _Creation:
             f"the whole history (--rpc-url; the file's is {url}), or get the right file"
         ) from None
     if receipt["contractAddress"] != deployment.addresses[field] or receipt["status"] != 1:
-        raise Stop(f"transaction {tx_hash} did not create {here}: {BEWARE}; get the right file from whoever deployed")
+        raise Stop(f"transaction {tx_hash} did not create {here}: {BEWARE}; get the right file from the deployer")
     return _Creation(bytes(sent["input"]), int(receipt["blockNumber"]))

@@ -38,6 +38,7 @@ from assay_core.chain.events import (
     Position,
     ScoreCorrected,
     ScoresSettled,
+    SubmissionCommitted,
     TaskClosed,
     TaskFunded,
     TaskOpened,
@@ -51,12 +52,11 @@ from assay_core.chain.events import (
     VerifierSlashed,
     VoteCommitted,
     VoteRevealed,
-    WorkCommitted,
 )
 from assay_core.chain.records import (
     ChallengeRecord,
     Commitment,
-    CommittedWork,
+    CommittedSubmission,
     DisputeRecord,
     EpochRecord,
     PlantRecord,
@@ -75,10 +75,10 @@ from assay_core.protocol.types import (
     PolicyState,
     PolicyVersion,
     Seed,
+    Submission,
+    SubmissionId,
+    SubmissionIndex,
     TaskId,
-    Work,
-    WorkId,
-    WorkIndex,
 )
 
 
@@ -103,6 +103,7 @@ class TaskLedger:
 
     @property
     def is_known(self) -> bool:
+        """Whether the task was opened, as far as events were read."""
         return self._task is not None
 
     @property
@@ -150,16 +151,18 @@ class TaskLedger:
             raise Malformed(f"task {self.task_id} had no policy before {before}")
         return known[-1]
 
-    def staleness_of(self, committed: CommittedWork) -> int:
-        """Versions that a work's policy lay behind the newest when it was committed; negative: not yet published."""
-        return self.newest_policy(before=committed.position).version - committed.work.policy_version
+    def staleness_of(self, committed: CommittedSubmission) -> int:
+        """Versions that a submission's policy lay behind the newest when it was committed; negative: not yet
+        published.
+        """
+        return self.newest_policy(before=committed.position).version - committed.submission.policy_version
 
-    def work(self, epoch: Epoch, index: WorkIndex) -> CommittedWork:
-        """Raises LookupError: there is no such work."""
-        works = self.epochs[epoch].works if epoch in self.epochs else []
-        if not 0 <= index < len(works):
-            raise LookupError(f"there is no work {WorkId(self.task_id, epoch, index)}")
-        return works[index]
+    def submission(self, epoch: Epoch, index: SubmissionIndex) -> CommittedSubmission:
+        """Raises LookupError: there is no such submission."""
+        submissions = self.epochs[epoch].submissions if epoch in self.epochs else []
+        if not 0 <= index < len(submissions):
+            raise LookupError(f"there is no submission {SubmissionId(self.task_id, epoch, index)}")
+        return submissions[index]
 
     # -- folding
 
@@ -181,10 +184,10 @@ class TaskLedger:
             raise Malformed(f"challenge {challenge} of epoch {epoch} of task {self.task_id} was never committed")
         return found
 
-    def _dispute(self, epoch: Epoch, index: WorkIndex) -> DisputeRecord:
+    def _dispute(self, epoch: Epoch, index: SubmissionIndex) -> DisputeRecord:
         found = self._epoch(epoch).disputes.get(index)
         if found is None:
-            raise Malformed(f"work {index} of epoch {epoch} of task {self.task_id} was never challenged")
+            raise Malformed(f"submission {index} of epoch {epoch} of task {self.task_id} was never challenged")
         return found
 
     def _plant(self, commitment: bytes) -> PlantRecord:
@@ -233,7 +236,7 @@ class TaskLedger:
     def _(self, event: TaskRefunded) -> None:
         self.task.refunded_wei += event.amount
 
-    # trainers and works
+    # trainers and submissions
 
     @_fold.register
     def _(self, event: TrainerEnlisted) -> None:
@@ -245,21 +248,23 @@ class TaskLedger:
 
     @_fold.register
     def _(self, event: EpochOpened) -> None:
-        """Told again when the window starts anew, which it does while an epoch has no works."""
+        """Told again when the window starts again, which it does while an epoch has no submissions."""
         if event.epoch == len(self.epochs):
             self.epochs[event.epoch] = EpochRecord(event.epoch, event.commit_by)
-        elif event.epoch == len(self.epochs) - 1 and not self.epochs[event.epoch].works:
+        elif event.epoch == len(self.epochs) - 1 and not self.epochs[event.epoch].submissions:
             self.epochs[event.epoch].commit_by = event.commit_by
         else:
             raise Malformed(f"epoch {event.epoch} of task {self.task_id} opens after {len(self.epochs)} others")
 
     @_fold.register
-    def _(self, event: WorkCommitted) -> None:
-        works = self._epoch(event.epoch).works
-        if event.index != len(works):
-            raise Malformed(f"work {event.index} of epoch {event.epoch} comes after {len(works)} others")
-        work = Work(event.trainer, event.index, event.kind, event.units, event.policy_version, event.manifest_root)
-        works.append(CommittedWork(work, event.position, event.tx_hash))
+    def _(self, event: SubmissionCommitted) -> None:
+        submissions = self._epoch(event.epoch).submissions
+        if event.index != len(submissions):
+            raise Malformed(f"submission {event.index} of epoch {event.epoch} comes after {len(submissions)} others")
+        submission = Submission(
+            event.trainer, event.index, event.kind, event.units, event.policy_version, event.manifest_root
+        )
+        submissions.append(CommittedSubmission(submission, event.position, event.tx_hash))
 
     @_fold.register
     def _(self, event: EpochClosed) -> None:
@@ -322,7 +327,9 @@ class TaskLedger:
     def _(self, event: ScoresSettled) -> None:
         record = self._epoch(event.epoch)
         if event.first != len(record.settled):
-            raise Malformed(f"scores of epoch {event.epoch} from work {event.first} come after {len(record.settled)}")
+            raise Malformed(
+                f"scores of epoch {event.epoch} from submission {event.first} come after {len(record.settled)}"
+            )
         record.settled += event.scores
 
     @_fold.register

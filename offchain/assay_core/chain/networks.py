@@ -36,7 +36,7 @@ def configured_networks(config: Path | None = None) -> dict[str, Network]:
     if config is None and (root := source_tree()) is not None:
         config = root / "ape-config.yaml"
     try:
-        content: dict[str, Any] = {} if config is None else yaml.safe_load(config.read_text()) or {}
+        content: dict[str, Any] = {} if config is None else yaml.safe_load(config.read_text(encoding="utf-8")) or {}
         custom: list[dict[str, Any]] = (content.get("networks") or {}).get("custom") or []
         found = [(name, "ethereum", chain_id) for name, chain_id in KNOWN.items()]
         found += [(str(each["name"]), str(each.get("ecosystem", "ethereum")), int(each["chain_id"])) for each in custom]

@@ -11,15 +11,16 @@ from assay_core.protocol.types import (
     ChallengeState,
     DisputePhase,
     Epoch,
+    EpochPhase,
     PlantState,
     PolicyState,
     PolicyVersion,
     Root,
     Seed,
+    Submission,
+    SubmissionIndex,
     TaskId,
     TaskParams,
-    Work,
-    WorkIndex,
 )
 
 
@@ -42,10 +43,10 @@ class TaskRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class CommittedWork:
-    """A work and where in the chain it was committed."""
+class CommittedSubmission:
+    """A submission and where in the chain it was committed."""
 
-    work: Work
+    submission: Submission
     position: Position
     tx_hash: bytes
 
@@ -91,14 +92,14 @@ class PolicyRecord:
 
 @dataclass(slots=True)
 class ChallengeRecord:
-    """One challenge; work and score are known once it is revealed."""
+    """One challenge; submission and score are known once it is revealed."""
 
     id: ChallengeId
     challenger: Address
     commitment: bytes
     position: Position
     state: ChallengeState = ChallengeState.COMMITTED
-    index: WorkIndex | None = None
+    index: SubmissionIndex | None = None
     score: int | None = None
     burnt: int = 0
 
@@ -115,9 +116,9 @@ class Vote:
 
 @dataclass(slots=True)
 class DisputeRecord:
-    """The dispute about one work. Addresses of jurors are operators."""
+    """The dispute about one submission. Addresses of jurors are operators."""
 
-    index: WorkIndex
+    index: SubmissionIndex
     standing: int  # the score that is disputed
     position: Position  # of the first reveal
     challenges: list[ChallengeId] = field(default_factory=list[ChallengeId])
@@ -153,7 +154,7 @@ class PlantRecord:
     epoch: Epoch  # that it covers
     position: Position
     state: PlantState = PlantState.COMMITTED
-    index: WorkIndex | None = None  # of the work, once a plant is opened
+    index: SubmissionIndex | None = None  # of the submission, once a plant is opened
 
 
 @dataclass(slots=True)
@@ -162,7 +163,7 @@ class EpochRecord:
 
     epoch: Epoch
     commit_by: int
-    works: list[CommittedWork] = field(default_factory=list[CommittedWork])
+    submissions: list[CommittedSubmission] = field(default_factory=list[CommittedSubmission])
     seed_block: int | None = None  # once it is closed: the block of which its seed comes
     is_abandoned: bool = False
     seed: Seed | None = None
@@ -176,27 +177,35 @@ class EpochRecord:
     is_attested: bool = False
     settled: bytes = b""  # scores so far: `settle` goes on where it stopped
     is_settled: bool = False
-    corrections: dict[WorkIndex, int] = field(default_factory=dict[WorkIndex, int])  # by appeals
-    paid: int = 0  # works that earned something when it was settled
+    corrections: dict[SubmissionIndex, int] = field(default_factory=dict[SubmissionIndex, int])  # by appeals
+    paid: int = 0  # submissions that earned something when it was settled
     challenges: dict[ChallengeId, ChallengeRecord] = field(default_factory=dict[ChallengeId, ChallengeRecord])
-    disputes: dict[WorkIndex, DisputeRecord] = field(default_factory=dict[WorkIndex, DisputeRecord])
-    appeals_paid: dict[tuple[WorkIndex, Address], int] = field(default_factory=dict[tuple[WorkIndex, Address], int])
+    disputes: dict[SubmissionIndex, DisputeRecord] = field(default_factory=dict[SubmissionIndex, DisputeRecord])
+    appeals_paid: dict[tuple[SubmissionIndex, Address], int] = field(
+        default_factory=dict[tuple[SubmissionIndex, Address], int]
+    )
     challenge_by: int | None = None
     is_final: bool = False
     is_void: bool = False
     policy: PolicyRecord | None = None
     policy_state: PolicyState = PolicyState.PENDING
-    claims: dict[WorkIndex, int] = field(default_factory=dict[WorkIndex, int])
-    frauds: dict[WorkIndex, FraudSlashed] = field(default_factory=dict[WorkIndex, FraudSlashed])
-    plants: dict[WorkIndex, bytes] = field(default_factory=dict[WorkIndex, bytes])  # commitments of opened plants
-    plants_in_time: set[WorkIndex] = field(default_factory=set[WorkIndex])  # opened within the challenge window
-    paid_plants: dict[tuple[WorkIndex, Address], int] = field(default_factory=dict[tuple[WorkIndex, Address], int])
+    claims: dict[SubmissionIndex, int] = field(default_factory=dict[SubmissionIndex, int])
+    frauds: dict[SubmissionIndex, FraudSlashed] = field(default_factory=dict[SubmissionIndex, FraudSlashed])
+    plants: dict[SubmissionIndex, bytes] = field(
+        default_factory=dict[SubmissionIndex, bytes]
+    )  # commitments of opened plants
+    plants_in_time: set[SubmissionIndex] = field(
+        default_factory=set[SubmissionIndex]
+    )  # opened within the challenge window
+    paid_plants: dict[tuple[SubmissionIndex, Address], int] = field(
+        default_factory=dict[tuple[SubmissionIndex, Address], int]
+    )
     fees: dict[Address, int] = field(default_factory=dict[Address, int])
     absences: dict[Address, int] = field(default_factory=dict[Address, int])
 
     @property
     def is_closed(self) -> bool:
-        """It takes no further works."""
+        """It takes no further submissions."""
         return self.seed_block is not None
 
     @property
@@ -205,13 +214,34 @@ class EpochRecord:
 
     @property
     def is_over(self) -> bool:
-        """Nothing more is decided about its works."""
+        """Nothing more is decided about its submissions."""
         return self.is_final or self.is_void
+
+    @property
+    def phase(self) -> EpochPhase:
+        """As its events tell it. A window that has just passed shows with the next event: only the chain's `phaseOf`
+        knows the time.
+        """
+        if self.is_void:
+            return EpochPhase.VOID
+        if self.is_final:
+            return EpochPhase.FINAL
+        if self.is_settled:
+            return EpochPhase.CHALLENGEABLE
+        if self.is_attested:
+            return EpochPhase.ATTESTED
+        if self.reveals:
+            return EpochPhase.ATTEST_REVEAL
+        return EpochPhase.ATTEST_COMMIT if self.is_sealed else EpochPhase.COMMITTING
 
     @property
     def members(self) -> frozenset[Address]:
         """Who judges it, once it is sealed."""
         return frozenset(self.weights)
+
+    @property
+    def revealed_weight(self) -> int:
+        return sum(reveal.weight for reveal in self.reveals.values())
 
     @property
     def scores(self) -> bytes | None:
@@ -224,18 +254,20 @@ class EpochRecord:
 
     @property
     def unrevealed_challenges(self) -> list[ChallengeRecord]:
-        """Challenges of which nobody knows the work yet; they keep the epoch from becoming final until they expire."""
+        """Challenges of which nobody knows the submission yet; they keep the epoch from becoming final until they
+        expire.
+        """
         return [each for each in self.challenges.values() if each.state is ChallengeState.COMMITTED]
 
-    def works_of(self, trainer: Address) -> list[CommittedWork]:
-        """The works of an operator, in the order of their indices."""
-        return [each for each in self.works if each.work.trainer == trainer]
+    def submissions_of(self, trainer: Address) -> list[CommittedSubmission]:
+        """The submissions of an operator, in the order of their indices."""
+        return [each for each in self.submissions if each.submission.trainer == trainer]
 
-    def score_of(self, index: WorkIndex) -> int | None:
+    def score_of(self, index: SubmissionIndex) -> int | None:
         """What holds now; None until the epoch is settled."""
         return self.corrections.get(index, self.settled_score_of(index))
 
-    def settled_score_of(self, index: WorkIndex) -> int | None:
+    def settled_score_of(self, index: SubmissionIndex) -> int | None:
         """What the reports gave, whatever appeals made of it: the policy follows from this."""
         if self.scores is None:
             return None

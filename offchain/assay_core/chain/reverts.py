@@ -12,7 +12,15 @@ from web3.exceptions import ContractLogicError
 
 from assay_core.chain.abis import CONTRACTS, AbiEntry, canonical_type, entries, signature
 from assay_core.protocol.errors import Reverted
-from assay_core.protocol.types import ChallengeState, DisputePhase, EpochPhase, PlantState, PolicyState, Role, WorkKind
+from assay_core.protocol.types import (
+    ChallengeState,
+    DisputePhase,
+    EpochPhase,
+    PlantState,
+    PolicyState,
+    Role,
+    SubmissionKind,
+)
 
 SOLIDITY_ERRORS: tuple[AbiEntry, ...] = (
     {"name": "Error", "inputs": [{"name": "reason", "type": "string"}]},
@@ -21,7 +29,7 @@ SOLIDITY_ERRORS: tuple[AbiEntry, ...] = (
 
 ENUMERATIONS: dict[str, type[IntEnum]] = {
     f"enum {each.__name__}": each
-    for each in (Role, WorkKind, EpochPhase, DisputePhase, ChallengeState, PolicyState, PlantState)
+    for each in (Role, SubmissionKind, EpochPhase, DisputePhase, ChallengeState, PolicyState, PlantState)
 }
 
 

@@ -1,15 +1,16 @@
 """Send transactions from one account so that each intent takes effect once, or says why it did not.
 
-One `Sender` per account and process. The chain is asked first (simulation), the nonce stays the same for all attempts
-at one call, and a call whose fate is unknown is looked up before it is sent again.
+The chain is asked first (simulation), the nonce stays the same for all attempts at one call, and a call whose fate is
+unknown is looked up before it is sent again. Other processes of this machine may send with the same key: see nonces.py.
 """
 
 import logging
+import re
 import time
 from dataclasses import dataclass
-from typing import Protocol, TypeVar, cast
+from pathlib import Path
+from typing import Literal, TypeVar, cast
 
-from eth_account.signers.local import LocalAccount
 from eth_typing import HexStr
 from web3 import Web3
 from web3.exceptions import ContractLogicError, TransactionNotFound, Web3RPCError
@@ -18,22 +19,23 @@ from web3.types import TxParams, TxReceipt, Wei
 from assay_core.chain.connection import Chain
 from assay_core.chain.contracts import Call
 from assay_core.chain.events import Event, decode_logs
-from assay_core.chain.follow import to_log
+from assay_core.chain.networks import LOCAL_CHAINS
+from assay_core.chain.node import NodeTrouble
+from assay_core.chain.node_logs import to_log
+from assay_core.chain.nonces import Clock, LastSent, SharedNonces
 from assay_core.chain.reverts import reverted
-from assay_core.chain.rpc import asking_node
+from assay_core.chain.rpc import asking_node, node_words
+from assay_core.chain.signers import Signer
 from assay_core.protocol.errors import Reverted, Stop, Unavailable
 from assay_core.protocol.types import Address
 
 log = logging.getLogger(__name__)
 
+# How nodes name the next nonce when one is too low.
+NEXT_NONCE = re.compile(r"(?:state|next nonce|expected)[: ]+(\d+)")
+MOST_NONCES = 12  # tried for one call
+ELSEWHERE = "is its key in use elsewhere?"
 EventKind = TypeVar("EventKind", bound=Event)
-
-
-class Clock(Protocol):
-    """Time as the sender waits by it."""
-
-    def monotonic(self) -> float: ...
-    def sleep(self, seconds: float, /) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,9 @@ class SenderSettings:
     gas_headroom_bps: int = 3_000
     fee_bump_bps: int = 2_000  # nodes ask for 10 to 12.5 %
     max_fee_wei: int = 2_000 * 10**9  # per gas: no bump goes above
+    lag_s: float = 20.0  # how long reads may lag behind what we sent, before a revert is believed
+    unseen_s: float = 120.0  # how long a transaction is taken to wait in a mempool that the node does not show
+    nonces: Path | None = None  # folder of locks and notes of nonces; None: below ~/.assay
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +83,15 @@ class _Attempts:
     priority_fee: int
     raw: bytes
     hashes: list[bytes]
-    was_accepted: bool = False  # a node has taken one of them
+    was_accepted: bool = False  # a node has taken one of them, or may have
+    sent_at: float = 0.0  # Unix time
 
 
 class Sender:
     """Signs and sends calls for one account."""
 
     def __init__(
-        self, chain: Chain, account: LocalAccount, settings: SenderSettings | None = None, clock: Clock = time
+        self, chain: Chain, account: Signer, settings: SenderSettings | None = None, clock: Clock = time
     ) -> None:
         self._chain = chain
         self._eth = chain.web3.eth
@@ -94,6 +100,10 @@ class Sender:
         self._clock = clock
         self._unresolved: dict[Call, _Attempts] = {}  # sent, and never seen to the end
         self.address = Address(account.address)
+        self._nonces = SharedNonces(chain.deployment.chain_id, self.address, self._settings.nonces)
+        self._done_at: float | None = None  # when our last transaction was seen in a block
+        self._has_approved = False  # whether that was an approval
+        self.last_block = 0  # in which it is: what does not show that is old
 
     def dry_run(self, call: Call) -> int:
         """Gas that the call would use now. Raises Reverted, Unavailable; Stop: the account cannot pay."""
@@ -106,8 +116,8 @@ class Sender:
     def send(self, call: Call) -> Receipt:
         """Simulate, send, and wait until it is mined.
 
-        Raises Reverted: the contracts refuse. Stop: the account cannot pay. Unavailable: the node is down or the call
-        is not mined in time; sending an equal call again then first looks for the old one.
+        Raises Reverted: the contracts refuse. Stop: the account cannot pay, or its signer refuses. Unavailable: node or
+        signer is down or the call is not mined in time; sending an equal call again then first looks for the old one.
         """
         deadline = self._clock.monotonic() + self._settings.timeout_s
         attempts = self._unresolved.get(call)
@@ -117,21 +127,18 @@ class Sender:
                 return self._done(attempts, receipt)
             if not self._is_lost(attempts):
                 return self._see_through(attempts, deadline)
-        for _ in range(5):
-            attempts = self._unresolved[call] = self._prepare(call)
-            try:
-                return self._see_through(attempts, deadline)
-            except _NonceTaken:
-                del self._unresolved[call]
-                log.info("nonce was taken, trying the next", extra={"call": str(call), "nonce": attempts.nonce})
-        raise Unavailable(f"{call}: the nonces of {self.address} keep being taken; is its key in use elsewhere?")
+        attempts = self._prepare(call)
+        try:
+            with self._nonces.held(deadline, self._clock):
+                self._enter(attempts, deadline)
+            return self._see_through(attempts, deadline)
+        except _NonceTaken as error:
+            self._unresolved.pop(call, None)
+            raise Unavailable(f"{call}: the nonces of {self.address} keep being taken; {ELSEWHERE}") from error
 
     def is_sending(self) -> bool:
-        """Whether the node knows a transaction of this account that is not mined yet. Raises Unavailable."""
-        address = Web3.to_checksum_address(self.address)
-        with asking_node("nonces"):
-            mined = self._eth.get_transaction_count(address, "latest")
-            return self._eth.get_transaction_count(address, "pending") > mined
+        """Whether a transaction of this account is under way, as the node or this machine knows. Raises Unavailable."""
+        return self._next_nonce() > self._count("latest")
 
     # -- before sending
 
@@ -179,18 +186,33 @@ class Sender:
             )
 
     def _prepare(self, call: Call) -> _Attempts:
-        self._simulate(call)
+        self._simulate_through_lag(call)
         gas = self._estimate(call)
         gas += gas * self._settings.gas_headroom_bps // 10_000
         max_fee, priority = self._fees()
         self._require_balance(gas * max_fee, call)
-        with asking_node("nonce"):
-            nonce = self._eth.get_transaction_count(Web3.to_checksum_address(self.address), "pending")
-        attempts = _Attempts(call, nonce, gas, max_fee, priority, b"", [])
-        self._sign(attempts)
-        return attempts
+        return _Attempts(call, -1, gas, max_fee, priority, b"", [])
 
-    def _sign(self, attempts: _Attempts) -> None:
+    def _simulate_through_lag(self, call: Call) -> None:
+        """A revert may be that of a state before our last transaction, as long as the node's reads lag behind it."""
+        wait_s = 0.2
+        while True:
+            try:
+                return self._simulate(call)
+            except Reverted as error:
+                is_recent = self._done_at is not None and self._clock.monotonic() < self._done_at + self._settings.lag_s
+                lacks_ours = self._has_approved and error.error == "ERC20InsufficientAllowance"
+                if not is_recent or not (lacks_ours or self._is_behind()):
+                    raise
+            self._clock.sleep(wait_s)
+            wait_s = min(wait_s * 1.5, self._settings.max_poll_s)
+
+    def _is_behind(self) -> bool:
+        with asking_node("newest block"):
+            return self._eth.block_number < self.last_block
+
+    def _sign(self, attempts: _Attempts, max_fee: int, priority_fee: int) -> None:
+        """Raises Unavailable, Stop: the signer is away, or refuses; then all is as it was."""
         signed = self.account.sign_transaction(
             {
                 "type": 2,
@@ -200,12 +222,65 @@ class Sender:
                 "value": 0,
                 "data": HexStr("0x" + attempts.call.data.hex()),
                 "gas": attempts.gas,
-                "maxFeePerGas": Wei(attempts.max_fee),
-                "maxPriorityFeePerGas": Wei(attempts.priority_fee),
+                "maxFeePerGas": Wei(max_fee),
+                "maxPriorityFeePerGas": Wei(priority_fee),
             }
         )
+        attempts.max_fee, attempts.priority_fee = max_fee, priority_fee
         attempts.raw = bytes(signed.raw_transaction)
         attempts.hashes.append(bytes(signed.hash))
+
+    # -- the nonce, while no other process of this machine sends
+
+    def _enter(self, attempts: _Attempts, deadline: float) -> None:
+        """Find a nonce that is free, and have a node take the transaction, or perhaps take it. Raises _NonceTaken."""
+        wait_s, least = self._settings.first_poll_s, 0
+        for number in range(1, MOST_NONCES + 1):
+            attempts.nonce = max(self._next_nonce(), least)
+            attempts.hashes.clear()
+            self._unresolved.pop(attempts.call, None)  # until it is signed with this nonce, nothing is under way
+            self._sign(attempts, attempts.max_fee, attempts.priority_fee)
+            self._unresolved[attempts.call], attempts.sent_at = attempts, time.time()
+            try:
+                self._broadcast(attempts)
+                break
+            except Unavailable:  # of a refusal: waiting for better times needs no lock, and no nonce is used
+                if not attempts.was_accepted:
+                    return
+                break
+            except _NonceTaken as taken:
+                told = {"call": str(attempts.call), "nonce": attempts.nonce}
+                log.info("nonce was taken, trying the next", extra=told)
+                if number == MOST_NONCES or self._clock.monotonic() > deadline:
+                    raise
+                least = max(attempts.nonce + 1, taken.next_nonce)
+            self._clock.sleep(wait_s)  # what counts may lag behind what takes
+            wait_s = min(wait_s * 2, self._settings.max_poll_s)
+        self._nonces.note(_last_of(attempts))
+
+    def _count(self, at: Literal["latest", "pending"]) -> int:
+        with asking_node("nonce"):
+            return self._eth.get_transaction_count(Web3.to_checksum_address(self.address), at)
+
+    def _next_nonce(self) -> int:
+        """The node's, or the one after our own last, which it may not count while that waits."""
+        counted, last = self._count("pending"), self._nonces.last()
+        if last is None or last.nonce < counted or not self._is_alive(last):
+            return counted
+        return last.nonce + 1
+
+    def _is_alive(self, sent: LastSent) -> bool:
+        """Whether a transaction waits, or was mined though its nonce is not counted yet.
+
+        A node that shows no mempool is believed only after a while. A local chain shows all that waits, and forgets.
+        """
+        is_local = self._chain.deployment.chain_id in LOCAL_CHAINS
+        with asking_node("our last transaction"):
+            try:
+                found = self._eth.get_transaction(cast(HexStr, sent.tx_hash))
+            except TransactionNotFound:
+                return not is_local and time.time() < sent.at + self._settings.unseen_s
+        return not is_local or found.get("blockNumber") is None
 
     # -- sending and waiting
 
@@ -222,10 +297,17 @@ class Sender:
                 if (receipt := self._receipt_of(attempts)) is not None:
                     return self._done(attempts, receipt)
                 if clock.monotonic() - sent_at > settings.stuck_after_s:
+                    if self._is_lost(attempts):
+                        raise _Replaced(
+                            f"{attempts.call}: another transaction took its nonce, {attempts.nonce} of {self.address}; "
+                            f"{ELSEWHERE} Send it again"
+                        )
                     self._raise_fees(attempts)
                     sent_at = None
                     continue
                 trouble = None
+            except _Replaced:
+                raise
             except Unavailable as error:
                 trouble, sent_at = error, None  # a restarted node may have forgotten it: broadcast again
             if clock.monotonic() > deadline:
@@ -240,6 +322,9 @@ class Sender:
                 self._eth.send_raw_transaction(attempts.raw)
                 attempts.was_accepted = True
                 log.debug("sent", extra={"call": str(attempts.call), "nonce": attempts.nonce})
+            except NodeTrouble:  # on its way there or back: a node may have it
+                attempts.was_accepted = True
+                raise
             except Web3RPCError as error:
                 self._handle_refusal(error, attempts)
 
@@ -252,8 +337,12 @@ class Sender:
         if "nonce too low" in text or "nonce is too low" in text:
             # Once a node has taken ours, ours may be what used the nonce: wait for its receipt rather than send twice.
             if not attempts.was_accepted and self._receipt_of(attempts) is None:
-                raise _NonceTaken from error
+                named = NEXT_NONCE.search(text)
+                raise _NonceTaken(int(named[1]) if named else 0) from error
             return
+        if "replacement" in text and not attempts.was_accepted:
+            log.warning("another transaction waits with our nonce", extra={"nonce": attempts.nonce, "why": ELSEWHERE})
+            raise _NonceTaken from error
         if "underpriced" in text or "less than block base fee" in text or "fee too low" in text:
             self._raise_fees(attempts)
             raise Unavailable(f"the node wants higher fees for {attempts.call}; trying again") from error
@@ -269,8 +358,7 @@ class Sender:
         if new_max > limit:
             log.warning("fees are at their limit", extra={"call": str(attempts.call), "max_fee_wei": limit})
             return
-        attempts.max_fee, attempts.priority_fee = new_max, min(new_priority, new_max)
-        self._sign(attempts)
+        self._sign(attempts, new_max, min(new_priority, new_max))
         log.info("fees raised", extra={"call": str(attempts.call), "nonce": attempts.nonce, "max_fee_wei": new_max})
 
     # -- looking for what was sent
@@ -286,17 +374,17 @@ class Sender:
 
     def _is_lost(self, attempts: _Attempts) -> bool:
         """Whether no attempt can be mined as things stand: its nonce was used otherwise, or is ahead of the chain's."""
-        with asking_node("nonce"):
-            mined = self._eth.get_transaction_count(Web3.to_checksum_address(self.address), "latest")
-            if mined == attempts.nonce:
-                return False
-            if mined < attempts.nonce:
-                pending = self._eth.get_transaction_count(Web3.to_checksum_address(self.address), "pending")
-                return pending < attempts.nonce  # the node lost what came before: a gap
+        mined = self._count("latest")
+        if mined == attempts.nonce:
+            return False
+        if mined < attempts.nonce:  # the node lost what came before, a gap; or it counts nothing that waits
+            return self._count("pending") < attempts.nonce and not self._is_alive(_last_of(attempts))
         return self._receipt_of(attempts) is None
 
     def _done(self, attempts: _Attempts, receipt: TxReceipt) -> Receipt:
         self._unresolved.pop(attempts.call, None)
+        self.last_block, self._done_at = receipt["blockNumber"], self._clock.monotonic()
+        self._has_approved = attempts.call.function == "approve"
         if receipt["status"] == 0:
             raise self._why_reverted(attempts.call, receipt)
         return Receipt(
@@ -330,14 +418,24 @@ class Sender:
 
 
 class _NonceTaken(Exception):
-    """Another transaction of the account was mined with our nonce."""
+    """Another transaction of the account has our nonce. `next_nonce`: the next as the node names it, else 0."""
+
+    def __init__(self, next_nonce: int = 0) -> None:
+        super().__init__()
+        self.next_nonce = next_nonce
+
+
+class _Replaced(Unavailable):
+    """What we sent cannot be mined any more."""
+
+
+def _last_of(attempts: _Attempts) -> LastSent:
+    return LastSent(attempts.nonce, "0x" + attempts.hashes[-1].hex(), attempts.sent_at)
 
 
 def _message(error: Web3RPCError) -> str:
-    """A node's words, in lower case."""
-    response = error.rpc_response or {}
-    details = response.get("error")
-    return (str(details.get("message", "")) if isinstance(details, dict) else str(error)).lower()
+    """In lower case."""
+    return node_words(error).lower()
 
 
 def _ether(wei: int) -> str:

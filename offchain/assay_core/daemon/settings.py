@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BeforeValidator, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, ValidationInfo
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, TomlConfigSettingsSource
 
 from assay_core.protocol.errors import Stop
@@ -16,6 +16,23 @@ def _listed(value: Any) -> Any:
 
 
 Urls = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)]  # in a variable: divided by commas or spaces
+
+
+def _joined(value: Any) -> Any:
+    return ",".join(map(str, value)) if isinstance(value, list | tuple) else value  # pyright: ignore
+
+
+NodeUrls = Annotated[str, BeforeValidator(_joined)]  # divided by commas; TOML may list them
+
+
+def _keyed(signer: str | None, info: ValidationInfo) -> str | None:
+    if not signer and info.data.get("keystore") is None:
+        raise ValueError("a keystore or a signer is needed")
+    return signer or None
+
+
+# URL of an external signer, in a field below one named `keystore`: one of both must be there.
+SignerUrl = Annotated[str | None, Field(validate_default=True), AfterValidator(_keyed)]
 
 
 def load_settings(kind: type[S], config: Path | None, given: dict[str, Any]) -> S:

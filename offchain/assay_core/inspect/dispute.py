@@ -1,4 +1,4 @@
-"""The dispute about one work as people and programs read it: pure, from the ledger."""
+"""The dispute about one submission as people and programs read it: pure, from the ledger."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ OUTCOMES = {
 
 
 def challenge_json(challenge: ChallengeRecord) -> dict[str, Any]:
-    """One challenge for programs: work and score are told once it is revealed."""
+    """One challenge for programs: submission and score are told once it is revealed."""
     return {
         "id": challenge.id,
         "challenger": challenge.challenger,
@@ -27,6 +27,7 @@ def challenge_json(challenge: ChallengeRecord) -> dict[str, Any]:
 
 
 def dispute_json(record: EpochRecord, dispute: DisputeRecord) -> dict[str, Any]:
+    """One dispute for programs: its challenges, panel, votes and outcome."""
     return {
         "standing": dispute.standing,
         "challenges": [challenge_json(record.challenges[each]) for each in dispute.challenges],
@@ -74,7 +75,7 @@ def _panel(dispute: DisputeRecord) -> str:
 
 def _outcome(dispute: DisputeRecord) -> str:
     if dispute.is_open:
-        return "open: its panel judges the work again" if dispute.seed else "open: waits for its panel"
+        return "open: its panel judges the submission again" if dispute.seed else "open: waits for its panel"
     return OUTCOMES.get(dispute.outcome, dispute.outcome.name.lower())
 
 

@@ -1,57 +1,45 @@
-"""Where an epoch stands, and one work of it, out of the ledger. Pure."""
+"""Where an epoch stands, and one submission of it, out of the ledger. Pure."""
 
 from typing import Any
 
-from assay_core.chain.ledger import CommittedWork, EpochRecord, TaskLedger
+from assay_core.chain.ledger import CommittedSubmission, EpochRecord, TaskLedger
 from assay_core.protocol.errors import Stop
-from assay_core.protocol.types import EpochPhase, WorkId
+from assay_core.protocol.types import SubmissionId
 
 
-def committed_work(ledger: TaskLedger, work_id: WorkId) -> tuple[EpochRecord, CommittedWork]:
-    """Raises Stop: there is no such work."""
+def committed_submission(ledger: TaskLedger, submission_id: SubmissionId) -> tuple[EpochRecord, CommittedSubmission]:
+    """Raises Stop: there is no such submission."""
     try:
-        committed = ledger.work(work_id.epoch, work_id.index)
+        committed = ledger.submission(submission_id.epoch, submission_id.index)
     except LookupError as error:
-        raise Stop(f"{error}: `assay task show {work_id.task_id}` lists the epochs and their works") from error
-    return ledger.epochs[work_id.epoch], committed
+        raise Stop(
+            f"{error}: `assay task show {submission_id.task_id}` lists the epochs and their submissions"
+        ) from error
+    return ledger.epochs[submission_id.epoch], committed
 
 
-def phase_of(record: EpochRecord) -> str:
-    """Where an epoch stands, as its events tell it (a window that has just passed shows with the next event)."""
-    if record.is_void:
-        phase = EpochPhase.VOID
-    elif record.is_final:
-        phase = EpochPhase.FINAL
-    elif record.is_settled:
-        phase = EpochPhase.CHALLENGEABLE
-    elif record.is_attested:
-        phase = EpochPhase.ATTESTED
-    elif record.reveals:
-        phase = EpochPhase.ATTEST_REVEAL
-    elif record.is_sealed:
-        phase = EpochPhase.ATTEST_COMMIT
-    else:
-        phase = EpochPhase.COMMITTING
-    return phase.name.lower().replace("_", " ")
+def phase_words(record: EpochRecord) -> str:
+    """Where an epoch stands, for people: `attest commit`."""
+    return record.phase.name.lower().replace("_", " ")
 
 
 def epoch_json(record: EpochRecord) -> dict[str, Any]:
     """An epoch for programs."""
     return {
         "epoch": record.epoch,
-        "phase": phase_of(record),
-        "works": [
+        "phase": phase_words(record),
+        "submissions": [
             {
-                "index": committed.work.index,
-                "trainer": committed.work.trainer,
-                "units": committed.work.units,
-                "policy_version": committed.work.policy_version,
-                "manifest_root": committed.work.manifest_root,
-                "score": record.score_of(committed.work.index),
-                "claimed_wei": record.claims.get(committed.work.index),
-                "is_slashed": committed.work.index in record.frauds,
+                "index": committed.submission.index,
+                "trainer": committed.submission.trainer,
+                "units": committed.submission.units,
+                "policy_version": committed.submission.policy_version,
+                "manifest_root": committed.submission.manifest_root,
+                "score": record.score_of(committed.submission.index),
+                "claimed_wei": record.claims.get(committed.submission.index),
+                "is_slashed": committed.submission.index in record.frauds,
             }
-            for committed in record.works
+            for committed in record.submissions
         ],
         "seed": record.seed,
         "attest_by": record.attest_by,

@@ -1,11 +1,12 @@
-"""What verifiers say about a work: their evidence bundles on the relays, else a verifier's service.
+"""What verifiers say about a submission: their evidence bundles on the relays, else a verifier's service.
 
 All of it comes from strangers. A bundle counts only when its bytes have the root, and its report the hash, that its
-verifier revealed on chain, and when what it says about a work is about that work and agrees with its report.
+verifier revealed on chain, and when what it says about a submission is about that submission and agrees with its
+report.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -14,11 +15,11 @@ from assay_core.bundle.evidence import LIMITS, MAX_DOCUMENT_BYTES, open_attested
 from assay_core.bundle.manifest import BundleKind
 from assay_core.protocol.encoding import Json
 from assay_core.protocol.errors import Malformed, ProtocolError
-from assay_core.protocol.types import Address, Root, WorkId, WorkIndex
+from assay_core.protocol.types import SCORE_FULL, Address, Root, SubmissionId, SubmissionIndex
 
 if TYPE_CHECKING:
-    from assay_core.chain.ledger import EpochRecord, TaskLedger
-    from assay_core.inspect.earnings import WorkEarning
+    from assay_core.chain.ledger import EpochRecord
+    from assay_core.inspect.earnings import Earnings
     from assay_core.transport.engine import Fetcher
 
 OpenClient: TypeAlias = "Callable[[], AbstractContextManager[Fetcher]]"
@@ -54,7 +55,7 @@ class VerdictView:
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """What one verifier says about one work. Without a verdict, `problem` tells why."""
+    """What one verifier says about one submission. Without a verdict, `problem` tells why."""
 
     verifier: Address
     evidence_root: Root
@@ -62,8 +63,8 @@ class Statement:
     problem: str = ""
 
 
-def statements(open_client: OpenClient, record: "EpochRecord", index: WorkIndex) -> list[Statement]:
-    """What every verifier that revealed says about a work. Never raises: what cannot be had is a problem told."""
+def statements(open_client: OpenClient, record: "EpochRecord", index: SubmissionIndex) -> list[Statement]:
+    """What every verifier that revealed says about a submission. Never raises: what cannot be had is a problem told."""
     if not record.reveals:
         return []
     try:
@@ -73,29 +74,29 @@ def statements(open_client: OpenClient, record: "EpochRecord", index: WorkIndex)
         return [Statement(who, reveal.evidence_root, None, str(error)) for who, reveal in record.reveals.items()]
 
 
-def reasons_of(
-    open_client: OpenClient, service_url: str | None, ledger: "TaskLedger", works: "Sequence[WorkEarning]"
-) -> dict[WorkId, str]:
-    """Why works got the scores they got, as far as the evidence on the relays (or a verifier's service) tells."""
-    found: dict[WorkId, str] = {}
-    for each in works:
-        record = ledger.epochs[each.work_id.epoch]
-        if record.is_void:
+def reasons_of(open_client: OpenClient, service_url: str | None, earned: "Earnings") -> dict[SubmissionId, str]:
+    """Why submissions are not paid in full, as far as the evidence on the relays (or a verifier's service) tells."""
+    found: dict[SubmissionId, str] = {}
+    ledgers = {ledger.task_id: ledger for ledger in earned.ledgers}
+    for each in earned.submissions:
+        record = ledgers[each.submission_id.task_id].epochs[each.submission_id.epoch]
+        if record.is_void or each.score in (None, SCORE_FULL):
             continue
-        for statement in statements(open_client, record, each.work_id.index):
-            verdict = statement.verdict
-            if verdict is not None and verdict.reason is not None and verdict.score == each.score:
-                found[each.work_id] = verdict.reason
-                break
-        else:
-            reason = _from_service(service_url, each.work_id)
-            if reason is not None:
-                found[each.work_id] = reason
+        said = [told.verdict for told in statements(open_client, record, each.submission_id.index)]
+        reasons = [verdict.reason for verdict in said if verdict is not None and verdict.score == each.score]
+        reason = next((reason for reason in reasons if reason is not None), None)
+        if reason is None:
+            reason = _from_service(service_url, each.submission_id)
+        if reason is not None:
+            found[each.submission_id] = reason
     return found
 
 
-def statement_of(client: "Fetcher", verifier: Address, record: "EpochRecord", index: WorkIndex) -> Statement:
-    """What one verifier's evidence says about a work. Never raises: what is not to be had, or believed, is told."""
+def statement_of(client: "Fetcher", verifier: Address, record: "EpochRecord", index: SubmissionIndex) -> Statement:
+    """What one verifier's evidence says about a submission.
+
+    Never raises: what is not to be had, or believed, is told.
+    """
     reveal = record.reveals[verifier]
     try:
         directory = client.fetch(reveal.evidence_root, BundleKind.EVIDENCE, LIMITS)
@@ -107,25 +108,27 @@ def statement_of(client: "Fetcher", verifier: Address, record: "EpochRecord", in
         return Statement(verifier, reveal.evidence_root, None, str(error))
 
 
-def _check_case(case: Mapping[str, Json], record: "EpochRecord", index: WorkIndex) -> None:
-    work = case.get("work")
-    root = work.get("manifest_root") if isinstance(work, Mapping) else None
-    if all(each.work.index != index or each.work.manifest_root.hex() != root for each in record.works):
-        raise Malformed("the evidence is about another work than the one committed")
+def _check_case(case: Mapping[str, Json], record: "EpochRecord", index: SubmissionIndex) -> None:
+    submission = case.get("submission")
+    root = submission.get("manifest_root") if isinstance(submission, Mapping) else None
+    if all(
+        each.submission.index != index or each.submission.manifest_root.hex() != root for each in record.submissions
+    ):
+        raise Malformed("the evidence is about another submission than the one committed")
 
 
 def parse_document(document: Json) -> VerdictView:
     """Raises Malformed: not a document with a case and a verdict."""
     if not isinstance(document, Mapping):
-        raise Malformed("the evidence on this work is no object")
+        raise Malformed("the evidence on this submission is no object")
     case, verdict = document.get("case"), document.get("verdict")
     if not isinstance(case, Mapping) or not isinstance(verdict, Mapping):
-        raise Malformed("the evidence on this work lacks its case or verdict")
+        raise Malformed("the evidence on this submission lacks its case or verdict")
     score, findings = verdict.get("score"), verdict.get("findings")
     if isinstance(score, bool) or not isinstance(score, int) or not 0 <= score <= 255:
-        raise Malformed("the evidence on this work has an impossible score")
+        raise Malformed("the evidence on this submission has an impossible score")
     if not isinstance(findings, list) or len(findings) > MAX_FINDINGS:
-        raise Malformed("the evidence on this work has impossible findings")
+        raise Malformed("the evidence on this submission has impossible findings")
     parsed = tuple(_finding(finding) for finding in findings)
     return VerdictView(score, _text_or_none(verdict.get("reason")), parsed, case)
 
@@ -161,13 +164,15 @@ def printable(value: Json) -> str:
     return CONTROL.sub("?", value[:MAX_TEXT_CHARS])
 
 
-def _from_service(service_url: str | None, work: WorkId) -> str | None:
+def _from_service(service_url: str | None, submission: SubmissionId) -> str | None:
     """A reason from a verifier's service; None when it has none to give."""
     if service_url is None:
         return None
     import httpx
 
-    url = f"{service_url.rstrip('/')}/tasks/{work.task_id}/epochs/{work.epoch}/works/{work.index}"
+    url = (
+        f"{service_url.rstrip('/')}/tasks/{submission.task_id}/epochs/{submission.epoch}/submissions/{submission.index}"
+    )
     try:
         with httpx.stream("GET", url, timeout=5.0, trust_env=False) as response:
             data = b""

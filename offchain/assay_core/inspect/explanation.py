@@ -1,18 +1,18 @@
-"""What became of a work, in plain words: pure, from the ledger and the verifiers' statements."""
+"""What became of a submission, in plain words: pure, from the ledger and the verifiers' statements."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from assay_core.chain.ledger import CommittedWork, EpochRecord, TaskLedger
+from assay_core.chain.ledger import CommittedSubmission, EpochRecord, TaskLedger
 from assay_core.inspect import wording as words
 from assay_core.inspect.dispute import dispute_json, dispute_pairs
-from assay_core.inspect.earnings import WorkEarning, earning_of, policy_of
-from assay_core.inspect.epochs import phase_of
+from assay_core.inspect.earnings import SubmissionEarning, earning_of, policy_of
+from assay_core.inspect.epochs import phase_words
 from assay_core.inspect.evidence import FindingView, Statement, VerdictView
 from assay_core.inspect.formatting import fields, jsonable, moment
 from assay_core.protocol.amounts import Money, plain
-from assay_core.protocol.economics import quorum_of
+from assay_core.protocol.economics import epoch_fee, quorum_of, stake_of
 from assay_core.protocol.encoding import must_replay
 from assay_core.protocol.types import (
     SCORE_FRAUD,
@@ -20,21 +20,21 @@ from assay_core.protocol.types import (
     SCORE_UNPAID,
     Address,
     PolicyState,
+    SubmissionId,
     TaskParams,
-    WorkId,
     score_at,
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Everything known about one work."""
+    """Everything known about one submission."""
 
-    work_id: WorkId
+    submission_id: SubmissionId
     ledger: TaskLedger
     record: EpochRecord
-    committed: CommittedWork
-    earning: WorkEarning
+    committed: CommittedSubmission
+    earning: SubmissionEarning
     statements: tuple[Statement, ...]
     money: Money
 
@@ -44,10 +44,10 @@ class Explanation:
 
     @property
     def is_replayed(self) -> bool | None:
-        """Whether the epoch's seed drew this work for a full replay; None until the epoch is sealed."""
+        """Whether the epoch's seed drew this submission for a full replay; None until the epoch is sealed."""
         if self.record.seed is None:
             return None
-        return must_replay(self.record.seed, self.committed.work.index, self.ledger.task.params.sampling_bps)
+        return must_replay(self.record.seed, self.committed.submission.index, self.ledger.task.params.sampling_bps)
 
     @property
     def verdict(self) -> VerdictView | None:
@@ -58,10 +58,11 @@ class Explanation:
 
 
 def explain(
-    ledger: TaskLedger, record: EpochRecord, committed: CommittedWork, said: Sequence[Statement], money: Money
+    ledger: TaskLedger, record: EpochRecord, committed: CommittedSubmission, said: Sequence[Statement], money: Money
 ) -> Explanation:
+    """All that is known about one submission; `said` is what verifiers' evidence says, if any was fetched."""
     earning = earning_of(ledger, record, committed)
-    return Explanation(earning.work_id, ledger, record, committed, earning, tuple(said), money)
+    return Explanation(earning.submission_id, ledger, record, committed, earning, tuple(said), money)
 
 
 def to_lines(told: Explanation) -> list[str]:
@@ -80,23 +81,24 @@ def to_lines(told: Explanation) -> list[str]:
         *_dispute(told),
         *_policy(told),
         "to check it yourself",
-        f"  assay explain {told.work_id} --save DIR    fetches work, policy, spec, case and evidence",
-        "  assay verify DIR/work    repeats what they checked, then all there is, with no chain and no service",
+        f"  assay explain {told.submission_id} --save DIR    fetches submission, policy, spec, case and evidence",
+        "  assay verify DIR/submission    repeats what they checked, then all there is, with no chain and no service",
     ]
 
 
 def to_json(told: Explanation) -> dict[str, Any]:
-    work, record, verdict = told.committed.work, told.record, told.verdict
+    """The same facts for programs."""
+    submission, record, verdict = told.committed.submission, told.record, told.verdict
     return {
-        "work": str(told.work_id),
-        "trainer": work.trainer,
-        "manifest_root": work.manifest_root,
-        "kind": work.kind,
-        "units": work.units,
-        "policy_version": work.policy_version,
+        "submission": str(told.submission_id),
+        "trainer": submission.trainer,
+        "manifest_root": submission.manifest_root,
+        "kind": submission.kind,
+        "units": submission.units,
+        "policy_version": submission.policy_version,
         "staleness": told.ledger.staleness_of(told.committed),
         "commit_tx": told.committed.tx_hash,
-        "phase": phase_of(record),
+        "phase": phase_words(record),
         "state": told.earning.state,
         "score": told.score,
         "reason": verdict.reason if verdict else None,
@@ -107,7 +109,7 @@ def to_json(told: Explanation) -> dict[str, Any]:
         "findings": [jsonable(finding) for finding in verdict.findings] if verdict else None,
         "attestations": [_attestation_json(told, who) for who in _verifiers(record)],
         "void_because": why_void(record, told.ledger.task.params) if record.is_void else None,
-        "dispute": dispute_json(record, dispute) if (dispute := record.disputes.get(work.index)) else None,
+        "dispute": dispute_json(record, dispute) if (dispute := record.disputes.get(submission.index)) else None,
         "plant": _plant_json(told),
         "next_policy": {"state": policy_of(record), "version": record.policy.version if record.policy else None},
     }
@@ -125,23 +127,18 @@ def why_void(record: EpochRecord, params: TaskParams) -> str:
 
 def _at_stake(record: EpochRecord, params: TaskParams) -> int:
     """What an epoch can pay and slash, in wei: a quorum of its verifiers has to weigh at least as much."""
-    works = [committed.work for committed in record.works]
-    cost = sum(work.units * params.kinds[work.kind].unit_price for work in works)
-    return cost + params.verifier_fee + _slash_of(sum(work.units for work in works), params)
-
-
-def _slash_of(units: int, params: TaskParams) -> int:
-    """What is locked for so many units of a trainer, and lost if they are fraud; to the wei where none are beside."""
-    return -(-units * params.fraud_slash // params.max_work_units)
+    submissions = [committed.submission for committed in record.submissions]
+    cost = sum(submission.units * params.kinds[submission.kind].unit_price for submission in submissions)
+    return cost + params.verifier_fee + stake_of(params, sum(submission.units for submission in submissions))
 
 
 def _outcome(told: Explanation) -> list[str]:
-    head = f"work {told.work_id}: {told.earning.state}"
+    head = f"submission {told.submission_id}: {told.earning.state}"
     if told.record.is_void:
         why = why_void(told.record, told.ledger.task.params)
         return [head, f"  its epoch is void, for {why}", *_void_ending(told), *_plant(told)]
     if told.score is None:
-        return [head, f"  its epoch is {phase_of(told.record)}; there is no score yet"]
+        return [head, f"  its epoch is {phase_words(told.record)}; there is no score yet"]
     lines = [f"{head}, score {words.score(told.score)}"]
     verdict = told.verdict
     is_refused = told.score in (SCORE_UNPAID, SCORE_FRAUD)
@@ -152,7 +149,7 @@ def _outcome(told: Explanation) -> list[str]:
 
 
 def _void_ending(told: Explanation) -> list[str]:
-    lines = ["  nobody is paid and nobody is slashed for its works"]
+    lines = ["  nobody is paid and nobody is slashed for its submissions"]
     if told.earning.is_releasable:
         lines.append("  `assay rewards claim` frees the part of its trainer's bond that answered for it")
     return lines
@@ -162,7 +159,7 @@ def _ending(told: Explanation) -> list[str]:
     """What the score costs or earns."""
     earning, money = told.earning, told.money
     if told.score == SCORE_FRAUD:
-        slash = earning.slashed_wei or _slash_of(told.committed.work.units, told.ledger.task.params)
+        slash = earning.slashed_wei or stake_of(told.ledger.task.params, told.committed.submission.units)
         return [f"  its trainer {'lost' if earning.slashed_wei else 'loses'} {money.show(slash)} of its bond"]
     lines: list[str] = []
     if told.score == SCORE_UNAVAILABLE:
@@ -177,7 +174,7 @@ def _ending(told: Explanation) -> list[str]:
 
 def _plant(told: Explanation) -> list[str]:
     """What a planted fraud was, and whom it found out."""
-    index = told.committed.work.index
+    index = told.committed.submission.index
     commitment = told.record.plants.get(index)
     if commitment is None:
         return []
@@ -191,12 +188,12 @@ def _plant(told: Explanation) -> list[str]:
 
 
 def _paid_plant(told: Explanation) -> dict[Address, int]:
-    index = told.committed.work.index
+    index = told.committed.submission.index
     return {who: wei for (place, who), wei in told.record.paid_plants.items() if place == index}
 
 
 def _plant_json(told: Explanation) -> dict[str, Any] | None:
-    commitment = told.record.plants.get(told.committed.work.index)
+    commitment = told.record.plants.get(told.committed.submission.index)
     if commitment is None:
         return None
     plant = told.ledger.plants.get(commitment)
@@ -216,9 +213,11 @@ def _excess(failed: FindingView | None) -> list[str]:
 
 
 def _dispute(told: Explanation) -> list[str]:
-    dispute = told.record.disputes.get(told.committed.work.index)
+    dispute = told.record.disputes.get(told.committed.submission.index)
     waiting = len(told.record.unrevealed_challenges)
-    hidden = [f"{waiting} challenges in its epoch are not revealed yet: nobody knows of which work"] if waiting else []
+    hidden = (
+        [f"{waiting} challenges in its epoch are not revealed yet: nobody knows of which submission"] if waiting else []
+    )
     if dispute is None:
         return ["who disputed it", *(f"  {line}" for line in hidden), ""] if hidden else []
     lines = [*fields(dispute_pairs(told.record, dispute, told.money)), *hidden]
@@ -231,7 +230,7 @@ def _policy(told: Explanation) -> list[str]:
     if record.policy is not None:
         line = f"policy version {record.policy.version}"
     elif state is PolicyState.SKIPPED:
-        fee = told.money.show(told.ledger.task.params.verifier_fee)
+        fee = told.money.show(epoch_fee(told.ledger.task.params, record.paid))
         line = f"no policy: too few verifiers signed it in time; it was skipped, and the epoch's fee of {fee} forfeited"
     elif state is PolicyState.NOT_DUE:
         line = "no policy: nothing in its epoch was paid"
@@ -247,15 +246,15 @@ def _window(record: EpochRecord) -> str:
 
 
 def _origin(told: Explanation) -> list[str]:
-    work = told.committed.work
+    submission = told.committed.submission
     staleness = told.ledger.staleness_of(told.committed)
     age = "the newest" if staleness == 0 else f"{staleness} behind the newest"
     block, _ = told.committed.position
     return [
-        f"made by {work.trainer}, {work.units} units, a {words.kind(work.kind)} work",
-        f"from policy version {work.policy_version} ({age} at that time)",
+        f"made by {submission.trainer}, {submission.units} units, a {words.kind(submission.kind)} submission",
+        f"from policy version {submission.policy_version} ({age} at that time)",
         f"committed in block {block}, transaction 0x{told.committed.tx_hash.hex()}",
-        f"manifest {work.manifest_root.hex()}",
+        f"manifest {submission.manifest_root.hex()}",
     ]
 
 
@@ -269,7 +268,7 @@ def _checks(told: Explanation) -> list[str]:
         lines.append("checks go from cheap to dear and stop at the first that decides")
     if told.is_replayed is False:
         rate = plain(told.ledger.task.params.sampling_bps, 4)
-        lines.append(f"not drawn for a replay of its training (each work is, with probability {rate})")
+        lines.append(f"not drawn for a replay of its training (each submission is, with probability {rate})")
     return lines
 
 
@@ -328,7 +327,7 @@ def _attestation_json(told: Explanation, who: Address) -> dict[str, Any]:
         "revealed": reveal is not None,
         "report_hash": reveal.report_hash.hex() if reveal else None,
         "evidence_root": reveal.evidence_root.hex() if reveal else None,
-        "score": score_at(reveal.report, told.committed.work.index) if reveal else None,
+        "score": score_at(reveal.report, told.committed.submission.index) if reveal else None,
         "reason": verdict.reason if verdict else None,
         "problem": said.problem if said and said.problem else None,
         "absence_slash_wei": record.absences.get(who),

@@ -6,7 +6,7 @@ from assay_core.protocol.types import (
     SCORE_UNAVAILABLE,
     SCORE_UNPAID,
     SCORE_VOID,
-    WorkKind,
+    SubmissionKind,
 )
 
 REASONS = {
@@ -33,7 +33,7 @@ CHECKS = {
     "update norm": "size of the update",
     "update trace": "trace of training",
     "update against others": "size of the update beside the others'",
-    "duplicates": "likeness to other works",
+    "duplicates": "likeness to other submissions",
     "sampling logprobs": "probabilities that were claimed",
     "sampling tokens": "tokens against the seeded sampler",
     "termination plausible": "ends that the policy would draw",
@@ -79,15 +79,15 @@ def score(value: int | None) -> str:
 
 
 KINDS = {
-    WorkKind.FULL: "full",  # rollouts and the training on them
-    WorkKind.ROLLOUTS: "rollout",
-    WorkKind.TRAINING: "training",
-    WorkKind.LABELS: "label",
+    SubmissionKind.FULL: "full",  # rollouts and the training on them
+    SubmissionKind.ROLLOUTS: "rollout",
+    SubmissionKind.TRAINING: "training",
+    SubmissionKind.LABELS: "label",
 }
 
 
-def kind(value: WorkKind) -> str:
-    """What works of a kind are called: `full works`."""
+def kind(value: SubmissionKind) -> str:
+    """What submissions of a kind are called: `full submissions`."""
     return KINDS[value]
 
 
@@ -99,7 +99,7 @@ HINTS = {
     "NothingToRefund": "nothing is free: close the task first, or wait until its last epoch is final",
     "WrongTerms": "the task has other terms than those that were read: see `assay task show`",
     "CheatingPays": "raise the slash or the sampling rate: see `assay economics`",
-    "StillActive": "it has had a work in one of the last two sealed epochs: it can only leave by itself",
+    "StillActive": "it has had a submission in one of the last two sealed epochs: it can only leave by itself",
     "NotEnlisted": "it is not enlisted for this task",
     "AlreadyEnlisted": "it is enlisted already",
     "InsufficientBond": "that much of its bond is not free: claim what is final, or bond more (`assay stake bond`)",
@@ -116,7 +116,7 @@ HINTS = {
     "ERC20InsufficientAllowance": "the allowance changed meanwhile: run the command again",
     "StillChallengeable": "wait until the challenge window has passed",
     "NotFinal": "wait until the epoch is final",
-    "OpenChallenges": "scores of the epoch are challenged: see `assay challenge show WORK`",
+    "OpenChallenges": "scores of the epoch are challenged: see `assay challenge show SUBMISSION`",
     "PolicyPending": "wait until the epoch's policy is published or skipped",
     "FeeForfeited": "the epoch's policy was due and skipped: nobody gets its fee",
     "SameScore": "that is the score it has: name another with --score",
@@ -124,17 +124,17 @@ HINTS = {
     "TooLate": "its window has passed",
     "NothingToPay": "it is not decided yet, or all that it owes is paid",
     "NotYourSeat": "the last seat of a pool takes the place of one that is left: look again at which are yours",
-    "WrongEpoch": "the epoch was sealed meanwhile: the next work counts for the next",
-    "RepeatedRoot": "it has committed this very work already",
-    "TooManyWorks": "the next work counts for the next epoch",
-    "KindNotAskedFor": "the task has no price for works of this kind: see `assay task show`",
+    "WrongEpoch": "the epoch was sealed meanwhile: the next submission counts for the next",
+    "RepeatedRoot": "it has committed this very submission already",
+    "TooManySubmissions": "the next submission counts for the next epoch",
+    "KindNotAskedFor": "the task has no price for submissions of this kind: see `assay task show`",
     "EpochNotReady": "its window is not over, or the block of its seed is not there yet: wait",
-    "CommitClosed": "the epoch takes no further works: the next work counts for the next",
+    "CommitClosed": "the epoch takes no further submissions: the next submission counts for the next",
     "NotAWorkerKey": "this key works for nobody",
     "IsFraud": "a fraud is slashed, not claimed",
-    "WrongWork": "it is claimed or slashed already",
-    "WrongChallenge": "it is revealed, expired or claimed already: see `assay challenge show WORK`",
-    "WrongDispute": "the dispute is at another stage: see `assay challenge show WORK`",
+    "WrongSubmission": "it is claimed or slashed already",
+    "WrongChallenge": "it is revealed, expired or claimed already: see `assay challenge show SUBMISSION`",
+    "WrongDispute": "the dispute is at another stage: see `assay challenge show SUBMISSION`",
     "NoChallengeWindow": "the task has no challenge window: nothing can be planted there",
     "LeftUndecided": "its score was challenged and no panel decided: nobody is blamed",
     "NotAJuror": "it is not on the panel, or has voted",

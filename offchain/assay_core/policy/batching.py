@@ -53,6 +53,7 @@ def _batch(prompts: Ids, rows: slice) -> Batch:
 
 
 def pad_right(sequences: Ids) -> torch.Tensor:
+    """[U, P]: ids, filled with zeros up to the longest sequence."""
     longest = max(len(ids) for ids in sequences)
     return torch.tensor([[*ids, *[0] * (longest - len(ids))] for ids in sequences])
 

@@ -2,7 +2,7 @@
 
 policy.json          canonical JSON: kind, what is trained (`trainable` or `adapter`) and what the kind needs
 weights.safetensors  the trainable parameters: those that `trainable` matches, or the adapter's
-frozen.safetensors   the others, unless there are none or an installed package has them
+frozen.safetensors   the others and what a model keeps beside its parameters, unless an installed package has them
 """
 
 from collections.abc import Mapping, Sequence
@@ -93,6 +93,7 @@ def parse_learning(config: Mapping[str, Json]) -> Learning:
 
 
 def learning_json(learning: Learning) -> dict[str, Json]:
+    """What of a policy is trained, as its `policy.json` says it."""
     if isinstance(learning, Adapter):
         return {"adapter": learning.json()}
     return {"trainable": list(learning)}

@@ -2,7 +2,7 @@
 
 Completions of one prompt share its pass through the model, when they are generated as when they are prefilled.
 Shapes: B completions, A of them not yet ended, U different prompts, P longest prompt, T longest completion, N
-positions, H hidden width, V vocabulary, R rows of hidden states, M tokens.
+positions, E tokens that end one, H hidden width, V vocabulary, R rows of hidden states, M tokens.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,7 +26,7 @@ Choose = Callable[[torch.Tensor, torch.Tensor, int], tuple[torch.Tensor, torch.T
 
 
 class Tokenizer(Protocol):
-    eos_id: int
+    eos_ids: tuple[int, ...]  # each ends a completion
 
     def encode(self, text: str) -> list[int]:
         """A prompt, in its template."""
@@ -100,8 +100,12 @@ class CausalPolicy:
         self._trainable = dict(sorted(trainable.items()))
 
     @property
+    def eos_ids(self) -> tuple[int, ...]:
+        return self.tokenizer.eos_ids
+
+    @property
     def eos_id(self) -> int:
-        return self.tokenizer.eos_id
+        return self.eos_ids[0]
 
     @property
     def vocabulary(self) -> int:
@@ -120,7 +124,7 @@ class CausalPolicy:
 
     def decode(self, token_ids: Sequence[int]) -> str:
         self._check_ids(token_ids)
-        return self.tokenizer.decode([token for token in token_ids if token != self.eos_id])
+        return self.tokenizer.decode([token for token in token_ids if token not in self.eos_ids])
 
     def trainable(self) -> dict[str, torch.nn.Parameter]:
         return dict(self._trainable)
@@ -185,11 +189,12 @@ class CausalPolicy:
         ids_BT = torch.zeros(rows, max_new_tokens, dtype=torch.long)
         logprobs_BT = torch.zeros(rows, max_new_tokens, dtype=torch.float64)
         later_BTH = np.zeros((rows, max_new_tokens - 1, prompt_UPH.shape[-1]), np.uint16)
+        eos_E = torch.tensor(self.eos_ids)
         rows_A, alive_A, going_on = torch.arange(rows), torch.ones(rows, dtype=torch.bool), batch.owners_B
         for step in range(max_new_tokens):
             ids_A, logprobs_BT[rows_A, step] = choose(logits_AV, rows_A, step)
             ids_BT[rows_A, step] = ids_A
-            alive_A &= ids_A != self.eos_id
+            alive_A &= ~torch.isin(ids_A, eos_E)
             if step + 1 == max_new_tokens or not alive_A.any():
                 break
             if 2 * int(alive_A.sum()) <= len(rows_A):  # from time to time those that have ended drop out
@@ -208,7 +213,7 @@ class CausalPolicy:
         logprobs_BT = sampled.logprobs_BT.float().numpy()
         owners = batch.owners_B.tolist()
         for row, (owner, ids) in enumerate(zip(owners, map(self._until_eos, sampled.ids_BT.tolist()), strict=True)):
-            finish: Finish = "eos" if ids[-1] == self.eos_id else "length"
+            finish: Finish = "eos" if ids[-1] in self.eos_ids else "length"
             hidden_NH = _joined_hidden(batch, owner, sampled.prompt_UPH, sampled.later_BTH[row, : len(ids) - 1])
             yield Generation(ids, logprobs_BT[row, : len(ids)], hidden_NH, finish)
 
@@ -244,12 +249,14 @@ class CausalPolicy:
             first, last = torch.searchsorted(rows_M, torch.tensor([start, start + step])).tolist()
             rows, ids = rows_M[first:last] - start, ids_M[first:last]
             interval = drawn.interval(rows, ids)
-            eos = drawn.logprobs(rows, torch.full_like(ids, self.eos_id)).exp()
-            found.append(torch.stack([drawn.logprobs(rows, ids), interval.below_M, interval.upto_M, eos], dim=1))
+            ends = sum(drawn.logprobs(rows, torch.full_like(ids, token)).exp() for token in self.eos_ids)
+            eos_M = torch.as_tensor(ends)
+            found.append(torch.stack([drawn.logprobs(rows, ids), interval.below_M, interval.upto_M, eos_M], dim=1))
         return torch.cat(found)
 
     def _until_eos(self, ids: list[int]) -> tuple[int, ...]:
-        return tuple(ids[: ids.index(self.eos_id) + 1]) if self.eos_id in ids else tuple(ids)
+        end = next((place for place, token in enumerate(ids, 1) if token in self.eos_ids), len(ids))
+        return tuple(ids[:end])
 
     def _batches(self, prompts: Ids, new_tokens: Sequence[int]) -> Iterator[Batch]:
         return batches(prompts, new_tokens, self.backbone.batch, self.context_tokens)

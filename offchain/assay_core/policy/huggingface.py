@@ -9,8 +9,9 @@ import hashlib
 import importlib.util
 import inspect
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import cache
 from math import prod
 from pathlib import Path
@@ -25,6 +26,7 @@ from assay_core.aggregation.optimizer import WEIGHTS_NAME
 from assay_core.policy.adapter import Adapter, initialise
 from assay_core.policy.bundle import Learning, learning_json, parse_learning, prepare
 from assay_core.policy.causal import CausalPolicy
+from assay_core.policy.local_model import read_local_model
 from assay_core.policy.patterns import matches
 from assay_core.policy.weights import CONFIG_NAME, FROZEN_NAME, TOKENIZER_NAME, Tensors, read_tensors, write_tensors
 from assay_core.protocol.encoding import Json
@@ -34,6 +36,7 @@ MAX_CONFIG_BYTES = 2**20
 MAX_TOKENIZER_BYTES = 64 * 2**20
 MAX_MODULES = 2**16  # layers times experts: bounds the time that building an empty model takes
 MAX_CONTEXT = 32_768
+MAX_EOS = 16
 PROMPT = "{prompt}"
 
 
@@ -61,13 +64,13 @@ class HFConfig:
 
     base: str | None
     template: str
-    eos: str
+    eos: tuple[str, ...]
     learning: Learning
 
     def json(self) -> dict[str, Json]:
         return {
             "base": self.base,
-            "eos": self.eos,
+            "eos": self.eos[0] if len(self.eos) == 1 else list(self.eos),
             "kind": "hf",
             "template": self.template,
             **learning_json(self.learning),
@@ -77,11 +80,15 @@ class HFConfig:
 class HFTokenizer:
     """A fast tokenizer, with the policy's template around prompts."""
 
-    def __init__(self, tokenizer: FastTokenizer, template: str, eos: str) -> None:
-        eos_id = tokenizer.token_to_id(eos)
-        if eos_id is None:
-            raise Malformed(f"the tokenizer has no token {eos[:40]!r} to end a completion with")
-        self.eos_id: int = eos_id
+    def __init__(self, tokenizer: FastTokenizer, template: str, eos: Sequence[str]) -> None:
+        eos_ids: list[int] = []
+        for token in eos:
+            if (eos_id := tokenizer.token_to_id(token)) is None:
+                raise Malformed(f"the tokenizer has no token {token[:40]!r} to end a completion with")
+            eos_ids.append(eos_id)
+        tokenizer.no_truncation()  # what a file may ask for: prompts would be cut, or filled up, without a word
+        tokenizer.no_padding()
+        self.eos_ids = tuple(eos_ids)
         self.fast = tokenizer
         self._template = template
 
@@ -172,26 +179,42 @@ class HFSession:
 
 
 def start_hf(
-    base: str | None, path: str | None, template: str, eos: str, learning: Learning, generator: torch.Generator
+    base: str | None,
+    path: str | None,
+    template: str,
+    eos: tuple[str, ...],
+    learning: Learning,
+    generator: torch.Generator,
 ) -> CausalPolicy:
     """Policy version 0 from a base or from a local model's folder (`config.json`, `*.safetensors`, `tokenizer.json`).
 
-    `generator` draws an adapter. Raises Stop: neither or both are given, or the folder holds no model.
+    `generator` draws an adapter. Raises Stop: neither or both are given, or what they name makes no policy.
     """
     transformers_logging.disable_progress_bar()
     if (base is None) == (path is None):
-        raise Stop("policy: give either base (a model that a package ships) or path (a local model's folder)")
-    config = parse_config(HFConfig(base, template, eos, learning).json())
+        given = "neither is there" if base is None else "both are there"
+        raise Stop(f"policy: give either base (a model that a package ships) or path (a local model's folder): {given}")
+    with _told_of(f"policy.{'path' if path else 'base'}: {path or base}"):
+        return _start_hf(base, path, HFConfig(base, template, eos, learning), generator)
+
+
+@contextmanager
+def _told_of(what: str) -> Generator[None]:
+    """Raises Stop for Malformed: the initiator has named it."""
+    try:
+        yield
+    except Malformed as error:
+        raise Stop(f"{what}: {error}") from error
+
+
+def _start_hf(base: str | None, path: str | None, asked: HFConfig, generator: torch.Generator) -> CausalPolicy:
+    config = parse_config(asked.json())
     if path is None:
         model, tokenizer = _load_base(str(base), config.learning)
     else:
-        try:
-            model = AutoModelForCausalLM.from_pretrained(
-                path, dtype=torch.float32, local_files_only=True, trust_remote_code=False, use_safetensors=True
-            )
-        except (OSError, ValueError) as error:
-            raise Stop(f"policy.path: {path} holds no model that can be loaded: {error}") from error
+        model = read_local_model(Path(path))
         tokenizer = _read_tokenizer(Path(path) / TOKENIZER_NAME)
+        config = replace(config, eos=tuple(dict.fromkeys([*config.eos, *_own_ends(model, tokenizer)])))
     chosen = prepare(model, config.learning)
     if isinstance(config.learning, Adapter):
         initialise(chosen, generator)
@@ -213,8 +236,8 @@ def load_hf(directory: Path, config_json: Mapping[str, Json]) -> CausalPolicy:
         empty = _build(model_config)
         prepare(empty, config.learning)
     tensors = read_tensors(directory / WEIGHTS_NAME, _shapes(empty, trainable=True))
-    if frozen := _shapes(empty, trainable=False):
-        tensors |= read_tensors(directory / FROZEN_NAME, frozen)
+    if kept := _shapes(empty, trainable=False) | {name: tuple(value.shape) for name, value in _buffers(empty).items()}:
+        tensors |= read_tensors(directory / FROZEN_NAME, kept)
     model = _build(model_config)
     chosen = prepare(model, config.learning)
     _fill(model, tensors)
@@ -226,10 +249,10 @@ def save_hf(policy: CausalPolicy, directory: Path) -> None:
     if policy.config["base"] is not None:
         return
     model = cast(Any, policy.backbone.module())
-    (directory / CONFIG_NAME).write_text(model.config.to_json_string(use_diff=True))
-    (directory / TOKENIZER_NAME).write_text(cast(HFTokenizer, policy.tokenizer).fast.to_str())
-    if frozen := policy.frozen():
-        write_tensors(directory / FROZEN_NAME, {name: value.detach().numpy() for name, value in frozen.items()})
+    (directory / CONFIG_NAME).write_text(model.config.to_json_string(use_diff=True), encoding="utf-8")
+    (directory / TOKENIZER_NAME).write_text(cast(HFTokenizer, policy.tokenizer).fast.to_str(), encoding="utf-8")
+    if kept := {**policy.frozen(), **_buffers(model)}:
+        write_tensors(directory / FROZEN_NAME, {name: value.detach().numpy() for name, value in kept.items()})
 
 
 def parse_config(value: Mapping[str, Json]) -> HFConfig:
@@ -241,16 +264,42 @@ def parse_config(value: Mapping[str, Json]) -> HFConfig:
     base, eos, template = value["base"], value["eos"], value["template"]
     if base is not None and (not isinstance(base, str) or base not in BASES):
         raise Malformed(f"policy.json: unknown base {str(base)[:80]!r}, know {', '.join(BASES)}")
-    if not isinstance(eos, str) or not isinstance(template, str) or template.count(PROMPT) != 1:
-        raise Malformed("policy.json: eos must be a token, and template hold {prompt} once")
-    return HFConfig(base, template, eos, parse_learning(value))
+    if not isinstance(template, str) or template.count(PROMPT) != 1:
+        raise Malformed("policy.json: template must hold {prompt} once")
+    return HFConfig(base, template, _parse_eos(eos), parse_learning(value))
+
+
+def _parse_eos(value: Json) -> tuple[str, ...]:
+    """One token is written plainly, several as a list: each policy in one way only."""
+    if isinstance(value, str):
+        return (value,)
+    tokens = [token for token in value if isinstance(token, str)] if isinstance(value, list) else []
+    if not 2 <= len(tokens) <= MAX_EOS or tokens != value or len(set(tokens)) < len(tokens):
+        raise Malformed(f"policy.json: eos must be a token, or a list of 2 to {MAX_EOS} different ones")
+    return tuple(tokens)
+
+
+def _own_ends(model: Any, tokenizer: FastTokenizer) -> list[str]:
+    """Special tokens that the model ends with by its own configuration: chat models have several."""
+    ids: list[int] = []
+    for source in (model.generation_config, model.config):
+        named = getattr(source, "eos_token_id", None)
+        ids += named if isinstance(named, list) else [] if named is None else [named]
+    added = tokenizer.get_added_tokens_decoder()
+    return [added[token].content for token in ids if token in added and added[token].special]
 
 
 def _policy(
     model: Any, tokenizer: FastTokenizer, config: HFConfig, chosen: Mapping[str, torch.nn.Parameter]
 ) -> CausalPolicy:
-    wrapped = HFTokenizer(tokenizer, config.template, config.eos)
-    return CausalPolicy(HFBackbone(model), wrapped, config.json(), chosen)
+    wrapped, backbone = HFTokenizer(tokenizer, config.template, config.eos), HFBackbone(model)
+    token, highest = max(tokenizer.get_vocab(with_added_tokens=True).items(), key=lambda item: item[1])
+    if highest >= backbone.vocabulary:
+        raise Malformed(
+            f"the tokenizer gives {token[:40]!r} the id {highest}, the model knows ids below {backbone.vocabulary}: "
+            "tokenizer and model do not belong together"
+        )
+    return CausalPolicy(backbone, wrapped, config.json(), chosen)
 
 
 def _load_base(name: str, learning: Learning) -> tuple[Any, FastTokenizer]:
@@ -295,11 +344,18 @@ def _shapes(model: Any, trainable: bool) -> dict[str, tuple[int, ...]]:
     return {name: tuple(value.shape) for name, value in parameters.items() if value.requires_grad == trainable}
 
 
+def _buffers(model: Any) -> dict[str, torch.Tensor]:
+    """What a model was trained to beside its parameters, such as the routing bias of DeepSeek V3."""
+    saved = model.state_dict(keep_vars=True)
+    buffers: dict[str, torch.Tensor] = dict(model.named_buffers())
+    return {name: value for name, value in buffers.items() if name in saved}
+
+
 @torch.no_grad()
 def _fill(model: Any, tensors: Tensors) -> None:
-    for name, parameter in model.named_parameters():
+    for name, value in [*model.named_parameters(), *_buffers(model).items()]:
         if name in tensors:
-            parameter.copy_(torch.from_numpy(tensors[name]))
+            value.copy_(torch.from_numpy(tensors[name]))
 
 
 def _read_tokenizer(path: Path) -> FastTokenizer:

@@ -53,16 +53,17 @@ class TinyStart(Part):
 
 
 class HFStart(Part):
-    """A Hugging Face causal LM: `base` names one that a package ships, else `path` is a local model's folder.
+    """A Hugging Face causal LM: `base` names one that a package ships, or `path` is a local model's folder.
 
-    `template` wraps a prompt's text, `eos` is the token that ends a completion.
+    `template` wraps a prompt's text, `eos` is the token that ends a completion, or several. Special tokens that a local
+    model ends with by its own configuration are added.
     """
 
     kind: Literal["hf"]
-    base: str | None = "smollm2-135m-instruct"
+    base: str | None = None
     path: str | None = None
     template: str = "<|im_start|>user\n{prompt}<|im_end|>\n<|im_start|>assistant\n"
-    eos: str = "<|im_end|>"
+    eos: str | tuple[str, ...] = "<|im_end|>"
     trainable: tuple[str, ...] | None = None
     adapter: AdapterStart | None = None
 
@@ -89,7 +90,8 @@ def initial_policy(config: Mapping[str, Any], seed: Seed, environment: Environme
     if isinstance(start, HFStart):
         from assay_core.policy.huggingface import start_hf  # slow to import
 
-        return start_hf(start.base, start.path, start.template, start.eos, learning, adapter_seed)
+        eos = (start.eos,) if isinstance(start.eos, str) else start.eos
+        return start_hf(start.base, start.path, start.template, eos, learning, adapter_seed)
     shape = parse_shape(TinyShape(start.layers, start.width, start.heads, start.context, start.alphabet).json())
     decoder = TinyDecoder(shape)
     decoder.initialise(_generator(derive(seed, "weights")))

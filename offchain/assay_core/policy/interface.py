@@ -27,7 +27,7 @@ Finish = Literal["eos", "length"]
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """One sampled completion. `token_ids` ends with the end-of-sequence token if and only if `finish` is "eos"."""
+    """One sampled completion. `token_ids` ends with an end-of-sequence token if and only if `finish` is "eos"."""
 
     token_ids: tuple[int, ...]
     logprobs_T: Float32s
@@ -45,7 +45,7 @@ class Prefill:
     logprobs_T: Float64s
     cdf_below_T: Float64s
     cdf_upto_T: Float64s
-    eos_probability_T: Float64s
+    eos_probability_T: Float64s  # that any of the tokens that end a completion is drawn
     hidden_NH: Bf16Bits
 
 
@@ -53,7 +53,14 @@ class Policy(Protocol):
     """A causal language model in evaluation mode, float32."""
 
     @property
-    def eos_id(self) -> int: ...
+    def eos_ids(self) -> tuple[int, ...]:
+        """Tokens that end a completion, each of them; one at least."""
+        ...
+
+    @property
+    def eos_id(self) -> int:
+        """The first of them."""
+        ...
 
     @property
     def vocabulary(self) -> int:

@@ -54,6 +54,7 @@ class Distributions:
 
 
 def distributions(logits_RV: torch.Tensor, temperature: float) -> Distributions:
+    """What each row of logits [R, V] gives to the inverse CDF: scaled logits, their maxima, cumulative weights."""
     scaled_RV = logits_RV.float() / temperature if temperature != 1 else logits_RV.float()
     highest_R1 = scaled_RV.amax(-1, keepdim=True)
     weights_RV = (scaled_RV - highest_R1).exp_().double()

@@ -79,7 +79,7 @@ class CharTokenizer:
     def __init__(self, alphabet: str) -> None:
         self._alphabet = alphabet
         self._ids = {character: place for place, character in enumerate(alphabet)}
-        self.eos_id = len(alphabet)
+        self.eos_ids = (len(alphabet),)
 
     def encode(self, text: str) -> list[int]:
         """Raises Malformed: a character that the alphabet lacks."""

@@ -6,6 +6,8 @@ from decimal import Decimal, localcontext
 
 from assay_core.protocol.errors import Stop
 
+COIN_DECIMALS, GWEI_DECIMALS = 18, 9  # of a chain's coin, which pays for gas
+SHOWN_PLACES = 6
 MAX_AMOUNT = 2**128 - 1
 TOKENS = re.compile(r"[0-9]{1,40}(\.[0-9]{1,40})?|\.[0-9]{1,40}")
 WEI = re.compile(r"([0-9]{1,40}) ?wei")
@@ -19,7 +21,24 @@ class Money:
     decimals: int
 
     def show(self, wei: int) -> str:
-        """Exact, e.g. `10.5 ASSAY`."""
+        """For people, e.g. `10.5 ASSAY`: six places, never more than there is; what they cannot show is told in wei.
+
+        Exact amounts are for programs, in wei.
+        """
+        shown = abs(wei) // self._step * self._step
+        if shown == 0 and wei != 0:
+            return f"{wei} wei"
+        return self._named(shown if wei > 0 else -shown)
+
+    def at_least(self, wei: int) -> str:
+        """What somebody has to come up with: as `show`, but never less than it is."""
+        return self._named(-(-wei // self._step) * self._step)
+
+    @property
+    def _step(self) -> int:
+        return 10 ** max(0, self.decimals - SHOWN_PLACES)
+
+    def _named(self, wei: int) -> str:
         return f"{plain(wei, self.decimals)} {self.symbol}".rstrip()
 
 

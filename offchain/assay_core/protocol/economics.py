@@ -2,26 +2,35 @@
 
 from fractions import Fraction
 
-from assay_core.protocol.types import BPS, FINDER_BPS, FINDER_CAP, PANEL_SEATS, TaskParams, WorkKind
+from assay_core.protocol.types import (
+    BPS,
+    FINDER_BPS,
+    FINDER_CAP,
+    PANEL_SEATS,
+    SCORE_FULL,
+    SubmissionKind,
+    TaskParams,
+    pay_of,
+)
 
 MARGIN_BPS = 12_000  # a slash must outweigh the gain of cheating by this factor
 
 
-def gain_of(params: TaskParams, kind: WorkKind) -> int:
-    """The most that one work of a kind can earn, in wei."""
-    return params.max_work_units * params.kinds[kind].unit_price
+def gain_of(params: TaskParams, kind: SubmissionKind) -> int:
+    """The most that one submission of a kind can earn, in wei."""
+    return params.max_submission_units * params.kinds[kind].unit_price
 
 
 def greatest_gain(params: TaskParams) -> int:
-    """The most that one work of any kind can earn, in wei."""
-    return params.max_work_units * max(kind.unit_price for kind in params.kinds)
+    """The most that one submission of any kind can earn, in wei."""
+    return params.max_submission_units * max(kind.unit_price for kind in params.kinds)
 
 
 def needed_slash(gain_wei: int, sampling_bps: int, detection_bps: int = BPS) -> int:
     """Least slash with which cheating does not pay: gain x (1 - p) x margin / p, rounded up; p = sampling x detection.
 
-    It holds for each work, however many are in flight: each has a slash of its own locked. Raises ValueError: nothing
-    is ever found, so that no slash suffices.
+    It holds for each submission, however many are in flight: each has a slash of its own locked. Raises ValueError:
+    nothing is ever found, so that no slash suffices.
     """
     found = sampling_bps * detection_bps
     if found <= 0:
@@ -30,7 +39,7 @@ def needed_slash(gain_wei: int, sampling_bps: int, detection_bps: int = BPS) -> 
 
 
 def needed_slash_of(params: TaskParams) -> int:
-    """Least slash for all kinds of work that the terms ask for. Raises ValueError: nothing is ever found."""
+    """Least slash for all kinds of submission that the terms ask for. Raises ValueError: nothing is ever found."""
     return max(
         needed_slash(gain_of(params, kind), params.sampling_bps, params.kinds[kind].detection_bps)
         for kind in params.kinds_asked_for
@@ -65,7 +74,7 @@ def judging_s(params: TaskParams) -> int:
 
 
 def epochs_in_flight(params: TaskParams, epoch_s: int) -> int:
-    """Epochs of which works may be unjudged at once: one that is open, and those whose scores are not final.
+    """Epochs of which submissions may be unjudged at once: one that is open, and those whose scores are not final.
 
     `epoch_s` is the time from seal to seal.
     """
@@ -73,18 +82,20 @@ def epochs_in_flight(params: TaskParams, epoch_s: int) -> int:
     return min(epochs, params.max_epochs or epochs)
 
 
-def epoch_works(params: TaskParams) -> int:
-    """Works of full size that fit into an epoch."""
-    return params.max_epoch_units // params.max_work_units
+def epoch_submissions(params: TaskParams) -> int:
+    """Submissions of full size that fit into an epoch."""
+    return params.max_epoch_units // params.max_submission_units
 
 
 def stake_of(params: TaskParams, units: int) -> int:
-    """What so many units can be slashed: `fraud_slash` for a work of full size, rounded up as the contracts do."""
-    return -(-units * params.fraud_slash // params.max_work_units)
+    """What so many units can be slashed: `fraud_slash` for a submission of full size, rounded up as the contracts
+    do.
+    """
+    return -(-units * params.fraud_slash // params.max_submission_units)
 
 
 def needed_weight(params: TaskParams, units: int) -> int:
-    """Least weight of a quorum that may judge works of so many units: all that it could have paid, or slashed."""
+    """Least weight of a quorum that may judge submissions of so many units: all that it could have paid, or slashed."""
     price = max(kind.unit_price for kind in params.kinds)
     return units * price + params.verifier_fee + stake_of(params, units)
 
@@ -100,7 +111,7 @@ def quorum_of(weight: int, quorum_bps: int) -> int:
 
 
 def plant_deposit(params: TaskParams) -> int:
-    """What committing to a planted fraud takes: more than any work can earn."""
+    """What committing to a planted fraud takes: more than any submission can earn."""
     return share_up(greatest_gain(params), MARGIN_BPS)
 
 
@@ -109,9 +120,12 @@ def share_up(amount: int, bps: int) -> int:
     return -(-amount * bps // BPS)
 
 
-def finders_part(params: TaskParams, taken_wei: int) -> int:
-    """What of a verdict slash goes to who found it, or planted it; the rest is burnt."""
-    return min(taken_wei * FINDER_BPS // BPS, FINDER_CAP * params.challenge_bond)
+def finders_part(params: TaskParams, taken_wei: int, slashes: int = 1) -> int:
+    """What of so many slashes of verifiers goes to who found or planted a submission; the rest is burnt.
+
+    `taken_wei`: by each of them. All that concern one submission are capped together.
+    """
+    return min(slashes * (taken_wei * FINDER_BPS // BPS), FINDER_CAP * params.challenge_bond)
 
 
 def challenge_cost(params: TaskParams) -> int:
@@ -119,9 +133,9 @@ def challenge_cost(params: TaskParams) -> int:
     return params.challenge_bond + PANEL_SEATS * params.juror_fee
 
 
-def work_payout(units: int, unit_price_wei: int, score: int) -> int:
-    """What a work with a score of 0 to 100 earns, rounded down; any other score earns nothing."""
-    return units * unit_price_wei * score // 100 if score <= 100 else 0
+def submission_payout(units: int, unit_price_wei: int, score: int) -> int:
+    """What a submission with a score of 0 to 100 earns, rounded down; any other score earns nothing."""
+    return units * unit_price_wei * pay_of(score) // SCORE_FULL
 
 
 def epoch_cost(params: TaskParams) -> int:
@@ -129,8 +143,14 @@ def epoch_cost(params: TaskParams) -> int:
     return params.max_epoch_units * max(kind.unit_price for kind in params.kinds) + params.verifier_fee
 
 
-def verifier_fee(fee_wei: int, weight: int, enlisted_weight: int, differences: int, works: int) -> int:
-    """A verifier's fee for one epoch: its share by stake, less by the works on which it differed from the outcome."""
-    if not enlisted_weight or not works:
+def epoch_fee(params: TaskParams, paid_submissions: int) -> int:
+    """What the verifiers of an epoch share: of a full epoch's fee, as much as there are submissions that were paid."""
+    counted = min(paid_submissions * params.max_submission_units, params.max_epoch_units)
+    return params.verifier_fee * counted // params.max_epoch_units
+
+
+def verifier_fee(fee_wei: int, weight: int, enlisted_weight: int, differences: int, paid: int) -> int:
+    """A verifier's part of an epoch's fee: its share by stake, less what one that is paid earns for each difference."""
+    if not enlisted_weight or not paid:
         return 0
-    return fee_wei * weight // enlisted_weight * (works - differences) // works
+    return fee_wei * weight // enlisted_weight * max(0, paid - differences) // paid

@@ -10,7 +10,17 @@ from eth_abi.abi import encode as abi_encode
 from eth_utils.crypto import keccak
 
 from assay_core.protocol.errors import Malformed
-from assay_core.protocol.types import Address, Epoch, PanelClass, Root, Seed, TaskId, TaskParams, Work, WorkIndex
+from assay_core.protocol.types import (
+    Address,
+    Epoch,
+    PanelClass,
+    Root,
+    Seed,
+    Submission,
+    SubmissionIndex,
+    TaskId,
+    TaskParams,
+)
 
 Json = str | int | bool | None | Sequence["Json"] | Mapping[str, "Json"]
 MAX_JSON_DEPTH = 16
@@ -67,28 +77,35 @@ PARAMS_TYPE = (
 )  # of `ITaskRegistry.TaskParams`
 
 
-def work_hash(work: Work) -> bytes:
-    """What `ICommitments.workHash` stores for a committed work."""
+def submission_hash(submission: Submission) -> bytes:
+    """What `ICommitments.submissionHash` stores for a committed submission."""
     return keccak(
         abi_encode(
             ["uint16", "address", "uint8", "uint16", "uint32", "bytes32"],
-            [work.index, work.trainer, work.kind, work.units, work.policy_version, work.manifest_root],
+            [
+                submission.index,
+                submission.trainer,
+                submission.kind,
+                submission.units,
+                submission.policy_version,
+                submission.manifest_root,
+            ],
         )
     )
 
 
-def plant_hash(hash_of_work: bytes) -> bytes:
-    """What takes the place of a work's hash once it is known to be a planted fraud."""
-    return keccak(abi_encode(["bytes32", "string"], [hash_of_work, "plant"]))
+def plant_hash(hash_of_submission: bytes) -> bytes:
+    """What takes the place of a submission's hash once it is known to be a planted fraud."""
+    return keccak(abi_encode(["bytes32", "string"], [hash_of_submission, "plant"]))
 
 
-def running_hash(before: bytes, hash_of_work: bytes) -> bytes:
-    """Over all works of a task, one after the other; 32 zero bytes before the first."""
-    return keccak(abi_encode(["bytes32", "bytes32"], [before, hash_of_work]))
+def running_hash(before: bytes, hash_of_submission: bytes) -> bytes:
+    """Over all submissions of a task, one after the other; 32 zero bytes before the first."""
+    return keccak(abi_encode(["bytes32", "bytes32"], [before, hash_of_submission]))
 
 
-def work_place(epoch: Epoch, index: WorkIndex) -> int:
-    """An epoch and a work's index in it as one word."""
+def submission_place(epoch: Epoch, index: SubmissionIndex) -> int:
+    """An epoch and a submission's index in it as one word."""
     return epoch << 16 | index
 
 
@@ -107,11 +124,6 @@ def panel_class(name: str) -> PanelClass:
     return PanelClass(keccak(text=name))
 
 
-def opening_seed(prevrandao: bytes, task_id: TaskId, spec_hash: Root) -> Seed:
-    """What stands in for the seed of the epoch before in epoch 0."""
-    return Seed(keccak(abi_encode(["bytes32", "uint256", "bytes32"], [prevrandao, task_id, spec_hash])))
-
-
 def epoch_seed(randomness: bytes, hash_so_far: bytes, task_id: TaskId, epoch: Epoch) -> Seed:
     """The seed of a sealed epoch; `hash_so_far` is the task's `running_hash`.
 
@@ -121,7 +133,7 @@ def epoch_seed(randomness: bytes, hash_so_far: bytes, task_id: TaskId, epoch: Ep
     return Seed(keccak(abi_encode(types, [randomness, hash_so_far, task_id, epoch])))
 
 
-def panel_seed(randomness: bytes, task_id: TaskId, epoch: Epoch, index: WorkIndex) -> Seed:
+def panel_seed(randomness: bytes, task_id: TaskId, epoch: Epoch, index: SubmissionIndex) -> Seed:
     """By which the panel of a dispute is drawn; `randomness` as in `epoch_seed`, of `PanelSummoned.seed_block`."""
     types = ["bytes32", "uint256", "uint64", "uint16"]
     return Seed(keccak(abi_encode(types, [randomness, task_id, epoch, index])))
@@ -138,6 +150,7 @@ def trainer_seed(previous_seed: Seed, task_id: TaskId, epoch: Epoch, trainer: Ad
 
 
 def report_hash(report: bytes) -> bytes:
+    """As `Attestations` takes it: keccak of the bytes; the contract keeps the first 31."""
     return keccak(report)
 
 
@@ -157,7 +170,7 @@ def vote_commitment(seed: Seed, juror: Address, score: int, beyond: bool, salt: 
 
 
 def challenge_commitment(
-    task_id: TaskId, epoch: Epoch, challenger: Address, index: WorkIndex, score: int, salt: bytes
+    task_id: TaskId, epoch: Epoch, challenger: Address, index: SubmissionIndex, score: int, salt: bytes
 ) -> bytes:
     """What `commitChallenge` takes; `challenger` is the account that sends it."""
     return keccak(
@@ -169,18 +182,18 @@ def challenge_commitment(
 
 
 def plant_commitment(task_id: TaskId, trainer: Address, manifest_root: Root, salt: bytes) -> bytes:
-    """What `commitPlant` takes; `trainer` is the operator that will commit the work."""
+    """What `commitPlant` takes; `trainer` is the operator that will commit the submission."""
     types = ["uint256", "address", "bytes32", "bytes32"]
     return keccak(abi_encode(types, [task_id, trainer, manifest_root, salt]))
 
 
 def decoy_commitment(task_id: TaskId, salt: bytes) -> bytes:
-    """What `commitPlant` takes for a commitment that covers no work."""
+    """What `commitPlant` takes for a commitment that covers no submission."""
     return plant_commitment(task_id, Address("0x" + "00" * 20), Root(bytes(32)), salt)
 
 
 def derive(seed: Seed, *labels: str | int) -> Seed:
-    """Independent sub-seed for one purpose, e.g. `derive(seed, "sample", work_index)`.
+    """Independent sub-seed for one purpose, e.g. `derive(seed, "sample", submission_index)`.
 
     SHA-256 over seed and length-prefixed labels: no two label lists share an encoding.
     """
@@ -197,7 +210,9 @@ def uniform_bps(seed: Seed) -> int:
 
 
 def must_replay(seed: Seed, index: int, sampling_bps: int) -> bool:
-    """Whether an epoch's seed draws a work for a full replay; the same rule as in contracts/libraries/Sampling.sol."""
+    """Whether an epoch's seed draws a submission for a full replay; the same rule as in
+    contracts/libraries/Sampling.sol.
+    """
     return uniform_bps(derive(seed, "replay", index)) < sampling_bps
 
 

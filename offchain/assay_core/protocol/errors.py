@@ -4,7 +4,7 @@ from enum import StrEnum
 
 
 class Reason(StrEnum):
-    """Why a work is not accepted: the machine-readable code in reports, evidence and APIs."""
+    """Why a submission is not accepted: the machine-readable code in reports, evidence and APIs."""
 
     UNAVAILABLE = "unavailable"  # never fraud: score 0
     MALFORMED = "malformed"

@@ -67,7 +67,7 @@ class SamplerSpec(SpecPart):
 
 
 class RolloutSpec(SpecPart):
-    """How much one work rolls out. One unit (of payment) is one group."""
+    """How much one submission rolls out. One unit (of payment) is one group."""
 
     groups: Annotated[int, Field(ge=1, le=65_535)] = 16
     group_size: Annotated[int, Field(ge=2, le=1_024)] = 8
@@ -90,9 +90,10 @@ class RecipeSpec(SpecPart):
 class OuterSpec(SpecPart):
     """OpenDiLoCo's outer step: Nesterov SGD over the aggregated pseudo-gradient (arXiv:2407.07852).
 
-    `rule` makes one pseudo-gradient of those of the works; see aggregation/rules.py. `broadcast` is how a new policy
+    `rule` makes one pseudo-gradient of those of the submissions; see aggregation/rules.py. `broadcast` is how a new
+    policy
     travels: "whole" (weights and momentum), or as that one pseudo-gradient in a codec, after which the step is taken
-    from what the codec has kept, and whoever has the version before takes it too; see aggregation/policy_delta.py.
+    from what the codec has kept, and anyone who has the version before takes it too; see aggregation/policy_delta.py.
     """
 
     rule: Literal["weighted_mean", "centered_clipping", "multi_krum", "trimmed_mean", "median"] = "weighted_mean"
@@ -111,37 +112,39 @@ class ToplocSpec(SpecPart):
     max_exponent_mismatches: Annotated[int, Field(ge=0)] = 38
     max_mantissa_mean: Positive = 10.0
     max_mantissa_median: Positive = 8.0
-    max_work_mantissa_mean: Positive = 10.0  # mean over all proofs of a work: one proof may be unlucky, all may not
+    max_submission_mantissa_mean: Positive = (
+        10.0  # mean over all proofs of a submission: one proof may be unlucky, all may not
+    )
 
 
 class CheckSpec(SpecPart):
     """Thresholds of the checks beside TOPLOC's."""
 
-    completions_checked: Annotated[int, Field(ge=1)] = 1_000_000  # sampled per work; all, when fewer
+    completions_checked: Annotated[int, Field(ge=1)] = 1_000_000  # sampled per submission; all, when fewer
     max_logprob_error: Positive = 0.4  # mean |claimed - recomputed| over a completion's tokens
     # honest noise: u lies x or more outside of its token's interval with probability <= share * exp(-x / scale)
     cdf_noise_share: Fraction = 0.2
     cdf_noise_scale: Positive = 0.011
-    false_positive_rate: Annotated[Positive, Field(lt=1)] = 1e-9  # of the sampling test, per work
+    false_positive_rate: Annotated[Positive, Field(lt=1)] = 1e-9  # of the sampling test, per submission
     min_eos_probability: Fraction = 1e-6
     reward_tolerance: Positive = 1e-6
     min_replay_cosine: Fraction = 0.999
     max_replay_norm_error: Positive = 0.005  # relative difference of norms
     replay_topk: Annotated[int, Field(ge=1)] = 64  # elements of either update, the largest, that are looked at alone
     max_replay_topk_error: Positive = 0.3  # relative L2 error over these; a flipped sign among 64 makes 0.25
-    # "whole": a work that is drawn is trained again from its policy. "steps": works hold the state after each inner
-    # step, and of a drawn work so many steps are drawn, each taken again from the state before it.
+    # "whole": a submission that is drawn is trained again from its policy. "steps": submissions hold the state after
+    # each inner step, and of a drawn submission so many steps are drawn, each taken again from the state before it.
     replay: Literal["whole", "steps"] = "whole"
     steps_replayed: Annotated[int, Field(ge=1)] = 1
     max_replay_moment_error: Positive = 0.1  # of a step: relative L2 error of AdamW's moments, in units of its step
-    max_update_norm_ratio: Positive = 10.0  # against the median of the epoch's works
-    max_update_cosine: Fraction = 0.7  # with another work's update; what is more alike is replayed in any case
+    max_update_norm_ratio: Positive = 10.0  # against the median of the epoch's submissions
+    max_update_cosine: Fraction = 0.7  # with another submission's update; what is more alike is replayed in any case
 
 
 class LimitSpec(SpecPart):
     """Sizes checked before reading."""
 
-    work_bytes: Annotated[int, Field(ge=1)] = 256 * 2**20
+    submission_bytes: Annotated[int, Field(ge=1)] = 256 * 2**20
     policy_bytes: Annotated[int, Field(ge=1)] = 4 * 2**30
 
 

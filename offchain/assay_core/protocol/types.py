@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, NewType
 
-# The rules off chain under which works are made and judged, which a task names: see version.py.
+# The rules off chain under which submissions are made and judged, which a task names: see version.py.
 PROTOCOL_VERSION = 1
 
 TaskId = NewType("TaskId", int)
 Epoch = NewType("Epoch", int)
-WorkIndex = NewType("WorkIndex", int)
+SubmissionIndex = NewType("SubmissionIndex", int)
 ChallengeId = NewType("ChallengeId", int)  # counts from 0 in each epoch
 PolicyVersion = NewType("PolicyVersion", int)
 Address = NewType("Address", str)  # EIP-55 checksummed
@@ -20,20 +20,20 @@ PanelClass = NewType("PanelClass", bytes)  # 32 bytes: names a pool of jurors
 
 SCORE_UNPAID = 0
 SCORE_FULL = 100
-SCORE_VOID = 252  # as `finalScoresOf` tells it: a work of a void epoch
+SCORE_VOID = 252  # as `finalScoresOf` tells it: a submission of a void epoch
 SCORE_FOUND_FRAUD = 253  # as it is stored: a fraud that a challenger found
 SCORE_UNAVAILABLE = 254  # its bytes could not be had in time: pays nothing, costs no verifier a fee
 SCORE_FRAUD = 255
 BPS = 10_000
 
-MAX_WORKS = 1_024  # of one epoch
+MAX_SUBMISSIONS = 1_024  # of one epoch
 MAX_VERIFIERS = 64  # of one task
+DEFAULT_CLASS = "general"  # of jurors: names the pool where a task file does not
 PANEL_SEATS = 15  # of a panel: where fewer may judge, nothing is decided
 PANEL_QUORUM_BPS = 6_666  # share of a panel's seats that makes a fraud, and that may blame verifiers
 FINDER_BPS = 5_000  # of what a challenge costs verifiers, for its finder; likewise for a planter
 FINDER_CAP = 10  # the most of it, in challenge bonds
 SEALED_OVERHEAD = 128  # bytes of a sealed report beyond those of the report
-MAX_URI_BYTES = 512
 
 
 class Role(IntEnum):
@@ -43,8 +43,8 @@ class Role(IntEnum):
     VERIFIER = 1
 
 
-class WorkKind(IntEnum):
-    """What a work may be; the order is that of `ITaskRegistry.WorkKind`."""
+class SubmissionKind(IntEnum):
+    """What a submission may be; the order is that of `ITaskRegistry.SubmissionKind`."""
 
     FULL = 0  # rollouts and the training on them
     ROLLOUTS = 1
@@ -66,7 +66,7 @@ class EpochPhase(IntEnum):
 
 
 class DisputePhase(IntEnum):
-    """Where the dispute about one work stands: `IAppeals.DisputePhase`. The last three are for good."""
+    """Where the dispute about one submission stands: `IAppeals.DisputePhase`. The last three are for good."""
 
     NONE = 0
     REVEALED = 1
@@ -108,19 +108,19 @@ class PlantState(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class KindTerms:
-    """What one kind of work earns, and how well cheating in it is found. A price of 0: it is not asked for."""
+    """What one kind of submission earns, and how well cheating in it is found. A price of 0: it is not asked for."""
 
     unit_price: int = 0
-    detection_bps: int = 0  # probability that a cheat is found in a work that was drawn
+    detection_bps: int = 0  # probability that a cheat is found in a submission that was drawn
 
 
 Kinds = tuple[KindTerms, KindTerms, KindTerms, KindTerms]
 
 
-def kinds_of(asked_for: dict[WorkKind, KindTerms]) -> Kinds:
+def kinds_of(asked_for: dict[SubmissionKind, KindTerms]) -> Kinds:
     """The terms of all kinds, where these are asked for."""
     none = KindTerms()
-    full, rollouts, training, labels = (asked_for.get(kind, none) for kind in WorkKind)
+    full, rollouts, training, labels = (asked_for.get(kind, none) for kind in SubmissionKind)
     return full, rollouts, training, labels
 
 
@@ -128,7 +128,7 @@ def kinds_of(asked_for: dict[WorkKind, KindTerms]) -> Kinds:
 class TaskParams:
     """On-chain terms of a task: field order and meaning of `ITaskRegistry.TaskParams`."""
 
-    kinds: Kinds  # by WorkKind
+    kinds: Kinds  # by SubmissionKind
     trainer_bond: int
     verifier_bond: int
     fraud_slash: int
@@ -136,8 +136,8 @@ class TaskParams:
     juror_fee: int
     verifier_fee: int
     max_epoch_units: int
-    max_work_units: int
-    max_works_each: int
+    max_submission_units: int
+    max_submissions_each: int
     quorum_bps: int
     sampling_bps: int
     absence_slash_bps: int
@@ -153,8 +153,8 @@ class TaskParams:
     panel_class: PanelClass
 
     @property
-    def kinds_asked_for(self) -> list[WorkKind]:
-        return [kind for kind in WorkKind if self.kinds[kind].unit_price > 0]
+    def kinds_asked_for(self) -> list[SubmissionKind]:
+        return [kind for kind in SubmissionKind if self.kinds[kind].unit_price > 0]
 
     @classmethod
     def from_abi(cls, values: Sequence[Any]) -> "TaskParams":
@@ -165,33 +165,33 @@ class TaskParams:
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
-    """One submission, as the stored hash commits to it: field order of `ICommitments.Work`."""
+class Submission:
+    """One submission, as the stored hash commits to it: field order of `ICommitments.Submission`."""
 
     trainer: Address
-    index: WorkIndex
-    kind: WorkKind
+    index: SubmissionIndex
+    kind: SubmissionKind
     units: int
     policy_version: PolicyVersion
     manifest_root: Root
 
 
 @dataclass(frozen=True, slots=True)
-class WorkId:
-    """Names a work: task, epoch, position in the epoch. Written `task/epoch/index`."""
+class SubmissionId:
+    """Names a submission: task, epoch, position in the epoch. Written `task/epoch/index`."""
 
     task_id: TaskId
     epoch: Epoch
-    index: WorkIndex
+    index: SubmissionIndex
 
     def __str__(self) -> str:
         return f"{self.task_id}/{self.epoch}/{self.index}"
 
     @classmethod
-    def parse(cls, text: str) -> "WorkId":
+    def parse(cls, text: str) -> "SubmissionId":
         """Raises ValueError unless `text` reads `task/epoch/index`."""
         task, epoch, index = (int(part) for part in text.split("/"))
-        return cls(TaskId(task), Epoch(epoch), WorkIndex(index))
+        return cls(TaskId(task), Epoch(epoch), SubmissionIndex(index))
 
 
 def is_score(score: int) -> bool:
@@ -200,11 +200,16 @@ def is_score(score: int) -> bool:
 
 
 def is_paid(score: int) -> bool:
-    """Whether a work with this score earns something."""
+    """Whether a submission with this score earns something."""
     return 0 < score <= SCORE_FULL
 
 
+def pay_of(score: int) -> int:
+    """What a score pays, in hundredths of what a submission can earn."""
+    return score if is_paid(score) else 0
+
+
 def score_at(report: bytes, index: int) -> int:
-    """The score that a report gives to a work: a missing or meaningless byte counts as 0."""
+    """The score that a report gives to a submission: a missing or meaningless byte counts as 0."""
     score = report[index] if index < len(report) else SCORE_UNPAID
     return score if is_score(score) else SCORE_UNPAID

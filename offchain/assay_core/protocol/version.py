@@ -5,9 +5,10 @@ from assay_core.protocol.types import PROTOCOL_VERSION, TaskId, TaskParams
 
 
 def require_version(task_id: TaskId, params: TaskParams) -> None:
-    """For whoever is about to enlist or to bond. Raises Stop: the task goes by rules that this program does not know.
+    """For anyone who is about to enlist or to bond. Raises Stop: the task goes by rules that this program does not
+    know.
 
-    Works made or judged by other rules would not be accepted: that would cost the bond.
+    Submissions made or judged by other rules would not be accepted: that would cost the bond.
     """
     if params.protocol_version != PROTOCOL_VERSION:
         raise Stop(

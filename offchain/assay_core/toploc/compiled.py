@@ -1,7 +1,7 @@
 """Loops that run as machine code: numba compiles them at their first call and keeps the result beside the source.
 
 That takes seconds, once per machine. Where nothing can be written (a read-only installation and no home), it is once
-per process; `NUMBA_CACHE_DIR` names another folder.
+per process; NUMBA_CACHE_DIR in the environment names another folder.
 """
 
 from collections.abc import Callable

@@ -1,1 +1,1 @@
-"""From rollouts to a pseudo-gradient: the same function for whoever trains and whoever replays."""
+"""From rollouts to a pseudo-gradient: the same function for anyone who trains and anyone who replays."""

@@ -1,6 +1,6 @@
-"""The inner steps of a work: H steps of GRPO on its own rollouts, and the pseudo-gradient that they make.
+"""The inner steps of a submission: H steps of GRPO on its own rollouts, and the pseudo-gradient that they make.
 
-One function takes a step (`Learner.step`), whoever asks: the trainer, a replay of all steps, or a replay of one from
+One function takes a step (`Learner.step`), anyone who asks: the trainer, a replay of all steps, or a replay of one from
 the state before it.
 
 Shapes: B completions of one batch, T tokens (padded), M completions of a group.
@@ -100,13 +100,13 @@ def run_inner_steps(
     on_step: OnStep | None = None,
     on_state: OnState | None = None,
 ) -> InnerResult:
-    """Train on the rollouts of one work, and leave the policy as it was.
+    """Train on the rollouts of one submission, and leave the policy as it was.
 
     Deterministic on one machine with one number of threads; on another the result differs by float noise alone. Without
     an informative group there is no step, and the pseudo-gradient is all zeros.
 
     Args:
-        seed: the work's `trainer_seed`; batches derive from it.
+        seed: the submission's `trainer_seed`; batches derive from it.
         on_step: called after each step; what it raises ends the run.
         on_state: is given the state after each step, before `on_step` is called.
     Raises MalformedUpdate: a gradient is not finite.
@@ -161,7 +161,7 @@ def difference(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> Pse
 
 
 def plan_of(rollouts: Rollouts, spec: TaskSpec, seed: Seed) -> Plan:
-    """Batches of all inner steps that these rollouts make; `seed` is the work's `trainer_seed`."""
+    """Batches of all inner steps that these rollouts make; `seed` is the submission's `trainer_seed`."""
     advantages = informative_groups(rollouts, spec.checks.reward_tolerance)
     order = batch_order(sorted(advantages), spec.recipe.inner_steps, spec.recipe.groups_per_step, seed)
     return Plan(rollouts, advantages, order)

@@ -24,15 +24,16 @@ class PromptSource(Protocol[P_co]):
 
 
 def seed_of_nth(seed: Seed, number: int) -> Seed:
-    """Seed of one of the works that a trainer commits to the same epoch, numbered from 0; `seed` is its `trainer_seed`.
+    """Seed of one of the submissions that a trainer commits to the same epoch, numbered from 0; `seed` is its
+    `trainer_seed`.
 
     The first has that itself; what follows must be other rollouts.
     """
-    return seed if number == 0 else derive(seed, "work", number)
+    return seed if number == 0 else derive(seed, "submission", number)
 
 
-def work_prompts(source: PromptSource[P_co], seed: Seed, groups: int) -> list[P_co]:
-    """The prompts of a work, one per group; `seed` is the work's: see `seed_of_nth`."""
+def submission_prompts(source: PromptSource[P_co], seed: Seed, groups: int) -> list[P_co]:
+    """The prompts of a submission, one per group; `seed` is the submission's: see `seed_of_nth`."""
     return [source.prompt(seed, index) for index in range(groups)]
 
 

@@ -51,7 +51,7 @@ def state_name(step: int) -> str:
 
 
 def states_bytes(shapes: Shapes, steps: int) -> int:
-    """The most that the states of a work take."""
+    """The most that the states of a submission take."""
     return steps * max_file_bytes(_specs(shapes))
 
 

@@ -1,4 +1,6 @@
-"""`trace/steps.json`: what each inner step did, so that a verifier can see where its replay parts from the work."""
+"""`trace/steps.json`: what each inner step did, so that a verifier can see where its replay parts from the
+submission.
+"""
 
 import math
 import re

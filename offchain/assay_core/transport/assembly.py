@@ -15,9 +15,9 @@ from assay_core.bundle.manifest import (
     commits_to,
     parse_manifest,
 )
-from assay_core.protocol.errors import MalformedManifest, Stop, Unavailable
+from assay_core.protocol.errors import MalformedManifest, Unavailable
 from assay_core.protocol.types import Root
-from assay_core.transport.cache import Cache, PartialBundle
+from assay_core.transport.cache import Cache, PartialBundle, cache_trouble
 
 
 class Corrupt(Unavailable):
@@ -50,7 +50,7 @@ def assemble(cache: Cache, source: Source, root: Root, kind: BundleKind, limits:
                 _fill(partial, source, missing)
             return cache.finish(partial)
     except OSError as error:
-        raise Stop(f"the cache cannot be written: {error}") from error
+        raise cache_trouble(error) from error
 
 
 def _fill(partial: PartialBundle, source: Source, missing: Mapping[bytes, int]) -> None:
@@ -75,6 +75,7 @@ def places(manifest: Manifest) -> Iterator[tuple[bytes, FileEntry, int]]:
 
 
 def read_shard(directory: Path, entry: FileEntry, position: int) -> bytes:
+    """Bytes of one shard of a file; `position` counts from 0."""
     with (directory / entry.name).open("rb") as stream:
         stream.seek(position * SHARD_BYTES)
         return stream.read(SHARD_BYTES)

@@ -17,7 +17,6 @@ from datetime import timedelta
 from pathlib import Path
 
 import obstore
-from eth_account.signers.local import LocalAccount
 from eth_utils.address import to_checksum_address
 from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
 from obstore.store import S3Store
@@ -25,6 +24,7 @@ from pydantic import ValidationError
 
 from assay_core.bundle.manifest import MAX_MANIFEST_BYTES, BundleKind, BundleLimits, FileEntry, Manifest
 from assay_core.bundle.rebuild import Rebuilder
+from assay_core.chain.signers import Signer
 from assay_core.protocol.errors import Stop, Unavailable
 from assay_core.protocol.types import Address, Epoch, Root, TaskId
 from assay_core.transport.assembly import assemble, places, read_shard, run_all
@@ -94,7 +94,7 @@ class BucketClient:
 
     # ------------------------------------------------------------------------------------------------- bundles
 
-    def publish(self, directory: Path, manifest: Manifest, account: LocalAccount) -> None:
+    def publish(self, directory: Path, manifest: Manifest, account: Signer) -> None:
         """See `Engine.publish`. What is there and intact is left alone, what somebody has damaged is put right."""
 
         def send(digest: bytes, entry: FileEntry, position: int) -> None:
@@ -110,6 +110,10 @@ class BucketClient:
     def has(self, root: Root) -> bool:
         """See `Engine.has`."""
         return self._head(_manifest_key(root)) is not None
+
+    def held_s(self, root: Root) -> float | None:
+        """None: who writes chooses the order, so that no object's time tells when the last one came."""
+        return None
 
     def manifest(self, root: Root) -> bytes:
         return self._get(_manifest_key(root), MAX_MANIFEST_BYTES)

@@ -21,10 +21,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from assay_core.bundle.directory import pieces, read_manifest, sync_directory, write_atomically
+from assay_core.bundle.directory import OWN_LIMITS, open_bundle, pieces, read_manifest, sync_directory, write_atomically
+from assay_core.bundle.disk import disk_fault
 from assay_core.bundle.manifest import HEX32, MANIFEST_NAME, SHARD_BYTES, FileEntry, Manifest
 from assay_core.bundle.rebuild import Rebuilder
-from assay_core.protocol.errors import MalformedManifest, Rejected
+from assay_core.protocol.errors import Malformed, MalformedManifest, Rejected, Stop, Unavailable
 from assay_core.protocol.types import Root
 
 log = logging.getLogger(__name__)
@@ -32,6 +33,8 @@ log = logging.getLogger(__name__)
 DOOMED = ".doomed-"  # what is called so may be removed at any time that nobody works on it
 WORTH_SHARING_BYTES = 2**20
 BUNDLES_SEARCHED = 32  # for shards that are here already, the newest first
+SMALL_MANIFEST_BYTES = 4_096
+SMALL_BUNDLE_BYTES = 2**18
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -57,7 +60,7 @@ class Cache:
     def find(self, root: Root) -> Path | None:
         """The directory of a whole bundle; being asked for keeps it from being pruned by age."""
         directory = self._directory / root.hex()
-        if not directory.is_dir() or not self._is_verified(root):
+        if not directory.is_dir() or not self._is_verified(root) or _is_damaged(directory, root):
             return None
         now = self._clock()
         os.utime(directory, (now, now))
@@ -77,14 +80,14 @@ class Cache:
         if whole.is_dir():  # verified under another boot: what is still right of it need not be fetched
             shutil.rmtree(directory, ignore_errors=True)
             os.replace(whole, directory)
-        return PartialBundle(directory, manifest, self._bundles, self._remaking(manifest))
+        return PartialBundle(directory, manifest, self._bundles, self._rebuild_of(manifest))
 
     def finish(self, partial: "PartialBundle") -> Path:
         """Make a whole bundle visible under its final name, read only."""
         root = partial.manifest.root
         partial.seal(is_durable=self._boot is None)
         final = self._directory / root.hex()
-        (self._directory / ".verified" / root.hex()).write_text(self._boot or "")
+        (self._directory / ".verified" / root.hex()).write_text(self._boot or "", encoding="utf-8")
         os.replace(partial.directory, final)
         self.made_bytes += partial.made_bytes
         if self._boot is None:
@@ -115,11 +118,11 @@ class Cache:
 
     def _is_verified(self, root: Root) -> bool:
         try:
-            return (self._directory / ".verified" / root.hex()).read_text() == (self._boot or "")
+            return (self._directory / ".verified" / root.hex()).read_text(encoding="utf-8") == (self._boot or "")
         except (OSError, UnicodeDecodeError):
             return False
 
-    def _remaking(self, manifest: Manifest) -> "_Remaking | None":
+    def _rebuild_of(self, manifest: Manifest) -> "_Rebuild | None":
         try:
             plan = self._rebuilder.plan(manifest) if self._rebuilder is not None else None
         except Rejected as error:
@@ -128,7 +131,7 @@ class Cache:
         base = self.find(plan.base) if plan is not None else None
         if self._rebuilder is None or plan is None or base is None:
             return None
-        return _Remaking(plan.made, partial(self._rebuilder.make, manifest, base=base))
+        return _Rebuild(plan.made, partial(self._rebuilder.make, manifest, base=base))
 
     def _bundles(self) -> Iterator[tuple[Path, Manifest]]:
         """The whole bundles that are here, those asked for last first. What they hold may be damaged."""
@@ -143,7 +146,7 @@ class Cache:
 
 
 @dataclass(frozen=True, slots=True)
-class _Remaking:
+class _Rebuild:
     made: frozenset[str]
     make: Callable[..., None]
 
@@ -156,11 +159,11 @@ class PartialBundle:
         directory: Path,
         manifest: Manifest,
         bundles: Callable[[], Iterable[tuple[Path, Manifest]]],
-        remaking: _Remaking | None = None,
+        rebuild: _Rebuild | None = None,
     ) -> None:
         self.directory = directory
         self.manifest = manifest
-        self._remaking = remaking
+        self._rebuild_of = rebuild
         self.made_bytes = 0
         self._empty: dict[bytes, list[tuple[FileEntry, int]]] = {}
         self.reused_bytes = 0
@@ -179,17 +182,17 @@ class PartialBundle:
     def rounds(self) -> Iterator[dict[bytes, int]]:
         """What is to be fetched (see `missing`): first what the rest may be made from, then what could not be made.
 
-        Whoever asks for the next round has written the one before.
+        Anyone who asks for the next round has written the one before.
         """
-        if self._remaking is not None:
-            made = self._remaking.made
+        if self._rebuild_of is not None:
+            made = self._rebuild_of.made
             yield {
                 digest: size
                 for digest, size in self.missing().items()
                 if not all(entry.name in made for entry, _ in self._empty[digest])
             }
             if self._empty:
-                self._remake(self._remaking)
+                self._run_rebuild(self._rebuild_of)
         yield self.missing()
 
     def write(self, digest: bytes, data: bytes | bytearray | memoryview) -> None:
@@ -223,7 +226,8 @@ class PartialBundle:
         path = self.directory / entry.name
         path.parent.mkdir(parents=True, exist_ok=True)
         if not path.exists() and (shared := known.file(entry)) is not None:
-            os.link(shared, path)  # as frozen weights are in each version of a policy
+            with suppress(OSError):  # no hard links here: its shards are copied
+                os.link(shared, path)  # as frozen weights are in each version of a policy
         if path.exists() and path.stat().st_size == entry.size_bytes:
             empty = _wrong_shards(path, entry)
             if not empty:
@@ -242,13 +246,13 @@ class PartialBundle:
         for position in positions:
             self._empty.setdefault(entry.shards[position], []).append((entry, position))
 
-    def _remake(self, remaking: _Remaking) -> None:
+    def _run_rebuild(self, rebuild: _Rebuild) -> None:
         folder = self.directory.with_name(f"{DOOMED}made-{self.directory.name}")
         shutil.rmtree(folder, ignore_errors=True)
         try:
-            remaking.make(self.directory, target=folder)
+            rebuild.make(self.directory, target=folder)
             for entry in self.manifest.files:
-                if entry.name in remaking.made and (folder / entry.name).is_file():
+                if entry.name in rebuild.made and (folder / entry.name).is_file():
                     self._take_made(folder / entry.name)
         except (Rejected, FileNotFoundError) as error:  # the latter: somebody tidied up meanwhile
             log.warning("not made, so fetched", extra={"bundle": self.manifest.root.hex(), "why": str(error)})
@@ -303,10 +307,32 @@ class _Known:
             return None
 
 
+def _is_damaged(directory: Path, root: Root) -> bool:
+    """Whether a small bundle, such as a task's spec, is not what it was: to hash it at each look costs next to nothing.
+
+    A large one is trusted until the machine starts again.
+    """
+    try:
+        if (directory / MANIFEST_NAME).stat().st_size > SMALL_MANIFEST_BYTES:
+            return False
+        if read_manifest(directory).size_bytes <= SMALL_BUNDLE_BYTES:
+            open_bundle(directory, OWN_LIMITS, root)
+    except (Malformed, OSError):
+        return True
+    return False
+
+
+def cache_trouble(error: OSError) -> Stop | Unavailable:
+    """What it means that the cache cannot be written: a full disk may pass, all else needs a person."""
+    if (fault := disk_fault(error)) is not None:
+        return Unavailable(f"the cache cannot be written ({fault}): make room")
+    return Stop(f"the cache cannot be written: {error}")
+
+
 def read_boot_id() -> str | None:
     """What changes whenever this machine starts; None: it does not tell, and files must be synced instead."""
     try:
-        return BOOT_ID.read_text().strip() or None
+        return BOOT_ID.read_text(encoding="utf-8").strip() or None
     except OSError:
         return None
 

@@ -9,10 +9,9 @@ import os
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 from eth_account import Account
-from eth_account.signers.local import LocalAccount
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -21,6 +20,9 @@ from assay_core.daemon.settings import Urls
 from assay_core.protocol.errors import Stop
 from assay_core.transport.cache import Cache
 from assay_core.transport.engine import Engine
+
+if TYPE_CHECKING:
+    from assay_core.chain.signers import Signer
 
 EngineName = Literal["relay", "s3", "swarm"]
 S = TypeVar("S", bound=BaseSettings)
@@ -57,7 +59,7 @@ class SwarmSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="ASSAY_SWARM_", frozen=True, extra="forbid")
 
-    boards: Urls
+    trackers: Urls
     host: str = "0.0.0.0"
     port: int = Field(default=0, ge=0, le=65_535)  # 0: any
     upload_mbit: float = Field(default=0, ge=0)  # 0: no limit
@@ -69,7 +71,7 @@ def open_engine(
     relays: Sequence[str],
     cache: Path,
     chain_id: int,
-    account: LocalAccount | None = None,
+    account: "Signer | None" = None,
     tables: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> "AbstractContextManager[Transport]":
     """The engine of that name; the context closes it. `tables`: [upload], [s3] and [swarm] of a settings file.
@@ -103,7 +105,7 @@ def open_engine(
             place = SwarmPlace(
                 swarm.host, swarm.port, cache.with_name(f"{cache.name}-swarm"), round(swarm.upload_mbit * 125_000)
             )
-            return SwarmClient(swarm.boards, cache, place, account or _nobody(), chain_id=chain_id)
+            return SwarmClient(swarm.trackers, cache, place, account or _nobody(), chain_id=chain_id)
         case _:
             raise Stop(f"no engine is named {name!r}: relay, s3 and swarm are")
 
@@ -135,6 +137,6 @@ class _needing:
             raise Stop(f"this engine is not installed: pip install 'assay-protocol[{self._extra}]'") from error
 
 
-def _nobody() -> LocalAccount:
-    """A key that owns nothing: boards refuse what it signs, and reading needs no signature."""
+def _nobody() -> "Signer":
+    """A key that owns nothing: trackers refuse what it signs, and reading needs no signature."""
     return Account.create()

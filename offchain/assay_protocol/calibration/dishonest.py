@@ -1,15 +1,22 @@
-"""Policies that a lazy trainer would like to run in place of the declared one. The best cheats are the nearest."""
+"""What a lazy trainer would like to run or send in place of what is asked. The best cheats are the nearest."""
 
 import copy
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from assay_core.bundle.trajectory import Rollouts
 from assay_core.policy.causal import CausalPolicy
+from assay_core.policy.interface import Policy
+from assay_core.protocol.spec import TaskSpec
+from assay_trainer.prover import prove
+from assay_trainer.rollout import Unproved
 
 Tensors = Mapping[str, npt.NDArray[np.float32]]
+LEAST_LOGPROB = -1e4  # in place of that of a token that is never sampled: files hold finite numbers
 
 
 def quantised(policy: CausalPolicy, bits: int) -> CausalPolicy:
@@ -25,12 +32,23 @@ def quantised(policy: CausalPolicy, bits: int) -> CausalPolicy:
 
 
 def moved(policy: CausalPolicy, pseudo_gradient: Tensors) -> CausalPolicy:
-    """The policy one work's training further: another version than the declared one."""
+    """The policy one submission's training further: another version than the declared one."""
     other = _copy(policy)
     with torch.no_grad():
         for name, parameter in other.trainable().items():
             parameter -= torch.from_numpy(pseudo_gradient[name])
     return other
+
+
+def whitewashed(policy: Policy, rollouts: Rollouts, spec: TaskSpec) -> Rollouts:
+    """The same tokens with the log-probabilities and proofs of `policy`: what one prefill buys."""
+    rows = rollouts.completions
+    prefills = policy.prefill([row.prompt_ids for row in rows], [row.completion_ids for row in rows], spec.sampler)
+    claimed = [
+        Unproved(replace(row, logprobs_T=np.maximum(each.logprobs_T, LEAST_LOGPROB).astype(np.float32)), each.hidden_NH)
+        for row, each in zip(rows, prefills, strict=True)
+    ]
+    return Rollouts(rollouts.group_size, tuple(prove(claimed, spec.toploc)))
 
 
 def poisoned(update: Tensors, share: float, generator: np.random.Generator) -> dict[str, npt.NDArray[np.float32]]:

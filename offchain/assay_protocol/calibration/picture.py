@@ -47,7 +47,7 @@ def _draw(axes: "Axes", threshold: Threshold, generator: np.random.Generator) ->
         spread = height + generator.uniform(-0.25, 0.25, len(shown))
         axes.plot(shown, spread, ".", color=color, markersize=4, alpha=0.6, label=label)
 
-    dots(population.honest, 0.0, GREEN, "honest works")
+    dots(population.honest, 0.0, GREEN, "honest submissions")
     dots([value for values in population.cheats.values() for value in values], 1.0, RED, "cheats")
     if threshold.margin is not None and threshold.cheat_min is not None:
         axes.axvspan(threshold.floor, threshold.cheat_min, color=GREY, alpha=0.12, linewidth=0)

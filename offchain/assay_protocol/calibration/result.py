@@ -1,7 +1,7 @@
 """What a calibration found in one regime: thresholds, the model of sampling noise, and what they catch."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from assay_protocol.calibration.sampling_noise import NoiseModel
@@ -10,10 +10,10 @@ from assay_protocol.calibration.thresholds import Regime, Table, Threshold
 
 @dataclass(frozen=True, slots=True)
 class Caught:
-    """Works of one kind that fail under the suggested thresholds, and how often by which measure."""
+    """Submissions of one kind that fail under the suggested thresholds, and how often by which measure."""
 
     kind: str
-    works: int
+    submissions: int
     failed: int
     by: Mapping[str, int]
 
@@ -21,7 +21,7 @@ class Caught:
 @dataclass(frozen=True, slots=True)
 class Calibration:
     """`honest_doubt` and `cheat_doubt`: what the sampling test says under `noise`, at most and at least; it fails
-    above `doubt_limit`. `other_honest`: honest works of the other regime under these thresholds."""
+    above `doubt_limit`. `other_honest`: honest submissions of the other regime under these thresholds."""
 
     regime: Regime
     thresholds: tuple[Threshold, ...]
@@ -66,21 +66,17 @@ class Calibration:
                 "cheat_doubt": dict(self.cheat_doubt),
                 "doubt_limit": self.doubt_limit,
             },
-            "caught": [_caught_json(each) for each in (self.honest, self.other_honest, *self.cheats)],
+            "caught": [asdict(each) for each in (self.honest, self.other_honest, *self.cheats)],
         }
 
 
 def tally(kind: str, failures: Sequence[Sequence[str]]) -> Caught:
-    """`failures`: for each work, the measures by which it fails."""
+    """`failures`: for each submission, the measures by which it fails."""
     by: dict[str, int] = {}
     for each in failures:
         for name in each:
             by[name] = by.get(name, 0) + 1
     return Caught(kind, len(failures), sum(bool(each) for each in failures), by)
-
-
-def _caught_json(each: Caught) -> dict[str, Any]:
-    return {"kind": each.kind, "works": each.works, "failed": each.failed, "by": dict(each.by)}
 
 
 def _decimal(value: float) -> str:

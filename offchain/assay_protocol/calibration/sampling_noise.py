@@ -1,4 +1,4 @@
-"""The sampling test's model of honest noise, derived from works: a uniform lies x or more outside of its token's
+"""The sampling test's model of honest noise, derived from submissions: a uniform lies x or more outside of its token's
 interval with probability share * exp(-x / scale) at most.
 
 Where precision is low, distances are plenty and are bounded as they were measured. In float32 hardly any uniform ever
@@ -28,7 +28,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class NoiseModel:
-    """`floor` is the smallest scale that the honest works allow; `widest` the largest that still tells the cheats
+    """`floor` is the smallest scale that the honest submissions allow; `widest` the largest that still tells the cheats
     apart, None where none was."""
 
     share: float
@@ -50,7 +50,7 @@ def fit(
 
     Args:
         largest_shift: how far the probability of a drawn token differed at most between the two parties.
-        doubts: of the cheats' works that concern this check, under given parameters; the larger the clearer.
+        doubts: of the cheats' submissions that concern this check, under given parameters; the larger the clearer.
     """
     above = np.sort(distances_N[distances_N > 0])[::-1]
     tokens = max(len(distances_N), 1)

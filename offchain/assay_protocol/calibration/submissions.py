@@ -1,4 +1,4 @@
-"""Works for `assay calibrate`: made by the trainer's code, measured by the verifier's, on one policy and task.
+"""Submissions for `assay calibrate`: made by the trainer's code, measured by the verifier's, on one policy and task.
 
 Nothing is judged here: every measure is taken, whatever a threshold would say. Shapes: K buckets of a sketch.
 """
@@ -23,13 +23,12 @@ from assay_core.policy.causal import CausalPolicy
 from assay_core.protocol.encoding import derive, trainer_seed
 from assay_core.protocol.spec import CheckSpec, SamplerSpec, TaskSpec, parse_spec
 from assay_core.protocol.types import Address, Epoch, Seed, TaskId
-from assay_core.toploc import Hidden, build_all, check_all
+from assay_core.toploc import Hidden, check_all
 from assay_core.training.inner import InnerResult, run_inner_steps
 from assay_protocol.calibration.conditions import Condition, computing, under
-from assay_protocol.calibration.dishonest import Tensors, moved, poisoned, quantised
+from assay_protocol.calibration.dishonest import Tensors, moved, poisoned, quantised, whitewashed
 from assay_protocol.calibration.thresholds import HONEST
-from assay_trainer.prover import prove
-from assay_trainer.rollout import roll_out
+from assay_trainer.prover import proved_rollouts
 from assay_verifier.checks import replay, sampling, update
 from assay_verifier.checks.duplicates import likeness, sketch
 from assay_verifier.checks.prefilled import Prefilled, prefill_rollouts
@@ -49,7 +48,7 @@ SAMPLING_CHEATS = frozenset({COOLER, SMALLER})
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """All that a process needs to open its bench. `policy_folder` was written by ourselves."""
+    """All that a process needs to open its context. `policy_folder` was written by ourselves."""
 
     policy_folder: str
     spec: bytes
@@ -58,7 +57,7 @@ class Setting:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Made:
-    """A work before it is written."""
+    """A submission before it is written."""
 
     seed: Seed
     rollouts: Rollouts
@@ -94,41 +93,41 @@ def _load(folder: str) -> CausalPolicy:
 
 
 @lru_cache(maxsize=8)
-def open_bench(setting: Setting) -> "CalibrationBench":
+def open_context(setting: Setting) -> "CalibrationContext":
     """One per process and setting."""
     spec = parse_spec(setting.spec)
     task_seed = Seed(hashlib.sha256(b"assay calibrate %d" % setting.seed).digest())
-    return CalibrationBench(_load(setting.policy_folder), make_environment(spec.environment), spec, task_seed)
+    return CalibrationContext(_load(setting.policy_folder), make_environment(spec.environment), spec, task_seed)
 
 
 @dataclass
-class CalibrationBench:
+class CalibrationContext:
     policy: CausalPolicy
     environment: Environment
     spec: TaskSpec
     task_seed: Seed
     rounded: dict[int, CausalPolicy] = field(default_factory=dict[int, CausalPolicy])
 
-    # ---- honest works
+    # ---- honest submissions
 
     def seed(self, number: int) -> Seed:
-        """Each work is of an epoch of its own."""
+        """Each submission is of an epoch of its own."""
         return trainer_seed(self.task_seed, TASK, Epoch(number), TRAINER)
 
     def make(self, number: int, condition: Condition) -> Made:
-        """An honest work by a machine under `condition`."""
+        """An honest submission by a machine under `condition`."""
         seed = self.seed(number)
         rollouts = self._roll_out(under(self.policy, condition), seed)
         return Made(seed, rollouts, self._train(rollouts, seed, condition))
 
     def honest(self, number: int, made: Condition, judged: Condition, regime: str) -> Measured:
         """Made by one honest machine, checked by another."""
-        work = self.make(number, made)
-        claimed = self._received(work.result.pseudo_gradient)
-        prefilled = self._prefill(work.rollouts, work.seed, judged)
-        ours = self._train(work.rollouts, work.seed, judged)
+        submission = self.make(number, made)
+        claimed = self._received(submission.result.pseudo_gradient)
+        prefilled = self._prefill(submission.rollouts, submission.seed, judged)
+        ours = self._train(submission.rollouts, submission.seed, judged)
         values = self._prefill_values(prefilled) | self._replay_values(claimed, ours)
-        own = sketch("own", work.rollouts, claimed, self._sketch_seed())
+        own = sketch("own", submission.rollouts, claimed, self._sketch_seed())
         return Measured(
             HONEST, regime, f"{made} | {judged}", values, _light(prefilled), _largest_shift(prefilled),
             update.norm(claimed), own.update_K,
@@ -151,7 +150,7 @@ class CalibrationBench:
             (COOLER, self._roll_out(self.policy, seed, cooler)),
             (SMALLER, self._roll_out(self._quantised(4), seed)),
         ):
-            yield self._rollouts_measured(kind, self._whitewashed(rollouts), seed)
+            yield self._rollouts_measured(kind, whitewashed(self.policy, rollouts, self.spec), seed)
 
     def cheating_updates(self, number: int) -> Iterator[Measured]:
         """Honest rollouts, and updates that are not what the recipe makes of them."""
@@ -160,7 +159,7 @@ class CalibrationBench:
         ours = self._train(rollouts, seed, PLAIN)
         honest, recipe = ours.pseudo_gradient, self.spec.recipe
         if not ours.trace:
-            return  # nothing to learn in this work, so nothing to cheat with
+            return  # nothing to learn in this submission, so nothing to cheat with
         generator = np.random.default_rng(int.from_bytes(derive(seed, "calibrate")[:8], "big"))
         made = {
             POISON: poisoned(honest, 0.1, generator),
@@ -178,9 +177,7 @@ class CalibrationBench:
     # ---- parts
 
     def _roll_out(self, policy: CausalPolicy, seed: Seed, spec: TaskSpec | None = None) -> Rollouts:
-        batches = roll_out(policy, self.environment, spec or self.spec, seed)
-        rows = tuple(row for batch in batches for row in prove(batch, self.spec.toploc))
-        return Rollouts(self.spec.rollout.group_size, rows)
+        return proved_rollouts(policy, self.environment, spec or self.spec, seed)
 
     def _train(self, rollouts: Rollouts, seed: Seed, condition: Condition, spec: TaskSpec | None = None) -> InnerResult:
         with computing(condition.flags(), self.policy.backbone.module()):
@@ -212,7 +209,7 @@ class CalibrationBench:
             "exponent_mismatches": float(max(each.exponent_mismatches for each in proofs)),
             "mantissa_mean": max(each.mantissa_mean for each in proofs),
             "mantissa_median": max(each.mantissa_median for each in proofs),
-            "work_mantissa_mean": fmean(each.mantissa_mean for each in proofs),
+            "submission_mantissa_mean": fmean(each.mantissa_mean for each in proofs),
             "logprob_error": sampling.check_logprobs(prefilled, OPEN).measured,
         }
 
@@ -238,22 +235,6 @@ class CalibrationBench:
             self.rounded[bits] = quantised(self.policy, bits)
         return self.rounded[bits]
 
-    def _whitewashed(self, rollouts: Rollouts) -> Rollouts:
-        """The same tokens with the right policy's logprobs and proofs: what one prefill buys."""
-        rows, toploc = rollouts.completions, self.spec.toploc
-        found = self.policy.prefill(
-            [row.prompt_ids for row in rows], [row.completion_ids for row in rows], self.spec.sampler
-        )
-        hidden = [Hidden(each.hidden_NH, len(row.prompt_ids)) for each, row in zip(found, rows, strict=True)]
-        proofs = build_all(hidden, topk=toploc.topk, chunk_tokens=toploc.chunk_tokens)
-        return Rollouts(
-            rollouts.group_size,
-            tuple(
-                replace(row, logprobs_T=each.logprobs_T.astype(np.float32), proofs=tuple(proved))
-                for row, each, proved in zip(rows, found, proofs, strict=True)
-            ),
-        )
-
 
 def _light(prefilled: Sequence[Prefilled]) -> tuple[Prefilled, ...]:
     return tuple(
@@ -276,7 +257,7 @@ def _largest_shift(prefilled: Sequence[Prefilled]) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One honest work, or one of each cheat of rollouts or of updates."""
+    """One honest submission, or one of each cheat of rollouts or of updates."""
 
     number: int
     what: str = HONEST
@@ -286,7 +267,8 @@ class Job:
 
 
 def run_job(setting: Setting, job: Job) -> list[Measured]:
-    context = open_bench(setting)
+    """Make and judge what one job asks for, in a process of its own."""
+    context = open_context(setting)
     if job.what == HONEST:
         return [context.honest(job.number, job.made, job.judged, job.regime)]
     make: Callable[[int], Iterator[Measured]] = (

@@ -1,4 +1,4 @@
-"""From the two populations, honest works and the best cheats, to thresholds between them.
+"""From the two populations, honest submissions and the best cheats, to thresholds between them.
 
 The rule. Every measure grows with badness. *Room* is how many times larger than anything we measured an honest
 machine's noise may be: 30 where all compute in float32 (noise of 1e-7, which other processors and libraries order
@@ -10,7 +10,7 @@ the floor if that is wider.
 
 Three measures are no rounding noise, so a default is kept unless the floor is wider. How long an update is beside its
 epoch's others, and how like, changes while a policy learns. The error over an update's largest elements jumps where the
-sign of a single small gradient turns, which a few works need not show.
+sign of a single small gradient turns, which a few submissions need not show.
 """
 
 import math
@@ -38,7 +38,7 @@ MIXED = Regime("mixed", 1.5)
 
 @dataclass(frozen=True, slots=True)
 class Quantity:
-    """What a check measures in a work, and the threshold that it is held against.
+    """What a check measures in a submission, and the threshold that it is held against.
 
     `resolution` is the least that an honest maximum is taken to be. `room` overrides the regime's for what is no
     rounding noise. `is_cosine`: the spec states 1 - error.
@@ -79,7 +79,11 @@ def quantities(spec: TaskSpec) -> tuple[Quantity, ...]:
         Quantity("mantissa_mean", "toploc", "max_mantissa_mean", "mantissas off in a proof, mean", one),
         Quantity("mantissa_median", "toploc", "max_mantissa_median", "mantissas off in a proof, median", 2 * one),
         Quantity(
-            "work_mantissa_mean", "toploc", "max_work_mantissa_mean", "mantissas off in a work, mean", one / proofs
+            "submission_mantissa_mean",
+            "toploc",
+            "max_submission_mantissa_mean",
+            "mantissas off in a submission, mean",
+            one / proofs,
         ),
         Quantity("logprob_error", "checks", "max_logprob_error", "logprobs off in a completion, mean", 1e-7),
         Quantity(
@@ -98,7 +102,7 @@ def quantities(spec: TaskSpec) -> tuple[Quantity, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Population:
-    """One measure in all works: honest values, and those of each cheat that it concerns."""
+    """One measure in all submissions: honest values, and those of each cheat that it concerns."""
 
     quantity: Quantity
     honest: tuple[float, ...]
@@ -131,7 +135,7 @@ class Threshold:
 
     @property
     def missed(self) -> tuple[str, ...]:
-        """Cheats of which at least one work would pass: another check must see them."""
+        """Cheats of which at least one submission would pass: another check must see them."""
         return tuple(name for name, values in self.population.cheats.items() if min(values) <= self.suggested)
 
     @property
@@ -148,7 +152,7 @@ class Threshold:
             "check": self.quantity.name,
             "threshold": f"{self.quantity.table}.{self.quantity.field}",
             "regime": self.regime.name,
-            "honest_works": len(self.population.honest),
+            "honest_submissions": len(self.population.honest),
             "honest_max": self.population.honest_max,
             "cheat_min": self.cheat_min,
             "nearest_cheat": self.nearest,
@@ -162,17 +166,19 @@ class Threshold:
 
 
 def exceeded(values: Mapping[str, float], thresholds: Sequence[Threshold]) -> tuple[str, ...]:
-    """Names of the quantities by which a work fails."""
+    """Names of the quantities by which a submission fails."""
     return tuple(each.quantity.name for each in thresholds if not values.get(each.quantity.name, 0.0) <= each.suggested)
 
 
 def populations(spec: TaskSpec, samples: Mapping[str, Sequence[Mapping[str, float]]]) -> tuple[Population, ...]:
-    """`samples`: for each kind of work (`HONEST` or a cheat's name), what was measured in each by quantity's name."""
+    """`samples`: for each kind of submission (`HONEST` or a cheat's name), what was measured in each by quantity's
+    name.
+    """
     found: list[Population] = []
     for quantity in quantities(spec):
         of_kind = {
-            kind: tuple(work[quantity.name] for work in works if quantity.name in work)
-            for kind, works in samples.items()
+            kind: tuple(submission[quantity.name] for submission in submissions if quantity.name in submission)
+            for kind, submissions in samples.items()
         }
         honest = of_kind.pop(HONEST, ())
         found.append(Population(quantity, honest, {kind: values for kind, values in of_kind.items() if values}))

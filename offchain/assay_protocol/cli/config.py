@@ -1,14 +1,18 @@
 """`assay config`: the settings in force, and where each comes from."""
 
+import re
 from typing import Any
 
 import click
 from click.core import ParameterSource
 
 from assay_core.inspect.formatting import table
+from assay_core.protocol.urls import masked
 from assay_protocol.cli.invocation import Invocation
 from assay_protocol.cli.options import all_settings, command, pass_invocation
 from assay_protocol.cli.settings import SETTINGS, Setting, SettingsFile, settings_file
+
+KEY_IN_PATH = re.compile(r"(?<!/)/[\w-]{16,}")
 
 
 @command("config", example="ASSAY_NETWORK=sepolia assay config")
@@ -25,8 +29,12 @@ def config(ctx: click.Context, invocation: Invocation) -> None:
     shown: dict[str, dict[str, Any]] = {}
     for name, setting in SETTINGS.items():
         where = _where(ctx.get_parameter_source(name), setting, file)
-        shown[name] = {"value": getattr(invocation, name), "source": where, "env": setting.env}
-    services = {f"{service}.{name}": value for service, values in file.tables.items() for name, value in values.items()}
+        shown[name] = {"value": _shown(name, getattr(invocation, name)), "source": where, "env": setting.env}
+    services = {
+        f"{service}.{name}": _shown(name, value)
+        for service, values in file.tables.items()
+        for name, value in values.items()
+    }
     rows = [(name, _text(entry["value"]), entry["source"]) for name, entry in shown.items()]
     rows += [(name, _text(value), str(file.path)) for name, value in services.items()]
     invocation.emit(
@@ -41,6 +49,15 @@ def _where(source: ParameterSource | None, setting: Setting, file: SettingsFile)
     if source is ParameterSource.ENVIRONMENT:
         return setting.env
     return str(file.path) if source is ParameterSource.DEFAULT_MAP else "default"
+
+
+def _shown(name: str, value: Any) -> Any:
+    """Without what is secret in URLs; those of nodes and signers hold keys in their paths, too."""
+    if isinstance(value, (list, tuple)):
+        return [_shown(name, item) for item in value]  # pyright: ignore[reportUnknownVariableType]
+    if not isinstance(value, str) or "//" not in value:
+        return value
+    return KEY_IN_PATH.sub("/***", masked(value)) if name in ("rpc_url", "signer") else masked(value)
 
 
 def _text(value: Any) -> str:

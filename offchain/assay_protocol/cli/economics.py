@@ -1,9 +1,10 @@
 """`assay economics`: what a task file costs and pays, and whether cheating would pay, before any money moves."""
 
+from collections.abc import Callable
 from dataclasses import asdict
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -17,55 +18,85 @@ from assay_protocol.economics.objections import least_sampling_bps, meaningless,
 if TYPE_CHECKING:
     from assay_core.protocol.types import TaskParams
     from assay_protocol.economics.assumptions import Assumptions
-    from assay_protocol.economics.trials import SlashTrial
 
+F = TypeVar("F", bound=Callable[..., Any])
 GWEI, COIN = 9, 18  # decimal places
 PICTURES = (".svg", ".png")
+ASSUMED = (
+    click.option("--decimals", default=18, show_default=True, help="Decimal places of the token."),
+    click.option(
+        "--submission-cost",
+        default="0",
+        show_default=True,
+        help="What an honest submission costs its trainer, in tokens.",
+    ),
+    click.option(
+        "--read-cost", default="0", show_default=True, help="To fetch and prefill a submission, for a verifier."
+    ),
+    click.option(
+        "--check-cost", default="0", show_default=True, help="To replay a submission that was drawn, for a verifier."
+    ),
+    click.option("--plant-cost", default="0", show_default=True, help="To make a planted fraud."),
+    click.option(
+        "--gas-price", metavar="GWEI", default="0", show_default=True, help="What gas costs, in the chain's coin."
+    ),
+    click.option("--coin-price", default="1", show_default=True, help="Tokens that one of the chain's coins is worth."),
+    click.option("--verifiers", type=click.IntRange(1, 64), default=3, show_default=True, help="Of equal stake."),
+    click.option("--weight", help="What each verifier locks, in tokens.  [default: verifier_bond]"),
+    click.option(
+        "--epoch-time", metavar="SECONDS", type=click.IntRange(1), help="From seal to seal.  [default: commit_window]"
+    ),
+    click.option("--reporter-share", default="0.1", show_default=True, help="Part of a slash that its reporter gets."),
+)
+plot_option = click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="Draw it: .svg or .png.")
+
+
+def assumption_options(function: F) -> F:
+    """For commands that weigh a task's terms: what its file cannot know. `read_assumptions` takes their values."""
+    for option in reversed(ASSUMED):
+        function = option(function)
+    return function
 
 
 @command(
     "economics",
     example="assay economics examples/sorting.toml\n"
-    "assay economics examples/sorting.toml --work-cost 0.2 --check-cost 0.1 --simulate --plot economics.svg\n"
+    "assay economics examples/sorting.toml --submission-cost 0.2 --check-cost 0.1 --plot economics.svg\n"
     "assay economics --panel --pool 40",
 )
 @click.argument("spec_file", metavar="[SPEC.TOML]", type=existing_file, required=False)
-@click.option("--decimals", default=18, show_default=True, help="Decimal places of the token.")
-@click.option("--work-cost", default="0", show_default=True, help="What an honest work costs its trainer, in tokens.")
-@click.option("--read-cost", default="0", show_default=True, help="To fetch and prefill a work, for a verifier.")
-@click.option("--check-cost", default="0", show_default=True, help="To replay a work that was drawn, for a verifier.")
-@click.option("--plant-cost", default="0", show_default=True, help="To make a planted fraud.")
-@click.option(
-    "--gas-price", metavar="GWEI", default="0", show_default=True, help="What gas costs, in the chain's coin."
-)
-@click.option("--coin-price", default="1", show_default=True, help="Tokens that one of the chain's coins is worth.")
-@click.option("--verifiers", type=click.IntRange(1, 64), default=3, show_default=True, help="Of equal stake.")
-@click.option("--weight", help="What each verifier locks, in tokens.  [default: verifier_bond]")
-@click.option(
-    "--epoch-time", metavar="SECONDS", type=click.IntRange(1), help="From seal to seal.  [default: commit_window]"
-)
-@click.option("--reporter-share", default="0.1", show_default=True, help="Part of a slash that its reporter gets.")
-@click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="Draw it: a .svg or .png file.")
-@click.option("--simulate", "is_simulated", is_flag=True, help="Play it out, with cheats and lazy verifiers.")
-@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Of the simulation.")
-@click.option("--epochs", type=click.IntRange(1, 100_000), default=1_000, show_default=True, help="Of the simulation.")
+@assumption_options
+@plot_option
 @click.option("--panel", "is_panel", is_flag=True, help="Show what a share of the jurors' seats is worth, and stop.")
 @click.option("--pool", type=click.IntRange(3), help="Seats of the jurors' pool.  [default: many]")
 @pass_invocation
 def economics(
-    invocation: Invocation, spec_file: Path | None, is_panel: bool, pool: int | None, plot: Path | None, **options: Any
+    invocation: Invocation,
+    spec_file: Path | None,
+    is_panel: bool,
+    pool: int | None,
+    plot: Path | None,
+    decimals: int,
+    **costs: Any,
 ) -> None:
     """Show what a task file costs and pays, what cheating and honesty earn, and what is safe. Needs no network.
 
-    What works, checks and gas cost is 0 unless you say so. Exits with 1 when the contracts would refuse the terms.
+    What submissions, checks and gas cost is 0 unless you say so. Exits with 1 when the contracts would refuse the
+    terms.
     """
     if is_panel:
         return _tell_panels(invocation, pool)
     if spec_file is None:
         raise Stop("name a task file, or ask for --panel")
-    if plot is not None and plot.suffix.lower() not in PICTURES:
-        raise Stop(f"{plot}: the picture must be a .svg or .png file")
-    _tell_terms(invocation, spec_file, plot, **options)
+    if plot is not None:
+        check_picture(plot)
+    _tell_terms(invocation, spec_file, plot, decimals, read_assumptions(decimals, **costs))
+
+
+def check_picture(path: Path) -> None:
+    """Raises Stop: it is named like no picture that can be drawn."""
+    if path.suffix.lower() not in PICTURES:
+        raise Stop(f"{path}: the picture must be a .svg or .png file")
 
 
 def _tell_panels(invocation: Invocation, pool: int | None) -> None:
@@ -77,68 +108,33 @@ def _tell_panels(invocation: Invocation, pool: int | None) -> None:
 
 
 def _tell_terms(
-    invocation: Invocation,
-    spec_file: Path,
-    plot: Path | None,
-    *,
-    decimals: int,
-    is_simulated: bool,
-    seed: int,
-    epochs: int,
-    **costs: Any,
+    invocation: Invocation, spec_file: Path, plot: Path | None, decimals: int, assumed: "Assumptions"
 ) -> None:
     from assay_protocol.economics.outlook import look
-    from assay_protocol.economics.picture import draw_economics
+    from assay_protocol.economics.picture import draw_economics, write_picture
     from assay_protocol.economics.tables import describe
-    from assay_protocol.task_file import load_task_file
 
-    task = load_task_file(spec_file)
-    params, budget = task.params(decimals), task.budget_wei(decimals)
-    if problem := meaningless(params):
-        raise Stop(f"{spec_file}: {problem}")
-    if is_simulated and params.sampling_bps == 0:
-        raise Stop(f"{spec_file}: terms.sampling is 0: there is nothing to simulate")
-    assumed, money = _assumptions(decimals, **costs), Money("", decimals)
+    (params, budget), money = read_terms(spec_file, decimals), Money("", decimals)
     outlook = look(params, assumed)
     facts = weigh(params, budget) | {"outlook": outlook, "assumed": stated(assumed)}
-    lines = [*_lines(params, facts, money), *describe(params, outlook, assumed, money)]
-    trials: tuple[SlashTrial, ...] = ()
-    if is_simulated:
-        trials, told, more = _simulate(params, assumed, seed, epochs)
-        facts, lines = facts | told, [*lines, *more]
     if plot is not None:
-        try:
-            draw_economics(plot, params, assumed, decimals, trials)
-        except OSError as error:
-            raise Stop(f"{plot}: {error.strerror}") from error
-    invocation.emit(facts, lines)
+        write_picture(plot, draw_economics(params, assumed, decimals))
+    invocation.emit(facts, [*_lines(params, facts, money), *describe(params, outlook, assumed, money)])
     if problem := objection(params, budget, money):
         raise Stop(f"{spec_file}: {problem}")
 
 
-def _simulate(
-    params: "TaskParams", assumed: "Assumptions", seed: int, epochs: int
-) -> tuple[tuple["SlashTrial", ...], dict[str, Any], list[str]]:
-    """Trials of slashes, all trials for --json, and all of them as tables."""
-    from assay_protocol.economics import tables as tables
-    from assay_protocol.economics.trials import collusion_trials, lazy_trials, plant_trials, slash_trials
+def read_terms(spec_file: Path, decimals: int) -> "tuple[TaskParams, int]":
+    """A task file's terms and budget. Raises Stop: there is nothing to calculate about them."""
+    from assay_core.environments import make_environment
+    from assay_protocol.task_file import load_task_file
 
-    slashes = slash_trials(params, assumed, seed=seed, epochs=epochs)
-    lazies = lazy_trials(params, assumed, seed=seed, epochs=epochs)
-    plants, collusions = plant_trials(params, assumed, seed=seed), collusion_trials(params, assumed, seed=seed)
-    facts = {
-        "slash_trials": [asdict(each) | {"deviation": each.deviation} for each in slashes],
-        "lazy_trials": lazies,
-        "plant_trials": [asdict(each) | {"deviation": each.deviation} for each in plants],
-        "collusion_trials": collusions,
-    }
-    lines = [
-        *tables.slash_trial_lines(slashes, seed),
-        *tables.lazy_trial_lines(lazies),
-        *tables.plant_trial_lines(plants, assumed.verifiers),
-        *tables.collusion_trial_lines(collusions),
-    ]
-    return slashes, facts, lines
+    task = load_task_file(spec_file)
+    make_environment(task.spec.environment)  # a task that nobody could work on is not worth its figures
+    params = task.params(decimals)
+    if problem := meaningless(params):
+        raise Stop(f"{spec_file}: {problem}")
+    return params, task.budget_wei(decimals)
 
 
 def stated(assumed: "Assumptions") -> dict[str, Any]:
@@ -146,8 +142,8 @@ def stated(assumed: "Assumptions") -> dict[str, Any]:
     return asdict(assumed) | {"gas_price": float(assumed.gas_price)}
 
 
-def _assumptions(decimals: int, **costs: Any) -> "Assumptions":
-    """Raises Stop: an option is no amount, or no rate."""
+def read_assumptions(decimals: int, **costs: Any) -> "Assumptions":
+    """What `assumption_options` say. Raises Stop: one is no amount, or no rate."""
     from assay_protocol.economics.assumptions import Assumptions
 
     def amount(name: str, places: int) -> int:
@@ -163,7 +159,7 @@ def _assumptions(decimals: int, **costs: Any) -> "Assumptions":
     except Stop as error:
         raise Stop(f"--reporter-share: {error}") from error
     return Assumptions(
-        work_wei=amount("work_cost", decimals),
+        submission_wei=amount("submission_cost", decimals),
         read_wei=amount("read_cost", decimals),
         check_wei=amount("check_cost", decimals),
         fake_wei=amount("plant_cost", decimals),
@@ -181,7 +177,7 @@ def weigh(params: "TaskParams", budget_wei: int) -> dict[str, Any]:
 
     gain, cost = greatest_gain(params), epoch_cost(params)
     return {
-        "work_pays_wei": gain,
+        "submission_pays_wei": gain,
         "epoch_costs_wei": cost,
         "budget_wei": budget_wei,
         "epochs_paid_for": budget_wei // cost if cost else 0,
@@ -198,11 +194,11 @@ def _lines(params: "TaskParams", facts: dict[str, Any], money: Money) -> list[st
     margin = "never enough" if needed is None else f"at least {money.show(needed)} needed"
     return fields(
         [
-            ("a work earns at most", money.show(facts["work_pays_wei"])),
+            ("a submission earns at most", money.show(facts["submission_pays_wei"])),
             ("an epoch costs at most", money.show(facts["epoch_costs_wei"])),
             ("the budget pays for", f"{facts['epochs_paid_for']} such epochs"),
             ("a cheat loses", f"{money.show(params.fraud_slash)} ({margin})"),
-            ("works replayed", f"{plain(params.sampling_bps * 100, 4)} %"),
+            ("submissions replayed", f"{plain(params.sampling_bps * 100, 4)} %"),
             ("an epoch takes at most", duration(facts["longest_epoch_s"])),
         ]
     )

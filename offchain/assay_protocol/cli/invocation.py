@@ -1,19 +1,24 @@
 """One invocation of the command: what its shared options said, and what is built from them, only when it is needed."""
 
+import json
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import click
+
+from assay_core.bundle.disk import expanded
+from assay_core.inspect.formatting import jsonable
 from assay_core.protocol.errors import Stop
-from assay_protocol.cli.output import emit
+from assay_core.protocol.urls import masked
+from assay_protocol.cli.settings import settings_file
 
 if TYPE_CHECKING:
-    from eth_account.signers.local import LocalAccount
-
     from assay_core.chain.connection import Chain
     from assay_core.chain.deployment import Deployment
+    from assay_core.chain.signers import RemoteAccount, Signer
     from assay_core.protocol.types import Address
     from assay_core.transport.choose import Transport
     from assay_protocol.network import Network
@@ -28,6 +33,7 @@ class Invocation:
     network: str = "local"
     rpc_url: str | None = None
     keystore: str | None = None
+    signer: str | None = None
     password_file: str | None = None
     keys_dir: str = "~/.assay/keys"
     relays: tuple[str, ...] = ()
@@ -36,28 +42,48 @@ class Invocation:
     database_url: str | None = None
     verifier_url: str | None = None
     threads: int = 1
-    poll_s: float = 0.5
+    poll_s: float | None = None
     status_file: str | None = None
     host: str = "127.0.0.1"
     port: int = 8080
+    # built once
+    _chain: "Chain | None" = field(default=None, init=False)
+    _account: "Signer | None" = field(default=None, init=False)
 
     def emit(self, data: Any, lines: Iterable[str]) -> None:
-        """Print the result, as lines or as JSON."""
-        emit(self.is_json, data, lines)
+        """Print a command's result on stdout: lines for people, or one JSON document made from the same data."""
+        if self.is_json:
+            click.echo(json.dumps(jsonable(data), indent=2, allow_nan=False))
+        else:
+            for line in lines:
+                click.echo(line)
 
     # ------------------------------------------------------------------------------------------------- places
 
     @property
     def keys_folder(self) -> Path:
-        return Path(self.keys_dir).expanduser()
+        return expanded(self.keys_dir)
 
     def state_folder(self, purpose: str = "") -> Path:
         """A folder for this purpose below the one given, or below ~/.assay."""
-        return Path(self.state_dir or "~/.assay").expanduser() / purpose
+        return expanded(self.state_dir or "~/.assay") / purpose
 
     def worker_folder(self, role: str) -> Path:
         """A daemon's state: exactly the folder given, since several may run beside each other."""
-        return Path(self.state_dir).expanduser() if self.state_dir else self.state_folder(role)
+        return expanded(self.state_dir) if self.state_dir else self.state_folder(role)
+
+    @property
+    def has_key(self) -> bool:
+        """Whether a key was chosen."""
+        return self.keystore is not None or self.signer is not None
+
+    def chosen_key(self) -> Path | None:
+        """What daemons are told: the keystore, or, with a signer, the address that is named. Raises Stop: none is."""
+        from assay_core.chain.keys import account_address
+
+        if self.signer is None:
+            return self.keystore_path()
+        return None if self.keystore is None else Path(account_address(self.keystore))
 
     def keystore_path(self) -> Path:
         """Raises Stop: no key was chosen, or there is none of that name."""
@@ -66,7 +92,9 @@ class Invocation:
         return self.keystore_named(self.keystore)
 
     def keystore_named(self, name: str) -> Path:
-        """Raises Stop: there is none of that name."""
+        """As `find_keystore`. Raises Stop: there is none of that name."""
+        from assay_core.chain.keys import find_keystore
+
         path = find_keystore(name, self.keys_folder)
         if not path.is_file():
             raise Stop(f"no key {name!r} ({path}): make one with `assay keys new`, or name another")
@@ -74,7 +102,7 @@ class Invocation:
 
     @property
     def password_path(self) -> Path | None:
-        return Path(self.password_file).expanduser() if self.password_file else None
+        return expanded(self.password_file) if self.password_file else None
 
     # -------------------------------------------------------------------------------------------- what is built
 
@@ -88,33 +116,62 @@ class Invocation:
         """Raises Stop: no such network, or the node serves another. Unavailable: the node is down."""
         from assay_core.chain.connection import Chain
 
-        return Chain.connect(self.deployment(), self.rpc_url)
+        if self._chain is None:
+            self._chain = Chain.connect(self.deployment(), self.rpc_url)
+        return self._chain
 
-    def connected(self, chain: "Chain | None" = None) -> "Network":
+    def connected(self) -> "Network":
         """The network with all that the shared options say about it. Raises as `chain`."""
         from assay_protocol.network import Network
 
-        return Network(chain or self.chain(), self.state_folder(), self.relay_client)
+        return Network(self.chain(), self.state_folder(), self.relay_client)
 
-    def account(self) -> "LocalAccount":
-        """Unlock the chosen key. Raises Stop: none chosen, or the wrong password."""
-        from assay_core.chain.keys import load_account, read_password
+    def password_of(self, keystore: Path, file: Path | None = None) -> str:
+        """From a file, else asked for. Raises Stop: neither can be had."""
+        from assay_core.chain.keys import read_password
 
-        path = self.keystore_path()
-        return load_account(path, read_password(self.password_path, f"Password of {path.stem}: "))
+        return read_password(file or self.password_path, f"Password of {keystore.stem}: ")
 
-    def address_of(self, address: str | None) -> "Address":
-        """The address given, else the chosen key's, which need not be unlocked for it. Raises Stop: neither."""
-        import click
+    def account(self) -> "Signer":
+        """Unlock the chosen key, or ask the signer for its account.
 
+        Raises Stop: none chosen, or the wrong password. Unavailable: the signer is away.
+        """
+        from assay_core.chain.keys import load_account
+
+        if self._account is None:
+            if self.signer is not None:
+                self._account = self.remote_account(self.signer, self.keystore)
+            else:
+                path = self.keystore_path()
+                self._account = load_account(path, self.password_of(path))
+        return self._account
+
+    def remote_account(self, url: str, address: str | None) -> "RemoteAccount":
+        """One of a signer's accounts. Raises Stop: no such account, or several. Unavailable: the signer is away."""
+        from assay_core.chain.keys import account_address
+        from assay_core.chain.signers import RemoteAccount
+
+        return RemoteAccount.connect(url, None if address is None else account_address(address))
+
+    def address_of(self, address: str | None = None) -> "Address":
+        """The address given, else the chosen key's, unlocked if its file does not tell. Raises Stop: neither."""
         from assay_core.chain.keys import keystore_address, parse_address
+        from assay_core.protocol.types import Address
 
-        if address is None:
-            if self.keystore is None:
-                takes_address = "address" in click.get_current_context().params
-                raise Stop(f"whose? add {'--address ADDRESS or ' if takes_address else ''}--keystore NAME")
-            return keystore_address(self.keystore_path())
-        return parse_address(address)
+        if address is not None:
+            return parse_address(address)
+        if not self.has_key:
+            takes_address = "address" in click.get_current_context().params
+            raise Stop(f"whose? add {'--address ADDRESS or ' if takes_address else ''}--keystore NAME")
+        if self.signer is not None:
+            return Address(self.account().address)
+        return keystore_address(self.keystore_path()) or Address(self.account().address)
+
+    def operator_of(self, address: str | None = None) -> "Address":
+        """Whose worker key that address is, else the address itself. Raises as `address_of` and `chain`."""
+        key = self.address_of(address)
+        return self.chain().staking.operator_of(key)
 
     def relay_urls(self) -> tuple[str, ...]:
         """Raises Stop: neither the options nor the deployment name a relay, or one is no URL."""
@@ -123,7 +180,7 @@ class Invocation:
             raise Stop(f"network {self.network!r} names no relay: add --relay URL, or set ASSAY_RELAYS")
         for url in relays:
             if not url.startswith(("http://", "https://")):
-                raise Stop(f"relay {url!r} is not a URL: write http://HOST:PORT")
+                raise Stop(f"relay {masked(url)!r} is not a URL: write http://HOST:PORT")
         return relays
 
     def relay_client(self) -> "AbstractContextManager[Transport]":
@@ -135,24 +192,13 @@ class Invocation:
             relays=self.relay_urls() if self.engine == "relay" else (),
             cache=self.state_folder("cache"),
             chain_id=self.deployment().chain_id,
-            account=self.account() if self.engine == "swarm" and self.keystore else None,
+            account=self.account() if self.engine == "swarm" and self.has_key else None,
             tables=engine_tables(),
         )
 
 
 def engine_tables() -> dict[str, dict[str, Any]]:
     """[upload], [s3] and [swarm] of this invocation's settings file."""
-    import click
-
-    from assay_protocol.cli.settings import settings_file
-
     context = click.get_current_context(silent=True)
     tables = settings_file(context).tables if context is not None else {}
     return {name: dict(tables[name]) for name in ("upload", "s3", "swarm") if name in tables}
-
-
-def find_keystore(name: str, folder: Path) -> Path:
-    """A path is taken as it is; a bare name is a file of the keys' folder."""
-    if "/" in name or name.endswith(".json"):
-        return Path(name).expanduser()
-    return folder / f"{name}.json"

@@ -1,13 +1,19 @@
 """Command groups that import a subcommand only when it is called, and turn foreseen errors into one line."""
 
+import errno
 import importlib
+import os
 import signal
 import sys
-from collections.abc import Callable, Mapping
-from types import FrameType
+import threading
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import click
+
+from assay_core.inspect import wording as words
+from assay_core.protocol.errors import ProtocolError, Reverted, Unavailable
 
 EXIT_FAILED = 1  # we or somebody else must change something
 EXIT_UNAVAILABLE = 75  # EX_TEMPFAIL of sysexits.h: the same command may succeed later
@@ -49,9 +55,6 @@ class LazyGroup(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command. Ctrl-C and SIGTERM end it with 130, unless it stops in its own way."""
-        from assay_core.inspect import wording as words
-        from assay_core.protocol.errors import ProtocolError, Reverted, Unavailable
-
         try:
             with _terminated_as_interrupted():
                 return super().invoke(ctx)
@@ -60,29 +63,37 @@ class LazyGroup(click.Group):
         except ProtocolError as error:
             code = EXIT_UNAVAILABLE if isinstance(error, Unavailable) else EXIT_FAILED
             raise Failure(str(error), code) from error
+        except OSError as error:
+            if (failure := _of_a_file(error)) is None:
+                raise
+            raise failure from error
         except KeyboardInterrupt:
             click.echo("assay: interrupted", file=sys.stderr)
             raise click.exceptions.Exit(EXIT_INTERRUPTED) from None
 
 
-class _terminated_as_interrupted:
+def _of_a_file(error: OSError) -> Failure | None:
+    """What to tell about a file or folder that is another's, read-only, or on a full disk; None: it is no file's."""
+    from assay_core.bundle.disk import disk_fault
+
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return Failure(f"{disk_fault(error)}: make room, then try again", EXIT_UNAVAILABLE)
+    if not isinstance(error.filename, (str, bytes)):
+        return None
+    place = os.fsdecode(error.filename)
+    advice = "make it yours, or name another place (HOME, --state-dir, --keys-dir)"
+    return Failure(f"{place}: {error.strerror}; {advice}", EXIT_FAILED)
+
+
+@contextmanager
+def _terminated_as_interrupted() -> Generator[None]:
     """While it lasts, SIGTERM does what Ctrl-C does, so that supervisors and people stop a command alike."""
-
-    def __enter__(self) -> None:
-        self._before: Callable[[int, FrameType | None], Any] | int | None = None
-        if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL and _in_main_thread():
-            self._before = signal.signal(signal.SIGTERM, _interrupt)
-
-    def __exit__(self, *exception: object) -> None:
-        if self._before is not None:
-            signal.signal(signal.SIGTERM, self._before)
-
-
-def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
-
-
-def _in_main_thread() -> bool:
-    import threading
-
-    return threading.current_thread() is threading.main_thread()
+    is_main = threading.current_thread() is threading.main_thread()
+    is_ours = is_main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    if is_ours:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        if is_ours:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -21,7 +21,7 @@ def start_logging(is_json: bool, is_verbose: bool = False) -> None:
 
 
 class Lines(logging.Formatter):
-    """`12:34:56 INFO    work committed  epoch=3 index=0`."""
+    """`12:34:56 INFO    submission committed  epoch=3 index=0`."""
 
     def format(self, record: logging.LogRecord) -> str:
         at = datetime.fromtimestamp(record.created, UTC).strftime("%H:%M:%S")

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from assay_core.protocol.errors import Stop
+from assay_core.protocol.web import is_url, node_urls, public_url
 from assay_protocol.cli.invocation import Invocation
 from assay_protocol.cli.settings import SETTINGS, settings_file
 
@@ -27,7 +28,7 @@ class AssayCommand(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         try:
             ctx.default_map = {**settings_file(ctx).values}
-        except Stop as error:  # told when the command runs, so that --help works beside a broken file
+        except Stop as error:  # told when the command runs, so that --help submissions beside a broken file
             ctx.meta[BROKEN_FILE] = error
         return super().parse_args(ctx, args)
 
@@ -64,6 +65,7 @@ class AssayGroup(click.Group):
 
 
 def group(name: str) -> Callable[[Callable[..., Any]], AssayGroup]:
+    """A group of commands whose actions take the options that all commands have."""
     return click.group(name, cls=AssayGroup)
 
 
@@ -74,10 +76,27 @@ def _stored(name: str, *declarations: str, **kwargs: Any) -> click.Option:
     """An option whose value goes to the invocation rather than to the command's function."""
 
     def store(ctx: click.Context, _parameter: click.Parameter, value: Any) -> None:
+        if name == "rpc_url" and value is not None:
+            _require_node_urls(value)
+        if name == "signer" and value is not None:
+            require_signer_url(value)
         setattr(ctx.ensure_object(Invocation), name, value)
 
     kind: type[click.Option] = kwargs.pop("cls", click.Option)
     return kind([*declarations, name], expose_value=False, callback=store, **kwargs)
+
+
+def _require_node_urls(value: str) -> None:
+    try:
+        node_urls(value)
+    except Stop as error:
+        raise click.BadParameter(str(error)) from error
+
+
+def require_signer_url(value: str) -> None:
+    """Raises BadParameter: it is none."""
+    if not is_url(value):
+        raise click.BadParameter(f"the signer's URL is none ({public_url(value)!r}): write http://HOST:PORT")
 
 
 class ListOption(click.Option):
@@ -90,33 +109,41 @@ class ListOption(click.Option):
         return tuple(part for part in re.split(r"[\s,\[\]\"']+", text) if part)
 
 
-def _settings(*names: str) -> Callable[[F], F]:
+def _attach(*options: click.Option) -> Callable[[F], F]:
+    """A decorator that gives a command these options."""
+
     def decorate(function: F) -> F:
-        for name in reversed(names):
-            setting = SETTINGS[name]
-            option = _stored(
-                name,
-                setting.flag,
-                cls=ListOption if setting.is_list else click.Option,
-                metavar=setting.metavar,
-                envvar=setting.env,
-                multiple=setting.is_list,
-                default=() if setting.is_list else setting.default,
-                type=setting.kind,
-                show_default=setting.default is not None,
-                help=setting.help,
-            )
-            parameters: list[click.Parameter] = function.__dict__.setdefault("__click_params__", [])
-            parameters.append(option)
+        parameters: list[click.Parameter] = function.__dict__.setdefault("__click_params__", [])
+        parameters.extend(reversed(options))
         return function
 
     return decorate
 
 
+def _setting(name: str) -> click.Option:
+    setting = SETTINGS[name]
+    return _stored(
+        name,
+        setting.flag,
+        cls=ListOption if setting.is_list else click.Option,
+        metavar=setting.metavar,
+        envvar=setting.env,
+        multiple=setting.is_list,
+        default=() if setting.is_list else setting.default,
+        type=setting.kind,
+        show_default=setting.default is not None,
+        help=setting.help,
+    )
+
+
+def _settings(*names: str) -> Callable[[F], F]:
+    return _attach(*(_setting(name) for name in names))
+
+
 chain_options = _settings("network", "rpc_url")
 """For commands that read the chain."""
 
-key_options = _settings("keystore", "password_file", "keys_dir")
+key_options = _settings("keystore", "signer", "password_file", "keys_dir")
 """For commands that sign."""
 
 key_place_option = _settings("keys_dir")
@@ -128,6 +155,9 @@ relay_list_option = _settings("relays")
 
 relay_options = _settings("relays", "engine")
 """For commands that move bundles."""
+
+bundle_options = _settings("relays", "engine", "state_dir")
+"""For commands that keep what they fetched, or built, too."""
 
 state_option = _settings("state_dir")
 
@@ -144,12 +174,10 @@ all_settings = _settings(*SETTINGS)
 listen_options = _settings("host", "port")
 
 
-def dry_run_option(function: F) -> F:
-    """For commands that send transactions."""
-    option = _stored("is_dry_run", "--dry-run", is_flag=True, help="Simulate; print gas and cost; send nothing.")
-    parameters: list[click.Parameter] = function.__dict__.setdefault("__click_params__", [])
-    parameters.append(option)
-    return function
+dry_run_option = _attach(
+    _stored("is_dry_run", "--dry-run", is_flag=True, help="Simulate; print gas and cost; send nothing.")
+)
+"""For commands that send transactions."""
 
 
 def transaction_options(function: F) -> F:
@@ -157,8 +185,25 @@ def transaction_options(function: F) -> F:
     return chain_options(key_options(dry_run_option(function)))
 
 
-address_option = click.option(
-    "--address", metavar="ADDRESS", help="Whose; a worker key counts as its operator.  [default: the keystore's]"
-)
+def address_options(function: F) -> F:
+    """For commands that show what belongs to somebody: `--address` or a key, and the chain."""
+    whose = click.option(
+        "--address", metavar="ADDRESS", help="Whose; a worker key counts as its operator.  [default: the key's]"
+    )
+    return whose(chain_options(key_options(function)))
+
+
+def task_option(help: str, *, is_required: bool = False) -> Callable[[F], F]:
+    """`--task`, as `task_id`."""
+    return click.option("--task", "task_id", metavar="ID", type=click.IntRange(min=1), required=is_required, help=help)
+
+
+stale_option = click.option(
+    "--stale-after", "stale_after_s", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS",
+    envvar="ASSAY_STALE_AFTER_S",
+    help="Without a sign of life or a new block: unhealthy.  [default: 300]",
+)  # fmt: skip
+task_argument = click.argument("task_id", metavar="ID", type=click.IntRange(min=1))
+submission_argument = click.argument("submission", metavar="SUBMISSION")
 existing_file = click.Path(exists=True, dir_okay=False, path_type=Path)
 existing_folder = click.Path(exists=True, file_okay=False, path_type=Path)

@@ -1,14 +1,20 @@
-"""`assay relay`: keep policies and works for others. A relay is trusted for availability only, never for content."""
+"""`assay relay`: keep policies and submissions for others.
 
+A relay is trusted for availability only, never for content.
+"""
+
+import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from assay_core.bundle.disk import expanded
 from assay_core.protocol.errors import Stop
 from assay_protocol.cli.invocation import Invocation
-from assay_protocol.cli.options import chain_options, group, pass_invocation
+from assay_protocol.cli.options import chain_options, group, pass_invocation, stale_option
 from assay_protocol.cli.settings import service_values, settings_file
+from assay_protocol.cli.status import show_daemons
 
 if TYPE_CHECKING:
     from assay_core.chain.connection import Chain
@@ -18,21 +24,23 @@ if TYPE_CHECKING:
 
 PREFIX = "ASSAY_RELAY_"
 
-
-@group("relay")
-def relay() -> None:
-    """Run a relay that keeps policies and works."""
-
-
-@relay.action("run", example="assay relay run --port 8700 --store /srv/assay")
-@click.option("--port", type=click.IntRange(0, 65_535), metavar="PORT", help="Port to listen on.  [default: 8700]")
-@click.option("--host", metavar="HOST", help="Address to listen on.  [default: 127.0.0.1]")
-@click.option(
+store_option = click.option(
     "--store",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
     help="Folder for what is kept.  [default: ~/.assay/relay]",
 )
+
+
+@group("relay")
+def relay() -> None:
+    """Run a relay that keeps policies and submissions."""
+
+
+@relay.action("run", example="assay relay run --port 8700 --store /srv/assay")
+@click.option("--port", type=click.IntRange(0, 65_535), metavar="PORT", help="Port to listen on.  [default: 8700]")
+@click.option("--host", metavar="HOST", help="Address to listen on.  [default: 127.0.0.1]")
+@store_option
 @click.option(
     "--mirror",
     "mirrors",
@@ -55,7 +63,8 @@ def run(
 
     Bonded operators, their worker keys and initiators may upload, each within a quota; anybody may read. A relay that
     mirrors others passes on what it copies while it still receives it. Limits are set by ASSAY_RELAY_* or the table
-    [relay] of the settings file. With --json, logs are JSON lines.
+    [relay] of the settings file. /metrics is for Prometheus; /health is 503 while the store does not answer. With
+    --json, logs are JSON lines.
     """
     from assay_core.transport.relay.authority import ChainAuthoriser
     from assay_core.transport.relay.server import serve
@@ -68,14 +77,40 @@ def run(
     serve(settings, ChainAuthoriser(reader), signature_checker(chain, reader))
 
 
+@relay.action("status", example="assay relay status\nassay relay status --store /srv/assay --json")
+@store_option
+@stale_option
+@pass_invocation
+@click.pass_context
+def status(ctx: click.Context, invocation: Invocation, store: Path | None, stale_after_s: float | None) -> None:
+    """Tell what the relay of a folder keeps, and whether it runs.
+
+    Reads what the relay writes into its folder. Ends with 1 where it does not run, or its store does not answer.
+    """
+    from assay_core.daemon.heartbeat import FILE_NAME, read_beat
+    from assay_core.daemon.lock import is_held
+    from assay_core.transport.relay.shard_store import LOCK_NAME
+    from assay_protocol.cli.status import Daemon
+
+    named = store or os.environ.get(f"{PREFIX}DIRECTORY") or _table(ctx)["directory"]
+    folder = Path(named)
+    beat = read_beat(folder / FILE_NAME)
+    show_daemons(
+        invocation, "relay", [] if beat is None else [Daemon(beat, is_held(folder / LOCK_NAME))], stale_after_s
+    )
+
+
+def _table(ctx: click.Context) -> "dict[str, Any]":
+    return {"directory": expanded("~/.assay/relay"), **settings_file(ctx).tables.get("relay", {})}
+
+
 def _settings(ctx: click.Context, chain: "Chain", flags: dict[str, object]) -> "RelaySettings":
     """Raises Stop: an impossible setting."""
     from pydantic import ValidationError
 
     from assay_core.transport.relay.server import RelaySettings
 
-    table = {"directory": Path("~/.assay/relay").expanduser(), **settings_file(ctx).tables.get("relay", {})}
-    values = service_values(table, PREFIX, {**flags, "chain_id": chain.deployment.chain_id})
+    values = service_values(_table(ctx), PREFIX, {**flags, "chain_id": chain.deployment.chain_id})
     try:
         return RelaySettings(**values)
     except ValidationError as error:

@@ -2,30 +2,30 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from assay_core.inspect.formatting import duration, fields, moment
 from assay_core.protocol.amounts import parse_amount
-from assay_core.protocol.errors import Reverted, Stop
-from assay_protocol.cli.invocation import Invocation, find_keystore
+from assay_core.protocol.errors import Stop
+from assay_core.protocol.types import Role
+from assay_protocol.cli.invocation import Invocation
 from assay_protocol.cli.options import (
-    address_option,
-    chain_options,
+    address_options,
     group,
-    key_options,
     pass_invocation,
+    require_signer_url,
+    task_option,
     transaction_options,
 )
 from assay_protocol.cli.seats import seats
 from assay_protocol.cli.transact import transact
-from assay_protocol.sending import approval
+from assay_protocol.network import require_task
 
 if TYPE_CHECKING:
-    from assay_core.protocol.types import Address, Role
+    from assay_core.chain.signers import Signer
 
-CONSENT_S = 3_600  # for so long a worker key's consent may be used
 # What frees the locked part of a bond.
 RELEASES = {"trainer": "`assay rewards claim`", "verifier": "`assay stake release`, an unbonding period after leaving,"}
 role_option = click.option(
@@ -38,7 +38,7 @@ def stake() -> None:
     """Bond as a trainer or verifier, and take bonds back.
 
     A bond is what you lose when you cheat. The operator's key that holds it can stay cold: it names a worker key that
-    submits work and attests, and can move no money.
+    commits to submissions and attests, and can move no money.
     """
 
 
@@ -52,13 +52,12 @@ stake.add_command(seats)
 @pass_invocation
 def bond(invocation: Invocation, role: str, amount: str) -> None:
     """Bond AMOUNT tokens. It counts from the next block on."""
-    chain = invocation.chain()
-    money, operator = chain.money(), invocation.address_of(None)
+    chain, operator = invocation.chain(), invocation.address_of()
+    money = chain.money()
     wei = parse_amount(amount, money.decimals)
-    calls = approval(chain, operator, chain.staking.address, wei)
-    outcome = transact(invocation, chain, [*calls, chain.staking.bond(_role(role), wei)])
-    result = {"operator": operator, "role": role, "amount_wei": wei}
-    invocation.emit(outcome.json(**result), outcome.lines(f"bonded {money.show(wei)} as {role}, operator {operator}"))
+    calls = chain.paying(operator, wei, chain.staking.bond(Role[role.upper()], wei))
+    done = f"bonded {money.show(wei)} as {role}, operator {operator}"
+    transact(invocation, calls).tell(done, operator=operator, role=role, amount_wei=wei)
 
 
 @stake.action("unbond", example="assay stake unbond --role trainer 100 --keystore worker")
@@ -69,49 +68,43 @@ def bond(invocation: Invocation, role: str, amount: str) -> None:
 def unbond(invocation: Invocation, role: str, amount: str) -> None:
     """Ask for AMOUNT tokens (or "all") of what is free of a bond back; they are paid out after a while.
 
-    What answers for a task, for works that are not claimed yet, or for a juror's seats, is not free: see `assay stake
-    show`.
+    What answers for a task, for submissions that are not claimed yet, or for a juror's seats, is not free: see `assay
+    stake show`.
     """
-    chain = invocation.chain()
-    money, operator = chain.money(), invocation.address_of(None)
-    held = chain.staking.bond_of(operator, _role(role))
+    chain, operator, kind = invocation.chain(), invocation.address_of(), Role[role.upper()]
+    money, held = chain.money(), chain.staking.bond_of(operator, kind)
     wei = held.free_wei if amount == "all" else parse_amount(amount, money.decimals)
     if wei > held.free_wei or (amount == "all" and wei == 0):
         raise Stop(
             f"of the {role} bond of {operator} {money.show(held.free_wei)} are free, {money.show(held.locked_wei)} "
             f"are locked for tasks and seats: {RELEASES[role]} frees what can be freed"
         )
-    outcome = transact(invocation, chain, [chain.staking.request_unbond(_role(role), wei)])
     period = duration(chain.staking.unbonding_period_s())
     done = f"unbonding {money.show(wei)}; after {period}, `assay stake withdraw --role {role}` pays it out"
-    invocation.emit(outcome.json(operator=operator, role=role, amount_wei=wei), outcome.lines(done))
+    outcome = transact(invocation, [chain.staking.request_unbond(kind, wei)])
+    outcome.tell(done, operator=operator, role=role, amount_wei=wei)
 
 
 @stake.action("leave", example="assay stake leave --task 1 --role trainer --keystore worker")
 @role_option
-@click.option("--task", "task_id", metavar="ID", type=click.IntRange(min=1), required=True, help="Task to leave.")
+@task_option("Task to leave.", is_required=True)
 @transaction_options
 @pass_invocation
 def leave(invocation: Invocation, role: str, task_id: int) -> None:
     """End an enlistment, so that nobody waits for you and the bond can be taken back.
 
-    A verifier still judges the epochs that are sealed, and the open one if that has works: keep it running until then.
+    A verifier still judges the epochs that are sealed, and the open one if that has submissions: keep it running until
+    then.
     """
-    from assay_core.protocol.types import TaskId
-    from assay_protocol.network import require_task
-
     chain = invocation.chain()
-    require_task(chain, task_id)
-    number, operator = TaskId(task_id), chain.staking.operator_of(invocation.address_of(None))
+    number, operator = require_task(chain, task_id), invocation.operator_of()
     leaving = chain.commitments.delist(number, operator) if role == "trainer" else chain.verifiers.delist(number)
-    outcome = transact(invocation, chain, [leaving])
-    result = {"task_id": task_id, "operator": operator, "role": role}
     done = f"{operator} left task {task_id} as {role}; {RELEASES[role]} frees what is still locked"
-    invocation.emit(outcome.json(**result), outcome.lines(done))
+    transact(invocation, [leaving]).tell(done, task_id=task_id, operator=operator, role=role)
 
 
 @stake.action("release", example="assay stake release --task 1 --keystore judge")
-@click.option("--task", "task_id", metavar="ID", type=click.IntRange(min=1), required=True, help="Task that was left.")
+@task_option("Task that was left.", is_required=True)
 @transaction_options
 @pass_invocation
 def release(invocation: Invocation, task_id: int) -> None:
@@ -120,22 +113,13 @@ def release(invocation: Invocation, task_id: int) -> None:
     Possible once an unbonding period has passed since it left. What a trainer has locked comes free with its claims:
     `assay rewards claim`.
     """
-    from assay_core.protocol.types import TaskId
-    from assay_protocol.network import require_task
-
     chain = invocation.chain()
-    require_task(chain, task_id)
-    number, operator = TaskId(task_id), chain.staking.operator_of(invocation.address_of(None))
-    try:
-        outcome = transact(invocation, chain, [chain.verifiers.release_bond(number, operator)])
-    except Reverted as error:
-        if error.error == "StillAnswerable":
-            when = moment(int(str(error.arguments["from"])))
-            raise Stop(f"the bond of {operator} answers for task {task_id} until {when}: release it then") from error
-        raise
-    result = {"task_id": task_id, "operator": operator}
+    number, operator = require_task(chain, task_id), invocation.operator_of()
+    early = f"the bond of {operator} answers for task {task_id} until {{from}}: release it then"
+    calls = [chain.verifiers.release_bond(number, operator)]
+    outcome = transact(invocation, calls, refusals={"StillAnswerable": early})
     done = f"the verifier bond of {operator} no longer answers for task {task_id}"
-    invocation.emit(outcome.json(**result), outcome.lines(done))
+    outcome.tell(done, task_id=task_id, operator=operator)
 
 
 @stake.action("withdraw", example="assay stake withdraw --role trainer --keystore worker")
@@ -146,37 +130,28 @@ def withdraw(invocation: Invocation, role: str) -> None:
     """Pay out what has finished unbonding."""
     from assay_core.chain.events import Withdrawn
 
-    chain = invocation.chain()
-    operator, money = invocation.address_of(None), chain.money()
-    try:
-        outcome = transact(invocation, chain, [chain.staking.withdraw(_role(role))])
-    except Reverted as error:
-        if error.error == "StillUnbonding":
-            when = moment(int(str(error.arguments["withdrawableAt"])))
-            raise Stop(f"the bond of {operator} is still unbonding: withdraw after {when}") from error
-        if error.error == "NothingToWithdraw":
-            raise Stop(f"nothing of {operator} is unbonding: ask for it with `assay stake unbond` first") from error
-        raise
-    wei = None if outcome.last is None else outcome.last.event(Withdrawn).amount
-    result = {"operator": operator, "role": role, "amount_wei": wei}
-    invocation.emit(outcome.json(**result), outcome.lines(f"withdrew {money.show(wei or 0)} to {operator}"))
+    chain, operator = invocation.chain(), invocation.address_of()
+    refusals = {
+        "StillUnbonding": f"the bond of {operator} is still unbonding: withdraw after {{withdrawableAt}}",
+        "NothingToWithdraw": f"nothing of {operator} is unbonding: ask for it with `assay stake unbond` first",
+    }
+    outcome = transact(invocation, [chain.staking.withdraw(Role[role.upper()])], refusals=refusals)
+    paid = outcome.event(Withdrawn)
+    wei = paid and paid.amount
+    done = f"withdrew {chain.money().show(wei or 0)} to {operator}"
+    outcome.tell(done, operator=operator, role=role, amount_wei=wei)
 
 
 @stake.action("show", example="assay stake show --keystore worker")
-@address_option
-@chain_options
-@key_options
+@address_options
 @pass_invocation
 def show(invocation: Invocation, address: str | None) -> None:
     """Show what an operator has bonded, what of it is free, what it is unbonding, and its worker key."""
-    from assay_core.protocol.types import Role
-
-    key = invocation.address_of(address)
+    operator = invocation.operator_of(address)
     chain = invocation.chain()
-    money, operator = chain.money(), chain.staking.operator_of(key)
-    worker = chain.staking.worker_of(operator)
+    money, worker = chain.money(), chain.staking.worker_of(operator)
     bonds = {role.name.lower(): chain.staking.bond_of(operator, role) for role in Role}
-    pairs: list[tuple[str, str]] = [("operator", operator), ("worker key", worker or "none: the operator's own key")]
+    pairs = [("operator", operator), ("worker key", worker or "none: the operator's own key")]
     for name, held in bonds.items():
         pairs.append((name, f"{money.show(held.bonded_wei)} bonded, {money.show(held.free_wei)} of it free"))
         if held.locked_wei:
@@ -184,12 +159,14 @@ def show(invocation: Invocation, address: str | None) -> None:
         if held.unbonding_wei:
             pairs.append(("", f"{money.show(held.unbonding_wei)} unbonding until {moment(held.withdrawable_at)}"))
     shown = {name: {**asdict(held), "free_wei": held.free_wei} for name, held in bonds.items()}
-    data: dict[str, Any] = {"operator": operator, "worker": worker, **shown}
-    invocation.emit(data, fields(pairs))
+    invocation.emit({"operator": operator, "worker": worker, **shown}, fields(pairs))
 
 
 @stake.action("worker-key", example="assay stake worker-key hot --keystore cold")
-@click.argument("worker", metavar="NAME|FILE|none")
+@click.argument("worker", metavar="NAME|FILE|ADDRESS|none")
+@click.option(
+    "--worker-signer", metavar="URL", help="External signer that has the worker key ADDRESS.  [default: as --signer]"
+)
 @click.option(
     "--worker-password-file",
     type=click.Path(path_type=Path),
@@ -198,31 +175,39 @@ def show(invocation: Invocation, address: str | None) -> None:
 )
 @transaction_options
 @pass_invocation
-def worker_key(invocation: Invocation, worker: str, worker_password_file: Path | None) -> None:
-    """Let the key in keystore NAME work for the operator's key ("none": take that back).
+def worker_key(
+    invocation: Invocation, worker: str, worker_signer: str | None, worker_password_file: Path | None
+) -> None:
+    """Let the key in keystore NAME act for the operator's key ("none": take that back).
 
-    The worker key signs its consent, so both passwords are asked for. It can submit work and attest, and moves nothing.
+    The worker key signs its consent, so both passwords are asked for. It can commit to submissions and attest, and
+    moves nothing. An ADDRESS is a key of the external signer.
     """
-    chain = invocation.chain()
-    operator = invocation.address_of(None)
-    if worker == "none":
-        call, hot = chain.staking.remove_worker_key(), None
-    else:
-        from assay_core.chain.keys import WorkerConsent, load_account, read_password, sign_worker_key
+    from assay_protocol.rewards import worker_key_call
 
-        path = find_keystore(worker, invocation.keys_folder)
-        if not path.is_file():
-            raise Stop(f"no key {worker!r} ({path}): make one with `assay keys new`, or name another")
-        password = read_password(worker_password_file or invocation.password_path, f"Password of {path.stem}: ")
-        account = load_account(path, password)
-        hot = chain_address(account.address)
-        deadline = chain.now() + CONSENT_S
-        consent = WorkerConsent(operator, hot, chain.staking.worker_nonce_of(hot), deadline)
-        signature = sign_worker_key(account, chain.deployment.chain_id, chain.staking.address, consent)
-        call = chain.staking.set_worker_key(hot, deadline, signature)
-    outcome = transact(invocation, chain, [call])
-    done = f"{operator} has no worker key any more" if hot is None else f"{hot} works for {operator} from now on"
-    invocation.emit(outcome.json(operator=operator, worker=hot), outcome.lines(done))
+    chain, operator = invocation.chain(), invocation.address_of()
+    if worker == "none":
+        done, hot, call = f"{operator} has no worker key any more", None, chain.staking.remove_worker_key()
+    else:
+        account = _worker(invocation, worker, worker_signer, worker_password_file)
+        hot, call = worker_key_call(chain, operator, account)
+        done = f"{hot} acts for {operator} from now on"
+    transact(invocation, [call]).tell(done, operator=operator, worker=hot)
+
+
+def _worker(invocation: Invocation, worker: str, worker_signer: str | None, password_file: Path | None) -> "Signer":
+    """Raises Stop: no such key, or it cannot be opened. Unavailable: its signer is away."""
+    from eth_utils.address import is_address
+
+    from assay_core.chain.keys import load_account
+
+    if worker_signer is not None:
+        require_signer_url(worker_signer)
+        return invocation.remote_account(worker_signer, worker)
+    if invocation.signer is not None and is_address(worker):
+        return invocation.remote_account(invocation.signer, worker)
+    path = invocation.keystore_named(worker)
+    return load_account(path, invocation.password_of(path, password_file))
 
 
 @stake.action("renounce", example="assay stake renounce --keystore hot")
@@ -230,23 +215,8 @@ def worker_key(invocation: Invocation, worker: str, worker_password_file: Path |
 @pass_invocation
 def renounce(invocation: Invocation) -> None:
     """End what the chosen key does as the worker key of an operator; sent by the worker key itself."""
-    chain = invocation.chain()
-    worker = invocation.address_of(None)
-    operator = chain.staking.operator_of(worker)
+    worker, operator = invocation.address_of(), invocation.operator_of()
     if operator == worker:
         raise Stop(f"{worker} is nobody's worker key: choose the worker key with --keystore")
-    outcome = transact(invocation, chain, [chain.staking.renounce_worker_key()])
-    done = f"{worker} works for {operator} no longer"
-    invocation.emit(outcome.json(operator=operator, worker=worker), outcome.lines(done))
-
-
-def chain_address(address: str) -> "Address":
-    from assay_core.protocol.types import Address
-
-    return Address(address)
-
-
-def _role(name: str) -> "Role":
-    from assay_core.protocol.types import Role
-
-    return Role[name.upper()]
+    outcome = transact(invocation, [invocation.chain().staking.renounce_worker_key()])
+    outcome.tell(f"{worker} acts for {operator} no longer", operator=operator, worker=worker)

@@ -1,7 +1,7 @@
 """What carries bundles in a network on this machine: relays that mirror each other, a swarm, or a bucket.
 
 None of them has a middle: a party uploads to one relay and fetches from two, relays copy from their neighbours in a
-graph, a swarm's boards do not know of each other. Any one server may die.
+ring, a swarm's trackers do not know of each other. Any one server may die.
 """
 
 import importlib.util
@@ -14,7 +14,6 @@ from typing import Any
 
 import httpx
 
-from assay_core.aggregation.topology import Kind, Topology, make_topology
 from assay_core.protocol.errors import Stop
 from assay_core.transport.choose import EngineName
 from assay_protocol.devnet.anvil import free_port
@@ -42,49 +41,54 @@ class Carrier:
         return {"ASSAY_ENGINE": self.engine, **self.places[seat % len(self.places)]}
 
 
-def plan_relays(ports: Sequence[int], kind: Kind = "ring") -> tuple[Topology, tuple[str, ...]]:
-    """Who mirrors whom, and the relays' addresses, in the graph's order."""
-    return make_topology(kind, len(ports)), tuple(f"http://{HOST}:{port}" for port in ports)
+def ring(count: int) -> tuple[tuple[int, ...], ...]:
+    """The neighbours of each of so many relays, the next one first."""
+    return tuple(
+        tuple(dict.fromkeys(other for other in ((place + 1) % count, (place - 1) % count) if other != place))
+        for place in range(count)
+    )
 
 
-def start_relays(
-    children: Children, graph: Topology, urls: Sequence[str], folder: Path, env: Mapping[str, str]
-) -> Carrier:
-    """Start a relay per node; each mirrors its neighbours. Raises Stop: one does not start."""
-    started = list[tuple[str, int]]()
-    for place, (url, neighbours) in enumerate(zip(urls, graph.neighbours, strict=True)):
-        name, port = f"relay-{place + 1}", url.rsplit(":", 1)[1]
+def relay_url(port: int) -> str:
+    """Of a relay on this machine."""
+    return f"http://{HOST}:{port}"
+
+
+def start_relays(children: Children, ports: Sequence[int], folder: Path, env: Mapping[str, str]) -> Carrier:
+    """Start a relay per port; each mirrors its neighbours in a ring. Raises Stop: one does not start."""
+    urls = [relay_url(port) for port in ports]
+    names = [f"relay-{number}" for number in range(1, len(ports) + 1)]
+    started = list[str]()
+    for name, port, neighbours in zip(names, ports, ring(len(ports)), strict=True):
         mirrors = [argument for other in neighbours for argument in ("--mirror", urls[other])]
         store = str(folder / name)
-        child = children.assay(name, "relay", "run", "--port", port, "--store", store, *mirrors, env=env)
-        started.append((child.name, int(port)))
-    for name, port in started:
+        child = children.assay(name, "relay", "run", "--port", str(port), "--store", store, *mirrors, env=env)
+        started.append(child.name)
+    for name, port in zip(started, ports, strict=True):
         wait_for_port(children[name], port)
-    links = f"each mirrors its neighbours, {graph.kind} of {graph.nodes}, spectral gap {graph.spectral_gap():.2f}"
-    return Carrier("relay", tuple(name for name, _ in started), links, relay_places(graph, urls))
+    note = f"each mirrors its neighbours in a ring of {len(ports)}"
+    return Carrier("relay", tuple(started), note, relay_places(urls))
 
 
-def relay_places(graph: Topology, urls: Sequence[str]) -> tuple[Mapping[str, str], ...]:
-    """Settings of those whose relay it is, for each: they upload to it, and fetch from its next neighbour too."""
-    chosen = list[Mapping[str, str]]()
-    for place, neighbours in enumerate(graph.neighbours):
-        after = sorted(neighbours, key=lambda other: (other - place) % graph.nodes)[:1]
-        listed = " ".join(urls[each] for each in (place, *after))
-        chosen.append({"ASSAY_RELAYS": listed, "ASSAY_UPLOAD_TO": "first"})
-    return tuple(chosen)
+def relay_places(urls: Sequence[str]) -> tuple[Mapping[str, str], ...]:
+    """Settings of those whose relay it is, for each: they upload to it, and fetch from the next one too."""
+    return tuple(
+        {"ASSAY_RELAYS": " ".join([own, *(urls[other] for other in neighbours[:1])]), "ASSAY_UPLOAD_TO": "first"}
+        for own, neighbours in zip(urls, ring(len(urls)), strict=True)
+    )
 
 
-def start_boards(children: Children, count: int, env: Mapping[str, str]) -> Carrier:
-    """Start the noticeboards of a swarm; the bundles stay with the parties. Raises Stop: one does not start."""
-    ports = {f"board-{number}": free_port() for number in range(1, count + 1)}
+def start_trackers(children: Children, count: int, env: Mapping[str, str]) -> Carrier:
+    """Start the trackers of a swarm; the bundles stay with the parties. Raises Stop: one does not start."""
+    ports = {f"tracker-{number}": free_port() for number in range(1, count + 1)}
     for name, port in ports.items():
-        children.assay(name, "swarm", "board", "--port", str(port), env=env)
+        children.assay(name, "swarm", "tracker", "--port", str(port), env=env)
     for name, port in ports.items():
         wait_for_port(children[name], port)
-    boards = [f"http://{HOST}:{port}" for port in ports.values()]
-    place = {"ASSAY_SWARM_BOARDS": " ".join(boards), "ASSAY_SWARM_HOST": HOST}
-    note = "parties serve each other's bundles, boards say who has what"
-    return Carrier("swarm", tuple(ports), note, (place,), {"swarm": {"boards": boards, "host": HOST}})
+    trackers = [f"http://{HOST}:{port}" for port in ports.values()]
+    place = {"ASSAY_SWARM_TRACKERS": " ".join(trackers), "ASSAY_SWARM_HOST": HOST}
+    note = "parties serve each other's bundles, trackers say who has what"
+    return Carrier("swarm", tuple(ports), note, (place,), {"swarm": {"trackers": trackers, "host": HOST}})
 
 
 def start_bucket(children: Children) -> Carrier:

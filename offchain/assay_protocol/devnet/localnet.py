@@ -4,8 +4,9 @@ Each process has a free loopback port. Everything lies in one folder: keystores 
 and the deployment that all commands of this network read (`ASSAY_DEPLOYMENTS`).
 """
 
+import json
 import os
-import shutil
+import subprocess
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -18,19 +19,22 @@ from web3.types import RPCEndpoint
 from assay_core.chain.connection import Chain
 from assay_core.chain.contracts import Call
 from assay_core.chain.deploy import DeploySettings, deploy
-from assay_core.chain.deployment import Deployment
+from assay_core.chain.deployment import Deployment, load_deployment
 from assay_core.chain.keys import LOCAL_ROUNDS, new_keystore
-from assay_core.chain.sender import Sender
 from assay_core.protocol.economics import needed_electorate
 from assay_core.protocol.errors import Stop
-from assay_core.protocol.types import Address, Role, TaskParams
+from assay_core.protocol.types import Address, Role, TaskId, TaskParams
 from assay_core.transport.choose import EngineName, Transport, open_engine
 from assay_protocol.devnet.anvil import anvil_command, free_port
-from assay_protocol.devnet.carriers import Carrier, plan_relays, start_boards, start_bucket, start_relays
-from assay_protocol.devnet.processes import Children, wait_for_port
+from assay_protocol.devnet.carriers import Carrier, relay_url, start_bucket, start_relays, start_trackers
+from assay_protocol.devnet.folder import PROCESSES, fresh
+from assay_protocol.devnet.processes import Child, Children, wait_for_port
+from assay_protocol.sending import send_all
 
+STATE_EVERY_S = 30  # so much of the chain is lost at most when its node is killed
+NODE_SETTLES_S = 0.3  # one that cannot have its port ends within
 FEES_WEI = 100 * 10**18
-WORKS_IN_FLIGHT = 8
+SUBMISSIONS_IN_FLIGHT = 8
 PASSWORD = "local-network"  # protects nothing: keys of a throw-away chain
 
 
@@ -48,7 +52,7 @@ class Party:
 
 
 class LocalNetwork:
-    """Owns the chain and what carries bundles. The children are stopped by whoever owns `children`."""
+    """Owns the chain and what carries bundles. The children are stopped by anyone who owns `children`."""
 
     def __init__(self, folder: Path, children: Children, *, network: str = "local", port: int | None = None) -> None:
         self.folder = folder
@@ -61,7 +65,13 @@ class LocalNetwork:
         self._treasury: Party | None = None
         self._seats: list[str] = []
         folder.mkdir(parents=True, exist_ok=True)
-        self.password_file.write_text(PASSWORD)
+        self._write_password()
+
+    def _write_password(self) -> None:
+        """For nobody else, as people keep theirs."""
+        with os.fdopen(os.open(self.password_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            file.write(PASSWORD)
+        self.password_file.chmod(0o600)  # also one of a former run
 
     @property
     def chain(self) -> Chain:
@@ -90,6 +100,7 @@ class LocalNetwork:
             "ASSAY_NETWORK": self.network,
             "ASSAY_KEYS_DIR": str(self.folder / "keys"),
             "ASSAY_PASSWORD_FILE": str(self.password_file),
+            "ASSAY_SIGNER": "",  # its keys are its own
             "OMP_NUM_THREADS": "1",
             "TOKENIZERS_PARALLELISM": "false",
             "HF_HUB_OFFLINE": "1",
@@ -100,15 +111,37 @@ class LocalNetwork:
 
         Each transaction makes a block of its own until `tick`, so that setting up is quick.
         """
-        port = self.rpc_url.rsplit(":", 1)[1]
-        command = [anvil_command(), "--port", port, "--silent", "--accounts", "1"]
-        child = self.children.start("anvil", command)
-        wait_for_port(child, int(port))
+        self._start_node()
         self._treasury = self._new_party("treasury")
         settings = DeploySettings(token_holder=self._treasury.address)
         deployment = deploy(self.network, self.rpc_url, settings=settings, folder=self.folder / "deployments")
         self._chain = Chain.connect(deployment)
         self._give_coin(self._treasury)
+
+    def resume_chain(self) -> None:
+        """Start Anvil on the chain that a former run has left. Raises Stop: there is none, or it is another."""
+        if not self._chain_file.is_file():
+            raise Stop(f"{self._chain_file} is not there, so the chain is lost: start over with --fresh")
+        self._start_node()
+        self._chain = Chain.connect(load_deployment(str(self.deployment_file)))
+
+    def _start_node(self) -> None:
+        """With a state that outlives it: written at its end, and now and then."""
+        port = self.rpc_url.rsplit(":", 1)[1]
+        state = ("--state", str(self._chain_file), "--state-interval", str(STATE_EVERY_S))
+        child = self.children.start("anvil", [anvil_command(), "--port", port, "--silent", "--accounts", "1", *state])
+        self.wait_for_node(child)
+
+    def wait_for_node(self, child: Child) -> None:
+        """Until our own node answers. Raises Stop: it ended, as it does where somebody else has the port."""
+        wait_for_port(child, int(self.rpc_url.rsplit(":", 1)[1]))
+        try:
+            code = child.process.wait(NODE_SETTLES_S)
+        except subprocess.TimeoutExpired:
+            return
+        raise Stop(
+            f"{child.name} ended with exit code {code}; is its port taken? Its log {child.log} ends:\n{child.tail()}"
+        )
 
     def tick(self, block_seconds: int = 1) -> None:
         """From now on a block every so many seconds, as on a real network."""
@@ -120,13 +153,13 @@ class LocalNetwork:
         if "error" in answer:
             raise Stop(f"anvil refuses {method}: {answer['error']}; is it a current version?")
 
-    def start_carrier(self, engine: EngineName, *, relays: int = 3, boards: int = 2) -> Carrier:
+    def start_carrier(self, engine: EngineName, *, relays: int = 3, trackers: int = 2) -> Carrier:
         """Start what carries bundles, whichever engine that is. Raises Stop."""
         match engine:
             case "relay":
                 return self.start_relays([free_port() for _ in range(relays)])
             case "swarm":
-                self._carrier = start_boards(self.children, boards, self.env)
+                self._carrier = start_trackers(self.children, trackers, self.env)
             case "s3":
                 self._carrier = start_bucket(self.children)
         return self._carrier
@@ -138,12 +171,17 @@ class LocalNetwork:
 
     def start_relays(self, ports: Sequence[int]) -> Carrier:
         """Start relays that mirror each other, and name them in the deployment."""
-        graph, urls = plan_relays(ports)
-        deployment: Deployment = self.chain.deployment.with_relays(urls)
-        deployment.write(self.folder / "deployments")
-        self._chain = Chain.connect(deployment)
-        self._carrier = start_relays(self.children, graph, urls, self.folder, self.env)
+        urls = tuple(relay_url(port) for port in ports)
+        if tuple(self.chain.deployment.relays) != urls:
+            deployment: Deployment = self.chain.deployment.with_relays(urls)
+            deployment.write(self.folder / "deployments")
+            self._chain = Chain.connect(deployment)
+        self._carrier = start_relays(self.children, ports, self.folder, self.env)
         return self._carrier
+
+    @property
+    def _chain_file(self) -> Path:
+        return self.folder / "chain.json"
 
     @property
     def deployment_file(self) -> Path:
@@ -175,14 +213,27 @@ class LocalNetwork:
 
     def send(self, party: Party, *calls: Call) -> None:
         """Send calls one after the other from a party's key."""
-        sender = Sender(self.chain, party.account)
-        for call in calls:
-            sender.send(call)
+        send_all(self.chain, party.account, calls)
+
+    def assay(self, party: Party, *arguments: str) -> str:
+        """Run one `assay` command as a party, to its end. Returns what it printed. Raises Stop: it failed."""
+        name = f"{party.name}-{arguments[0]}-{arguments[1]}"
+        return self.children.run_assay(name, *arguments, "--keystore", party.name, env=self.env_of(party.name))
+
+    def open_task(self, initiator: Party, task_file: Path) -> TaskId:
+        """As an initiator does it. Raises Stop."""
+        told = self.assay(initiator, "task", "open", str(task_file), "--json")
+        return TaskId(int(json.loads(told)["task_id"]))
+
+    def start_daemon(self, party: Party, role: str, task_id: TaskId, *more: str) -> Child:
+        """`assay trainer run` or `assay verifier run`, as a party."""
+        arguments = (role, "run", "--task", str(task_id), "--keystore", party.name)
+        return self.children.assay(party.name, *arguments, *more, env=self.env_of(party.name))
 
     def bond_trainers(self, parties: Sequence[Party], params: TaskParams) -> None:
-        """Bond what several works in flight need, so that nobody has to wait for a claim."""
+        """Bond what several submissions in flight need, so that nobody has to wait for a claim."""
         for party in parties:
-            self.bond(party, Role.TRAINER, max(params.trainer_bond, WORKS_IN_FLIGHT * params.fraud_slash))
+            self.bond(party, Role.TRAINER, max(params.trainer_bond, SUBMISSIONS_IN_FLIGHT * params.fraud_slash))
 
     def bond_verifiers(self, parties: Sequence[Party], params: TaskParams) -> None:
         """Bond what judging full epochs needs, in equal parts."""
@@ -191,9 +242,8 @@ class LocalNetwork:
             self.bond(party, Role.VERIFIER, max(params.verifier_bond, -(-needed // len(parties))))
 
     def bond(self, party: Party, role: Role, amount_wei: int) -> None:
-        staking = self.chain.staking
-        approve = self.chain.token.approve(staking.address, amount_wei)
-        self.send(party, approve, staking.bond(role, amount_wei))
+        bonding = self.chain.staking.bond(role, amount_wei)
+        self.send(party, *self.chain.paying(party.address, amount_wei, bonding))
 
 
 @contextmanager
@@ -204,45 +254,9 @@ def local_network(folder: str | PathLike[str], *, relays: int = 2, block_seconds
     Raises Stop: no Anvil, or the folder is not empty and not of a former run.
     """
     root = Path(folder).resolve()
-    empty_folder(root)
-    with Children(root / "logs") as children:
+    with fresh(root, "local_network(folder)"), Children(root / "logs", root / PROCESSES) as children:
         network = LocalNetwork(root, children)
         network.start_chain()
         network.start_relays([free_port() for _ in range(relays)])
         network.tick(block_seconds)
         yield network
-
-
-def empty_folder(folder: Path, option: str = "--out") -> None:
-    """Make a run's folder; a former run's is replaced, anything else is left alone.
-
-    Raises Stop: it is not a run's, or the run has not ended.
-    """
-    marker = folder / ".assay-run"
-    if folder.exists() and any(folder.iterdir()):
-        if not marker.exists():
-            raise Stop(f"{folder} is not empty and not of a former run: name another folder with {option}")
-        if (owner := _running(marker)) is not None:
-            raise Stop(
-                f"a network runs in {folder}, started by process {owner}: end it, or name another folder with {option}"
-            )
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    marker.write_text(f"{os.getpid()}\n")
-
-
-def _running(marker: Path) -> int | None:
-    """The process that made a run's folder, if it is alive and not this one."""
-    try:
-        owner = int(marker.read_text())
-    except ValueError:
-        return None
-    if owner == os.getpid():
-        return None
-    try:
-        os.kill(owner, 0)
-    except ProcessLookupError:
-        return None
-    except PermissionError:  # alive, and somebody else's
-        pass
-    return owner

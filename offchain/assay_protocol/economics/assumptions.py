@@ -8,22 +8,23 @@ from assay_core.protocol.types import TaskParams
 # In steady state, rounded up: see what it costs in docs/protocol.md.
 COMMIT_GAS = 106_000
 ATTEST_GAS = 152_000  # commit and reveal: per verifier and epoch
-SETTLE_GAS = 2_300  # per work
+SETTLE_GAS = 2_300  # per submission
 CLAIM_GAS = 100_000
-PLANT_GAS = 345_000  # to commit to a plant, commit its work and open it
+PLANT_GAS = 345_000  # to commit to a plant, commit its submission and open it
 
 
 @dataclass(frozen=True, slots=True)
 class Assumptions:
     """Costs are 0 unless somebody says otherwise: then nobody has costs.
 
-    `work_wei`: an honest work, for its trainer. `read_wei`: to fetch a work and prefill it, for a verifier;
+    `submission_wei`: an honest submission, for its trainer. `read_wei`: to fetch a submission and prefill it, for a
+    verifier;
     `check_wei`: to replay one that was drawn. `fake_wei`: to make a planted fraud. `gas_price`: wei of the token per
     gas. `verifiers` of equal stake attest, with `weight_wei` each; None: the least that the terms allow. `epoch_s` lies
     between one seal and the next; None: as long as it may, the commit window. `reporter_bps` is the deployment's.
     """
 
-    work_wei: int = 0
+    submission_wei: int = 0
     read_wei: int = 0
     check_wei: int = 0
     fake_wei: int = 0

@@ -9,8 +9,9 @@ from fractions import Fraction
 from assay_core.protocol.economics import (
     challenge_cost,
     cheat_earns,
-    epoch_works,
+    epoch_submissions,
     epochs_in_flight,
+    finders_part,
     gain_of,
     greatest_gain,
     judging_s,
@@ -21,17 +22,17 @@ from assay_core.protocol.economics import (
     share_up,
     stake_of,
 )
-from assay_core.protocol.types import BPS, FINDER_BPS, FINDER_CAP, PANEL_SEATS, TaskParams, WorkKind
+from assay_core.protocol.types import BPS, PANEL_SEATS, SubmissionKind, TaskParams
 from assay_protocol.economics.assumptions import ATTEST_GAS, CLAIM_GAS, COMMIT_GAS, SETTLE_GAS, Assumptions
 from assay_protocol.economics.plants import PlantOutlook, plant_outlook
 
 RATES_BPS = (100, 200, 500, 1_000, 2_000, 3_000, 5_000, 7_000, 9_000, 10_000)
-WORKS = (1, 3, 10, 30, 100, 300, 1_000)
+SUBMISSIONS = (1, 3, 10, 30, 100, 300, 1_000)
 
 
 @dataclass(frozen=True, slots=True)
 class RateRow:
-    """One sampling rate, all other terms as they are, and the kind of work in which cheating tempts most.
+    """One sampling rate, all other terms as they are, and the kind of submission in which cheating tempts most.
 
     `needed_slash_wei` None: no slash suffices.
     """
@@ -40,13 +41,13 @@ class RateRow:
     honest_earns_wei: int
     cheat_earns_wei: int
     needed_slash_wei: int | None
-    checking_costs_wei: int  # a verifier, per work
+    checking_costs_wei: int  # a verifier, per submission
     is_safe: bool
 
 
 @dataclass(frozen=True, slots=True)
 class KindRow:
-    """One kind of work that the terms ask for."""
+    """One kind of submission that the terms ask for."""
 
     kind: str
     gain_wei: int
@@ -59,18 +60,18 @@ class KindRow:
 
 @dataclass(frozen=True, slots=True)
 class FlightOutlook:
-    """Works of full size of one trainer that may await judgement at once, and the bond that answers for them."""
+    """Submissions of full size of one trainer that may await judgement at once, and the bond that answers for them."""
 
     epochs: int
-    works: int
+    submissions: int
     bond_wei: int  # with less the trainer has to wait, or to work less; nobody has to fear it
 
 
 @dataclass(frozen=True, slots=True)
 class ElectorateRow:
-    """An epoch with so many works of full size: what its verifiers must put up, or it is void."""
+    """An epoch with so many submissions of full size: what its verifiers must put up, or it is void."""
 
-    works: int
+    submissions: int
     quorum_wei: int
     all_wei: int
     each_wei: int  # of the assumed number of equal ones
@@ -79,9 +80,11 @@ class ElectorateRow:
 
 @dataclass(frozen=True, slots=True)
 class AttestingRow:
-    """An epoch with so many works: what attesting costs the task, and what it costs and leaves a verifier, per work."""
+    """An epoch with so many submissions: what attesting costs the task, and what it costs and leaves a verifier,
+    per submission.
+    """
 
-    works: int
+    submissions: int
     fee_wei: int  # of all verifiers together
     gas_wei: int  # of one verifier, settling shared
     checking_wei: int
@@ -99,7 +102,7 @@ class LazyOutlook:
     saved_wei: int  # per epoch, by not checking
     fee_wei: int  # of one verifier, per epoch
     slash_wei: int  # for each score that an appeal overturns, and for each plant that was paid
-    fraud_share: float | None  # of works; above it checking earns more than it costs by fees alone
+    fraud_share: float | None  # of submissions; above it checking earns more than it costs by fees alone
     unslashed_from: int
     paid_from: int
 
@@ -112,7 +115,7 @@ class ChallengeOutlook:
     behind: int
     reward_wei: int  # less what judging costs
     certainty: float  # the least probability of being right with which a challenge pays
-    hit_rate: float | None  # the least share of checked works that must be such frauds; None: nothing to be won
+    hit_rate: float | None  # the least share of checked submissions that must be such frauds; None: nothing to be won
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +141,7 @@ class Outlook:
     gain_wei: int
     epoch_s: int
     judging_s: int
-    capacity: int  # works of full size in one epoch
+    capacity: int  # submissions of full size in one epoch
     weight_wei: int  # of one verifier, as assumed
     rates: tuple[RateRow, ...]
     kinds: tuple[KindRow, ...]
@@ -153,8 +156,8 @@ class Outlook:
 
 def look(params: TaskParams, assumed: Assumptions) -> Outlook:
     """Everything that the terms, and what is assumed beside them, say about who earns what."""
-    capacity = epoch_works(params)
-    sizes = [works for works in sorted({*WORKS, capacity}) if works <= capacity]
+    capacity = epoch_submissions(params)
+    sizes = [submissions for submissions in sorted({*SUBMISSIONS, capacity}) if submissions <= capacity]
     rates = sorted({*RATES_BPS, params.sampling_bps} - {0})
     return Outlook(
         gain_wei=greatest_gain(params),
@@ -165,8 +168,8 @@ def look(params: TaskParams, assumed: Assumptions) -> Outlook:
         rates=tuple(rate_row(params, bps, assumed) for bps in rates),
         kinds=tuple(kind_row(params, kind, assumed) for kind in params.kinds_asked_for),
         flight=flight_outlook(params, assumed),
-        electorate=tuple(electorate_row(params, works, assumed) for works in sizes),
-        attesting=tuple(attesting_row(params, works, assumed) for works in sizes),
+        electorate=tuple(electorate_row(params, submissions, assumed) for submissions in sizes),
+        attesting=tuple(attesting_row(params, submissions, assumed) for submissions in sizes),
         lazy=lazy_outlook(params, capacity, assumed),
         plants=plant_outlook(params, capacity, assumed),
         challenge=challenge_outlook(params, assumed),
@@ -175,12 +178,12 @@ def look(params: TaskParams, assumed: Assumptions) -> Outlook:
 
 
 def honest_earns(params: TaskParams, assumed: Assumptions) -> Fraction:
-    """A full work of the dearest kind at full score, less what it cost to make, commit and claim."""
-    return greatest_gain(params) - assumed.work_wei - assumed.gas_wei(COMMIT_GAS + CLAIM_GAS)
+    """A full submission of the dearest kind at full score, less what it cost to make, commit and claim."""
+    return greatest_gain(params) - assumed.submission_wei - assumed.gas_wei(COMMIT_GAS + CLAIM_GAS)
 
 
-def dishonest_earns(params: TaskParams, kind: WorkKind, sampling_bps: int, assumed: Assumptions) -> Fraction:
-    """A full work that was not done, by a cheat that reports itself."""
+def dishonest_earns(params: TaskParams, kind: SubmissionKind, sampling_bps: int, assumed: Assumptions) -> Fraction:
+    """A full submission that was not done, by a cheat that reports itself."""
     terms = params.kinds[kind]
     earned = cheat_earns(
         gain_of(params, kind), params.fraud_slash, sampling_bps, terms.detection_bps, assumed.reporter_bps
@@ -190,11 +193,12 @@ def dishonest_earns(params: TaskParams, kind: WorkKind, sampling_bps: int, assum
 
 
 def most_tempting(params: TaskParams, sampling_bps: int, assumed: Assumptions) -> Fraction:
-    """What a cheat earns in the kind of work in which it earns most."""
+    """What a cheat earns in the kind of submission in which it earns most."""
     return max(dishonest_earns(params, kind, sampling_bps, assumed) for kind in params.kinds_asked_for)
 
 
 def rate_row(params: TaskParams, sampling_bps: int, assumed: Assumptions) -> RateRow:
+    """What honesty and a cheat earn per submission, and the least safe slash, at one sampling rate."""
     needed = needed_slash_of(replace(params, sampling_bps=sampling_bps)) if sampling_bps else None
     return RateRow(
         sampling_bps=sampling_bps,
@@ -206,7 +210,8 @@ def rate_row(params: TaskParams, sampling_bps: int, assumed: Assumptions) -> Rat
     )
 
 
-def kind_row(params: TaskParams, kind: WorkKind, assumed: Assumptions) -> KindRow:
+def kind_row(params: TaskParams, kind: SubmissionKind, assumed: Assumptions) -> KindRow:
+    """The same for one kind of submission, at the task's own rate."""
     gain, detection = gain_of(params, kind), params.kinds[kind].detection_bps
     found = params.sampling_bps * detection
     needed = needed_slash(gain, params.sampling_bps, detection) if found else None
@@ -222,19 +227,25 @@ def kind_row(params: TaskParams, kind: WorkKind, assumed: Assumptions) -> KindRo
 
 
 def flight_outlook(params: TaskParams, assumed: Assumptions) -> FlightOutlook:
-    """Each work in flight has a slash locked for its units: the bond bounds them, and no number of them is unsafe."""
+    """Each submission in flight has a slash locked for its units: the bond bounds them, and no number of them is
+    unsafe.
+    """
     epochs = epochs_in_flight(params, assumed.epoch_of(params))
-    works = epochs * min(params.max_works_each, epoch_works(params))
-    units = epochs * min(params.max_works_each * params.max_work_units, params.max_epoch_units)
-    return FlightOutlook(epochs, works, max(params.trainer_bond, stake_of(params, units)))
+    submissions = epochs * min(params.max_submissions_each, epoch_submissions(params))
+    units = epochs * min(params.max_submissions_each * params.max_submission_units, params.max_epoch_units)
+    return FlightOutlook(epochs, submissions, max(params.trainer_bond, stake_of(params, units)))
 
 
-def electorate_row(params: TaskParams, works: int, assumed: Assumptions) -> ElectorateRow:
-    """The last works of a full epoch may be smaller ones, and count by their units."""
-    units = params.max_epoch_units if works == epoch_works(params) else works * params.max_work_units
+def electorate_row(params: TaskParams, submissions: int, assumed: Assumptions) -> ElectorateRow:
+    """The last submissions of a full epoch may be smaller ones, and count by their units."""
+    units = (
+        params.max_epoch_units
+        if submissions == epoch_submissions(params)
+        else submissions * params.max_submission_units
+    )
     needed = needed_electorate(params, units)
     return ElectorateRow(
-        works=works,
+        submissions=submissions,
         quorum_wei=needed_weight(params, units),
         all_wei=needed,
         each_wei=-(-needed // assumed.verifiers),
@@ -242,12 +253,13 @@ def electorate_row(params: TaskParams, works: int, assumed: Assumptions) -> Elec
     )
 
 
-def attesting_row(params: TaskParams, works: int, assumed: Assumptions) -> AttestingRow:
-    fee = Fraction(params.verifier_fee, works)
-    gas = assumed.gas_wei(ATTEST_GAS) / works + assumed.gas_wei(SETTLE_GAS) / assumed.verifiers
+def attesting_row(params: TaskParams, submissions: int, assumed: Assumptions) -> AttestingRow:
+    """What judging one submission of an epoch with so many brings and costs a verifier."""
+    fee = Fraction(params.verifier_fee * params.max_submission_units, params.max_epoch_units)
+    gas = assumed.gas_wei(ATTEST_GAS) / submissions + assumed.gas_wei(SETTLE_GAS) / assumed.verifiers
     checking = _checking(params.sampling_bps, assumed)
     return AttestingRow(
-        works=works,
+        submissions=submissions,
         fee_wei=_wei(fee),
         gas_wei=_wei(gas),
         checking_wei=_wei(checking),
@@ -255,9 +267,9 @@ def attesting_row(params: TaskParams, works: int, assumed: Assumptions) -> Attes
     )
 
 
-def lazy_outlook(params: TaskParams, works: int, assumed: Assumptions) -> LazyOutlook:
+def lazy_outlook(params: TaskParams, submissions: int, assumed: Assumptions) -> LazyOutlook:
     """A lazy verifier saves the checking, and loses its fee for each fraud that the others find."""
-    saved = works * _checking(params.sampling_bps, assumed)
+    saved = submissions * _checking(params.sampling_bps, assumed)
     fee = Fraction(params.verifier_fee, assumed.verifiers)
     at_risk = fee * params.sampling_bps / BPS
     share = saved / at_risk if at_risk else None
@@ -275,7 +287,7 @@ def challenge_outlook(params: TaskParams, assumed: Assumptions) -> ChallengeOutl
     """The winner gets half of the verdict slashes up to ten bonds, and the reporter's share of the trainer's."""
     behind = assumed.verifiers // 2 + 1
     slash = share_up(assumed.weight_of(params), params.verdict_slash_bps)
-    found = min(behind * (slash * FINDER_BPS // BPS), FINDER_CAP * params.challenge_bond)
+    found = finders_part(params, slash, behind)
     reward = found + params.fraud_slash * assumed.reporter_bps // BPS - PANEL_SEATS * params.juror_fee
     down, checking = challenge_cost(params), assumed.read_wei + assumed.check_wei
     return ChallengeOutlook(
@@ -288,6 +300,7 @@ def challenge_outlook(params: TaskParams, assumed: Assumptions) -> ChallengeOutl
 
 
 def grief_outlook(params: TaskParams, assumed: Assumptions) -> GriefOutlook:
+    """What it costs to be in the way, and what it costs others."""
     blockers = _lazy_that_block(params, assumed.verifiers)
     fee = Fraction(params.verifier_fee, assumed.verifiers)
     return GriefOutlook(
@@ -297,15 +310,21 @@ def grief_outlook(params: TaskParams, assumed: Assumptions) -> GriefOutlook:
         silent_wei=challenge_cost(params),
         undecided_wei=params.challenge_bond - params.challenge_bond // 2,
         blockers=blockers,
-        void_wei=blockers * share_up(assumed.weight_of(params), params.absence_slash_bps),
+        void_wei=_absence(params, blockers, assumed),
         unsigned_wei=_wei(blockers * fee),
         others_lose_wei=_wei((assumed.verifiers - blockers) * fee),
         skipped_after_s=params.reveal_window,
     )
 
 
+def _absence(params: TaskParams, absent: int, assumed: Assumptions) -> int:
+    """What so many verifiers lose who stay silent: nothing, where those who do not weigh too little to be witnesses."""
+    is_witnessed = 2 * (assumed.verifiers - absent) > assumed.verifiers
+    return absent * share_up(assumed.weight_of(params), params.absence_slash_bps) if is_witnessed else 0
+
+
 def _checking(sampling_bps: int, assumed: Assumptions) -> Fraction:
-    """What one work costs a verifier: reading it, and replaying it if it is drawn."""
+    """What one submission costs a verifier: reading it, and replaying it if it is drawn."""
     return assumed.read_wei + Fraction(assumed.check_wei * sampling_bps, BPS)
 
 

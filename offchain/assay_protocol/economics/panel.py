@@ -35,6 +35,7 @@ def quorum_seats(size: int) -> int:
 
 
 def majority_seats(size: int) -> int:
+    """Seats that decide a payment."""
     return size // 2 + 1
 
 

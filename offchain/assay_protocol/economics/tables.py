@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from assay_protocol.economics.assumptions import Assumptions
     from assay_protocol.economics.outlook import Outlook
     from assay_protocol.economics.panel import Capture
-    from assay_protocol.economics.trials import CollusionTrial, LazyTrial, PlantTrial, SlashTrial
 
 DIGITS = 5  # of an amount in a table
 
@@ -36,7 +35,7 @@ def describe(params: "TaskParams", outlook: "Outlook", assumed: "Assumptions", m
 def _free(assumed: "Assumptions") -> list[str]:
     """Which costs nobody told us."""
     costs = {
-        "works": (assumed.work_wei, "--work-cost"),
+        "submissions": (assumed.submission_wei, "--submission-cost"),
         "reading": (assumed.read_wei, "--read-cost"),
         "checks": (assumed.check_wei, "--check-cost"),
         "gas": (assumed.gas_price, "--gas-price"),
@@ -63,15 +62,15 @@ def _rates(params: "TaskParams", outlook: "Outlook", money: Money) -> list[str]:
     head = ("drawn", "honest", "cheat", "safe slash", "to check", "accepted", "")
     return [
         "",
-        "Per work, at each sampling rate: what honesty earns, and what a cheat; the smallest safe slash; a verifier's",
-        "cost; whether openTask accepts. Locked for each work of full size, and lost by a cheat: "
+        "Per submission, by sampling rate: what honesty earns, and what a cheat; the smallest safe slash; a verifier's",
+        "cost; whether openTask accepts. Locked for each submission of full size, and lost by a cheat: "
         f"{money.show(params.fraud_slash)}.",
         *table(rows, head, right=frozenset(range(5))),
     ]
 
 
 def _kinds(outlook: "Outlook", money: Money) -> list[str]:
-    """Where several kinds of work are asked for, or some cheats are missed."""
+    """Where several kinds of submission are asked for, or some cheats are missed."""
     if len(outlook.kinds) == 1 and outlook.kinds[0].detection_bps == 10_000:
         return []
     rows = [
@@ -86,8 +85,8 @@ def _kinds(outlook: "Outlook", money: Money) -> list[str]:
         )
         for row in outlook.kinds
     ]
-    head = ("kind", "a work pays", "found if drawn", "found", "cheat", "safe slash", "accepted")
-    return ["", "Kinds of work that the terms ask for:", *table(rows, head, right=frozenset(range(1, 6)))]
+    head = ("kind", "a submission pays", "found if drawn", "found", "cheat", "safe slash", "accepted")
+    return ["", "Kinds of submission that the terms ask for:", *table(rows, head, right=frozenset(range(1, 6)))]
 
 
 def _flight(params: "TaskParams", outlook: "Outlook", money: Money) -> list[str]:
@@ -95,7 +94,7 @@ def _flight(params: "TaskParams", outlook: "Outlook", money: Money) -> list[str]
     return [
         "",
         f"An epoch every {duration(outlook.epoch_s)}, final {duration(outlook.judging_s)} after its seal at the "
-        f"latest: {flight.works} full works of a trainer in flight,",
+        f"latest: {flight.submissions} full submissions of a trainer in flight,",
         f"each with {money.show(params.fraud_slash)} locked for it. A trainer that is never to wait bonds "
         f"{_short(flight.bond_wei, money, up=True)}.",
     ]
@@ -104,16 +103,16 @@ def _flight(params: "TaskParams", outlook: "Outlook", money: Money) -> list[str]
 def _electorate(outlook: "Outlook", assumed: "Assumptions", money: Money) -> list[str]:
     rows = [
         (
-            str(row.works),
+            str(row.submissions),
             _short(row.quorum_wei, money, up=True),
             _short(row.all_wei, money, up=True),
             _short(row.each_wei, money, up=True),
             "yes" if row.is_met else "NO",
-            "<- a full epoch" if row.works == outlook.capacity else "",
+            "<- a full epoch" if row.submissions == outlook.capacity else "",
         )
         for row in outlook.electorate
     ]
-    head = ("works", "quorum", "all verifiers", f"each of {assumed.verifiers}", "met", "")
+    head = ("submissions", "quorum", "all verifiers", f"each of {assumed.verifiers}", "met", "")
     return [
         "",
         f"What verifiers must lock, or an epoch is void; met if {assumed.verifiers} lock "
@@ -138,26 +137,26 @@ def _too_light(outlook: "Outlook", assumed: "Assumptions", money: Money) -> list
 def _attesting(outlook: "Outlook", assumed: "Assumptions", money: Money) -> list[str]:
     rows = [
         (
-            str(row.works),
+            str(row.submissions),
             _short(row.fee_wei, money),
             _short(row.gas_wei, money),
             _short(row.checking_wei, money),
             _short(row.verifier_keeps_wei, money),
-            "<- a full epoch" if row.works == outlook.capacity else "",
+            "<- a full epoch" if row.submissions == outlook.capacity else "",
         )
         for row in outlook.attesting
     ]
-    head = ("works", "fee, all verifiers", "gas of one", "checks of one", "one keeps", "")
+    head = ("submissions", "fee, if paid", "gas of one", "checks of one", "one keeps", "")
     return [
         "",
-        f"Attesting, per work, in an epoch with so many works ({assumed.verifiers} verifiers of equal stake):",
+        f"Attesting, per submission, in an epoch with so many ({assumed.verifiers} verifiers of equal stake):",
         *table(rows, head, right=frozenset(range(5))),
     ]
 
 
 def _lazy(outlook: "Outlook", assumed: "Assumptions", money: Money) -> list[str]:
     lazy, count = outlook.lazy, assumed.verifiers
-    share = "never" if lazy.fraud_share is None else f"from {lazy.fraud_share:.2%} fraudulent works on"
+    share = "never" if lazy.fraud_share is None else f"from {lazy.fraud_share:.2%} fraudulent submissions on"
     return [
         "",
         "A lazy verifier, which says yes to everything:",
@@ -181,7 +180,7 @@ def _plants(outlook: "Outlook", assumed: "Assumptions", money: Money) -> list[st
     if plants.rate is None or plants.per_epoch is None:
         return [
             "",
-            "Planted frauds: NONE suffice, because paying one costs a verifier less than checking a work does: raise",
+            "Planted frauds: NONE suffice, because paying one costs a verifier less than checking does: raise",
             "terms.verifier_bond or terms.verdict_slash.",
         ]
     outsiders = "never" if plants.lazy_share is None else f"from {plants.lazy_share:.2%} lazy stake on"
@@ -190,14 +189,16 @@ def _plants(outlook: "Outlook", assumed: "Assumptions", money: Money) -> list[st
         "Planted frauds, with which checking is the best that a verifier can do, even where nobody cheats:",
         *fields(
             [
-                ("  least share of works", f"{plants.rate:.4%}, that is one of {1 / plants.rate:,.0f} works, "
+                ("  least share of submissions", f"{plants.rate:.4%}, that is one of {1 / plants.rate:,.0f}, "
                     f"or {plants.per_epoch:.4f} in a full epoch"),
-                ("  checking a drawn work", _short(plants.check_wei, money)),
+                ("  if reports are kept back", "no share will do" if plants.rate_if_withheld is None
+                    else f"{plants.rate_if_withheld:.4%}: raise terms.absence_slash if that is too much"),
+                ("  checking a drawn submission", _short(plants.check_wei, money)),
                 ("  paying a plant costs", _short(plants.slash_wei, money)),
                 ("  the planter puts down", f"{_short(plants.deposit_wei, money)} and, as a trainer, "
                     f"{_short(plants.locked_wei, money)}: both come back"),
                 ("  a plant costs it", f"{_short(plants.plant_wei, money)}: "
-                    f"{_short(plants.per_work_wei, money)} for each other work"),
+                    f"{_short(plants.per_submission_wei, money)} for each other submission"),
                 ("  a lazy verifier yields", _short(plants.planter_gets_wei, money)),
                 ("  an appeal costs, yields", f"{_short(plants.appeal_wei, money)}, "
                     f"{_short(plants.appeal_gets_wei, money)} if all {assumed.verifiers} had paid"),
@@ -243,91 +244,6 @@ def _grief(outlook: "Outlook", assumed: "Assumptions", money: Money) -> list[str
             ]
         ),
     ]  # fmt: skip
-
-
-def slash_trial_lines(trials: "Sequence[SlashTrial]", seed: int) -> list[str]:
-    """What the simulation measured beside the formula."""
-    rows = [
-        (
-            f"{plain(trial.sampling_bps, 2)} %",
-            str(trial.in_flight),
-            trial.strategy,
-            f"{trial.works:,}",
-            f"{trial.measured:.4f}",
-            f"{trial.formula:.4f}",
-            f"{trial.deviation:+.2%}",
-            f"<- these terms: a rational trainer's choice: {trial.chosen}" if trial.chosen else "",
-        )
-        for trial in trials
-    ]
-    head = ("replayed", "in flight", "cheats", "works", "simulated", "formula", "apart", "")
-    worst = max(abs(trial.deviation) for trial in trials)
-    return [
-        "",
-        f"Simulated (seed {seed}): the slash for each work with which cheating breaks even, in what a work earns:",
-        *table(rows, head, right=frozenset({0, 1, 3, 4, 5, 6})),
-        f"simulation and formula are at most {worst:.2%} apart",
-    ]
-
-
-def lazy_trial_lines(trials: "Sequence[LazyTrial]") -> list[str]:
-    """What lazy verifiers did to scores, cheats and fees."""
-    rows = [
-        (
-            str(trial.lazy),
-            {255: "fraud"}.get(trial.score, str(trial.score)),
-            f"{trial.cheat_earns:+.3f}",
-            "-" if trial.checker_fee is None else f"{trial.checker_fee:.4f}",
-            "-" if trial.lazy_fee is None else f"{trial.lazy_fee:.4f}",
-        )
-        for trial in trials
-    ]
-    head = ("lazy", "score of a fraud found", "a fraud earns", "fee: checker", "fee: lazy")
-    return [
-        "",
-        "Simulated: one work in ten is a fraud, some verifiers are lazy; a fraud's earnings in units of a work's, fees",
-        "as shares of the full fee:",
-        *table(rows, head, right=frozenset(range(5))),
-    ]
-
-
-def plant_trial_lines(trials: "Sequence[PlantTrial]", count: int) -> list[str]:
-    """What verifiers did who could choose."""
-    if not trials:
-        return []
-    rows = [
-        (
-            str(trial.lazy),
-            f"{trial.measured:.4%}",
-            f"{trial.formula:.4%}",
-            f"{trial.deviation:+.2%}",
-            str(trial.checking_above),
-            str(trial.checking_below),
-        )
-        for trial in trials
-    ]
-    head = ("lazy at first", "simulated", "formula", "apart", "check, 2 % above", "check, 2 % below")
-    return [
-        "",
-        f"Simulated: {count} verifiers who choose, and nobody cheats: the share of plants from which on one of the",
-        "lazy gains by checking; how many check in the end at a share above what is needed, and below:",
-        *table(rows, head, right=frozenset(range(6))),
-    ]
-
-
-def collusion_trial_lines(trials: "Sequence[CollusionTrial]") -> list[str]:
-    """What a quorum that pays frauds of its own earned."""
-    from assay_protocol.economics.trials import PANEL_SHARES
-
-    rows = [(f"{trial.challenged:.0%}", *(f"{profit:+.3f}" for profit in trial.profits)) for trial in trials]
-    head = ("challenged", *(f"{share:.0%} of seats" for share in PANEL_SHARES))
-    return [
-        "",
-        "Simulated: a quorum that weighs what the floor asks for fills epochs with frauds and pays them. What it earns",
-        "per epoch, in what the works would have paid, by the share of epochs that somebody challenges and by its part",
-        "of the jurors' seats:",
-        *table(rows, head, right=frozenset(range(len(head)))),
-    ]
 
 
 def panel_lines(found: "Sequence[Capture]", pool: int | None) -> list[str]:

@@ -14,7 +14,7 @@ from assay_core.bundle.named_tensors import Float32File
 from assay_core.bundle.numbers import Float32
 from assay_core.bundle.tensor_files import write_tensors
 from assay_core.protocol.encoding import Json
-from assay_core.protocol.types import WorkIndex
+from assay_core.protocol.types import SubmissionIndex
 
 SHAPES = {"embed": (1_031, 1_100), "head": (96, 257), "scale": ()}
 
@@ -33,7 +33,7 @@ def first_version(folder: Path) -> Version:
 
 
 def next_version(folder: Path, base: Version, terms: Terms, seed: int = 7, **fields: Json) -> Version:
-    aggregate = Aggregate([Contribution(WorkIndex(0), 1, numbers(seed, 0.01))], Rule())
+    aggregate = Aggregate([Contribution(SubmissionIndex(0), 1, numbers(seed, 0.01))], Rule())
     (folder / "update").mkdir(parents=True)
     (folder / "policy.json").write_bytes(b"{}")
     kept, weights = write_aggregate(aggregate, terms, folder), Float32File(base[0] / WEIGHTS_NAME)

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 MODEL_BYTES = 256 * 2**20
-WORKS = 4
-MOST_BYTES = 220 * 2**20  # beyond what the imports take; all in memory would be (WORKS + 3) times the model
+SUBMISSIONS = 4
+MOST_BYTES = 220 * 2**20  # beyond what the imports take; all in memory would be (SUBMISSIONS + 3) times the model
 
 PROGRAM = """
 import json, resource, sys
@@ -29,11 +29,11 @@ def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 before = peak()
 weights = Float32File(root / "base" / "weights.safetensors")
 base = read_manifest(root / "base")
-works = [
+submissions = [
     Contribution(n, 1, UpdateReader(path, read_manifest(path), weights.shapes, Int8()))
-    for n, path in enumerate(sorted((root / "works").iterdir()))
+    for n, path in enumerate(sorted((root / "submissions").iterdir()))
 ]
-gradient = Aggregate(works, rule)
+gradient = Aggregate(submissions, rule)
 step = OuterStep(weights, open_momentum(root / "base", base, weights.shapes), gradient, 0.7, 0.6)
 write_step(step, root / rule.name / "weights.safetensors", root / rule.name / "momentum.safetensors", gradient.piece)
 written = sum(path.stat().st_size for path in (root / rule.name).iterdir())
@@ -51,18 +51,18 @@ from assay_core.aggregation.updates import write_update
 from assay_core.bundle.manifest import BundleKind
 from assay_core.bundle.directory import build_bundle
 
-root, elements, works = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+root, elements, submissions = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 random = np.random.default_rng(0)
 shapes = {"embed": (elements // 2,), "head": (elements // 4,), "mlp": (elements - elements // 2 - elements // 4,)}
 with Float32Writer(root / "base" / "weights.safetensors", shapes) as writer:
     for _, start, stop in pieces(shapes, 2**20):
         writer.append(random.random(stop - start, np.float32))
 build_bundle(root / "base", BundleKind.POLICY, {})
-for number in range(works):
-    folder = root / "works" / str(number)
+for number in range(submissions):
+    folder = root / "submissions" / str(number)
     update = {name: random.random(shape, np.float32) - np.float32(0.5) for name, shape in shapes.items()}
     write_update(folder / "update", update, Int8())
-    build_bundle(folder, BundleKind.WORK, {})
+    build_bundle(folder, BundleKind.SUBMISSION, {})
 """
 
 
@@ -75,7 +75,7 @@ def run(program: str, *arguments: str) -> str:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("large")
-    run(MAKER, str(folder), str(MODEL_BYTES // 4), str(WORKS))
+    run(MAKER, str(folder), str(MODEL_BYTES // 4), str(SUBMISSIONS))
     return folder
 
 

@@ -1,4 +1,4 @@
-"""A policy is the step that leads to it: whoever has the version before makes the same bytes."""
+"""A policy is the step that leads to it: anyone who has the version before makes the same bytes."""
 
 from pathlib import Path
 
@@ -44,7 +44,7 @@ def test_step_is_taken_from_what_the_codec_has_kept(codec: str, first: Version, 
 
 
 @pytest.mark.parametrize("codec", CODECS)
-def test_whoever_has_the_version_before_makes_the_same_bytes(codec: str, first: Version, tmp_path: Path) -> None:
+def test_anyone_who_has_the_version_before_makes_the_same_bytes(codec: str, first: Version, tmp_path: Path) -> None:
     second = next_version(tmp_path / "2", first, terms(codec))
     folder, manifest = next_version(tmp_path / "3", second, terms(codec))  # this one has a momentum to start from
     rebuilder = PolicyRebuilder()
@@ -72,8 +72,8 @@ def test_task_says_how_its_policies_travel() -> None:
 def test_other_bundles_are_fetched(first: Version, tmp_path: Path) -> None:
     assert PolicyRebuilder().plan(first[1]) is None
     (tmp_path / "x").write_bytes(b"x")
-    work = build_bundle(tmp_path, BundleKind.WORK, {"step": {}, "parent": "00" * 32})
-    assert PolicyRebuilder().plan(work) is None
+    submission = build_bundle(tmp_path, BundleKind.SUBMISSION, {"step": {}, "parent": "00" * 32})
+    assert PolicyRebuilder().plan(submission) is None
 
 
 @pytest.mark.parametrize("parent", [None, 7, "", "0x" + "00" * 32, "../" + "0" * 61])
@@ -108,6 +108,6 @@ def test_parent_that_is_no_policy_is_refused(first: Version, tmp_path: Path) -> 
     other = tmp_path / "other"
     other.mkdir()
     (other / "x").write_bytes(b"x")
-    build_bundle(other, BundleKind.WORK, {})
+    build_bundle(other, BundleKind.SUBMISSION, {})
     with pytest.raises(Rejected, match=WEIGHTS_NAME):
         PolicyRebuilder().make(manifest, folder, other, tmp_path / "made")

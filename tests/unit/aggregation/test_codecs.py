@@ -31,6 +31,7 @@ from assay_core.bundle.manifest import BundleKind
 from assay_core.bundle.named_tensors import Float32File, gather
 from assay_core.bundle.tensor_files import DTYPES, Float32Writer, TensorFile, TensorSpec, read_tensors, write_tensors
 from assay_core.protocol.errors import MalformedUpdate, Reason
+from tests.examples import examples
 
 CODECS = [codec_named(name) for name in get_args(CodecName)]
 SMALL = TopK(4)
@@ -80,7 +81,7 @@ def test_encoder_refuses_what_no_update_holds(codec: Codec, bad: float) -> None:
 @given(
     tensor=tensors | hnp.arrays(np.float32, hnp.array_shapes(max_dims=1, min_side=250, max_side=600), elements=numbers)
 )
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 def test_what_was_decoded_is_encoded_to_the_same_bytes(codec: Codec, tensor: Any) -> None:
     """So an update has one encoding, and a second pass through the codec changes nothing."""
     parts = codec.encode(tensor)
@@ -95,7 +96,7 @@ def test_what_was_decoded_is_encoded_to_the_same_bytes(codec: Codec, tensor: Any
 
 @pytest.mark.parametrize("codec", CODECS, ids=lambda codec: codec.name)
 @given(tensor=tensors)
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 def test_parts_have_the_types_and_sizes_of_the_layout(codec: Codec, tensor: Any) -> None:
     parts = codec.encode(tensor)
     assert parts.keys() == codec.layout.keys() and "" in parts
@@ -107,7 +108,7 @@ def test_parts_have_the_types_and_sizes_of_the_layout(codec: Codec, tensor: Any)
 
 @pytest.mark.parametrize("codec", CODECS, ids=lambda codec: codec.name)
 @given(tensor=tensors)
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 def test_no_codec_makes_anything_larger_than_the_largest(codec: Codec, tensor: Any) -> None:
     """The bound on what inner steps can move holds after the codec too, but for one rounding."""
     peak = np.abs(tensor).max(initial=0.0)
@@ -309,7 +310,7 @@ def test_unknown_codec_is_named_in_the_error() -> None:
 def test_update_survives_the_bundle(codec: Codec, tmp_path: Path) -> None:
     update = some_update()
     write_update(tmp_path / "update", update, codec)
-    manifest = build_bundle(tmp_path, BundleKind.WORK, {})
+    manifest = build_bundle(tmp_path, BundleKind.SUBMISSION, {})
 
     read = read_update(tmp_path, manifest, SHAPES, codec)
 
@@ -323,7 +324,7 @@ def test_update_survives_the_bundle(codec: Codec, tmp_path: Path) -> None:
 def test_update_is_read_in_pieces(codec: Codec, tmp_path: Path) -> None:
     shapes = {"a": (3, SLICE_UNIT), "b": (77,), "c": ()}
     write_update(tmp_path / "update", some_update(shapes), codec)
-    manifest = build_bundle(tmp_path, BundleKind.WORK, {})
+    manifest = build_bundle(tmp_path, BundleKind.SUBMISSION, {})
     reader = UpdateReader(tmp_path, manifest, shapes, codec)
     assert {name: array.tobytes() for name, array in gather(reader, SLICE_UNIT).items()} == {
         name: array.tobytes() for name, array in read_update(tmp_path, manifest, shapes, codec).items()
@@ -336,7 +337,7 @@ def test_bad_number_is_found_in_its_piece_and_named(tmp_path: Path) -> None:
     write_update(tmp_path / "update", update, Fp32())
     update["a"][SLICE_UNIT] = np.inf
     write_tensors(tmp_path / "update" / "0000.safetensors", update)
-    reader = UpdateReader(tmp_path, build_bundle(tmp_path, BundleKind.WORK, {}), shapes, Fp32())
+    reader = UpdateReader(tmp_path, build_bundle(tmp_path, BundleKind.SUBMISSION, {}), shapes, Fp32())
     reader.read("a", 0, SLICE_UNIT)
     with pytest.raises(MalformedUpdate, match="tensor 'a'"):
         reader.read("a", SLICE_UNIT, 2 * SLICE_UNIT)
@@ -345,7 +346,7 @@ def test_bad_number_is_found_in_its_piece_and_named(tmp_path: Path) -> None:
 def test_large_update_is_spread_over_files(tmp_path: Path) -> None:
     shapes = {name: (FILE_BYTES // 8 + 1,) for name in ("a", "b")}  # each a little more than half a file
     write_update(tmp_path / "update", {name: np.ones(shape, np.float32) for name, shape in shapes.items()}, Fp32())
-    manifest = build_bundle(tmp_path, BundleKind.WORK, {})
+    manifest = build_bundle(tmp_path, BundleKind.SUBMISSION, {})
     assert [entry.name for entry in manifest.files] == ["update/0000.safetensors", "update/0001.safetensors"]
     assert set(read_update(tmp_path, manifest, shapes, Fp32())) == set(shapes)
 
@@ -417,7 +418,7 @@ def _bloated(folder: Path) -> None:
 def test_spoiled_update_is_refused(spoil: Callable[[Path], None], tmp_path: Path) -> None:
     write_update(tmp_path / "update", some_update(), Fp32())
     spoil(tmp_path / "update")
-    manifest = build_bundle(tmp_path, BundleKind.WORK, {})
+    manifest = build_bundle(tmp_path, BundleKind.SUBMISSION, {})
     with pytest.raises(MalformedUpdate) as refusal:
         read_update(tmp_path, manifest, SHAPES, Fp32())
     assert refusal.value.reason is Reason.BAD_UPDATE

@@ -21,72 +21,76 @@ from assay_core.aggregation.rules import Rule
 from assay_core.bundle.directory import build_bundle
 from assay_core.bundle.manifest import BundleKind
 from assay_core.protocol.errors import MalformedUpdate
-from assay_core.protocol.types import WorkIndex
+from assay_core.protocol.types import SubmissionIndex
 
 MEAN = Rule(clip_norm_ratio=1e9)  # clips nothing
 
 
-def work(index: int, *values: float, weight: int = 1) -> Contribution:
-    return Contribution(WorkIndex(index), weight, {"w": np.array(values, np.float32)})
+def submission(index: int, *values: float, weight: int = 1) -> Contribution:
+    return Contribution(SubmissionIndex(index), weight, {"w": np.array(values, np.float32)})
 
 
 def test_mean_is_weighted() -> None:
-    mean = aggregate([work(0, 1.0, 2.0, weight=3), work(1, 5.0, 6.0)], MEAN)
+    mean = aggregate([submission(0, 1.0, 2.0, weight=3), submission(1, 5.0, 6.0)], MEAN)
     np.testing.assert_array_equal(mean["w"], np.array([2.0, 3.0], np.float32))
 
 
 def test_one_huge_update_counts_for_no_more_than_the_clipping_ratio() -> None:
-    mean = aggregate([work(0, 1.0), work(1, 1.0), work(2, -1e15)], Rule(clip_norm_ratio=2.0))
+    mean = aggregate([submission(0, 1.0), submission(1, 1.0), submission(2, -1e15)], Rule(clip_norm_ratio=2.0))
     np.testing.assert_allclose(mean["w"], [0.0], atol=1e-6)
 
 
 def test_update_at_the_median_is_not_touched() -> None:
-    mean = aggregate([work(0, 3.0, 4.0)], Rule(clip_norm_ratio=1.0))
+    mean = aggregate([submission(0, 3.0, 4.0)], Rule(clip_norm_ratio=1.0))
     np.testing.assert_array_equal(mean["w"], np.array([3.0, 4.0], np.float32))
 
 
 def test_updates_that_are_zero_do_not_clip_the_others_away() -> None:
-    mean = aggregate([work(0, 0.0), work(1, 0.0), work(2, 1.0), work(3, 3.0)], Rule(clip_norm_ratio=1.0))
+    mean = aggregate(
+        [submission(0, 0.0), submission(1, 0.0), submission(2, 1.0), submission(3, 3.0)], Rule(clip_norm_ratio=1.0)
+    )
     np.testing.assert_array_equal(mean["w"], np.array([(1.0 + 2.0) / 4], np.float32))
 
 
 def test_updates_that_are_all_zero_make_zero() -> None:
-    mean = aggregate([work(0, 0.0, 0.0), work(1, -0.0, 0.0)], Rule(clip_norm_ratio=2.0))
+    mean = aggregate([submission(0, 0.0, 0.0), submission(1, -0.0, 0.0)], Rule(clip_norm_ratio=2.0))
     np.testing.assert_array_equal(mean["w"], np.zeros(2, np.float32))
 
 
 @given(st.permutations(range(5)))
 def test_order_of_arrival_does_not_matter(order: list[int]) -> None:
     random = np.random.default_rng(3)
-    works = [Contribution(WorkIndex(i), i + 1, {"w": random.normal(size=99).astype(np.float32)}) for i in range(5)]
-    expected = aggregate(works, Rule(clip_norm_ratio=1.1))
-    shuffled = aggregate([works[i] for i in order], Rule(clip_norm_ratio=1.1))
+    submissions = [
+        Contribution(SubmissionIndex(i), i + 1, {"w": random.normal(size=99).astype(np.float32)}) for i in range(5)
+    ]
+    expected = aggregate(submissions, Rule(clip_norm_ratio=1.1))
+    shuffled = aggregate([submissions[i] for i in order], Rule(clip_norm_ratio=1.1))
     assert shuffled["w"].tobytes() == expected["w"].tobytes()
 
 
 @pytest.mark.parametrize(
-    "works",
+    "submissions",
     [
         pytest.param([], id="none"),
-        pytest.param([work(0, 1.0, weight=0)], id="no weight"),
-        pytest.param([work(0, 1.0, weight=3), work(1, 1.0, weight=-1)], id="negative weight"),
-        pytest.param([work(0, 1.0), work(0, 2.0)], id="index twice"),
+        pytest.param([submission(0, 1.0, weight=0)], id="no weight"),
+        pytest.param([submission(0, 1.0, weight=3), submission(1, 1.0, weight=-1)], id="negative weight"),
+        pytest.param([submission(0, 1.0), submission(0, 2.0)], id="index twice"),
     ],
 )
-def test_nothing_to_aggregate_is_the_callers_mistake(works: list[Contribution]) -> None:
-    with pytest.raises(ValueError, match="work"):
-        aggregate(works, Rule(clip_norm_ratio=2.0))
+def test_nothing_to_aggregate_is_the_callers_mistake(submissions: list[Contribution]) -> None:
+    with pytest.raises(ValueError, match="submission"):
+        aggregate(submissions, Rule(clip_norm_ratio=2.0))
 
 
-def test_work_with_other_tensors_is_named() -> None:
-    with pytest.raises(MalformedUpdate, match="work 4"):
-        aggregate([work(0, 1.0), work(4, 1.0, 2.0)], Rule(clip_norm_ratio=2.0))
+def test_submission_with_other_tensors_is_named() -> None:
+    with pytest.raises(MalformedUpdate, match="submission 4"):
+        aggregate([submission(0, 1.0), submission(4, 1.0, 2.0)], Rule(clip_norm_ratio=2.0))
 
 
 def test_mean_beyond_float32_is_refused() -> None:
     huge = float(np.finfo(np.float32).max)
     with pytest.raises(MalformedUpdate, match="not finite"):
-        aggregate([work(0, huge), work(1, np.inf)], Rule(clip_norm_ratio=2.0))
+        aggregate([submission(0, huge), submission(1, np.inf)], Rule(clip_norm_ratio=2.0))
 
 
 @settings(max_examples=25)
@@ -174,7 +178,7 @@ contributions = []
 for index in order:
     folder = root / str(index)
     write_update(folder / "update", updates[index], Int8())
-    update = read_update(folder, build_bundle(folder, BundleKind.WORK, {}), SHAPES, Int8())
+    update = read_update(folder, build_bundle(folder, BundleKind.SUBMISSION, {}), SHAPES, Int8())
     contributions.append(Contribution(index, 3 * index + 1, update))
 policy = root / "policy"
 momentum = {name: np.zeros(shape, np.float32) for name, shape in SHAPES.items()}
@@ -189,6 +193,7 @@ print(build_bundle(policy, BundleKind.POLICY, {"version": 3}).root.hex())
 NO_WIDE_VECTORS = "AVX2 FMA3 AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL AVX512_SPR X86_V3 X86_V4"
 
 
+@pytest.mark.slow  # two processes that import NumPy and torch
 def test_two_processes_derive_the_same_policy_root(tmp_path: Path) -> None:
     """With other thread counts, another order of arrival, and without the wide vector units."""
     threads = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")

@@ -19,22 +19,22 @@ from assay_core.aggregation.exact import CHUNK, add_inner_products
 from assay_core.aggregation.rules import COORDINATE_WISE, Rule, RuleName, centered_clipping, coordinate_wise, multi_krum
 from assay_core.bundle.named_tensors import gather
 from assay_core.protocol.errors import MalformedUpdate
-from assay_core.protocol.types import WorkIndex
+from assay_core.protocol.types import SubmissionIndex
 
 RULES: tuple[RuleName, ...] = get_args(RuleName)
 ROBUST = [rule for rule in RULES if rule != "weighted_mean"]
 
-weights_of_works = st.lists(st.integers(1, 1_000), min_size=1, max_size=9)
+weights_of_submissions = st.lists(st.integers(1, 1_000), min_size=1, max_size=9)
 
 
-def work(index: int, *values: float, weight: int = 1) -> Contribution:
-    return Contribution(WorkIndex(index), weight, {"w": np.array(values, np.float32)})
+def submission(index: int, *values: float, weight: int = 1) -> Contribution:
+    return Contribution(SubmissionIndex(index), weight, {"w": np.array(values, np.float32)})
 
 
-def works_around(center: Sequence[float], honest: int, hostile: Sequence[Sequence[float]]) -> list[Contribution]:
+def submissions_around(center: Sequence[float], honest: int, hostile: Sequence[Sequence[float]]) -> list[Contribution]:
     random = np.random.default_rng(5)
     values = [np.asarray(center) + random.normal(0, 0.1, len(center)) for _ in range(honest)] + list(hostile)
-    return [work(index, *each) for index, each in enumerate(values)]
+    return [submission(index, *each) for index, each in enumerate(values)]
 
 
 def products_of(*rows: Sequence[float]) -> list[list[float]]:
@@ -46,36 +46,42 @@ def products_of(*rows: Sequence[float]) -> list[list[float]]:
 
 
 def test_median_takes_the_middle_of_each_coordinate() -> None:
-    works = [work(0, 1, 50), work(1, 2, -7), work(2, 100, 3)]
-    np.testing.assert_array_equal(aggregate(works, Rule("median"))["w"], [2, 3])
+    submissions = [submission(0, 1, 50), submission(1, 2, -7), submission(2, 100, 3)]
+    np.testing.assert_array_equal(aggregate(submissions, Rule("median"))["w"], [2, 3])
 
 
 def test_median_of_two_equal_weights_lies_between_them() -> None:
-    np.testing.assert_array_equal(aggregate([work(0, 1.0), work(1, 4.0)], Rule("median"))["w"], [2.5])
+    np.testing.assert_array_equal(aggregate([submission(0, 1.0), submission(1, 4.0)], Rule("median"))["w"], [2.5])
 
 
-def test_median_follows_the_weight_not_the_number_of_works() -> None:
-    works = [work(0, 1.0, weight=5), work(1, 9.0, weight=2), work(2, 8.0, weight=2)]
-    np.testing.assert_array_equal(aggregate(works, Rule("median"))["w"], [1.0])
+def test_median_follows_the_weight_not_the_number_of_submissions() -> None:
+    submissions = [submission(0, 1.0, weight=5), submission(1, 9.0, weight=2), submission(2, 8.0, weight=2)]
+    np.testing.assert_array_equal(aggregate(submissions, Rule("median"))["w"], [1.0])
 
 
 def test_trimmed_mean_leaves_out_both_ends() -> None:
-    works = [work(index, value) for index, value in enumerate((-1e6, 1.0, 2.0, 1e6))]
-    np.testing.assert_array_equal(aggregate(works, Rule("trimmed_mean"))["w"], [1.5])
+    submissions = [submission(index, value) for index, value in enumerate((-1e6, 1.0, 2.0, 1e6))]
+    np.testing.assert_array_equal(aggregate(submissions, Rule("trimmed_mean"))["w"], [1.5])
 
 
-def test_work_at_the_edge_is_trimmed_in_part() -> None:
-    works = [work(0, 1.0), work(1, 3.0), work(2, 6.0, weight=2)]  # of weight 4, 0.5 is cut at either end
+def test_submission_at_the_edge_is_trimmed_in_part() -> None:
+    submissions = [
+        submission(0, 1.0),
+        submission(1, 3.0),
+        submission(2, 6.0, weight=2),
+    ]  # of weight 4, 0.5 is cut at either end
     kept = (0.5 * 1 + 1 * 3 + 1.5 * 6) / 3
-    np.testing.assert_allclose(aggregate(works, Rule("trimmed_mean", hostile_share=0.125))["w"], [kept], rtol=1e-6)
+    np.testing.assert_allclose(
+        aggregate(submissions, Rule("trimmed_mean", hostile_share=0.125))["w"], [kept], rtol=1e-6
+    )
 
 
 def test_trimming_nothing_is_the_weighted_mean() -> None:
-    works = [work(0, 1.0, -2.0, weight=3), work(1, 5.0, 6.0)]
-    np.testing.assert_array_equal(aggregate(works, Rule("trimmed_mean", hostile_share=0.0))["w"], [2.0, 0.0])
+    submissions = [submission(0, 1.0, -2.0, weight=3), submission(1, 5.0, 6.0)]
+    np.testing.assert_array_equal(aggregate(submissions, Rule("trimmed_mean", hostile_share=0.0))["w"], [2.0, 0.0])
 
 
-@given(weights_of_works, st.integers(0, 2**32 - 1))
+@given(weights_of_submissions, st.integers(0, 2**32 - 1))
 def test_coordinates_are_those_of_a_list_with_each_value_as_often_as_its_weight(weights: list[int], seed: int) -> None:
     values = np.random.default_rng(seed).normal(size=(len(weights), 6)).astype(np.float32)
     repeated = np.sort(np.repeat(values.astype(np.float64), weights, axis=0), axis=0)
@@ -117,35 +123,37 @@ def test_centered_clipping_moves_no_further_than_the_radius_per_pass() -> None:
 @pytest.mark.parametrize("rule", sorted(COORDINATE_WISE))
 def test_coordinate_wise_rules_leave_nothing_of_sparse_updates(rule: RuleName) -> None:
     """Why a task that names such a rule and a sparse codec is malformed."""
-    works = [work(index, *(5.0 if index == place else 0.0 for place in range(8))) for index in range(8)]
-    np.testing.assert_array_equal(aggregate(works, Rule(rule))["w"], np.zeros(8))
-    assert (aggregate(works, Rule())["w"] > 0).all()
+    submissions = [submission(index, *(5.0 if index == place else 0.0 for place in range(8))) for index in range(8)]
+    np.testing.assert_array_equal(aggregate(submissions, Rule(rule))["w"], np.zeros(8))
+    assert (aggregate(submissions, Rule())["w"] > 0).all()
 
 
 # ---- what all have in common
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_one_work_alone_is_the_aggregate(rule: RuleName) -> None:
-    np.testing.assert_allclose(aggregate([work(3, 1.0, -2.0)], Rule(rule))["w"], [1.0, -2.0], rtol=1e-6)
+def test_one_submission_alone_is_the_aggregate(rule: RuleName) -> None:
+    np.testing.assert_allclose(aggregate([submission(3, 1.0, -2.0)], Rule(rule))["w"], [1.0, -2.0], rtol=1e-6)
 
 
 @pytest.mark.parametrize("rule", RULES)
 def test_equal_updates_are_their_own_aggregate(rule: RuleName) -> None:
-    works = [work(index, 1.0, -2.0, 0.5, weight=index + 1) for index in range(7)]
-    np.testing.assert_allclose(aggregate(works, Rule(rule))["w"], [1.0, -2.0, 0.5], rtol=1e-6)
+    submissions = [submission(index, 1.0, -2.0, 0.5, weight=index + 1) for index in range(7)]
+    np.testing.assert_allclose(aggregate(submissions, Rule(rule))["w"], [1.0, -2.0, 0.5], rtol=1e-6)
 
 
 @pytest.mark.parametrize("rule", RULES)
 def test_all_zero_makes_zero(rule: RuleName) -> None:
-    np.testing.assert_array_equal(aggregate([work(0, 0.0, 0.0), work(1, 0.0, -0.0)], Rule(rule))["w"], [0.0, 0.0])
+    np.testing.assert_array_equal(
+        aggregate([submission(0, 0.0, 0.0), submission(1, 0.0, -0.0)], Rule(rule))["w"], [0.0, 0.0]
+    )
 
 
 @pytest.mark.parametrize("rule", ROBUST)
 def test_zeros_that_are_the_most_slow_the_others_down_but_do_not_outvote_them(rule: RuleName) -> None:
-    """Late in a training most works have nothing left to learn from."""
-    works = [work(0, 2.0), work(1, 2.0), *(work(index, 0.0) for index in range(2, 8))]
-    np.testing.assert_allclose(aggregate(works, Rule(rule))["w"], [2.0 * 2 / 8], rtol=1e-6)
+    """Late in a training most submissions have nothing left to learn from."""
+    submissions = [submission(0, 2.0), submission(1, 2.0), *(submission(index, 0.0) for index in range(2, 8))]
+    np.testing.assert_allclose(aggregate(submissions, Rule(rule))["w"], [2.0 * 2 / 8], rtol=1e-6)
 
 
 @pytest.mark.parametrize("rule", ROBUST)
@@ -153,8 +161,8 @@ def test_zeros_that_are_the_most_slow_the_others_down_but_do_not_outvote_them(ru
 @pytest.mark.parametrize("size", [10.0, 1e4, 1e12])
 def test_two_hostile_of_eight_pull_no_robust_rule_away(rule: RuleName, size: float, sign: int) -> None:
     """Two that collude: the aggregate stays within the spread of the honest, however large they are."""
-    works = works_around((1.0, -1.0, 0.5), 6, [[sign * size] * 3] * 2)
-    np.testing.assert_allclose(aggregate(works, Rule(rule))["w"], [1.0, -1.0, 0.5], atol=0.4)
+    submissions = submissions_around((1.0, -1.0, 0.5), 6, [[sign * size] * 3] * 2)
+    np.testing.assert_allclose(aggregate(submissions, Rule(rule))["w"], [1.0, -1.0, 0.5], atol=0.4)
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -162,22 +170,26 @@ def test_two_hostile_of_eight_pull_no_robust_rule_away(rule: RuleName, size: flo
 @settings(max_examples=20)
 def test_order_of_arrival_changes_no_bit(rule: RuleName, order: list[int]) -> None:
     random = np.random.default_rng(3)
-    works = [Contribution(WorkIndex(i), i + 1, {"w": random.normal(size=99).astype(np.float32)}) for i in range(6)]
-    expected = aggregate(works, Rule(rule))["w"].tobytes()
-    assert aggregate([works[i] for i in order], Rule(rule))["w"].tobytes() == expected
+    submissions = [
+        Contribution(SubmissionIndex(i), i + 1, {"w": random.normal(size=99).astype(np.float32)}) for i in range(6)
+    ]
+    expected = aggregate(submissions, Rule(rule))["w"].tobytes()
+    assert aggregate([submissions[i] for i in order], Rule(rule))["w"].tobytes() == expected
 
 
 @pytest.mark.parametrize("rule", RULES)
 def test_size_of_pieces_changes_no_bit(rule: RuleName, monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.default_rng(4)
     shapes: dict[str, tuple[int, ...]] = {"a": (3 * CHUNK + 17,), "b": (5, 7), "c": ()}
-    works = [
-        Contribution(WorkIndex(i), 2, {n: np.asarray(random.normal(size=s), np.float32) for n, s in shapes.items()})
+    submissions = [
+        Contribution(
+            SubmissionIndex(i), 2, {n: np.asarray(random.normal(size=s), np.float32) for n, s in shapes.items()}
+        )
         for i in range(5)
     ]
-    whole = aggregate(works, Rule(rule))
+    whole = aggregate(submissions, Rule(rule))
     monkeypatch.setattr(aggregation, "BUFFER_BYTES", 1)
-    small = Aggregate(works, Rule(rule))
+    small = Aggregate(submissions, Rule(rule))
     assert small.piece == CHUNK < piece_size(1) * CHUNK
     assert {name: array.tobytes() for name, array in gather(small, CHUNK).items()} == {
         name: array.tobytes() for name, array in whole.items()
@@ -186,8 +198,8 @@ def test_size_of_pieces_changes_no_bit(rule: RuleName, monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize("rule", RULES)
 def test_update_that_is_not_finite_is_refused(rule: RuleName) -> None:
-    with pytest.raises(MalformedUpdate, match="work 1 is not finite"):
-        aggregate([work(0, 1.0), work(1, np.nan)], Rule(rule))
+    with pytest.raises(MalformedUpdate, match="submission 1 is not finite"):
+        aggregate([submission(0, 1.0), submission(1, np.nan)], Rule(rule))
 
 
 @pytest.mark.parametrize(
@@ -201,9 +213,9 @@ def test_rules_that_are_none_are_refused(settings: Mapping[str, Any]) -> None:
 
 @given(st.integers(1, 5), st.integers(1, 2 * CHUNK + 5), st.integers(0, 2**32 - 1))
 @settings(max_examples=10)
-def test_inner_products_are_exact_to_a_few_roundings(works: int, size: int, seed: int) -> None:
-    values = np.random.default_rng(seed).normal(size=(works, size)).astype(np.float32)
-    found = np.zeros((works, works))
+def test_inner_products_are_exact_to_a_few_roundings(submissions: int, size: int, seed: int) -> None:
+    values = np.random.default_rng(seed).normal(size=(submissions, size)).astype(np.float32)
+    found = np.zeros((submissions, submissions))
     add_inner_products(found, values)
     wide = values.astype(np.float64)
     np.testing.assert_allclose(found, np.triu(wide @ wide.T), atol=1e-9 * size)
@@ -221,10 +233,10 @@ updates = [
     {name: (random.normal(size=shape) * 10.0**-(i % 3)).astype(np.float32) for name, shape in shapes.items()}
     for i in range(7)
 ]
-works = [Contribution(i, 3 * i + 1, updates[i]) for i in json.loads(sys.argv[1])]
+submissions = [Contribution(i, 3 * i + 1, updates[i]) for i in json.loads(sys.argv[1])]
 found = {}
 for rule in json.loads(sys.argv[2]):
-    result = aggregate(works, Rule(rule))
+    result = aggregate(submissions, Rule(rule))
     found[rule] = hashlib.sha256(b"".join(result[name].tobytes() for name in sorted(result))).hexdigest()
 print(json.dumps(found))
 """

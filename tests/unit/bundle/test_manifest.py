@@ -99,7 +99,7 @@ def entry(name: str, data: bytes = b"x") -> dict[str, Any]:
 
 def manifest_of(files: list[dict[str, Any]]) -> bytes:
     return json.dumps(
-        {"fields": {}, "files": files, "kind": "work"}, sort_keys=True, separators=(",", ":"), ensure_ascii=False
+        {"fields": {}, "files": files, "kind": "submission"}, sort_keys=True, separators=(",", ":"), ensure_ascii=False
     ).encode(errors="surrogatepass")
 
 
@@ -190,11 +190,11 @@ def _behind(data: bytes) -> bytes:
 
 
 def _another_kind(data: bytes) -> bytes:
-    return data.replace(b'"work"', b'"poem"')
+    return data.replace(b'"submission"', b'"poem"')
 
 
 def _no_kind(data: bytes) -> bytes:
-    return data.replace(b'"work"', b"null")
+    return data.replace(b'"submission"', b"null")
 
 
 def _infinite(data: bytes) -> bytes:
@@ -237,7 +237,7 @@ def test_another_root_is_refused() -> None:
 def test_a_root_commits_to_impossible_manifests_too() -> None:
     """So that a sender who commits to one cannot blame the relay."""
     files = [entry("../escaped")]
-    root = merkle_root([canonical_json({"fields": {}, "kind": "work"}), canonical_json(files[0])])
+    root = merkle_root([canonical_json({"fields": {}, "kind": "submission"}), canonical_json(files[0])])
     assert commits_to(root, manifest_of(files))
     assert not commits_to(root, manifest_of([*files, entry("b")]))
     assert not commits_to(root, manifest_of(files).replace(b'"fields"', b'"extra":1,"fields"'))

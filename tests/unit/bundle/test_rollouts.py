@@ -26,6 +26,7 @@ from assay_core.bundle.rollouts import (
 from assay_core.bundle.trajectory import Completion, Rollouts
 from assay_core.protocol.errors import Malformed
 from assay_core.protocol.spec import EnvironmentSpec, LimitSpec, RolloutSpec, SamplerSpec, TaskSpec, ToplocSpec
+from tests.examples import examples
 
 SPEC = TaskSpec(
     title="table",
@@ -33,7 +34,7 @@ SPEC = TaskSpec(
     sampler=SamplerSpec(max_new_tokens=6),
     rollout=RolloutSpec(groups=2, group_size=3),
     toploc=ToplocSpec(topk=4, chunk_tokens=4),
-    limits=LimitSpec(work_bytes=200_000),
+    limits=LimitSpec(submission_bytes=200_000),
 )
 LIMITS = RolloutLimits.of(SPEC)
 PLAIN: dict[str, Any] = {
@@ -126,7 +127,7 @@ def any_rollouts(draw: st.DrawFn) -> Rollouts:
     return Rollouts(3, tuple(rows))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50))
 @given(any_rollouts())
 def test_what_is_written_is_read_back_bit_for_bit(rollouts: Rollouts) -> None:
     data = rollouts_bytes(rollouts)
@@ -308,6 +309,7 @@ def test_columns_of_many_pages_are_read() -> None:
     assert len(parse_rollouts(data, replace(limits, groups=16)).completions) == 48
 
 
+@pytest.mark.slow  # reads thousands of files
 def test_no_changed_byte_of_the_footer_reaches_a_reader_that_would_abort() -> None:
     """An unknown enumerator in a footer ends pyarrow's process, and with it a verifier's."""
     whole = rollouts_bytes(honest())
@@ -322,7 +324,7 @@ def test_no_changed_byte_of_the_footer_reaches_a_reader_that_would_abort() -> No
     assert refused > 3_000
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300))
 @given(st.data())
 def test_a_damaged_file_is_read_or_refused_and_nothing_else(data: st.DataObject) -> None:
     whole = bytearray(rollouts_bytes(honest()))

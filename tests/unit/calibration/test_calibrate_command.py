@@ -30,7 +30,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Path:
     arguments = [
         "calibrate",
         str(folder / "task.toml"),
-        "--works",
+        "--submissions",
         "4",
         "--groups",
         "2",
@@ -45,23 +45,23 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-def test_both_regimes_are_derived_from_works_that_were_made(found: Path) -> None:
+def test_both_regimes_are_derived_from_submissions_that_were_made(found: Path) -> None:
     data = json.loads((found / "stdout.json").read_text())
     assert set(data["regimes"]) == {"float32", "mixed"}
     for regime in data["regimes"].values():
         for row in regime["thresholds"]:
-            assert row["honest_works"] >= 1  # an update of zeros has no length to compare
+            assert row["honest_submissions"] >= 1  # an update of zeros has no length to compare
             assert row["cheats"]
-        assert regime["caught"][0]["failed"] == 0  # honest works under their own thresholds
+        assert regime["caught"][0]["failed"] == 0  # honest submissions under their own thresholds
 
 
 @pytest.mark.slow
 def test_float32_tells_int8_and_a_skipped_step(found: Path) -> None:
     caught = json.loads((found / "stdout.json").read_text())["regimes"]["float32"]["caught"]
     failed = {each["kind"]: each["failed"] for each in caught}
-    works = {each["kind"]: each["works"] for each in caught}
+    submissions = {each["kind"]: each["submissions"] for each in caught}
     for kind in ("int8 weights", "4-bit weights", "one inner step skipped", "a poison direction, a tenth as long"):
-        assert failed[kind] == works[kind] > 0
+        assert failed[kind] == submissions[kind] > 0
 
 
 @pytest.mark.slow

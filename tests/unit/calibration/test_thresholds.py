@@ -1,4 +1,4 @@
-"""The rule that puts a threshold between honest works and the best cheats."""
+"""The rule that puts a threshold between honest submissions and the best cheats."""
 
 import math
 
@@ -21,7 +21,7 @@ from assay_protocol.calibration.thresholds import (
 )
 
 SPEC = TaskSpec(title="t", environment=EnvironmentSpec(name="sorting"))
-MANTISSA = Quantity("work_mantissa_mean", "toploc", "max_work_mantissa_mean", "mantissas", 0.001)
+MANTISSA = Quantity("submission_mantissa_mean", "toploc", "max_submission_mantissa_mean", "mantissas", 0.001)
 TURN = Quantity("replay_turn", "checks", "min_replay_cosine", "turn", 1e-7, is_cosine=True)
 NORM = Quantity("update_norm_ratio", "checks", "max_update_norm_ratio", "norm", 1.0, room=3.0)
 EXPONENTS = Quantity("exponent_mismatches", "toploc", "max_exponent_mismatches", "exponents", 1, is_count=True)
@@ -88,7 +88,7 @@ def test_counts_are_whole() -> None:
 
 
 @given(honest=values, cheats=st.lists(values, max_size=4), regime=st.sampled_from([FLOAT32_ONLY, MIXED]))
-def test_honest_works_always_have_their_room(honest: float, cheats: list[float], regime: Regime) -> None:
+def test_honest_submissions_always_have_their_room(honest: float, cheats: list[float], regime: Regime) -> None:
     found = suggest(population(MANTISSA, honest, *cheats), regime)
     assert found.suggested >= regime.room * honest * (1 - 1e-9)
     assert math.isfinite(found.suggested)
@@ -108,9 +108,9 @@ def test_populations_keep_to_what_was_measured() -> None:
     assert by_name["mantissa_mean"].cheats == {"int8": (2.0,)}
 
 
-def test_work_fails_by_what_exceeds_or_is_no_number() -> None:
+def test_submission_fails_by_what_exceeds_or_is_no_number() -> None:
     threshold = suggest(population(MANTISSA, 0.01, 0.9), FLOAT32_ONLY)
-    assert exceeded({"work_mantissa_mean": 1.0}, [threshold]) == ("work_mantissa_mean",)
-    assert exceeded({"work_mantissa_mean": math.nan}, [threshold]) == ("work_mantissa_mean",)
-    assert exceeded({"work_mantissa_mean": 0.1}, [threshold]) == ()
+    assert exceeded({"submission_mantissa_mean": 1.0}, [threshold]) == ("submission_mantissa_mean",)
+    assert exceeded({"submission_mantissa_mean": math.nan}, [threshold]) == ("submission_mantissa_mean",)
+    assert exceeded({"submission_mantissa_mean": 0.1}, [threshold]) == ()
     assert exceeded({}, [threshold]) == ()

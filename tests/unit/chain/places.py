@@ -5,7 +5,7 @@ from typing import Any
 
 from assay_core.chain.creations import CONTRACTS
 from assay_core.chain.deployment import Deployment
-from assay_core.protocol.types import KindTerms, PanelClass, TaskParams, WorkKind, kinds_of
+from assay_core.protocol.types import KindTerms, PanelClass, SubmissionKind, TaskParams, kinds_of
 
 FIELDS: dict[str, Any] = {
     "network": "local",
@@ -21,7 +21,7 @@ FULL = KindTerms(unit_price=10, detection_bps=10_000)
 # Each amount, rate and window is another number, so that none can stand for another.
 NUMBERS = [each.name for each in fields(TaskParams)][1:-1]
 PARAMS = TaskParams(
-    kinds=kinds_of({WorkKind.FULL: FULL}),
+    kinds=kinds_of({SubmissionKind.FULL: FULL}),
     panel_class=PanelClass(b"\x0c" * 32),
     **{name: number for number, name in enumerate(NUMBERS, 1)},
 )

@@ -18,6 +18,7 @@ DEPLOYER = "0x6ac7ea33f8831ea9dcc53393aaa88b25a785dbf0"
 PARAMETERS = {name: [each for each, _ in constructor_inputs(load_abi(name))] for name in CONTRACTS.values()}
 CONSTANTS = Constants(
     unbonding_period_s=1_000,
+    min_window_s=30,
     seal_delay=4,
     header_wait=64,
     seat_bond_wei=10**17,
@@ -56,6 +57,7 @@ def test_each_contract_is_told_of_the_others() -> None:
         **plan[0].arguments,
         "unbondingPeriod": 1_000,
         "sealDelay": 4,
+        "minWindow": 30,
         "headerWait": 64,
         "seatBond": 10**17,
         "reporterBps": 500,
@@ -78,7 +80,7 @@ def test_a_token_that_is_there_already_is_not_created() -> None:
     assert plan[0].arguments[DEPLOYMENT] == (token, *(each.address for each in plan))
 
 
-def test_a_parameter_without_a_value_is_told_to_whoever_adds_it() -> None:
+def test_a_parameter_without_a_value_is_told_to_anyone_who_adds_it() -> None:
     with pytest.raises(LookupError, match=r"Staking's constructor parameter 'surprise': add it to Constants"):
         plan_creations(DEPLOYER, 0, CONSTANTS, PARAMETERS | {"Staking": ["deployment", "surprise"]})
 

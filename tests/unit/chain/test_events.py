@@ -18,8 +18,8 @@ from assay_core.chain.events import (
     Event,
     Log,
     PolicyPublished,
+    SubmissionCommitted,
     TaskOpened,
-    WorkCommitted,
     decode_log,
     decode_logs,
     field_names,
@@ -28,6 +28,7 @@ from assay_core.chain.events import (
 )
 from assay_core.protocol.errors import Malformed, Stop
 from assay_core.protocol.types import Address, TaskParams
+from tests.examples import examples
 from tests.unit.chain.places import AT, DEPLOYMENT
 
 NOT_FOLLOWED = {"EIP712DomainChanged"}
@@ -86,7 +87,7 @@ def test_task_params_are_the_struct_in_order() -> None:
 
 
 @pytest.mark.parametrize("kind", EVENT_TYPES, ids=lambda kind: kind.__name__)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(data=st.data())
 def test_an_event_survives_log_and_store(kind: type[Event], data: st.DataObject) -> None:
     values = {part["name"]: value_of(part, data) for part in abi_of(kind)["inputs"]}
@@ -117,7 +118,7 @@ ADDRESSES, LISTS_OF_ADDRESSES = named("address"), named("address[]")
 
 def test_a_strangers_look_alike_does_not_count() -> None:
     log = committed()
-    assert isinstance(decode_log(log, DEPLOYMENT), WorkCommitted)
+    assert isinstance(decode_log(log, DEPLOYMENT), SubmissionCommitted)
     assert decode_log(replace(log, address=Address("0x" + "99" * 20)), DEPLOYMENT) is None
     assert decode_log(replace(log, address=DEPLOYMENT.staking), DEPLOYMENT) is None
     assert decode_log(replace(log, topics=()), DEPLOYMENT) is None
@@ -126,12 +127,12 @@ def test_a_strangers_look_alike_does_not_count() -> None:
 def test_a_log_that_does_not_decode_says_so() -> None:
     log = committed()
     for broken in (replace(log, data=log.data[:-1]), replace(log, topics=log.topics[:-1])):
-        with pytest.raises(Malformed, match="WorkCommitted at 7/3"):
+        with pytest.raises(Malformed, match="SubmissionCommitted at 7/3"):
             decode_log(broken, DEPLOYMENT)
 
 
 @pytest.mark.parametrize("kind", EVENT_TYPES, ids=lambda kind: kind.__name__)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30))
 @given(data=st.data())
 def test_any_log_of_a_known_event_is_read_or_left_out(kind: type[Event], data: st.DataObject) -> None:
     """Short, long, or of words as large as they come: nothing but Malformed, and so nothing that stops a reader."""
@@ -152,7 +153,7 @@ def test_a_log_that_is_left_out_is_told_once(caplog: pytest.LogCaptureFixture) -
     assert event.position == (7, 4)
     (record,) = caplog.records
     assert record.levelname == "WARNING" and record.getMessage() == "a log is left out"
-    assert vars(record)["why"] == "WorkCommitted at 7/3 does not decode"
+    assert vars(record)["why"] == "SubmissionCommitted at 7/3 does not decode"
 
 
 @pytest.mark.parametrize(
@@ -168,7 +169,7 @@ def test_a_log_that_is_left_out_is_told_once(caplog: pytest.LogCaptureFixture) -
     ],
 )
 def test_what_a_policy_calls_itself_is_text_that_may_be_printed(written: bytes, read: str) -> None:
-    """And never keeps it from being read: whoever publishes what a quorum has signed chooses the URI alone."""
+    """And never keeps it from being read: anyone who publishes what a quorum has signed chooses the URI alone."""
     values = {"taskId": 1, "epoch": 0, "version": 1, "policyRoot": b"p" * 32, "uri": ""}
     log = log_of(PolicyPublished, values)
     data = encode(["bytes32", "bytes"], [values["policyRoot"], written])
@@ -187,7 +188,7 @@ def committed() -> Log:
         "policyVersion": 3,
         "manifestRoot": b"m" * 32,
     }
-    return log_of(WorkCommitted, values)
+    return log_of(SubmissionCommitted, values)
 
 
 def test_a_store_belongs_to_one_deployment(tmp_path: Path) -> None:

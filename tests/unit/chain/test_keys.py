@@ -1,6 +1,7 @@
-"""Keystores as geth and ape write them, and signatures as the contracts check them."""
+"""Keystores as geth, cast and ape write them, and signatures as the contracts check them."""
 
 import json
+import traceback
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,10 @@ from assay_core.chain.keys import (
     LOCAL_ROUNDS,
     PolicyWord,
     WorkerConsent,
+    account_of,
+    find_keystore,
     keystore_address,
+    keystores,
     load_account,
     new_keystore,
     policy_message,
@@ -28,6 +32,8 @@ from assay_core.chain.keys import (
 )
 from assay_core.protocol.errors import Rejected, Stop
 from assay_core.protocol.types import Address, Epoch, Root, Seed, TaskId
+from tests.examples import examples
+from tests.machines import fill
 
 POLICIES = Address("0x" + "11" * 20)
 STAKING = Address("0x" + "22" * 20)
@@ -96,8 +102,92 @@ def test_what_is_no_keystore_is_refused(tmp_path: Path, content: bytes) -> None:
     path.write_bytes(content)
     with pytest.raises(Stop, match="keystore"):
         load_account(path, "secret")
-    with pytest.raises(Stop, match="name another file"):
+    with pytest.raises(Stop, match="name another"):
         keystore_address(path)
+
+
+def as_cast_writes(path: Path, source: Path) -> Path:
+    """A keystore without address, and without an ending in its name."""
+    keystore = json.loads(source.read_text())
+    del keystore["address"]
+    path.write_text(json.dumps(keystore))
+    return path
+
+
+def test_a_keystore_that_does_not_name_its_address_opens_all_the_same(tmp_path: Path) -> None:
+    account = new_keystore(tmp_path / "one.json", "secret", rounds=LOCAL_ROUNDS)
+    path = as_cast_writes(tmp_path / "mine", tmp_path / "one.json")
+    assert keystore_address(path) is None
+    assert load_account(path, "secret").address == account.address
+
+
+def test_keystores_are_found_as_each_program_names_them(tmp_path: Path) -> None:
+    folder = tmp_path / "keys"
+    ours = new_keystore(folder / "worker.json", "secret", rounds=LOCAL_ROUNDS)
+    cast = as_cast_writes(folder / "mine", folder / "worker.json")
+    geth = folder / f"UTC--2026-01-02T03-04-05.678901234Z--{ours.address[2:].lower()}"
+    new_keystore(geth, "secret", rounds=LOCAL_ROUNDS)
+    address = keystore_address(geth)
+    (folder / "notes.txt").write_text("{}")
+    (folder / ".hidden").write_text(geth.read_text())
+    assert [(path.name, found) for path, found in keystores(folder)] == [
+        (geth.name, address),
+        ("mine", None),
+        ("worker.json", ours.address),
+    ]
+    assert find_keystore("worker", folder) == find_keystore("worker.json", folder) == folder / "worker.json"
+    assert find_keystore("mine", folder) == cast
+    assert find_keystore(geth.name, folder) == find_keystore(str(address), folder) == geth
+    assert find_keystore(str(geth), folder) == geth
+    assert not find_keystore("none", folder).exists() and not find_keystore(str(OPERATOR), folder).exists()
+
+
+def test_a_key_is_stored_where_there_are_no_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr("os.link")  # as on exFAT, or a share
+    account = new_keystore(tmp_path / "one.json", "secret", rounds=LOCAL_ROUNDS)
+    assert load_account(tmp_path / "one.json", "secret").address == account.address
+
+
+def test_a_key_that_cannot_be_written_leaves_its_name_free(small_disk: Path) -> None:
+    fill(small_disk)
+    with pytest.raises(OSError, match="No space left"):
+        new_keystore(small_disk / "one.json", "secret", rounds=LOCAL_ROUNDS)
+    (small_disk / "filler").unlink()
+    new_keystore(small_disk / "one.json", "secret", rounds=LOCAL_ROUNDS)
+
+
+@pytest.mark.parametrize("prefix", ["", "0x"])
+def test_a_raw_key_is_an_account(prefix: str) -> None:
+    account = Account.create()
+    assert account_of(f" {prefix}{account.key.hex().removeprefix('0x')}\n").address == account.address
+
+
+@pytest.mark.parametrize("secret", ["", "0x12", "zz" * 32, "00" * 32, "ff" * 32])
+def test_what_is_no_raw_key_is_told_without_showing_it(secret: str) -> None:
+    with pytest.raises(Stop, match="no private key") as caught:
+        account_of(secret)
+    assert not secret or secret not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param("\ufeffgrün\n".encode(), id="UTF-8 with a mark"),
+        pytest.param("grün\r\n".encode("utf-16"), id="UTF-16"),
+        pytest.param("grün".encode(), id="UTF-8"),
+    ],
+)
+def test_a_mark_at_the_head_of_a_password_file_is_no_part_of_the_password(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "password").write_bytes(data)
+    assert read_password(tmp_path / "password") == "grün"
+
+
+@pytest.mark.parametrize("data", ["geheim-grün".encode("latin-1"), b"\xff\xfeg"])
+def test_a_password_file_in_another_encoding_says_so_and_not_the_password(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "password").write_bytes(data)
+    with pytest.raises(Stop, match=r"not UTF-8 \(byte \d+ is no UTF-.*: save it as UTF-8") as caught:
+        read_password(tmp_path / "password")
+    assert "geheim" not in "".join(traceback.format_exception(caught.value))
 
 
 def test_a_password_is_the_first_line_of_its_file(tmp_path: Path) -> None:
@@ -170,7 +260,7 @@ def test_a_worker_key_consents_to_one_operator_once_and_for_a_time() -> None:
         assert recover_worker_key_signer(signature, 31_337, STAKING, other) != worker.address
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100))
 @given(st.binary(max_size=70))
 def test_what_is_no_signature_is_rejected_or_of_another_key(signature: bytes) -> None:
     try:

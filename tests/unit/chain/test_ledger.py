@@ -42,6 +42,7 @@ from assay_core.chain.events import (
     ScoreCorrected,
     ScoresSettled,
     SeatsTaken,
+    SubmissionCommitted,
     TaskClosed,
     TaskFunded,
     TaskOpened,
@@ -55,7 +56,6 @@ from assay_core.chain.events import (
     VerifierSlashed,
     VoteCommitted,
     VoteRevealed,
-    WorkCommitted,
 )
 from assay_core.chain.ledger import TaskLedger
 from assay_core.protocol.encoding import report_hash
@@ -69,9 +69,9 @@ from assay_core.protocol.types import (
     PlantState,
     PolicyState,
     Role,
+    SubmissionIndex,
+    SubmissionKind,
     TaskId,
-    WorkIndex,
-    WorkKind,
 )
 from tests.unit.chain.places import PARAMS
 
@@ -81,7 +81,7 @@ TRAINER, CHEAT, VERIFIER, LATE_VERIFIER, INITIATOR, JUROR, WATCHER = (
 )
 TASK_SEED, EPOCH_SEED, PANEL_SEED, PLANT = b"t" * 32, b"e" * 32, b"d" * 32, b"l" * 32
 FIRST, SECOND = Epoch(0), Epoch(1)
-WORK, OTHER_WORK = WorkIndex(0), WorkIndex(1)
+SUBMISSION, OTHER_SUBMISSION = SubmissionIndex(0), SubmissionIndex(1)
 
 
 class Script:
@@ -111,23 +111,23 @@ class Script:
             self(EpochOpened, epoch=0, commit_by=100),
         ]
 
-    def work(self, epoch: int, index: int, trainer: Address, version: int = 0) -> Event:
+    def submission(self, epoch: int, index: int, trainer: Address, version: int = 0) -> Event:
         return self(
-            WorkCommitted,
+            SubmissionCommitted,
             epoch=epoch,
             trainer=trainer,
             index=index,
-            kind=WorkKind.FULL,
+            kind=SubmissionKind.FULL,
             units=8,
             policy_version=version,
             manifest_root=bytes([index]) * 32,
         )
 
-    def close(self, epoch: int, works: int = 2, seed_block: int = 50) -> Event:
-        return self(EpochClosed, epoch=epoch, works=works, seed_block=seed_block)
+    def close(self, epoch: int, submissions: int = 2, seed_block: int = 50) -> Event:
+        return self(EpochClosed, epoch=epoch, submissions=submissions, seed_block=seed_block)
 
     def seal(self, epoch: int, seed: bytes = EPOCH_SEED) -> Event:
-        return self(EpochSealed, epoch=epoch, seed=seed, works=2, verifiers=1, weight=100, attest_by=200)
+        return self(EpochSealed, epoch=epoch, seed=seed, submissions=2, verifiers=1, weight=100, attest_by=200)
 
     def enlist(self, verifier: Address, weight: int, from_epoch: int) -> Event:
         return self(VerifierEnlisted, verifier=verifier, weight=weight, from_epoch=from_epoch)
@@ -156,12 +156,12 @@ class Script:
         return self(PolicyPublished, epoch=epoch, version=version, policy_root=bytes([version]) * 32, uri="assay:0x")
 
     def settled(self) -> list[Event]:
-        """A task whose first epoch is settled: one work paid, one a fraud."""
+        """A task whose first epoch is settled: one submission paid, one a fraud."""
         return [
             *self.opening(),
             self.enlist(VERIFIER, 100, 0),
-            self.work(0, 0, TRAINER),
-            self.work(0, 1, CHEAT),
+            self.submission(0, 0, TRAINER),
+            self.submission(0, 1, CHEAT),
             self.close(0),
             self.seal(0),
             self(EpochOpened, epoch=1, commit_by=300),
@@ -186,10 +186,10 @@ def test_a_whole_epoch_is_recorded() -> None:
             script(TrainerEnlisted, trainer=CHEAT),
             script.enlist(VERIFIER, 100, 0),
             script(EpochOpened, epoch=0, commit_by=150),
-            script.work(0, 0, TRAINER),
-            script.work(0, 1, CHEAT),
-            script.work(0, 2, TRAINER),
-            script.close(0, works=3),
+            script.submission(0, 0, TRAINER),
+            script.submission(0, 1, CHEAT),
+            script.submission(0, 2, TRAINER),
+            script.close(0, submissions=3),
             script.seal(0),
             script(EpochOpened, epoch=1, commit_by=300),
             script(
@@ -218,11 +218,14 @@ def test_a_whole_epoch_is_recorded() -> None:
     assert (first.commit_by, first.seed_block, first.attest_by, first.challenge_by) == (150, 50, 200, 400)
     assert first.is_closed and first.is_sealed and first.is_attested and first.is_settled and first.is_over
     assert (first.weights, first.members) == ({VERIFIER: 100}, {VERIFIER})
-    assert first.works_of(CHEAT) == [first.works[1]] == [ledger.work(FIRST, OTHER_WORK)]
-    assert first.works_of(TRAINER) == [first.works[0], first.works[2]] and first.works_of(VERIFIER) == []
+    assert first.submissions_of(CHEAT) == [first.submissions[1]] == [ledger.submission(FIRST, OTHER_SUBMISSION)]
+    assert (
+        first.submissions_of(TRAINER) == [first.submissions[0], first.submissions[2]]
+        and first.submissions_of(VERIFIER) == []
+    )
     assert first.commitments[VERIFIER].sealed_report == b"only for itself"
     assert first.reveals[VERIFIER].report_hash == report_hash(b"\x64\xff\x00")
-    assert [first.score_of(WorkIndex(index)) for index in range(4)] == [100, 255, 0, 0]
+    assert [first.score_of(SubmissionIndex(index)) for index in range(4)] == [100, 255, 0, 0]
     assert (first.claims, list(first.frauds), first.fees, first.absences) == (
         {0: 80},
         [1],
@@ -230,28 +233,28 @@ def test_a_whole_epoch_is_recorded() -> None:
         {LATE_VERIFIER: 2},
     )
     assert (first.policy_state, first.paid) == (PolicyState.PUBLISHED, 1)
-    assert ledger.epochs[SECOND].score_of(WORK) is None
+    assert ledger.epochs[SECOND].score_of(SUBMISSION) is None
     assert ledger.epochs[SECOND].is_abandoned and ledger.open_epoch is None
 
 
-def test_staleness_counts_from_where_a_work_was_committed() -> None:
+def test_staleness_counts_from_where_a_submission_was_committed() -> None:
     script = Script()
     ledger = fold(
         [
             *script.opening(),
-            script.work(0, 0, TRAINER, version=0),
+            script.submission(0, 0, TRAINER, version=0),
             script(EpochOpened, epoch=1, commit_by=1),
             script.seal(0),
-            script.work(1, 0, TRAINER, version=0),
+            script.submission(1, 0, TRAINER, version=0),
             script.policy(0, 1),
-            script.work(1, 1, CHEAT, version=1),
-            script.work(1, 2, VERIFIER, version=0),
-            script.work(1, 3, INITIATOR, version=2),
+            script.submission(1, 1, CHEAT, version=1),
+            script.submission(1, 2, VERIFIER, version=0),
+            script.submission(1, 3, INITIATOR, version=2),
             script.policy(1, 2),
         ]
     )
-    second = ledger.epochs[SECOND].works
-    assert [ledger.staleness_of(work) for work in second] == [0, 0, 1, -1]
+    second = ledger.epochs[SECOND].submissions
+    assert [ledger.staleness_of(submission) for submission in second] == [0, 0, 1, -1]
     assert ledger.newest_policy().version == 2
     assert ledger.newest_policy(before=ledger.policies[1].position).version == 0
     assert [policy.epoch for policy in ledger.policies] == [None, 0, 1]
@@ -261,7 +264,7 @@ def test_staleness_counts_from_where_a_work_was_committed() -> None:
 
 def test_the_seed_of_an_epoch_is_that_of_the_one_before() -> None:
     script = Script()
-    ledger = fold([*script.opening(), script.work(0, 0, TRAINER)])
+    ledger = fold([*script.opening(), script.submission(0, 0, TRAINER)])
     assert ledger.previous_seed(FIRST) == TASK_SEED
     with pytest.raises(LookupError, match="epoch 0 of task 3 is not sealed"):
         ledger.previous_seed(SECOND)
@@ -276,7 +279,7 @@ def test_the_seed_of_an_epoch_is_that_of_the_one_before() -> None:
 
 
 def test_a_closed_task_still_has_its_open_epoch() -> None:
-    """It takes works for one window more."""
+    """It takes submissions for one window more."""
     script = Script()
     ledger = fold([*script.opening(), script(TaskClosed), script(EpochOpened, epoch=0, commit_by=300)])
     assert ledger.open_epoch is ledger.epochs[FIRST] and ledger.epochs[FIRST].commit_by == 300
@@ -284,7 +287,9 @@ def test_a_closed_task_still_has_its_open_epoch() -> None:
 
 def test_a_forgotten_block_of_a_seed_is_replaced() -> None:
     script = Script()
-    ledger = fold([*script.opening(), script.work(0, 0, TRAINER), script.close(0), script.close(0, seed_block=400)])
+    ledger = fold(
+        [*script.opening(), script.submission(0, 0, TRAINER), script.close(0), script.close(0, seed_block=400)]
+    )
     assert ledger.epochs[FIRST].seed_block == 400
 
 
@@ -300,7 +305,7 @@ def test_who_judges_follows_from_epochs_and_not_from_blocks() -> None:
             script.enlist(VERIFIER, 100, 0),
             script.enlist(LATE_VERIFIER, 70, 1),  # the open epoch was closed already
             script.enlist(CHEAT, 50, 0),
-            script.delist(CHEAT, 1),  # it has works: who leaves still judges it
+            script.delist(CHEAT, 1),  # it has submissions: who leaves still judges it
             script.seal(0),
             script(EpochOpened, epoch=1, commit_by=300),
         ]
@@ -359,9 +364,9 @@ def test_scores_are_told_once_all_are_there() -> None:
     *parts, last = script.settled()
     ledger = fold(parts)
     first = ledger.epochs[FIRST]
-    assert (first.settled, first.scores, first.score_of(WORK)) == (b"\x64\xff", None, None)
+    assert (first.settled, first.scores, first.score_of(SUBMISSION)) == (b"\x64\xff", None, None)
     ledger.apply(last)
-    assert first.scores == b"\x64\xff" and first.score_of(WORK) == 100
+    assert first.scores == b"\x64\xff" and first.score_of(SUBMISSION) == 100
 
 
 def test_reports_are_in_the_order_that_settling_takes_them() -> None:
@@ -394,14 +399,14 @@ def test_a_dispute_is_recorded_from_commitment_to_payment() -> None:
         ]
     )
     first = ledger.epochs[FIRST]
-    dispute = first.disputes[OTHER_WORK]
+    dispute = first.disputes[OTHER_SUBMISSION]
     assert (dispute.challenges, dispute.challengers) == ([2, 1], {WATCHER, TRAINER})
     assert (dispute.seed_block, dispute.seed, dispute.seats) == (77, PANEL_SEED, {JUROR: 2, VERIFIER: 1})
     assert (dispute.panel_size, dispute.commitments, dispute.votes[JUROR].seats) == (3, {JUROR: b"w" * 32}, 2)
     assert first.open_disputes == [dispute] and first.unrevealed_challenges == []
     states = [first.challenges[ChallengeId(number)].state for number in range(3)]
     assert states == [ChallengeState.EXPIRED, ChallengeState.REVEALED, ChallengeState.REVEALED]
-    assert first.score_of(OTHER_WORK) == 255  # stands until the panel has decided
+    assert first.score_of(OTHER_SUBMISSION) == 255  # stands until the panel has decided
 
     for event in (
         script(DisputeDecided, **decision, **at),
@@ -413,7 +418,7 @@ def test_a_dispute_is_recorded_from_commitment_to_payment() -> None:
         ledger.apply(event)
     assert (dispute.outcome, dispute.score, dispute.is_against_verifiers) == (DisputePhase.OVERTURNED, 70, True)
     assert first.open_disputes == [] and dispute.verdict_slashes == {VERIFIER: 50}
-    assert (first.score_of(OTHER_WORK), first.settled_score_of(OTHER_WORK)) == (70, 255)
+    assert (first.score_of(OTHER_SUBMISSION), first.settled_score_of(OTHER_SUBMISSION)) == (70, 255)
     assert first.appeals_paid == {(1, WATCHER): 42}
 
 
@@ -454,8 +459,8 @@ def test_a_plant_is_of_the_epoch_that_was_open_when_it_was_committed() -> None:
         [
             *script.opening(),
             plant(PLANT),
-            script.work(0, 0, TRAINER),
-            script.work(0, 1, CHEAT),
+            script.submission(0, 0, TRAINER),
+            script.submission(0, 1, CHEAT),
             script.close(0),
             plant(b"after"),
             script.seal(0),
@@ -480,16 +485,16 @@ def test_a_plant_is_of_the_epoch_that_was_open_when_it_was_committed() -> None:
 
 def test_a_void_epoch_is_over_and_has_no_scores() -> None:
     script = Script()
-    ledger = fold([*script.opening(), script.work(0, 0, TRAINER), script.seal(0), script(EpochVoid, epoch=0)])
+    ledger = fold([*script.opening(), script.submission(0, 0, TRAINER), script.seal(0), script(EpochVoid, epoch=0)])
     record = ledger.epochs[FIRST]
-    assert record.is_void and record.is_over and not record.is_final and record.score_of(WORK) is None
+    assert record.is_void and record.is_over and not record.is_final and record.score_of(SUBMISSION) is None
 
 
-def test_an_unknown_work_is_a_lookup_error() -> None:
+def test_an_unknown_submission_is_a_lookup_error() -> None:
     ledger = fold([*Script().opening()])
     for epoch, index in ((0, 0), (5, 0), (0, -1)):
-        with pytest.raises(LookupError, match="no work 3/"):
-            ledger.work(Epoch(epoch), WorkIndex(index))
+        with pytest.raises(LookupError, match="no submission 3/"):
+            ledger.submission(Epoch(epoch), SubmissionIndex(index))
 
 
 @pytest.mark.parametrize(
@@ -526,7 +531,7 @@ def test_an_event_is_applied_once_and_after_its_tasks_opening() -> None:
     with pytest.raises(Malformed, match="comes after"):
         ledger.apply(opening[-1])
     with pytest.raises(Malformed, match="after 0 others"):
-        ledger.apply(script.work(0, 1, TRAINER))
+        ledger.apply(script.submission(0, 1, TRAINER))
     with pytest.raises(Malformed, match="never opened"):
         TaskLedger(TASK).apply(script(TaskClosed))
 

@@ -1,4 +1,4 @@
-"""Reverts are told by the error's name and values, whoever raised it."""
+"""Reverts are told by the error's name and values, anyone who raised it."""
 
 import pytest
 from eth_abi.abi import encode

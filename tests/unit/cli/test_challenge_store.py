@@ -8,25 +8,25 @@ import pytest
 
 from assay_core.chain.challenging import Objection
 from assay_core.protocol.errors import Stop
-from assay_core.protocol.types import Address, Epoch, TaskId, WorkId, WorkIndex
+from assay_core.protocol.types import Address, Epoch, SubmissionId, SubmissionIndex, TaskId
 from assay_protocol.challenge_store import Objections
 
-WORK = WorkId(TaskId(3), Epoch(1), WorkIndex(2))
+SUBMISSION = SubmissionId(TaskId(3), Epoch(1), SubmissionIndex(2))
 
 
 def objection(score: int, index: int = 2) -> Objection:
-    return Objection(TaskId(3), Epoch(1), WorkIndex(index), score, Address("0x" + "ab" * 20), bytes([score]) * 32)
+    return Objection(TaskId(3), Epoch(1), SubmissionIndex(index), score, Address("0x" + "ab" * 20), bytes([score]) * 32)
 
 
 def test_what_is_kept_is_read_back_oldest_first(tmp_path: Path) -> None:
     kept = Objections(tmp_path / "challenges")
-    assert kept.of(WORK) == []
+    assert kept.of(SUBMISSION) == []
     for score in (70, 0, 255):
         kept.add(objection(score))
-    kept.add(objection(5, index=22))  # of another work
+    kept.add(objection(5, index=22))  # of another submission
     again = Objections(tmp_path / "challenges")
-    assert again.of(WORK) == [objection(70), objection(0), objection(255)]
-    assert [each.commitment for each in again.of(WORK)] == [objection(score).commitment for score in (70, 0, 255)]
+    assert again.of(SUBMISSION) == [objection(70), objection(0), objection(255)]
+    assert [each.commitment for each in again.of(SUBMISSION)] == [objection(score).commitment for score in (70, 0, 255)]
 
 
 def test_nobody_else_can_read_a_salt(tmp_path: Path) -> None:
@@ -45,4 +45,4 @@ def test_nothing_is_sent_that_could_not_be_kept(tmp_path: Path) -> None:
 def test_a_file_that_is_none_of_ours_is_named(tmp_path: Path, content: str) -> None:
     (tmp_path / "3-1-2-0123.json").write_text(content)
     with pytest.raises(Stop, match=r"3-1-2-0123\.json is no challenge of ours"):
-        Objections(tmp_path).of(WORK)
+        Objections(tmp_path).of(SUBMISSION)

@@ -17,6 +17,8 @@ from assay_protocol.cli.invocation import Invocation
 from assay_protocol.cli.lazy import EXIT_INTERRUPTED, EXIT_UNAVAILABLE, LazyGroup
 from assay_protocol.cli.options import command
 from assay_protocol.devnet.anvil import free_port
+from assay_protocol.devnet.folder import fresh
+from assay_protocol.devnet.standing_network import Plan
 from tests.unit.cli.conftest import Assay
 
 ADDRESS = "0x5FbDB2315678afecb367f032d93F642f64180aa3"
@@ -66,8 +68,19 @@ def test_a_missing_key_is_told(assay: Assay, dead_network: str, arguments: tuple
 
 
 def test_a_node_whose_url_is_none_is_told(assay: Assay, dead_network: str) -> None:
-    result = assay("task", "list", "--network", dead_network, "--rpc-url", "foo")
-    assert result.exit_code == 1 and "the node's URL is none" in result.stderr
+    for url in ("notaurl", "127.0.0.1:8545", "http://", "http://h:port", "http://ok:1,notaurl", ""):
+        result = assay("task", "list", "--network", dead_network, "--rpc-url", url)
+        assert result.exit_code == 2 and "the node's URL is" in result.stderr and "try again" not in result.stderr
+
+
+def test_a_websocket_is_refused_with_what_to_give(assay: Assay, dead_network: str) -> None:
+    result = assay("task", "list", "--network", dead_network, env={"ASSAY_RPC_URL": "wss://node.example/key"})
+    assert result.exit_code == 2 and "not its ws:// one" in result.stderr and "key" not in result.stderr
+
+
+def test_a_settings_file_may_list_nodes(assay: Assay, home: Path) -> None:
+    (home / "assay.toml").write_text('rpc_url = ["http://a:1", "http://b:2"]')
+    assert json.loads(assay("config", "--json").stdout)["settings"]["rpc_url"]["value"] == "http://a:1,http://b:2"
 
 
 def test_who_cannot_name_an_address_is_not_told_to(assay: Assay, dead_network: str) -> None:
@@ -77,17 +90,33 @@ def test_who_cannot_name_an_address_is_not_told_to(assay: Assay, dead_network: s
     assert "--address" not in str(refused.value)
 
 
+def free_ports() -> list[str]:
+    names = ("--chain-port", "--relay-port", "--explorer-port")
+    return [word for name in names for word in (name, str(free_port()))]
+
+
 def test_a_network_that_runs_is_not_replaced(assay: Assay, home: Path) -> None:
-    (home / "net").mkdir()
-    (home / "net" / ".assay-run").write_text("1\n")  # a process that is always there
-    (home / "net" / "keys").write_text("dear")
-    ports = [str(free_port()) for _ in range(3)]
-    options = [
-        word for pair in zip(("--chain-port", "--relay-port", "--explorer-port"), ports, strict=True) for word in pair
-    ]
-    result = assay("up", "--folder", "net", *options)
+    with fresh(home / "net", "--folder"):
+        (home / "net" / "keys").write_text("dear")
+        result = assay("up", "--folder", "net", "--fresh", *free_ports())
     assert result.exit_code == 1 and "a network runs in" in result.stderr and "--folder" in result.stderr
     assert (home / "net" / "keys").read_text() == "dear"
+
+
+def test_a_network_goes_on_as_it_was_or_not_at_all(assay: Assay, home: Path) -> None:
+    with fresh(home / "net", "--folder"):
+        Plan(free_port(), (free_port(), free_port()), free_port(), ("verifier-1",), 1).write(home / "net")
+    result = assay("up", "--folder", "net", "--verifiers", "2", "--chain-port", "1")
+    assert result.exit_code == 1 and "no choice of --chain-port, --verifiers" in result.stderr
+    result = assay("up", "--folder", "net")
+    assert result.exit_code == 1 and "the chain is lost: start over with --fresh" in result.stderr
+    assert (home / "net" / "network.json").exists()
+
+
+def test_ports_of_a_network_must_differ(assay: Assay, home: Path) -> None:
+    port = str(free_port())
+    result = assay("up", "--folder", "net", "--chain-port", port, "--relay-port", port)
+    assert result.exit_code == 1 and "must differ" in result.stderr
 
 
 def test_a_port_that_is_taken_is_told_before_anything_starts(assay: Assay, home: Path) -> None:

@@ -32,6 +32,53 @@ def test_a_key_is_shown_without_its_password(assay: Assay, password: str) -> Non
     assert made["address"] in shown.stdout
 
 
+def test_a_key_is_shown_by_its_name(assay: Assay, password: str) -> None:
+    made = json.loads(assay("keys", "new", "worker", "--light", "--password-file", password, "--json").stdout)
+    assert json.loads(assay("keys", "show", "worker", "--json").stdout) == made
+
+
+def test_a_key_of_cast_is_listed_shown_and_used(assay: Assay, home: Path, password: str) -> None:
+    folder = home / ".assay" / "keys"
+    folder.mkdir(parents=True)
+    account = Account.create()
+    keystore = Account.encrypt(account.key, PASSWORD, kdf="pbkdf2", iterations=1_000)
+    (folder / "mine").write_text(json.dumps({name: value for name, value in keystore.items() if name != "address"}))
+    assert [(key["name"], key["address"]) for key in json.loads(assay("keys", "list", "--json").stdout)["keys"]] == [
+        ("mine", None)
+    ]
+    assert "not told by its file" in assay("keys", "list").stdout
+    assert account.address in assay("keys", "show", "mine", "--password-file", password).stdout
+    untold = assay("keys", "show", "mine")
+    assert (untold.exit_code, "give a password file" in untold.stderr) == (1, True)
+
+
+def test_a_keystore_of_another_program_is_imported_under_its_password(assay: Assay, home: Path, password: str) -> None:
+    account = Account.create()
+    keystore = Account.encrypt(account.key, PASSWORD, kdf="pbkdf2", iterations=1_000)
+    (home / "UTC--2026").write_text(json.dumps({**keystore, "address": ""}))
+    made = assay("keys", "import", "mine", "UTC--2026", "--light", "--password-file", password, "--json")
+    assert json.loads(made.stdout)["address"] == account.address
+    stored = (home / ".assay" / "keys" / "mine.json").read_text()
+    assert Account.from_key(Account.decrypt(stored, PASSWORD)).address == account.address
+
+
+def test_a_raw_key_is_imported_from_a_file(assay: Assay, home: Path, password: str) -> None:
+    account = Account.create()
+    (home / "raw").write_text(account.key.hex() + "\n")
+    made = assay("keys", "import", "mine", "raw", "--light", "--password-file", password, "--json")
+    assert json.loads(made.stdout)["address"] == account.address
+    again = assay("keys", "import", "mine", "raw", "--light", "--password-file", password)
+    assert (again.exit_code, "never overwritten" in again.stderr) == (1, True)
+
+
+def test_what_is_neither_keystore_nor_key_is_not_imported(assay: Assay, home: Path, password: str) -> None:
+    (home / "notes").write_text("milk, bread")
+    result = assay("keys", "import", "mine", "notes", "--password-file", password)
+    assert (result.exit_code, "is not a Web3 Secret Storage" in result.stderr) == (1, True)
+    without = assay("keys", "import", "mine", "--password-file", password)
+    assert (without.exit_code, "no terminal" in without.stderr) == (1, True)
+
+
 def test_a_key_is_never_overwritten(assay: Assay, home: Path, password: str) -> None:
     assay("keys", "new", "worker", "--light", "--password-file", password)
     before = (home / ".assay" / "keys" / "worker.json").read_bytes()

@@ -93,3 +93,38 @@ def test_the_environment_outranks_the_table_of_a_service(monkeypatch: pytest.Mon
     monkeypatch.setenv("ASSAY_RELAY_PORT", "1")
     found = service_values({"port": 2, "quota_bytes": 3}, "ASSAY_RELAY_", {"host": "h", "directory": None})
     assert found == {"quota_bytes": 3, "host": "h"}
+
+
+def test_passwords_in_urls_are_not_printed(assay: Assay, home: Path) -> None:
+    (home / "assay.toml").write_text('[relay]\nupstreams = ["https://anna:geheim@relay"]\n')
+    env = {
+        "ASSAY_DATABASE_URL": "postgresql://anna:geheim@db/assay",
+        "ASSAY_RPC_URL": "https://node.example/v2/geheim-geheim-geheim",
+        "ASSAY_RELAYS": "https://anna:geheim@relay",
+        "ASSAY_VERIFIER_URL": "https://anna:geheim@verifier",
+    }
+    for flags in ((), ("--json",)):
+        shown = assay("config", *flags, env=env).stdout
+        assert "geheim" not in shown and "postgresql://anna:***@db/assay" in shown
+        assert "https://node.example/v2/***" in shown
+
+
+def test_a_signer_is_named_like_any_setting_and_shown_without_its_secrets(assay: Assay, home: Path) -> None:
+    url = "https://trainer:passw0rd@signer.example:9000/v1/0123456789abcdef0123"
+    found = settings(assay, env={"ASSAY_SIGNER": url})["signer"]
+    assert found["source"] == "ASSAY_SIGNER" and found["value"] == "https://trainer:***@signer.example:9000/v1/***"
+    (home / "assay.toml").write_text('signer = "http://127.0.0.1:9000"\n')
+    assert settings(assay)["signer"]["value"] == "http://127.0.0.1:9000"
+
+
+@pytest.mark.parametrize("command", [("stake", "show"), ("trainer", "run", "--task", "1"), ("deploy",)])
+def test_a_signer_that_is_no_url_is_a_usage_error_without_its_secrets(assay: Assay, command: tuple[str, ...]) -> None:
+    result = assay(*command, "--signer", "htp://trainer:passw0rd@signer.example")
+    assert result.exit_code == 2 and "the signer's URL is none" in result.stderr
+    assert "passw0rd" not in result.stderr
+
+
+@pytest.mark.parametrize("role", ["trainer", "verifier"])
+def test_beside_a_signer_a_daemons_keystore_is_an_address(assay: Assay, role: str) -> None:
+    result = assay(role, "run", "--task", "1", "--signer", "http://127.0.0.1:9", "--keystore", "worker")
+    assert result.exit_code == 1 and "'worker' is no address: beside --signer" in result.stderr

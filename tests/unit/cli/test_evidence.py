@@ -1,6 +1,5 @@
 """Evidence comes from strangers: it is checked, cut and cleaned before anything of it is shown."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -8,15 +7,16 @@ import pytest
 
 from assay_core.bundle.directory import build_bundle
 from assay_core.bundle.evidence import MAX_DOCUMENT_BYTES
-from assay_core.bundle.manifest import BundleKind, BundleLimits
+from assay_core.bundle.manifest import BundleKind
 from assay_core.chain.creations import CONTRACTS
-from assay_core.chain.ledger import CommittedWork, EpochRecord, Reveal
+from assay_core.chain.ledger import CommittedSubmission, EpochRecord, Reveal
 from assay_core.inspect.evidence import Statement, parse_document, printable, statement_of, statements
 from assay_core.protocol.encoding import canonical_json
-from assay_core.protocol.errors import Malformed, Reason, Unavailable
-from assay_core.protocol.types import Address, Epoch, PolicyVersion, Root, Work, WorkIndex, WorkKind
+from assay_core.protocol.errors import Malformed, Reason
+from assay_core.protocol.types import Address, Epoch, PolicyVersion, Root, Submission, SubmissionIndex, SubmissionKind
 from assay_protocol.cli.invocation import Invocation
 from assay_verifier.verdict import conclude, failed, passed
+from tests.fakes import Shelf
 
 JUDGE = Address("0x" + "11" * 20)
 VERDICT = conclude(
@@ -62,36 +62,26 @@ def test_text_cannot_steer_the_terminal() -> None:
 
 
 OTHER = Address("0x" + "22" * 20)
-WORK = Work(Address("0x" + "33" * 20), WorkIndex(0), WorkKind.FULL, 4, PolicyVersion(0), Root(b"w" * 32))
-CASE: dict[str, Any] = {"work": {"manifest_root": WORK.manifest_root.hex()}}
-
-
-@dataclass
-class Folders:
-    """An engine that gives whatever it was told to, checked or not: no engine has to be believed."""
-
-    by_root: dict[Root, Path]
-
-    def fetch(self, root: Root, kind: BundleKind, limits: BundleLimits) -> Path:
-        if root not in self.by_root:
-            raise Unavailable("no relay has it")
-        return self.by_root[root]
+SUBMISSION = Submission(
+    Address("0x" + "33" * 20), SubmissionIndex(0), SubmissionKind.FULL, 4, PolicyVersion(0), Root(b"w" * 32)
+)
+CASE: dict[str, Any] = {"submission": {"manifest_root": SUBMISSION.manifest_root.hex()}}
 
 
 def evidence(folder: Path, *, report: bytes = b"\xff", case: dict[str, Any] | None = None, score: int = 255) -> Root:
     """A bundle as a verifier writes it."""
-    (folder / "works").mkdir(parents=True)
+    (folder / "submissions").mkdir(parents=True)
     (folder / "report.bin").write_bytes(report)
     document = {"case": CASE if case is None else case, "verdict": {**VERDICT.json(), "score": score}}
-    (folder / "works" / "0.json").write_bytes(canonical_json(document))
+    (folder / "submissions" / "0.json").write_bytes(canonical_json(document))
     return build_bundle(folder, BundleKind.EVIDENCE, {"task": 1, "epoch": 0, "verifier": JUDGE}).root
 
 
 def said_by(folder: Path, root: Root, *, who: Address = JUDGE, report: bytes = b"\xff") -> Statement:
     record = EpochRecord(Epoch(0), 100)
-    record.works.append(CommittedWork(WORK, (1, 0), bytes(32)))
+    record.submissions.append(CommittedSubmission(SUBMISSION, (1, 0), bytes(32)))
     record.reveals[who] = Reveal(report, root, 1, (1, 0))
-    return statement_of(Folders({root: folder}), who, record, WorkIndex(0))
+    return statement_of(Shelf({root: folder}), who, record, SubmissionIndex(0))
 
 
 def test_evidence_with_the_root_on_chain_is_believed(tmp_path: Path) -> None:
@@ -100,7 +90,7 @@ def test_evidence_with_the_root_on_chain_is_believed(tmp_path: Path) -> None:
     assert told.verdict is not None and told.verdict.reason == "wrong_reward"
 
 
-@pytest.mark.parametrize("name", ["works/0.json", "report.bin", "manifest.json"])
+@pytest.mark.parametrize("name", ["submissions/0.json", "report.bin", "manifest.json"])
 def test_evidence_whose_bytes_do_not_match_its_root_on_chain_is_refused(tmp_path: Path, name: str) -> None:
     root = evidence(tmp_path)
     path = tmp_path / name
@@ -122,8 +112,10 @@ def test_evidence_of_another_root_is_refused(tmp_path: Path) -> None:
     [
         pytest.param({"report": b"\x64"}, "another report than the one revealed", id="another report"),
         pytest.param({"score": 100}, "another score than the report", id="contradicts its report"),
-        pytest.param({"case": {"work": {"manifest_root": "00" * 32}}}, "about another work", id="another work"),
-        pytest.param({"case": {"work": 1}}, "about another work", id="no work"),
+        pytest.param(
+            {"case": {"submission": {"manifest_root": "00" * 32}}}, "about another submission", id="another submission"
+        ),
+        pytest.param({"case": {"submission": 1}}, "about another submission", id="no submission"),
     ],
 )
 def test_evidence_that_contradicts_what_is_on_chain_is_refused(
@@ -141,10 +133,10 @@ def test_evidence_of_another_verifier_is_refused(tmp_path: Path) -> None:
 def test_a_bundle_of_another_kind_is_no_evidence(tmp_path: Path) -> None:
     evidence(tmp_path)
     (tmp_path / "manifest.json").unlink()
-    assert "not evidence" in said_by(tmp_path, build_bundle(tmp_path, BundleKind.WORK, {}).root).problem
+    assert "not evidence" in said_by(tmp_path, build_bundle(tmp_path, BundleKind.SUBMISSION, {}).root).problem
 
 
-@pytest.mark.parametrize("name", ["report.bin", "works/0.json"])
+@pytest.mark.parametrize("name", ["report.bin", "submissions/0.json"])
 def test_what_is_missing_in_evidence_is_told(tmp_path: Path, name: str) -> None:
     evidence(tmp_path)
     (tmp_path / name).unlink()
@@ -156,7 +148,7 @@ def test_what_is_missing_in_evidence_is_told(tmp_path: Path, name: str) -> None:
 def test_a_document_that_is_too_large_is_not_read(tmp_path: Path) -> None:
     evidence(tmp_path)
     (tmp_path / "manifest.json").unlink()
-    (tmp_path / "works" / "0.json").write_bytes(b" " * (MAX_DOCUMENT_BYTES + 1))
+    (tmp_path / "submissions" / "0.json").write_bytes(b" " * (MAX_DOCUMENT_BYTES + 1))
     root = build_bundle(tmp_path, BundleKind.EVIDENCE, {"verifier": JUDGE}).root
     assert "exceeds" in said_by(tmp_path, root).problem
 
@@ -164,7 +156,7 @@ def test_a_document_that_is_too_large_is_not_read(tmp_path: Path) -> None:
 def test_a_document_must_be_canonical(tmp_path: Path) -> None:
     evidence(tmp_path)
     (tmp_path / "manifest.json").unlink()
-    path = tmp_path / "works" / "0.json"
+    path = tmp_path / "submissions" / "0.json"
     path.write_bytes(path.read_bytes() + b"\n")
     root = build_bundle(tmp_path, BundleKind.EVIDENCE, {"verifier": JUDGE}).root
     assert "canonical" in said_by(tmp_path, root).problem
@@ -173,7 +165,7 @@ def test_a_document_must_be_canonical(tmp_path: Path) -> None:
 def test_evidence_that_nobody_has_is_told() -> None:
     record = EpochRecord(Epoch(0), 100)
     record.reveals[JUDGE] = Reveal(b"\xff", Root(b"v" * 32), 1, (1, 0))
-    assert statement_of(Folders({}), JUDGE, record, WorkIndex(0)).problem == "no relay has it"
+    assert statement_of(Shelf({}), JUDGE, record, SubmissionIndex(0)).problem == "no relay has it"
 
 
 def test_relays_that_are_down_are_a_problem_told_not_an_error(home: Path) -> None:
@@ -186,6 +178,6 @@ def test_relays_that_are_down_are_a_problem_told_not_an_error(home: Path) -> Non
         + "}"
     )
     asking = Invocation(network="dead.json", relays=("http://127.0.0.1:9",))
-    [told] = statements(asking.relay_client, record, WorkIndex(0))
+    [told] = statements(asking.relay_client, record, SubmissionIndex(0))
     assert told.verdict is None
     assert told.problem

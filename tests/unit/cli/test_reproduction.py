@@ -1,7 +1,7 @@
-"""`assay verify` gives the verdict that a verifier attested, to the byte: for honest works and for cheats.
+"""`assay verify` gives the verdict that a verifier attested, to the byte: for honest submissions and for cheats.
 
-The verdicts are those of a real docket over an epoch in which half of the works are replayed and a quarter of their
-completions prefilled; the evidence is the bundle that a real attester writes.
+The verdicts are those of a real queue over an epoch in which half of the submissions are replayed and a quarter of
+their completions prefilled; the evidence is the bundle that a real attester writes.
 """
 
 import copy
@@ -19,24 +19,23 @@ from eth_utils.address import to_checksum_address
 
 from assay_core.bundle.directory import build_bundle, read_manifest
 from assay_core.bundle.manifest import MANIFEST_NAME, BundleKind
-from assay_core.environments import make_environment
-from assay_core.policy import load_policy, save_policy
+from assay_core.policy import save_policy
 from assay_core.protocol.encoding import canonical_json, must_replay
 from assay_core.protocol.spec import TaskSpec
-from assay_core.protocol.types import Address, PolicyVersion, TaskId
-from assay_verifier.attester import Attester
+from assay_core.protocol.types import Address, PolicyVersion
 from assay_verifier.database import migrate, open_database, session_factory
-from assay_verifier.inbox import Inbox, JudgeContext
-from assay_verifier.judging_queue import JudgingQueue, case_of
+from assay_verifier.judging_queue import case_of
 from assay_verifier.recorder import Recorder
-from assay_verifier.sealed import Envelope
-from assay_verifier.transactions import Transactions
 from tests.cheats.catalogue import CHEATS
-from tests.cheats.scene import COLLEAGUE, POLICY_ROOT, Draft, Scene, make_scene, make_step_wise_scene
+from tests.cheats.scene import COLLEAGUE, Scene, make_scene, make_step_wise_scene
+from tests.fakes import Notes
+from tests.submissions import POLICY_ROOT, Draft
 from tests.unit.cli.conftest import Assay
-from tests.unit.verifier.chronicle import CONTRACT, PARAMS, Chronicle, contracts
-from tests.unit.verifier.fakes import Sent, ShardStore, Silent
+from tests.unit.verifier.chronicle import PARAMS, Chronicle
+from tests.unit.verifier.fakes import Sent, ShardStore, attester_of, judging_queue, node_of
 from tests.unit.verifier.honest import Bundle
+
+pytestmark = pytest.mark.slow
 
 PREFILLED = 16  # completions, a quarter of them
 SAMPLING_BPS = 5_000
@@ -56,14 +55,14 @@ CAUGHT_BY_STEPS = ("poisoned first moments", "a state missing", "gradients of no
 
 @dataclass(frozen=True)
 class Attestation:
-    """An epoch that was judged: a folder per work, and the evidence, named after its root."""
+    """An epoch that was judged: a folder per submission, and the evidence, named after its root."""
 
     folder: Path
     evidence: Path
     names: tuple[str, ...]
 
     def document(self, index: int) -> dict[str, Any]:
-        return json.loads((self.evidence / "works" / f"{index}.json").read_bytes())
+        return json.loads((self.evidence / "submissions" / f"{index}.json").read_bytes())
 
     def arguments(self, index: int) -> list[str]:
         own, common = self.folder / "others" / f"0-{index}", self.folder
@@ -72,7 +71,7 @@ class Attestation:
 
 
 def drafts(scene: Scene, caught: Sequence[str]) -> dict[str, Draft]:
-    """Each cheat is a trainer of its own: a trainer's second work of an epoch would have another seed."""
+    """Each cheat is a trainer of its own: a trainer's second submission of an epoch would have another seed."""
     known = {cheat.name: cheat.make for cheat in CHEATS}
     made: dict[str, Callable[[], Draft]] = {
         HONEST[0]: lambda: scene.honest(0),
@@ -117,25 +116,25 @@ def attest(folder: Path, scene: Scene, caught: Sequence[str], found: str) -> Att
         directory = folder / "others" / f"0-{index}"
         root = scene.write(replace(draft, header=header), directory)
         shards.bundles[root] = directory
-        chronicle.work(draft.header.trainer, root, units=spec.rollout.groups)
+        chronicle.submission(draft.header.trainer, root, units=spec.rollout.groups)
     chronicle.verifier(JUDGE)
     seal_with_luck(chronicle, list(made).index(found))
     evidence = judge_all(chronicle, shards, folder, spec)
     (folder / "spec.json").write_bytes(spec.to_bytes())
-    for committed in chronicle.record().works:
+    for committed in chronicle.record().submissions:
         case = case_of(chronicle.ledger, spec, chronicle.record(), committed)
-        (folder / f"case-{committed.work.index}.json").write_bytes(canonical_json(case.json()))
+        (folder / f"case-{committed.submission.index}.json").write_bytes(canonical_json(case.json()))
     return Attestation(folder, evidence, tuple(made))
 
 
 def seal_with_luck(chronicle: Chronicle, found: int) -> None:
-    """Seal when the seed draws the one honest work, not the other, and of the cheats some, `found` among them."""
+    """Seal when the seed draws the one honest submission, not the other, and of the cheats some, `found` among them."""
     while True:
         trial = copy.deepcopy(chronicle)
         trial.seal()
-        seed, works = trial.record().seed, len(trial.record().works)
+        seed, submissions = trial.record().seed, len(trial.record().submissions)
         assert seed is not None
-        drawn = [must_replay(seed, index, SAMPLING_BPS) for index in range(works)]
+        drawn = [must_replay(seed, index, SAMPLING_BPS) for index in range(submissions)]
         if drawn[:2] == [True, False] and drawn[found] and not all(drawn[2:]):
             break
         chronicle.trainer(COLLEAGUE)  # a block more
@@ -146,17 +145,14 @@ def judge_all(chronicle: Chronicle, shards: ShardStore, folder: Path, spec: Task
     """As the verifier's worker does; the evidence that it would publish."""
     engine = open_database(f"sqlite:///{folder / 'verifier.db'}")
     migrate(engine)
-    sessions, inbox, record = session_factory(engine), Inbox(shards, spec), chronicle.record()
+    sessions, record = session_factory(engine), chronicle.record()
     Recorder(sessions, spec).record(chronicle.ledger, {})
-    queue = JudgingQueue(spec, inbox, JudgeContext(inbox, make_environment(spec.environment), load_policy))
+    queue = judging_queue(shards, spec)
     while queue.judge_next(chronicle.ledger, record):
         pass
     judged = queue.judgements(chronicle.ledger, record, give_up=False)
     assert judged is not None
-    attester = Attester(
-        TaskId(1), JUDGE, KEY, contracts().attestations, Transactions(Sent(), sessions, TaskId(1)), shards, sessions,
-        Envelope(KEY, 31_337, CONTRACT), folder / "verifier", Silent(),
-    )  # fmt: skip
+    attester = attester_of(node_of(JUDGE, KEY, Sent(), shards, sessions, Notes()), folder / "verifier")
     row = attester.write(record, judged)
     named = folder / "evidence" / row.evidence_root.hex()
     return Path(shutil.copytree(folder / "verifier" / "1-0", named))
@@ -173,7 +169,7 @@ def test_so_it_is_where_training_is_replayed_step_by_step(step_wise: Attestation
 
 
 def test_that_epoch_tries_what_it_is_there_for_too(step_wise: Attestation) -> None:
-    """Steps of an honest work were taken again, and steps of cheats, and one of these was found by it."""
+    """Steps of an honest submission were taken again, and steps of cheats, and one of these was found by it."""
     findings = [step_wise.document(index)["verdict"]["findings"] for index in range(len(step_wise.names))]
     replayed = [any("step" in each["evidence"] for each in found) for found in findings]
     assert replayed[0] and not replayed[1]
@@ -188,7 +184,7 @@ def assert_repeated(attested: Attestation, assay: Assay, index: int) -> None:
     assert result.exit_code == (0 if document["verdict"]["reason"] is None else 1)
 
 
-def test_honest_works_are_paid_and_everything_else_is_found_once_all_is_checked(
+def test_honest_submissions_are_paid_and_everything_else_is_found_once_all_is_checked(
     attested: Attestation, assay: Assay
 ) -> None:
     """What luck let pass, a full judgement finds: this is what a challenge would bring to light."""
@@ -199,7 +195,7 @@ def test_honest_works_are_paid_and_everything_else_is_found_once_all_is_checked(
 
 
 def test_the_epoch_tries_what_it_is_there_for(attested: Attestation) -> None:
-    """Some works were replayed and some not, and all were compared with the others."""
+    """Some submissions were replayed and some not, and all were compared with the others."""
     checks = [
         [finding["check"] for finding in attested.document(index)["verdict"]["findings"]]
         for index in range(len(attested.names))
@@ -221,12 +217,14 @@ def test_other_numbers_than_attested_are_told(attested: Attestation, assay: Assa
 def test_without_evidence_or_others_what_was_not_compared_is_told(attested: Attestation, assay: Assay) -> None:
     result = assay("verify", *attested.arguments(0)[:-4], "--as-drawn", "--others", str(attested.folder / "evidence"))
     assert "should be named EPOCH-INDEX" in result.stderr
-    lonely = assay("verify", *attested.arguments(0)[:-4], "--as-drawn", "--others", str(attested.evidence / "works"))
+    lonely = assay(
+        "verify", *attested.arguments(0)[:-4], "--as-drawn", "--others", str(attested.evidence / "submissions")
+    )
     assert "likeness was not looked at" in lonely.stdout
     assert lonely.exit_code == 0
 
 
-@pytest.mark.parametrize("name", ["works/0.json", "report.bin", MANIFEST_NAME])
+@pytest.mark.parametrize("name", ["submissions/0.json", "report.bin", MANIFEST_NAME])
 def test_evidence_with_other_bytes_than_its_root_is_refused(
     attested: Attestation, assay: Assay, tmp_path: Path, name: str
 ) -> None:
@@ -240,11 +238,11 @@ def test_evidence_with_other_bytes_than_its_root_is_refused(
 
 
 def altered(attested: Attestation, folder: Path, change: Callable[[dict[str, Any]], dict[str, Any]]) -> list[str]:
-    """Arguments with evidence of another root, in which the first finding on the first work is changed."""
+    """Arguments with evidence of another root, in which the first finding on the first submission is changed."""
     copy = Path(shutil.copytree(attested.evidence, folder / "evidence"))
     document = attested.document(0)
     document["verdict"]["findings"][0] = change(document["verdict"]["findings"][0])
-    (copy / "works" / "0.json").write_bytes(canonical_json(document))
+    (copy / "submissions" / "0.json").write_bytes(canonical_json(document))
     fields = read_manifest(copy).fields
     (copy / MANIFEST_NAME).unlink()
     named = copy.rename(folder / build_bundle(copy, BundleKind.EVIDENCE, fields).root.hex())

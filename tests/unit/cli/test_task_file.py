@@ -7,9 +7,10 @@ from eth_utils.crypto import keccak
 
 from assay_core.policy.initial import parse_start
 from assay_core.protocol.errors import Stop
-from assay_core.protocol.types import PROTOCOL_VERSION, KindTerms, WorkKind
+from assay_core.protocol.types import PROTOCOL_VERSION, KindTerms, SubmissionKind
 from assay_protocol.task_file import load_task_file
 from tests.unit.cli.conftest import Assay
+from tests.unit.economics.terms import changed
 
 EXAMPLES = sorted((Path(__file__).parents[3] / "examples").glob("*.toml"))
 SORTING = next(path for path in EXAMPLES if path.name == "sorting.toml")
@@ -24,18 +25,18 @@ def test_every_example_is_a_task_on_which_cheating_does_not_pay(path: Path, assa
 
 def test_terms_become_the_contracts_parameters() -> None:
     params = load_task_file(SORTING).params(18)
-    assert params.kinds_asked_for == [WorkKind.FULL]
-    assert params.kinds[WorkKind.FULL] == KindTerms(unit_price=10**16, detection_bps=10_000)
-    assert (params.absence_slash_bps, params.verdict_slash_bps, params.max_works_each) == (100, 5_000, 1)
+    assert params.kinds_asked_for == [SubmissionKind.FULL]
+    assert params.kinds[SubmissionKind.FULL] == KindTerms(unit_price=10**16, detection_bps=10_000)
+    assert (params.absence_slash_bps, params.verdict_slash_bps, params.max_submissions_each) == (100, 5_000, 1)
     assert (params.panel_class, params.protocol_version) == (keccak(text="general"), PROTOCOL_VERSION)
     assert (params.sampling_bps, params.quorum_bps) == (5_000, 6_666)
-    assert (params.max_work_units, params.max_epoch_units) == (64, 512)
+    assert (params.max_submission_units, params.max_epoch_units) == (64, 512)
     assert (params.commit_window, params.appeal_window) == (600, 600)
 
 
 def test_amounts_follow_the_tokens_decimals() -> None:
     task = load_task_file(SORTING)
-    assert task.params(6).kinds[WorkKind.FULL].unit_price == 10_000
+    assert task.params(6).kinds[SubmissionKind.FULL].unit_price == 10_000
     assert task.budget_wei(6) == 200_000_000
 
 
@@ -47,15 +48,6 @@ def test_an_amount_finer_than_the_token_is_named() -> None:
 def test_the_policys_seed_is_a_function_of_the_file() -> None:
     assert load_task_file(SORTING).seed == load_task_file(SORTING).seed
     assert "seed" not in load_task_file(SORTING).policy
-
-
-def changed(folder: Path, old: str, new: str) -> Path:
-    """The sorting example with one thing changed."""
-    text = SORTING.read_text()
-    assert old in text
-    path = folder / "task.toml"
-    path.write_text(text.replace(old, new, 1))
-    return path
 
 
 @pytest.mark.parametrize(
@@ -73,14 +65,18 @@ def changed(folder: Path, old: str, new: str) -> Path:
         ('sampling = "0.5"', 'sampling = "1.5"', r"terms\.sampling: rate '1\.5' must lie between 0 and 1"),
         ('sampling = "0.5"', "sampling = 0.5", r"terms\.sampling: write a rate as a string"),
         ("commit_window = 600", "commit_window = -1", r"terms\.commit_window"),
-        ('absence_slash = "1%"', 'absence_slash = "1"\nworks_each = 0', r"terms\.works_each"),
+        ('absence_slash = "1%"', 'absence_slash = "1"\nsubmissions_each = 0', r"terms\.submissions_each"),
         ('verdict_slash = "50%"', 'verdict_slash = "5"', r"terms\.verdict_slash: rate '5' must lie between 0 and 1"),
         ("max_epochs = 20", "max_epochs = 20\npanel_class = 7", r"terms\.panel_class: write the name of a pool"),
         ("max_epochs = 20", "max_epochs = 20\nprotocol_version = 2", "protocol_version is 2, and this program knows"),
         ("groups = 64", "groups = 0", r"task\.rollout\.groups"),
         ("groups = 64", "groups = 64\nturns = 2", r"task\.rollout\.turns"),
         ('lr = "0.0002"', 'lr = "fast"', r"task\.recipe\.lr"),
-        ("max_epoch_units = 512", "max_epoch_units = 512\nmax_work_units = 8", "no work could be committed"),
+        (
+            "max_epoch_units = 512",
+            "max_epoch_units = 512\nmax_submission_units = 8",
+            "no submission could be committed",
+        ),
         ("seed = 7", "seed = 1.5", r"policy\.seed"),
         ("seed = 7", "seed = 0x" + "f" * 4_000, r"policy\.seed must not exceed"),
         ('budget = "200"', "budget = " + "[" * 3_000, "is not TOML"),
@@ -123,9 +119,9 @@ def test_a_cheat_in_one_step_is_found_as_often_as_that_step_is_replayed(
     tmp_path: Path, checks: str, detection_bps: int
 ) -> None:
     path = changed(tmp_path, "[task.checks]", f"[task.checks]\n{checks}")
-    assert load_task_file(path).params(18).kinds[WorkKind.FULL].detection_bps == detection_bps
+    assert load_task_file(path).params(18).kinds[SubmissionKind.FULL].detection_bps == detection_bps
     path.write_text(path.read_text().replace("[terms]", '[terms]\ndetection = "0.3"'))
-    assert load_task_file(path).params(18).kinds[WorkKind.FULL].detection_bps == 3_000
+    assert load_task_file(path).params(18).kinds[SubmissionKind.FULL].detection_bps == 3_000
 
 
 @pytest.mark.parametrize(
@@ -134,9 +130,11 @@ def test_a_cheat_in_one_step_is_found_as_often_as_that_step_is_replayed(
         ('fraud_slash = "5"', 'fraud_slash = "0.7"', "cheating would pay"),
         ('sampling = "0.5"', 'sampling = "0"', "cheating always pays"),
         ('trainer_bond = "10"', 'trainer_bond = "4"', "trainer_bond must be at least"),
+        ('challenge_bond = "1"', 'challenge_bond = "13"', "at most terms.verdict_slash of"),
+        ('juror_fee = "0.05"', 'juror_fee = "0.77"', "at most terms.verdict_slash of"),
         ('challenge_bond = "1"', 'challenge_bond = "0"', "challenging would cost nothing"),
         ("appeal_window = 600", "appeal_window = 599", "appeal_window must be at least"),
-        ("max_epoch_units = 512", "max_epoch_units = 16", "no work would fit"),
+        ("max_epoch_units = 512", "max_epoch_units = 16", "no submission would fit"),
         ('quorum = "0.6666"', 'quorum = "0.5"', "above one half"),
         ('budget = "200"', 'budget = "5"', "does not pay for one epoch"),
     ],
@@ -159,3 +157,42 @@ def test_what_to_change_when_cheating_pays_suffices(assay: Assay, home: Path) ->
     rate = complaint.split("terms.sampling to ")[1].split(",")[0]
     path.write_text(text.replace('sampling = "0.5"', f'sampling = "{rate}"'))
     assert assay("economics", str(path)).exit_code == 0
+
+
+HF = '[policy]\nkind = "hf"\n'
+
+
+def with_policy(folder: Path, table: str) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "task.toml"
+    path.write_text(SORTING.read_text().partition("[policy]")[0] + table)
+    return path
+
+
+def test_a_models_folder_is_meant_from_where_the_file_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with_policy(tmp_path / "tasks", HF + 'path = "../models/mine"\n')
+    (tmp_path / "models" / "mine").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    policy = load_task_file("tasks/task.toml").policy
+    monkeypatch.chdir("/")
+    assert Path(policy["path"]).samefile(tmp_path / "models" / "mine")
+    parse_start(policy)
+
+
+@pytest.mark.parametrize("given", ["~/model", "/srv/model"])
+def test_a_models_folder_may_be_named_from_home_or_from_the_root(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str
+) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    policy = load_task_file(with_policy(tmp_path, f'{HF}path = "{given}"\n')).policy
+    assert policy["path"] == given.replace("~", "/home/me")
+
+
+def test_a_home_that_nobody_has_is_named(tmp_path: Path) -> None:
+    with pytest.raises(Stop, match=r"policy\.path: ~no-such-user/model names no home folder"):
+        load_task_file(with_policy(tmp_path, HF + 'path = "~no-such-user/model"\n'))
+
+
+def test_a_folder_that_is_no_text_is_left_to_the_policy_to_refuse(tmp_path: Path) -> None:
+    with pytest.raises(Stop, match=r"policy\.hf\.path: Input should be a valid string"):
+        parse_start(load_task_file(with_policy(tmp_path, HF + "path = 7\n")).policy)

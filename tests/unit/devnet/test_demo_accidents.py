@@ -9,8 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from assay_core.chain.ledger import CommittedWork, EpochRecord, PolicyRecord, TaskLedger
-from assay_core.protocol.types import Address, Epoch, PolicyVersion, Root, TaskId, Work, WorkIndex, WorkKind
+from assay_core.chain.ledger import CommittedSubmission, EpochRecord, PolicyRecord, TaskLedger
+from assay_core.protocol.types import (
+    Address,
+    Epoch,
+    PolicyVersion,
+    Root,
+    Submission,
+    SubmissionIndex,
+    SubmissionKind,
+    TaskId,
+)
 from assay_protocol.devnet.demo.accidents import Accidents, Victim
 from assay_protocol.devnet.demo.outcome import Aftermath
 from assay_protocol.devnet.processes import Children
@@ -22,7 +31,9 @@ VICTIM = Victim("relay-2", frozenset({HONEST}), lambda ledger: len(ledger.polici
 
 
 def ledger(policies: int, epochs: Sequence[bytes | None] = (), *, first_block: int = 40) -> TaskLedger:
-    """Epochs with two works each, the honest trainer's and the cheat's, ten blocks apart; scores or None for each."""
+    """Epochs with two submissions each, the honest trainer's and the cheat's, ten blocks apart; scores or None for
+    each.
+    """
     made = TaskLedger(TaskId(1))
     made.policies = [
         PolicyRecord(PolicyVersion(version), Epoch(version), Root(bytes(32)), "", first_block + 10 * version, 0)
@@ -31,8 +42,10 @@ def ledger(policies: int, epochs: Sequence[bytes | None] = (), *, first_block: i
     for number, scores in enumerate(epochs):
         record = EpochRecord(Epoch(number), 0, settled=scores or b"", is_settled=scores is not None)
         for index, trainer in enumerate((HONEST, CHEAT)):
-            work = Work(trainer, WorkIndex(index), WorkKind.FULL, 64, PolicyVersion(0), Root(bytes(32)))
-            record.works.append(CommittedWork(work, (first_block + 10 * number, index), bytes(32)))
+            submission = Submission(
+                trainer, SubmissionIndex(index), SubmissionKind.FULL, 64, PolicyVersion(0), Root(bytes(32))
+            )
+            record.submissions.append(CommittedSubmission(submission, (first_block + 10 * number, index), bytes(32)))
         made.epochs[Epoch(number)] = record
     return made
 
@@ -62,11 +75,11 @@ def test_a_victim_dies_once_when_its_time_has_come(children: Children) -> None:
     assert accidents.state_of("relay-2").killed_at_s == 10.04
 
 
-def test_works_and_policies_since_then_are_counted_and_those_before_are_not(children: Children) -> None:
+def test_submissions_and_policies_since_then_are_counted_and_those_before_are_not(children: Children) -> None:
     accidents = accidents_of(children, VICTIM)
     accidents.strike(ledger(2))
     seen = ledger(3, [bytes([100, 255]), bytes([0, 255]), bytes([100, 255]), bytes([0, 255]), None])
-    assert accidents.aftermath(seen) == (Aftermath("relay-2", 10.0, -9, policies=1, works=3, accepted=1),)
+    assert accidents.aftermath(seen) == (Aftermath("relay-2", 10.0, -9, policies=1, submissions=3, accepted=1),)
     assert accidents.are_survived(seen)
     assert not accidents.are_survived(ledger(2, [bytes([100, 255])]))
 

@@ -9,7 +9,7 @@ from eth_account import Account
 
 from assay_core.protocol.types import TaskId
 from assay_protocol.devnet.demo.group import Group, make_group
-from assay_protocol.devnet.demo.outcome import GroupWork
+from assay_protocol.devnet.demo.outcome import GroupSubmission
 from assay_protocol.devnet.localnet import Party
 
 
@@ -36,17 +36,17 @@ def test_the_assistant_is_amid_steps_while_the_last_one_was_shared(
     group: Group, last: dict[str, object], amid: bool
 ) -> None:
     assert not group.is_amid_steps()
-    say(group, {"message": "work begun"}, last)
+    say(group, {"message": "submission begun"}, last)
     assert group.is_amid_steps() is amid
 
 
-def test_shared_steps_are_added_up_over_the_works(group: Group) -> None:
-    assert group.work() == GroupWork("trainer-3", "trainer-3-assistant", inner_steps=0, shared=0)
+def test_shared_steps_are_added_up_over_the_submissions(group: Group) -> None:
+    assert group.submission() == GroupSubmission("trainer-3", "trainer-3-assistant", inner_steps=0, shared=0)
     shared = [{"message": "inner steps shared", "steps": 16, "shared": each} for each in (16, 5, 0)]
-    say(group, {"message": "work begun"}, *shared)
+    say(group, {"message": "submission begun"}, *shared)
     with group.status_file.open("a") as stream:
         stream.write('{"at": 2.0, "message": "inner st')  # it is being written
-    assert group.work() == GroupWork("trainer-3", "trainer-3-assistant", inner_steps=48, shared=21)
+    assert group.submission() == GroupSubmission("trainer-3", "trainer-3-assistant", inner_steps=48, shared=21)
 
 
 def test_leader_and_assistant_share_a_secret_that_others_cannot_read(group: Group, tmp_path: Path) -> None:

@@ -9,18 +9,18 @@ from assay_protocol.devnet.demo.outcome import (
     Aftermath,
     DemoOutcome,
     GasUse,
-    GroupWork,
+    GroupSubmission,
     Spread,
     Traffic,
     TrainerOutcome,
 )
 from assay_protocol.devnet.demo.picture import draw_rewards
 
-HONEST = TrainerOutcome("trainer-1", True, works=3, accepted=3, owed_wei=30, claimed_wei=30, slashed_wei=0)
-CHEAT = TrainerOutcome("cheater-1", False, works=1, accepted=0, owed_wei=0, claimed_wei=0, slashed_wei=100)
-SENT = Traffic("trainer-1", parameters=1_000, works=3, inner_steps=48, update_bytes=1_524, work_bytes=9_000)
-GROUP = GroupWork("trainer-1", "assistant", inner_steps=48, shared=20)
-DEATH = Aftermath("relay-2", at_s=61.0, exit_code=-9, policies=2, works=6, accepted=6)
+HONEST = TrainerOutcome("trainer-1", True, submissions=3, accepted=3, owed_wei=30, claimed_wei=30, slashed_wei=0)
+CHEAT = TrainerOutcome("cheater-1", False, submissions=1, accepted=0, owed_wei=0, claimed_wei=0, slashed_wei=100)
+SENT = Traffic("trainer-1", parameters=1_000, submissions=3, inner_steps=48, update_bytes=1_524, submission_bytes=9_000)
+GROUP = GroupSubmission("trainer-1", "assistant", inner_steps=48, shared=20)
+DEATH = Aftermath("relay-2", at_s=61.0, exit_code=-9, policies=2, submissions=6, accepted=6)
 KEPT = DemoOutcome(
     wall_seconds=100.04,
     engine="relay",
@@ -30,7 +30,7 @@ KEPT = DemoOutcome(
     policy_roots=("aa", "bb", "cc"),
     derived_roots=({"verifier-1": "bb", "verifier-2": "bb"}, {"verifier-1": "cc", "verifier-2": "cc"}),
     verifiers=2,
-    gas={"commitWork": GasUse(count=3, mean=60_000)},
+    gas={"commitSubmission": GasUse(count=3, mean=60_000)},
     traffic=(SENT,),
     spread=Spread(versions=2, bundle_bytes=18_000, made_bytes=16_000, is_by_step=True),
     aftermath=(DEATH,),
@@ -57,12 +57,14 @@ def test_a_run_that_keeps_every_promise_has_no_failures() -> None:
             id="wrong claim",
         ),
         pytest.param(
-            replace(KEPT, trainers=(replace(HONEST, accepted=0), CHEAT)), "had no work accepted", id="nothing accepted"
+            replace(KEPT, trainers=(replace(HONEST, accepted=0), CHEAT)),
+            "had no submission accepted",
+            id="nothing accepted",
         ),
         pytest.param(
             replace(KEPT, trainers=(replace(HONEST, accepted=2), CHEAT)),
-            "only 2 of 3 works of honest trainer-1 were accepted",
-            id="a work that was not paid",
+            "only 2 of 3 submissions of honest trainer-1 were accepted",
+            id="a submission that was not paid",
         ),
         pytest.param(
             replace(KEPT, aftermath=(Aftermath("relay-2", None, None, 0, 0, 0),)), "never was", id="nobody was killed"
@@ -76,16 +78,20 @@ def test_a_run_that_keeps_every_promise_has_no_failures() -> None:
             id="policies stopped",
         ),
         pytest.param(
-            replace(KEPT, aftermath=(replace(DEATH, works=0, accepted=0),)), "0 of 0 works", id="works stopped"
+            replace(KEPT, aftermath=(replace(DEATH, submissions=0, accepted=0),)),
+            "0 of 0 submissions",
+            id="submissions stopped",
         ),
         pytest.param(
-            replace(KEPT, aftermath=(replace(DEATH, accepted=5),)), "5 of 6 works", id="a work was lost with the relay"
+            replace(KEPT, aftermath=(replace(DEATH, accepted=5),)),
+            "5 of 6 submissions",
+            id="a submission was lost with the relay",
         ),
         pytest.param(
             replace(KEPT, group=replace(GROUP, shared=0)), "shared none of its inner steps", id="no help from anybody"
         ),
         pytest.param(replace(KEPT, spread=Spread(2, 18_000, 0, True)), "fetched whole", id="policies sent whole"),
-        pytest.param(replace(KEPT, traffic=()), "but 0 could be fetched", id="works that nobody finds"),
+        pytest.param(replace(KEPT, traffic=()), "but 0 could be fetched", id="submissions that nobody finds"),
         pytest.param(
             replace(KEPT, traffic=(replace(SENT, update_bytes=12_000),)), "only 16 times smaller", id="not compressed"
         ),

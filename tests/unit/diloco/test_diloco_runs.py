@@ -61,6 +61,7 @@ def test_task_of_a_run_is_one_on_which_cheating_does_not_pay(plan: Plan, tmp_pat
     assert (task.spec.outer.lr, task.spec.outer.momentum) == (float(plan.outer_lr), float(plan.momentum))
 
 
+@pytest.mark.slow  # trains
 def test_rehearsal_goes_on_until_the_living_have_made_the_samples_of_all() -> None:
     plan = Plan("small", trainers=2, epochs=2, groups=4, groups_per_step=4, inner_steps=1, dies_in=1)
     points = rehearse(plan, prompts=16)

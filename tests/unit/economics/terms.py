@@ -2,12 +2,21 @@
 
 from pathlib import Path
 
-from assay_core.protocol.types import KindTerms, PanelClass, TaskParams, WorkKind, kinds_of
+from assay_core.protocol.types import KindTerms, PanelClass, SubmissionKind, TaskParams, kinds_of
 
-SORTING = Path(__file__).parents[3] / "examples" / "sorting.toml"
+ROOT = Path(__file__).parents[3]
+SORTING = ROOT / "examples" / "sorting.toml"
 TOKEN = 10**18
+# the costs of docs/economics.md
+DOCUMENTED = (
+    *("--read-cost", "0.002", "--check-cost", "0.01", "--plant-cost", "0.01"),
+    *("--gas-price", "0.05", "--coin-price", "1000"),
+)
+PLAYED = ("lazy", "challenged", "lazy")  # how those of its tables begin that are not of formulas
+# costs under which planting matters
+PLANTING = ("--read-cost", "0.002", "--check-cost", "0.01", "--plant-cost", "0.02")
 TERMS = TaskParams(
-    kinds=kinds_of({WorkKind.FULL: KindTerms(unit_price=TOKEN // 100, detection_bps=10_000)}),
+    kinds=kinds_of({SubmissionKind.FULL: KindTerms(unit_price=TOKEN // 100, detection_bps=10_000)}),
     trainer_bond=10 * TOKEN,
     verifier_bond=30 * TOKEN,
     fraud_slash=5 * TOKEN,
@@ -15,8 +24,8 @@ TERMS = TaskParams(
     juror_fee=TOKEN // 10,
     verifier_fee=TOKEN // 2,
     max_epoch_units=512,
-    max_work_units=64,
-    max_works_each=1,
+    max_submission_units=64,
+    max_submissions_each=1,
     quorum_bps=6_666,
     sampling_bps=5_000,
     absence_slash_bps=100,
@@ -31,3 +40,19 @@ TERMS = TaskParams(
     appeal_window=600,
     panel_class=PanelClass(bytes(32)),
 )
+
+
+def changed(folder: Path, old: str, new: str) -> Path:
+    """The sorting example with something else in one place."""
+    text = SORTING.read_text()
+    assert old in text
+    path = folder / "task.toml"
+    path.write_text(text.replace(old, new, 1))
+    return path
+
+
+def documented_tables() -> list[list[str]]:
+    """Lines of each table of docs/economics.md."""
+    page = (ROOT / "docs" / "economics.md").read_text()
+    blocks = [block.split("```")[0].strip("\n").splitlines() for block in page.split("\n```\n")[1::2]]
+    return [block for block in blocks if not block[0].startswith("assay ")]

@@ -6,19 +6,19 @@ from itertools import pairwise
 import pytest
 
 from assay_protocol.economics.assumptions import Assumptions
-from assay_protocol.economics.collusion import CollusionGame, collude
-from assay_protocol.economics.trials import collusion_trials
+from benchmarks.economics.collusion import CollusionGame, collude
+from benchmarks.economics.trials import collusion_trials
 from tests.unit.economics.terms import TERMS
 
-GAME = CollusionGame(works=8, slash=8.0, fee=1.0, weight=73.0, verdict_share=0.5, in_flight=4)
+GAME = CollusionGame(submissions=8, slash=8.0, fee=1.0, weight=73.0, verdict_share=0.5, in_flight=4)
 
 
-def test_where_nobody_challenges_it_takes_works_and_fee() -> None:
+def test_where_nobody_challenges_it_takes_submissions_and_fee() -> None:
     loot = collude(GAME, seed=1, epochs=100)
     assert (loot.paid, loot.burnt) == (pytest.approx(9 / 8), 0.0)
 
 
-def test_before_an_honest_panel_every_work_is_unpaid_and_the_stake_is_gone() -> None:
+def test_before_an_honest_panel_every_submission_is_unpaid_and_the_stake_is_gone() -> None:
     loot = collude(replace(GAME, challenged=1.0, in_flight=1), seed=1, epochs=100)
     assert loot.paid == pytest.approx(1 / 8)  # the fee
     assert loot.burnt * 8 == pytest.approx(8 * 8.0 + 73.0)
@@ -43,6 +43,7 @@ def test_with_all_of_the_jurors_nothing_is_found() -> None:
     assert (loot.paid, loot.burnt) == (pytest.approx(9 / 8), 0.0)
 
 
+@pytest.mark.slow
 def test_more_challenges_never_help_it_and_more_jurors_never_hurt_it() -> None:
     trials = collusion_trials(TERMS, Assumptions(), seed=4)
     for before, after in pairwise(trials):

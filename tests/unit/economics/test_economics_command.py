@@ -1,38 +1,13 @@
 """`assay economics` as a user types it."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 
-from assay_protocol.cli import main
 from assay_protocol.economics.assumptions import CLAIM_GAS, COMMIT_GAS
-from tests.unit.economics.terms import SORTING
-
-Economics = Callable[..., Result]
-
-
-@pytest.fixture
-def economics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Economics:
-    """Run it on the sorting example, in an empty home."""
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: str, spec: Path | None = SORTING) -> Result:
-        files = [] if spec is None else [str(spec)]
-        return CliRunner().invoke(main, ["economics", *files, *arguments], prog_name="assay")
-
-    return run
-
-
-def changed(folder: Path, old: str, new: str) -> Path:
-    text = SORTING.read_text()
-    assert old in text
-    path = folder / "task.toml"
-    path.write_text(text.replace(old, new, 1))
-    return path
+from tests.unit.economics.conftest import Economics
+from tests.unit.economics.terms import DOCUMENTED, PLANTING, PLAYED, ROOT, changed, documented_tables
 
 
 def test_the_tables_are_told_with_the_terms_marked(economics: Economics) -> None:
@@ -44,8 +19,8 @@ def test_the_tables_are_told_with_the_terms_marked(economics: Economics) -> None
 
 
 def test_costs_that_nobody_named_are_said_to_be_nothing(economics: Economics) -> None:
-    assert "taken to cost nothing: works, reading, checks, gas" in economics().stdout
-    named = economics("--work-cost", "1", "--read-cost", "1", "--check-cost", "1", "--gas-price", "1").stdout
+    assert "taken to cost nothing: submissions, reading, checks, gas" in economics().stdout
+    named = economics("--submission-cost", "1", "--read-cost", "1", "--check-cost", "1", "--gas-price", "1").stdout
     assert "taken to cost nothing" not in named
 
 
@@ -71,38 +46,21 @@ def test_gas_is_paid_in_a_coin_that_is_worth_so_many_tokens(economics: Economics
     assert int(row["honest_earns_wei"]) == 64 * 10**16 - (COMMIT_GAS + CLAIM_GAS) * 2 * 10**9 * 3_000
 
 
-def test_the_simulation_is_the_same_for_the_same_seed(economics: Economics) -> None:
-    arguments = ("--json", "--simulate", "--epochs", "200", "--seed", "5")
-    first, again = (economics(*arguments).stdout for _ in range(2))
-    assert first == again
-    facts = json.loads(first)
-    assert {trial["chosen"] for trial in facts["slash_trials"] if trial["sampling_bps"] == 5_000} == {"honest"}
-    assert [trial["lazy"] for trial in facts["lazy_trials"]] == [0, 1, 2, 3]
-    assert facts["plant_trials"] == []  # checking is taken to cost nothing
-    assert facts["collusion_trials"][0]["profits"][0] > 1
-
-
-def test_the_tables_in_the_documentation_are_what_the_command_prints(economics: Economics) -> None:
-    page = (SORTING.parents[1] / "docs" / "economics.md").read_text()
-    blocks = [block.split("```")[0].strip("\n").splitlines() for block in page.split("\n```\n")[1::2]]
-    tables = [block for block in blocks if not block[0].startswith("assay ")]
-    named = {"read-cost": "0.002", "check-cost": "0.01", "plant-cost": "0.01"}
-    named |= {"gas-price": "0.05", "coin-price": "1000"}
-    costs = [word for name, value in named.items() for word in (f"--{name}", value)]
-    assert " ".join(costs) in page
-    runs = (economics(), economics("--simulate", *costs), economics("--panel", spec=None))
+def test_the_formulas_tables_in_the_documentation_are_what_the_command_prints(economics: Economics) -> None:
+    tables = documented_tables()
+    runs = (economics(), economics(*DOCUMENTED), economics("--panel", spec=None))
     printed = {line for run in runs for line in run.stdout.splitlines()}
     assert len(tables) == 12
-    assert [line for table in tables for line in table if line not in printed] == []
+    assert tuple(table[0].split()[0] for table in tables if not printed.issuperset(table)) == PLAYED
 
 
-def test_the_simulation_is_told_beside_the_formula(economics: Economics) -> None:
-    result = economics("--simulate", "--epochs", "200")
-    assert "simulation and formula are at most" in result.stdout
-    assert "a rational trainer's choice: honest" in result.stdout
+@pytest.mark.parametrize("place", ["docs/economics.md", "Makefile"])
+def test_the_costs_of_the_documentation_are_said(place: str) -> None:
+    assert " ".join(DOCUMENTED) in (ROOT / place).read_text()
 
 
 @pytest.mark.parametrize(("name", "start"), [("e.svg", b"<?xml"), ("e.png", b"\x89PNG")])
+@pytest.mark.slow
 def test_a_picture_is_drawn(economics: Economics, tmp_path: Path, name: str, start: bytes) -> None:
     pictures: list[bytes] = []
     for place in ("first", "again"):
@@ -119,7 +77,7 @@ def test_a_picture_is_drawn(economics: Economics, tmp_path: Path, name: str, sta
     [
         (("--plot", "e.pdf"), "must be a .svg or .png file"),
         (("--plot", "nowhere/e.svg"), "nowhere/e.svg"),
-        (("--work-cost", "dear"), "--work-cost: 'dear' is not an amount"),
+        (("--submission-cost", "dear"), "--submission-cost: 'dear' is not an amount"),
         (("--gas-price", "-1"), "--gas-price: '-1' is not an amount"),
         (("--reporter-share", "2"), "--reporter-share: rate '2' must lie between 0 and 1"),
     ],
@@ -131,18 +89,17 @@ def test_options_that_make_no_sense_are_named(economics: Economics, arguments: t
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "arguments", "complaint"),
+    ("old", "new", "complaint"),
     [
-        ('unit_price = "0.01"', 'unit_price = "0"', (), "terms.unit_price is 0"),
-        ("commit_window = 600", "commit_window = 0", (), "terms.commit_window is 0"),
-        ('sampling = "0.5"', 'sampling = "0"', ("--simulate",), "there is nothing to simulate"),
-        ('sampling = "0.5"', 'sampling = "0"', (), "cheating always pays"),
+        ('unit_price = "0.01"', 'unit_price = "0"', "terms.unit_price is 0"),
+        ("commit_window = 600", "commit_window = 0", "terms.commit_window is 0"),
+        ('sampling = "0.5"', 'sampling = "0"', "cheating always pays"),
     ],
 )
 def test_terms_without_sense_are_named(
-    economics: Economics, tmp_path: Path, old: str, new: str, arguments: tuple[str, ...], complaint: str
+    economics: Economics, tmp_path: Path, old: str, new: str, complaint: str
 ) -> None:
-    result = economics(*arguments, spec=changed(tmp_path, old, new))
+    result = economics(spec=changed(tmp_path, old, new))
     assert result.exit_code == 1
     assert complaint in result.stderr
 
@@ -158,13 +115,10 @@ def test_an_electorate_that_is_too_light_for_a_full_epoch_is_told(economics: Eco
     assert "WARNING" not in economics().stdout
 
 
-def test_the_least_rate_of_plants_is_told_and_confirmed(economics: Economics) -> None:
-    costs = ("--read-cost", "0.002", "--check-cost", "0.01", "--plant-cost", "0.02")
-    result = economics("--simulate", "--epochs", "200", *costs)
-    assert "least share of works" in result.stdout and "check, 2 % above" in result.stdout
-    facts = json.loads(economics("--json", "--simulate", "--epochs", "200", *costs).stdout)
+def test_the_least_rate_of_plants_is_told(economics: Economics) -> None:
+    assert "least share of submissions" in economics(*PLANTING).stdout
+    facts = json.loads(economics("--json", *PLANTING).stdout)
     assert facts["outlook"]["plants"]["rate"] == pytest.approx(0.012 / (12.5 - 0.5 / 24), rel=1e-6)
-    assert all(abs(trial["deviation"]) < 0.02 for trial in facts["plant_trials"])
 
 
 def test_terms_under_which_no_plants_suffice_are_told(economics: Economics) -> None:

@@ -19,7 +19,7 @@ from assay_core.protocol.economics import (
     plant_deposit,
 )
 from assay_core.protocol.errors import Reverted
-from assay_core.protocol.types import KindTerms, Root, TaskParams, WorkKind, kinds_of
+from assay_core.protocol.types import KindTerms, Root, SubmissionKind, TaskParams, kinds_of
 from tests.unit.economics.terms import TERMS
 
 pytestmark = pytest.mark.chain
@@ -29,19 +29,19 @@ SHORT = {f"{name}_window": 100 for name in ("commit", "attest", "reveal", "chall
 SPEC, POLICY = Root(b"s" * 32), Root(b"p" * 32)
 SenderOf = Callable[[str], Sender]
 # The contracts only answer questions here, so that examples leave nothing behind for the next.
-many = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+many = settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 prices = st.one_of(st.integers(1, 1_000), st.integers(1, 10**30), st.integers(1, LARGEST))
 units = st.integers(1, 65_535)
 rates = st.one_of(st.integers(1, 10_000), st.sampled_from([1, 2, 9_998, 9_999, 10_000]))
 
 
-def terms(price: int, work_units: int, sampling_bps: int, slash: int, detection_bps: int = 10_000) -> TaskParams:
+def terms(price: int, submission_units: int, sampling_bps: int, slash: int, detection_bps: int = 10_000) -> TaskParams:
     """Terms with which nothing is wrong but, perhaps, the slash."""
     return replace(
         TERMS,
-        kinds=kinds_of({WorkKind.TRAINING: KindTerms(price, detection_bps)}),
-        max_work_units=work_units,
-        max_epoch_units=work_units,
+        kinds=kinds_of({SubmissionKind.TRAINING: KindTerms(price, detection_bps)}),
+        max_submission_units=submission_units,
+        max_epoch_units=submission_units,
         sampling_bps=sampling_bps,
         fraud_slash=slash,
         trainer_bond=max(slash, 1),
@@ -59,43 +59,46 @@ def refusal(chain: Chain, initiator: Sender, params: TaskParams) -> Reverted | N
 
 
 @many
-@given(price=prices, work_units=units, sampling_bps=rates, detection_bps=rates)
+@given(price=prices, submission_units=units, sampling_bps=rates, detection_bps=rates)
 def test_the_needed_slash_is_the_contracts_to_the_wei(
-    chain: Chain, sender_of: SenderOf, price: int, work_units: int, sampling_bps: int, detection_bps: int
+    chain: Chain, sender_of: SenderOf, price: int, submission_units: int, sampling_bps: int, detection_bps: int
 ) -> None:
-    needed = needed_slash(price * work_units, sampling_bps, detection_bps)
+    needed = needed_slash(price * submission_units, sampling_bps, detection_bps)
     assume(needed <= LARGEST)
     initiator = sender_of("initiator")
-    enough = refusal(chain, initiator, terms(price, work_units, sampling_bps, needed, detection_bps))
+    enough = refusal(chain, initiator, terms(price, submission_units, sampling_bps, needed, detection_bps))
     # The next thing that is wrong: it passed the question whether cheating pays.
     assert enough is not None and enough.error == "BudgetTooSmall"
     if needed:
-        short = refusal(chain, initiator, terms(price, work_units, sampling_bps, needed - 1, detection_bps))
+        short = refusal(chain, initiator, terms(price, submission_units, sampling_bps, needed - 1, detection_bps))
         assert short is not None and short.error == "CheatingPays"
         assert short.arguments == {"kind": "training", "slash": needed - 1, "needed": needed}
 
 
 @many
 @given(
-    price=prices, work_units=units, slash=st.one_of(st.integers(1, 10**24), st.integers(1, LARGEST)), detection=rates
+    price=prices,
+    submission_units=units,
+    slash=st.one_of(st.integers(1, 10**24), st.integers(1, LARGEST)),
+    detection=rates,
 )
 def test_the_needed_sampling_rate_is_the_least_that_the_contracts_accept(
-    chain: Chain, sender_of: SenderOf, price: int, work_units: int, slash: int, detection: int
+    chain: Chain, sender_of: SenderOf, price: int, submission_units: int, slash: int, detection: int
 ) -> None:
-    rate = needed_sampling_bps(price * work_units, slash, detection)
+    rate = needed_sampling_bps(price * submission_units, slash, detection)
     initiator = sender_of("initiator")
     if rate is not None:
-        enough = refusal(chain, initiator, terms(price, work_units, rate, slash, detection))
+        enough = refusal(chain, initiator, terms(price, submission_units, rate, slash, detection))
         assert enough is not None and enough.error == "BudgetTooSmall"
     if rate != 1:
         less = 10_000 if rate is None else rate - 1
-        short = refusal(chain, initiator, terms(price, work_units, less, slash, detection))
+        short = refusal(chain, initiator, terms(price, submission_units, less, slash, detection))
         assert short is not None and short.error == "CheatingPays"
 
 
-@pytest.mark.parametrize("tempting", list(WorkKind))
-def test_the_kind_that_tempts_most_is_named(chain: Chain, sender_of: SenderOf, tempting: WorkKind) -> None:
-    kinds = {kind: KindTerms(1_000, 10_000) for kind in WorkKind} | {tempting: KindTerms(1_000, 9_999)}
+@pytest.mark.parametrize("tempting", list(SubmissionKind))
+def test_the_kind_that_tempts_most_is_named(chain: Chain, sender_of: SenderOf, tempting: SubmissionKind) -> None:
+    kinds = {kind: KindTerms(1_000, 10_000) for kind in SubmissionKind} | {tempting: KindTerms(1_000, 9_999)}
     params = replace(terms(1, 64, 5_000, 1), kinds=kinds_of(kinds))
     needed = needed_slash_of(params)
     short = replace(params, fraud_slash=needed - 1, trainer_bond=needed)
@@ -123,7 +126,7 @@ def test_a_task_opens_with_the_needed_slash_and_not_with_a_wei_less(
 ) -> None:
     initiator = sender_of("initiator")
     needed = needed_slash(greatest_gain(TERMS), sampling_bps)
-    params = terms(TERMS.kinds[WorkKind.FULL].unit_price, TERMS.max_work_units, sampling_bps, needed)
+    params = terms(TERMS.kinds[SubmissionKind.FULL].unit_price, TERMS.max_submission_units, sampling_bps, needed)
     budget = epoch_cost(params)
     initiator.send(chain.token.approve(chain.registry.address, budget))
     short = replace(params, fraud_slash=needed - 1)

@@ -6,9 +6,9 @@ from fractions import Fraction
 import pytest
 
 from assay_protocol.economics.assumptions import PLANT_GAS, Assumptions
-from assay_protocol.economics.laziness import CheckingGame, break_even_rate, earned, settle_down, works_for
 from assay_protocol.economics.plants import least_rate, plant_outlook
-from assay_protocol.economics.trials import plant_trials
+from benchmarks.economics.laziness import CheckingGame, break_even_rate, earned, settle_down, submissions_for
+from benchmarks.economics.trials import plant_trials
 from tests.unit.economics.terms import TERMS, TOKEN
 
 TOLERANCE = 0.02
@@ -22,7 +22,7 @@ COSTLY = Assumptions(read_wei=TOKEN // 500, check_wei=TOKEN // 100)
     ("lazy", "at_stake"),
     [
         pytest.param(1, 2.2, id="the others find the plant: the lazy one loses its fee as well"),
-        pytest.param(2, 2.0, id="its vote decides: it wins no fee by either choice"),
+        pytest.param(2, 1.8, id="its vote decides: by checking it ends everybody's fee for it"),
         pytest.param(3, 1.8, id="the others pay it: who checks loses its fee"),
     ],
 )
@@ -35,33 +35,36 @@ def test_checking_breaks_even_where_the_formula_says(lazy: int, at_stake: float)
 @pytest.mark.parametrize("sampling", [0.05, 0.4, 1.0])
 def test_all_end_up_checking_above_the_least_rate_wherever_they_start(lazy: int, sampling: float) -> None:
     game = replace(GAME, sampling=sampling, plants=0.1 / 1.8 * (1 + TOLERANCE))
-    assert settle_down(game, lazy, seed=2, works=works_for(game, EVENTS)) == 3
+    assert settle_down(game, lazy, seed=2, submissions=submissions_for(game, EVENTS)) == 3
 
 
 @pytest.mark.parametrize("lazy", [0, 1, 2, 3])
 @pytest.mark.parametrize("sampling", [0.05, 0.4, 1.0])
 def test_all_end_up_lazy_below_it_wherever_they_start(lazy: int, sampling: float) -> None:
     game = replace(GAME, sampling=sampling, plants=0.1 / 2.2 * (1 - TOLERANCE))
-    assert settle_down(game, lazy, seed=3, works=works_for(game, EVENTS)) == 0
+    assert settle_down(game, lazy, seed=3, submissions=submissions_for(game, EVENTS)) == 0
 
 
 def test_between_the_two_rates_habit_decides() -> None:
     """Checkers go on checking, and the lazy stay lazy: an initiator has to plant for the second case."""
     game = replace(GAME, plants=0.1 / 2.0)
-    works = works_for(game, EVENTS)
-    assert (settle_down(game, 0, seed=4, works=works), settle_down(game, 3, seed=4, works=works)) == (3, 0)
+    submissions = submissions_for(game, EVENTS)
+    assert (
+        settle_down(game, 0, seed=4, submissions=submissions),
+        settle_down(game, 3, seed=4, submissions=submissions),
+    ) == (3, 0)
 
 
 def test_nobody_checks_where_most_are_lazy_and_no_planter_appeals() -> None:
     game = replace(GAME, plants=0.9, appealed=0.0)
-    assert settle_down(game, 3, seed=5, works=works_for(game, EVENTS)) == 0
+    assert settle_down(game, 3, seed=5, submissions=submissions_for(game, EVENTS)) == 0
     # Half of the appeals, twice the plants.
     half = break_even_rate(replace(GAME, appealed=0.5), 3, seed=5, events=EVENTS)
     assert half == pytest.approx(0.1 / (0.5 * 2.0 - 0.2), rel=TOLERANCE)
 
 
 def test_without_plants_laziness_is_free() -> None:
-    checker, lazy = earned(replace(GAME, plants=0.0, count=2), (True, False), seed=6, works=1_000)
+    checker, lazy = earned(replace(GAME, plants=0.0, count=2), (True, False), seed=6, submissions=1_000)
     assert lazy == pytest.approx(200.0)
     assert checker < lazy
 
@@ -77,7 +80,7 @@ def test_the_command_names_a_rate_that_holds_whatever_the_others_do() -> None:
     assert {(trial.checking_above, trial.checking_below) for trial in trials} == {(3, 0)}
 
 
-def test_how_many_works_are_drawn_changes_nothing() -> None:
+def test_how_many_submissions_are_drawn_changes_nothing() -> None:
     rates = {plant_outlook(replace(TERMS, sampling_bps=bps), 8, COSTLY).rate for bps in (100, 5_000, 10_000)}
     assert len(rates) == 1
 
@@ -86,6 +89,17 @@ def test_heavier_verifiers_need_fewer_plants() -> None:
     light, heavy = (plant_outlook(TERMS, 8, replace(COSTLY, weight_wei=tokens * TOKEN)).rate for tokens in (30, 300))
     assert light is not None and heavy is not None
     assert light / heavy == pytest.approx(10, rel=0.02)
+
+
+def test_reports_that_are_kept_back_take_as_many_plants_more_as_absence_costs_less() -> None:
+    outlook = plant_outlook(TERMS, 8, COSTLY)
+    fee = TERMS.verifier_fee / 3  # of the epoch, not of one submission
+    assert outlook.rate_if_withheld == pytest.approx(outlook.check_wei / (TERMS.verifier_bond / 100 + fee), rel=1e-6)
+    harder = plant_outlook(replace(TERMS, absence_slash_bps=TERMS.verdict_slash_bps), 8, COSTLY)
+    assert harder.rate_if_withheld is not None and outlook.rate is not None
+    assert harder.rate_if_withheld < outlook.rate
+    hopeless = replace(TERMS, absence_slash_bps=0, verifier_fee=0)
+    assert plant_outlook(hopeless, 8, COSTLY).rate_if_withheld is None
 
 
 def test_no_plants_suffice_where_paying_one_costs_less_than_checking() -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from assay_core.protocol.economics import needed_slash, needed_slash_of, quorum_of
-from assay_core.protocol.types import SCORE_FRAUD, SCORE_FULL, KindTerms, WorkKind, kinds_of
+from assay_core.protocol.types import SCORE_FRAUD, SCORE_FULL, KindTerms, SubmissionKind, kinds_of
 from assay_protocol.economics.assumptions import ATTEST_GAS, CLAIM_GAS, COMMIT_GAS, SETTLE_GAS, Assumptions
 from assay_protocol.economics.outlook import (
     attesting_row,
@@ -23,16 +23,15 @@ from assay_protocol.economics.outlook import (
     look,
     rate_row,
 )
-from assay_protocol.economics.simulation import Verifiers, score_of
-from assay_protocol.economics.trials import lazy_trials, slash_trials
+from benchmarks.economics.simulation import Verifiers, score_of
 from tests.unit.economics.terms import TERMS, TOKEN
 
-FULL = WorkKind.FULL
+FULL = SubmissionKind.FULL
 GAIN = 64 * 10**16
 NO_COSTS = Assumptions()
 MIXED = replace(
     TERMS,
-    kinds=kinds_of({FULL: KindTerms(TOKEN // 100, 10_000), WorkKind.LABELS: KindTerms(TOKEN // 200, 500)}),
+    kinds=kinds_of({FULL: KindTerms(TOKEN // 100, 10_000), SubmissionKind.LABELS: KindTerms(TOKEN // 200, 500)}),
 )
 
 
@@ -40,7 +39,9 @@ def test_the_tables_include_the_terms_own_rate_and_capacity() -> None:
     outlook = look(replace(TERMS, sampling_bps=1_234), Assumptions(epoch_s=200))
     assert (outlook.gain_wei, outlook.capacity) == (GAIN, 8)
     assert [row.sampling_bps for row in outlook.rates if row.sampling_bps == 1_234] == [1_234]
-    assert [row.works for row in outlook.attesting] == [row.works for row in outlook.electorate] == [1, 3, 8]
+    assert (
+        [row.submissions for row in outlook.attesting] == [row.submissions for row in outlook.electorate] == [1, 3, 8]
+    )
 
 
 def test_epochs_take_their_commit_window_unless_told_otherwise() -> None:
@@ -54,12 +55,12 @@ def test_costs_are_nothing_unless_told() -> None:
     assert (row.gas_wei, row.checking_wei) == (0, 0)
 
 
-def test_honest_work_pays_its_cost_and_its_gas() -> None:
-    assumed = Assumptions(work_wei=TOKEN // 10, gas_price=Fraction(10**9))
+def test_honest_submission_pays_its_cost_and_its_gas() -> None:
+    assumed = Assumptions(submission_wei=TOKEN // 10, gas_price=Fraction(10**9))
     assert honest_earns(TERMS, assumed) == GAIN - TOKEN // 10 - (COMMIT_GAS + CLAIM_GAS) * 10**9
 
 
-def test_a_cheat_pays_gas_for_claims_only_of_works_that_were_spared() -> None:
+def test_a_cheat_pays_gas_for_claims_only_of_submissions_that_were_spared() -> None:
     dear = Assumptions(gas_price=Fraction(10**9), reporter_bps=0)
     free = Assumptions(reporter_bps=0)
     saved = dishonest_earns(TERMS, FULL, 5_000, free) - dishonest_earns(TERMS, FULL, 5_000, dear)
@@ -75,17 +76,17 @@ def test_terms_are_accepted_just_when_cheating_loses_by_the_margin(sampling: int
 
 
 @given(cost=st.integers(0, GAIN), sampling=st.integers(1, 10_000))
-def test_where_terms_are_accepted_honest_work_that_pays_at_all_pays_more_than_cheating(
+def test_where_terms_are_accepted_honest_submission_that_pays_at_all_pays_more_than_cheating(
     cost: int, sampling: int
 ) -> None:
     terms = replace(TERMS, fraud_slash=needed_slash(GAIN, sampling), trainer_bond=needed_slash(GAIN, sampling))
-    row = rate_row(terms, sampling, Assumptions(work_wei=cost))
+    row = rate_row(terms, sampling, Assumptions(submission_wei=cost))
     assert row.honest_earns_wei >= row.cheat_earns_wei
 
 
 def test_the_kind_that_tempts_most_decides() -> None:
-    """Labels pay half, but a cheat in them is found in one of forty works: they need the larger slash."""
-    whole, labels = kind_row(MIXED, FULL, NO_COSTS), kind_row(MIXED, WorkKind.LABELS, NO_COSTS)
+    """Labels pay half, but a cheat in them is found in one of forty submissions: they need the larger slash."""
+    whole, labels = kind_row(MIXED, FULL, NO_COSTS), kind_row(MIXED, SubmissionKind.LABELS, NO_COSTS)
     assert (whole.found, labels.found) == (0.5, 0.025)
     assert (whole.is_safe, labels.is_safe) == (True, False)
     assert labels.needed_slash_wei == needed_slash_of(MIXED) == rate_row(MIXED, 5_000, NO_COSTS).needed_slash_wei
@@ -93,30 +94,30 @@ def test_the_kind_that_tempts_most_decides() -> None:
     assert [row.kind for row in look(MIXED, NO_COSTS).kinds] == ["full", "labels"]
 
 
-def test_more_works_in_flight_need_more_bond_and_no_larger_slash() -> None:
+def test_more_submissions_in_flight_need_more_bond_and_no_larger_slash() -> None:
     short, long = (flight_outlook(TERMS, Assumptions(epoch_s=seconds)) for seconds in (10**9, 100))
-    assert (short.epochs, short.works, short.bond_wei) == (2, 2, 10 * TOKEN)
-    assert long.bond_wei == long.works * TERMS.fraud_slash > short.bond_wei
-    several = flight_outlook(replace(TERMS, max_works_each=3), Assumptions(epoch_s=10**9))
-    assert several.works == 6
-    # Three works each, of which two and a half fill an epoch.
-    tight = flight_outlook(replace(TERMS, max_works_each=3, max_epoch_units=160), Assumptions(epoch_s=10**9))
-    assert (tight.works, tight.bond_wei) == (4, 2 * 5 * TERMS.fraud_slash // 2)
+    assert (short.epochs, short.submissions, short.bond_wei) == (2, 2, 10 * TOKEN)
+    assert long.bond_wei == long.submissions * TERMS.fraud_slash > short.bond_wei
+    several = flight_outlook(replace(TERMS, max_submissions_each=3), Assumptions(epoch_s=10**9))
+    assert several.submissions == 6
+    # Three submissions each, of which two and a half fill an epoch.
+    tight = flight_outlook(replace(TERMS, max_submissions_each=3, max_epoch_units=160), Assumptions(epoch_s=10**9))
+    assert (tight.submissions, tight.bond_wei) == (4, 2 * 5 * TERMS.fraud_slash // 2)
 
 
-@given(works=st.integers(1, 8), weight=st.integers(1, 40), verifiers=st.integers(1, 5))
-def test_an_epoch_is_met_just_when_its_quorum_outweighs_it(works: int, weight: int, verifiers: int) -> None:
-    row = electorate_row(TERMS, works, Assumptions(verifiers=verifiers, weight_wei=weight * TOKEN))
-    at_stake = works * (GAIN + TERMS.fraud_slash) + TERMS.verifier_fee
+@given(submissions=st.integers(1, 8), weight=st.integers(1, 40), verifiers=st.integers(1, 5))
+def test_an_epoch_is_met_just_when_its_quorum_outweighs_it(submissions: int, weight: int, verifiers: int) -> None:
+    row = electorate_row(TERMS, submissions, Assumptions(verifiers=verifiers, weight_wei=weight * TOKEN))
+    at_stake = submissions * (GAIN + TERMS.fraud_slash) + TERMS.verifier_fee
     assert row.is_met == (quorum_of(verifiers * weight * TOKEN, TERMS.quorum_bps) >= at_stake)
     assert row.quorum_wei == at_stake
     assert quorum_of(verifiers * row.each_wei, TERMS.quorum_bps) >= at_stake
 
 
 def test_a_full_epoch_weighs_what_all_of_its_units_do() -> None:
-    """Also those that are too few for one more work of full size: smaller ones use them."""
+    """Also those that are too few for one more submission of full size: smaller ones use them."""
     row = look(replace(TERMS, max_epoch_units=160), NO_COSTS).electorate[-1]
-    assert row.works == 2
+    assert row.submissions == 2
     assert row.quorum_wei == 5 * (GAIN + TERMS.fraud_slash) // 2 + TERMS.verifier_fee
 
 
@@ -126,18 +127,19 @@ def test_without_sampling_nothing_is_safe() -> None:
     assert outlook.lazy.fraud_share is None
 
 
-def test_attesting_costs_less_per_work_the_more_works() -> None:
+def test_attesting_costs_less_per_submission_the_more_submissions() -> None:
     assumed = Assumptions(read_wei=100, check_wei=1_000, gas_price=Fraction(3))
     row = attesting_row(TERMS, 10, assumed)
-    assert row.fee_wei == TERMS.verifier_fee // 10
+    assert row.fee_wei == TERMS.verifier_fee // 8  # for an epoch of eight
     assert row.gas_wei == 3 * ATTEST_GAS // 10 + SETTLE_GAS
     assert row.checking_wei == 100 + 500
-    assert row.verifier_keeps_wei == round(Fraction(TERMS.verifier_fee, 30)) - row.gas_wei - row.checking_wei
-    assert attesting_row(TERMS, 100, assumed).fee_wei * 10 == row.fee_wei
+    assert row.verifier_keeps_wei == round(Fraction(TERMS.verifier_fee, 24)) - row.gas_wei - row.checking_wei
+    few, many = attesting_row(TERMS, 1, assumed), attesting_row(TERMS, 8, assumed)
+    assert few.fee_wei == many.fee_wei and few.gas_wei > many.gas_wei
 
 
-def test_by_fees_alone_checking_pays_once_enough_works_are_frauds() -> None:
-    """At the share found, what a lazy verifier saves is what its fee loses, by `differences / works` of it."""
+def test_by_fees_alone_checking_pays_once_enough_submissions_are_frauds() -> None:
+    """At the share found, what a lazy verifier saves is what its fee loses, by `differences / submissions` of it."""
     lazy = lazy_outlook(TERMS, 8, Assumptions(check_wei=TOKEN // 1_000))
     assert lazy.saved_wei == 8 * TOKEN // 2_000
     assert lazy.fraud_share == pytest.approx(0.004 / (0.5 / 3 * 0.5))
@@ -182,26 +184,7 @@ def test_being_in_the_way_costs_what_the_terms_take() -> None:
     assert (grief.challenge_wei, grief.challenge_delay_s) == (TOKEN + 15 * TOKEN // 10, 300 + 3 * 600)
     assert (grief.silent_wei, grief.silent_delay_s) == (TOKEN + 15 * TOKEN // 10, 300)
     assert grief.undecided_wei == TOKEN // 2
-    assert (grief.blockers, grief.void_wei) == (2, 2 * TOKEN // 2)
+    assert (grief.blockers, grief.void_wei) == (2, 0)  # no more than half is left to bear witness
+    of_five = grief_outlook(TERMS, Assumptions(verifiers=5, weight_wei=50 * TOKEN))
+    assert (of_five.blockers, of_five.void_wei) == (2, 2 * TOKEN // 2)
     assert grief.unsigned_wei == grief.others_lose_wei == TERMS.verifier_fee // 2
-
-
-def test_trials_try_one_work_and_all_in_flight_and_tell_what_pays_under_the_terms() -> None:
-    poor = replace(TERMS, fraud_slash=TOKEN // 2, trainer_bond=TOKEN)
-    assumed = Assumptions(epoch_s=1_000)
-    trials = slash_trials(poor, assumed, seed=1, epochs=400, events=2_000)
-    assert {(trial.in_flight, trial.strategy) for trial in trials} == {(1, "always"), (5, "always"), (5, "bursts")}
-    assert all(trial.sampling_bps < 10_000 for trial in trials)
-    assert {trial.chosen for trial in trials if trial.chosen} == {"always"}
-    safe = slash_trials(TERMS, assumed, seed=1, epochs=400, events=2_000)
-    assert {trial.chosen for trial in safe if trial.chosen} == {"honest"}
-    assert safe == slash_trials(TERMS, assumed, seed=1, epochs=400, events=2_000)
-
-
-def test_trials_with_lazy_verifiers_go_from_none_to_all() -> None:
-    terms = replace(TERMS, quorum_bps=6_667)
-    trials = lazy_trials(terms, Assumptions(verifiers=4), seed=1, epochs=400, events=2_000)
-    assert [trial.lazy for trial in trials] == [0, 1, 2, 3, 4]
-    assert [trial.score for trial in trials] == [255, 255, 0, 100, 100]
-    assert trials[0].lazy_fee is None and trials[-1].checker_fee is None
-    assert trials[0].cheat_earns < 0 < trials[2].cheat_earns < trials[3].cheat_earns

@@ -21,7 +21,7 @@ from assay_protocol.economics.panel import (
 def test_seats_that_decide_are_counted_as_the_contracts_do() -> None:
     assert [quorum_seats(size) for size in SIZES] == [2, 4, 5, 6, 10, 21]
     assert [majority_seats(size) for size in SIZES] == [2, 3, 4, 5, 8, 16]
-    # Whoever has a veto leaves the others just short of the quorum.
+    # Anyone who has a veto leaves the others just short of the quorum.
     for size in SIZES:
         assert size - veto_seats(size) == quorum_seats(size) - 1
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from reasoning_gym.factory import DATASETS
 
@@ -43,6 +43,7 @@ def test_spec_names_a_dataset() -> None:
     assert isinstance(environment, Solvable)
 
 
+@pytest.mark.slow
 def test_prompts_follow_from_seed_and_index_alone(spelling: ReasoningGym) -> None:
     again = ReasoningGym("spell_backward", {"max_word_len": 5})
 
@@ -50,6 +51,7 @@ def test_prompts_follow_from_seed_and_index_alone(spelling: ReasoningGym) -> Non
     assert len({spelling.prompt(SEED, i).text for i in range(30)}) > 20
 
 
+@pytest.mark.slow  # two processes that import all datasets
 def test_other_processes_get_the_same_prompts() -> None:
     def ask(hash_seed: str) -> str:
         environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
@@ -69,7 +71,6 @@ def test_right_answer_earns_one_in_tags_or_bare(dataset: str) -> None:
     assert environment.reward(prompt, f"Let me think. <answer>{answer}</answer>") == 1.0
 
 
-@settings(deadline=None)
 @given(completion=st.text())
 def test_any_text_earns_between_zero_and_one(spelling: ReasoningGym, completion: str) -> None:
     assert 0.0 <= spelling.reward(spelling.prompt(SEED, 0), completion) <= 1.0

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from assay_core.aggregation.topology import make_topology
 from assay_core.protocol.errors import Malformed, Rejected
-from assay_protocol.gossip.node import GossipNode, Message, Seat, Vector
+from benchmarks.gossip.node import GossipNode, Message, Seat, Vector
+from benchmarks.gossip.topology import make_topology
 
 
 def vector(*values: float) -> Vector:

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from assay_core.protocol.errors import Stop
-from assay_protocol.gossip.report import table, write_report
-from assay_protocol.gossip.scenario import Scenario, read_scenario, with_headers
-from assay_protocol.gossip.simulate import Outcome, simulate
+from benchmarks.gossip.report import table, write_report
+from benchmarks.gossip.scenario import Scenario, read_scenario, with_headers
+from benchmarks.gossip.simulate import Outcome, simulate
 
 FAST = {"uplink_mbit": 1e6, "downlink_mbit": 1e6, "latency_s": 0.0}
 
@@ -113,7 +113,12 @@ def test_report_has_table_numbers_and_plot(tmp_path: Path) -> None:
 
 
 def test_example_is_a_scenario() -> None:
-    assert read_scenario(Path("benchmarks/gossip.toml")).network.topologies == ("ring", "expander", "small-world")
+    example = read_scenario(Path("benchmarks/gossip/simulate.toml"))
+    assert example.network.topologies == (
+        "ring",
+        "expander",
+        "small-world",
+    )
 
 
 @pytest.mark.parametrize(

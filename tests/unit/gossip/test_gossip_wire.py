@@ -10,8 +10,8 @@ from hypothesis.extra.numpy import arrays
 from assay_core.aggregation.codecs import Float32, Fp32, codec_named
 from assay_core.protocol.errors import Malformed, MalformedUpdate, Rejected
 from assay_core.protocol.types import Address, Epoch, Root, TaskId
-from assay_protocol.gossip.node import Message, Seat
-from assay_protocol.gossip.wire import HEAD, Wire, flatten, gossip_context, unflatten
+from benchmarks.gossip.node import Message, Seat
+from benchmarks.gossip.wire import HEAD, Wire, flatten, gossip_context, unflatten
 
 MEMBER_KEYS = [Account.from_key(bytes([number]) * 32) for number in (1, 2)]
 MEMBERS = [Address(account.address) for account in MEMBER_KEYS]
@@ -29,7 +29,7 @@ def read(data: bytes, wire: Wire = WIRE) -> Message:
     return wire.read(wire.read_head(data[: HEAD.size]), data[HEAD.size :])
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(arrays(np.float32, LENGTH, elements=st.floats(-1e6, 1e6, width=32)), st.integers(0, 2**64 - 1))
 def test_message_survives_the_wire(state: np.ndarray, round_: int) -> None:  # pyright: ignore[reportMissingTypeArgument]
     message = read(WIRE.encode(Message(Seat(0), round_, state), MEMBER_KEYS[0]))

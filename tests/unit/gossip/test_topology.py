@@ -7,13 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assay_core.aggregation.topology import KINDS, Kind, Topology, make_topology, seat_peers
 from assay_core.protocol.errors import Stop
+from benchmarks.gossip.topology import KINDS, Kind, Topology, make_topology, seat_peers
+from tests.examples import examples
 
 RANDOM: tuple[Kind, ...] = ("expander", "small-world")
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(st.sampled_from(KINDS), st.integers(1, 60), st.integers(0, 50))
 def test_mixing_keeps_the_mean_and_never_amplifies(kind: Kind, nodes: int, seed: int) -> None:
     matrix = make_topology(kind, nodes, seed=seed).mixing_matrix().toarray()
@@ -23,7 +24,7 @@ def test_mixing_keeps_the_mean_and_never_amplifies(kind: Kind, nodes: int, seed:
     assert (matrix.diagonal() > 0).all()  # else a bipartite graph would swap for ever
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(st.sampled_from(KINDS), st.integers(2, 60), st.integers(0, 50))
 def test_every_graph_is_connected_and_undirected(kind: Kind, nodes: int, seed: int) -> None:
     graph = make_topology(kind, nodes, seed=seed)

@@ -1,6 +1,7 @@
-"""What became of a work, from the ledger and what verifiers say about it; and earnings, from the ledger alone."""
+"""What became of a submission, from the ledger and what verifiers say about it; and earnings, from the ledger alone."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import count
 from typing import Any
@@ -34,16 +35,16 @@ from assay_core.chain.events import (
     PolicySkipped,
     ScoreCorrected,
     ScoresSettled,
+    SubmissionCommitted,
     TaskOpened,
     VerdictSlashed,
     VerifierEnlisted,
     VoteCommitted,
     VoteRevealed,
-    WorkCommitted,
 )
 from assay_core.chain.ledger import TaskLedger
-from assay_core.inspect.earnings import fees_of, ready_to_finalise, works_of
-from assay_core.inspect.epochs import epoch_json, phase_of
+from assay_core.inspect.earnings import fees_of, ready_to_finalise, submissions_of
+from assay_core.inspect.epochs import epoch_json, phase_words
 from assay_core.inspect.evidence import FindingView, Statement, VerdictView
 from assay_core.inspect.explanation import Explanation, explain, to_json, to_lines
 from assay_core.protocol.amounts import Money
@@ -57,11 +58,12 @@ from assay_core.protocol.types import (
     KindTerms,
     PolicyState,
     Root,
+    SubmissionIndex,
+    SubmissionKind,
     TaskId,
-    WorkIndex,
-    WorkKind,
     kinds_of,
 )
+from assay_protocol.devnet.demo.observe import phase_name
 from tests.unit.economics.terms import TERMS
 
 TASK, EPOCH = TaskId(1), Epoch(0)
@@ -71,9 +73,10 @@ WORKER, CHEAT, JUDGE, LAZY_JUDGE, CHALLENGER, JUROR, LAZY_JUROR = (
 MONEY = Money("ASSAY", 0)
 PARAMS = replace(
     TERMS,
-    kinds=kinds_of({WorkKind.FULL: KindTerms(10, 10_000), WorkKind.LABELS: KindTerms(1, 10_000)}),
+    kinds=kinds_of({SubmissionKind.FULL: KindTerms(10, 10_000), SubmissionKind.LABELS: KindTerms(1, 10_000)}),
     fraud_slash=400,
     verifier_fee=90,
+    max_epoch_units=TERMS.max_submission_units,  # one submission that is paid has the whole fee
     sampling_bps=10_000,
 )
 PASSED = FindingView("bytes", 0.0, 0.0, "well-formed", None)
@@ -83,13 +86,13 @@ FAILED = FindingView("replay direction", 0.93, 0.01, "points away from our repla
 Happening = tuple[type[Event], dict[str, Any]]
 
 
-def committed(index: int, trainer: Address, kind: WorkKind = WorkKind.FULL) -> Happening:
-    work = {"kind": kind, "units": 8, "policy_version": 0, "manifest_root": bytes([index]) * 32}
-    return WorkCommitted, {"epoch": 0, "trainer": trainer, "index": index, **work}
+def committed(index: int, trainer: Address, kind: SubmissionKind = SubmissionKind.FULL) -> Happening:
+    submission = {"kind": kind, "units": 8, "policy_version": 0, "manifest_root": bytes([index]) * 32}
+    return SubmissionCommitted, {"epoch": 0, "trainer": trainer, "index": index, **submission}
 
 
 def ledger(*events: Happening) -> TaskLedger:
-    """A task with one epoch, two verifiers and two works, one of them a cheat's, and what follows."""
+    """A task with one epoch, two verifiers and two submissions, one of them a cheat's, and what follows."""
     opened: dict[str, Any] = {
         "initiator": JUDGE,
         "params": PARAMS,
@@ -129,7 +132,7 @@ def revealed(who: Address, *scores: int) -> Happening:
     return AttestationRevealed, {"epoch": 0, "verifier": who, "weight": weight, **report}
 
 
-SEALED = (EpochSealed, {"epoch": 0, "seed": b"e" * 32, "works": 2, "verifiers": 2, "weight": 9, "attest_by": 200})
+SEALED = (EpochSealed, {"epoch": 0, "seed": b"e" * 32, "submissions": 2, "verifiers": 2, "weight": 9, "attest_by": 200})
 BOTH_COMMITTED = tuple(
     (AttestationCommitted, {"epoch": 0, "verifier": who, "commitment": b"c" * 32, "sealed_report": b""})
     for who in (JUDGE, LAZY_JUDGE)
@@ -160,24 +163,24 @@ def said(score: int, *findings: FindingView) -> Statement:
 
 def story(index: int, made: TaskLedger, *statements: Statement) -> Explanation:
     record = made.epochs[EPOCH]
-    return explain(made, record, made.work(EPOCH, WorkIndex(index)), statements, MONEY)
+    return explain(made, record, made.submission(EPOCH, SubmissionIndex(index)), statements, MONEY)
 
 
-def test_a_work_that_was_not_sealed_yet_has_no_score() -> None:
+def test_a_submission_that_was_not_sealed_yet_has_no_score() -> None:
     told = "\n".join(to_lines(story(0, ledger())))
-    assert "work 1/0/0: committing" in told
+    assert "submission 1/0/0: committing" in told
     assert "there is no score yet" in told
     assert "nothing revealed yet" in told
 
 
-def test_an_accepted_work_says_what_it_earns_and_until_when_it_can_be_challenged() -> None:
+def test_an_accepted_submission_says_what_it_earns_and_until_when_it_can_be_challenged() -> None:
     told = "\n".join(to_lines(story(0, ledger(*TO_SETTLED), said(100, PASSED))))
     assert "score 100 %" in told
     assert "it earns 80 ASSAY, once final (it can be challenged until 1970-01-01 00:05:00 UTC)" in told
     assert "ok     files, sizes and format: well-formed" in told
 
 
-def test_a_final_work_can_be_claimed_and_a_claimed_one_was() -> None:
+def test_a_final_submission_can_be_claimed_and_a_claimed_one_was() -> None:
     assert "to be claimed with `assay rewards claim`" in "\n".join(to_lines(story(0, ledger(*TO_FINAL))))
     assert "it earned 80 ASSAY, claimed" in "\n".join(to_lines(story(0, ledger(*TO_FINAL, CLAIMED))))
 
@@ -186,7 +189,7 @@ def test_a_fraud_says_what_failed_by_how_much_who_said_so_and_what_it_cost() -> 
     made = ledger(*TO_FINAL, SLASHED, (AbsenceSlashed, {"epoch": 0, "verifier": LAZY_JUDGE, "amount": 50}))
     told = to_lines(story(1, made, said(255, PASSED, FAILED)))
     text = "\n".join(told)
-    assert told[0] == "work 1/0/1: slashed, score fraud"
+    assert told[0] == "submission 1/0/1: slashed, score fraud"
     assert "because training again on its rollouts gives another update than the one submitted" in text
     assert "its trainer lost 400 ASSAY of its bond" in text
     assert "update: points away from our replay (measured 0.93, allowed 0.01)" in text
@@ -235,7 +238,9 @@ def test_a_void_epoch_pays_and_slashes_nobody_and_frees_bonds() -> None:
     assert "void, for it found no quorum of verifiers" in told
     assert "nobody is paid and nobody is slashed" in told
     assert "frees the part of its trainer's bond" in told
-    assert [(each.earned_wei, each.is_releasable, each.state) for each in works_of(made, WORKER)] == [(0, True, "void")]
+    assert [(each.earned_wei, each.is_releasable, each.state) for each in submissions_of(made, WORKER)] == [
+        (0, True, "void")
+    ]
 
 
 @pytest.mark.parametrize(
@@ -252,15 +257,15 @@ def test_a_void_epoch_says_why(events: tuple[Happening, ...], because: str) -> N
     assert because in to_json(story(0, made))["void_because"]
 
 
-def test_a_work_that_was_unavailable_is_neither_paid_nor_a_fraud() -> None:
+def test_a_submission_that_was_unavailable_is_neither_paid_nor_a_fraud() -> None:
     unsure = (SEALED, *BOTH_COMMITTED, revealed(JUDGE, SCORE_UNAVAILABLE, 100), ATTESTED)
     made = ledger(*unsure, *settled(SCORE_UNAVAILABLE, 100), FINAL)
     told = to_lines(story(0, made))
-    assert told[0] == "work 1/0/0: unavailable, score unavailable"
+    assert told[0] == "submission 1/0/0: unavailable, score unavailable"
     assert "could not be had before the verifiers stopped waiting: it is not paid, and no fraud" in told[1]
     assert f"  {JUDGE} said unavailable" in told
     assert not any("bond" in line for line in told)
-    assert [(each.claimable_wei, each.is_releasable) for each in works_of(made, WORKER)] == [(0, True)]
+    assert [(each.claimable_wei, each.is_releasable) for each in submissions_of(made, WORKER)] == [(0, True)]
 
 
 def test_what_verifiers_said_is_read_from_the_chain_whatever_evidence_is_to_be_had() -> None:
@@ -305,7 +310,7 @@ OVERTURNED = (
 def test_an_appeal_says_who_sat_how_they_voted_and_what_it_cost_whom() -> None:
     made = ledger(*TO_SETTLED, *OVERTURNED)
     text = "\n".join(to_lines(story(0, made)))
-    assert "work 1/0/0: judged a fraud, score fraud" in text
+    assert "submission 1/0/0: judged a fraud, score fraud" in text
     assert re.search(f"challenge +{CHALLENGER}: fraud", text)
     assert "15 seats, held by 2" in text
     assert "overturned: the panel gave another score" in text
@@ -324,7 +329,7 @@ def test_an_appeal_for_what_was_not_drawn_blames_nobody() -> None:
     assert re.search("to blame +nobody: too few of the panel say that what the seed had drawn shows it", text)
 
 
-def test_a_work_that_stood_as_unavailable_blames_nobody() -> None:
+def test_a_submission_that_stood_as_unavailable_blames_nobody() -> None:
     votes = judged(100, against=False, outcome=DisputePhase.OVERTURNED)
     text = "\n".join(to_lines(story(0, ledger(*TO_SETTLED, *challenged(SCORE_UNAVAILABLE, 100), *votes))))
     assert re.search("to blame +nobody: its bytes may have come after the verifiers had looked", text)
@@ -386,12 +391,12 @@ def test_a_planted_fraud_is_told_from_one_and_costs_who_paid_it() -> None:
     made = ledger(*PLANTED, FINAL, PAID_PLANT)
     told = to_lines(story(1, made))
     text = "\n".join(told)
-    assert told[0] == "work 1/0/1: planted fraud, score fraud"
+    assert told[0] == "submission 1/0/1: planted fraud, score fraud"
     assert f"a fraud planted by {CHALLENGER} to see who checks" in text
     assert "neither paid nor slashed" in text
     assert f"{LAZY_JUDGE} paid it and lost 2 ASSAY" in text
     assert "400 ASSAY" not in text
-    [each] = works_of(made, CHEAT)
+    [each] = submissions_of(made, CHEAT)
     assert (each.earned_wei, each.claimable_wei, each.is_releasable) == (0, 0, False)
     assert [each.slashed_wei for each in fees_of(made, LAZY_JUDGE)] == [2]
     assert to_json(story(1, made))["plant"]["planter"] == CHALLENGER
@@ -400,7 +405,7 @@ def test_a_planted_fraud_is_told_from_one_and_costs_who_paid_it() -> None:
 def test_a_plant_that_nobody_found_earns_nothing() -> None:
     paid = (*settled(100, 100), (PlantOpened, {"epoch": 0, "index": 1, "commitment": PLANT, "is_in_time": True}), FINAL)
     made = ledger(PLANTED[0], *TO_SETTLED[:-2], *paid)
-    assert [each.earned_wei for each in works_of(made, CHEAT)] == [0]
+    assert [each.earned_wei for each in submissions_of(made, CHEAT)] == [0]
     assert "neither paid nor slashed" in "\n".join(to_lines(story(1, made)))
 
 
@@ -437,7 +442,12 @@ def test_a_skipped_policy_forfeits_the_fee() -> None:
 
 def test_the_json_holds_the_same_facts() -> None:
     told = to_json(story(1, ledger(*TO_FINAL, SLASHED), said(255, PASSED, FAILED)))
-    assert (told["work"], told["score"], told["reason"], told["slashed_wei"]) == ("1/0/1", 255, "replay_mismatch", 400)
+    assert (told["submission"], told["score"], told["reason"], told["slashed_wei"]) == (
+        "1/0/1",
+        255,
+        "replay_mismatch",
+        400,
+    )
     assert [each["revealed"] for each in told["attestations"]] == [True, False]
     assert told["findings"][1]["measured"] == 0.93
     assert told["is_replayed"] is True
@@ -453,33 +463,33 @@ def test_the_json_holds_the_same_facts() -> None:
         ((*TO_FINAL, SLASHED, CLAIMED), ["claimed", "slashed"]),
     ],
 )
-def test_the_state_of_a_work_follows_its_epoch(events: tuple[Any, ...], states: list[str]) -> None:
+def test_the_state_of_a_submission_follows_its_epoch(events: tuple[Any, ...], states: list[str]) -> None:
     made = ledger(*events)
-    assert [each.state for who in (WORKER, CHEAT) for each in works_of(made, who)] == states
+    assert [each.state for who in (WORKER, CHEAT) for each in submissions_of(made, who)] == states
 
 
 def test_only_what_is_final_and_unclaimed_is_claimable() -> None:
     def claimable(*events: Any) -> list[int]:
-        return [each.claimable_wei for who in (WORKER, CHEAT) for each in works_of(ledger(*events), who)]
+        return [each.claimable_wei for who in (WORKER, CHEAT) for each in submissions_of(ledger(*events), who)]
 
     assert claimable(*TO_SETTLED) == [0, 0]
     assert claimable(*TO_FINAL) == [80, 0]
     assert claimable(*TO_FINAL, CLAIMED) == [0, 0]
 
 
-def test_each_work_of_a_trainer_is_worth_what_its_kind_costs() -> None:
-    own = committed(2, WORKER, WorkKind.LABELS)
+def test_each_submission_of_a_trainer_is_worth_what_its_kind_costs() -> None:
+    own = committed(2, WORKER, SubmissionKind.LABELS)
     judgement = (SEALED, *BOTH_COMMITTED, revealed(JUDGE, 100, 255, 50), ATTESTED, *settled(100, 255, 50), FINAL)
     made = ledger(own, *judgement)
-    assert [each.claimable_wei for each in works_of(made, WORKER)] == [80, 4]
-    assert "8 units, a label work" in "\n".join(to_lines(story(2, made)))
+    assert [each.claimable_wei for each in submissions_of(made, WORKER)] == [80, 4]
+    assert "8 units, a label submission" in "\n".join(to_lines(story(2, made)))
 
 
-def test_a_work_that_earns_nothing_is_released_by_a_claim_once() -> None:
+def test_a_submission_that_earns_nothing_is_released_by_a_claim_once() -> None:
     nothing = (*TO_SETTLED[:-2], *settled(0, SCORE_FRAUD), FINAL)
-    [waiting] = works_of(ledger(*nothing), WORKER)
-    [done] = works_of(ledger(*nothing, (Claimed, {**CLAIMED[1], "amount": 0})), WORKER)
-    [fraud] = works_of(ledger(*nothing), CHEAT)
+    [waiting] = submissions_of(ledger(*nothing), WORKER)
+    [done] = submissions_of(ledger(*nothing, (Claimed, {**CLAIMED[1], "amount": 0})), WORKER)
+    [fraud] = submissions_of(ledger(*nothing), CHEAT)
     assert (waiting.is_releasable, waiting.state) == (True, "not paid")
     assert (done.is_releasable, done.state) == (False, "not paid, released")
     assert not fraud.is_releasable
@@ -494,17 +504,20 @@ def test_a_verifiers_epochs_are_those_it_took_part_in_or_was_slashed_for() -> No
     assert list(fees_of(made, WORKER)) == []
 
 
-def test_a_fee_is_by_weight_and_by_works_on_which_the_outcome_agrees() -> None:
-    """Of 90, two thirds by weight; of that, half where one work of two differs; what was unavailable differs not."""
+def test_a_fee_is_by_weight_and_by_submissions_on_which_the_outcome_agrees() -> None:
+    """Of 90, two thirds by weight; less a paid one's for each difference; what was unavailable is none.
+
+    Where no submission was paid there is no fee.
+    """
 
     def fee(*reports: Happening, outcome: tuple[int, int]) -> list[int]:
         made = ledger(SEALED, *BOTH_COMMITTED, *reports, ATTESTED, *settled(*outcome), FINAL)
         return [each.earned_wei for who in (JUDGE, LAZY_JUDGE) for each in fees_of(made, who)]
 
     both = revealed(JUDGE, 100, 255), revealed(LAZY_JUDGE, 100, 0)
-    assert fee(*both, outcome=(100, 255)) == [60, 15]
+    assert fee(*both, outcome=(100, 255)) == [60, 0]
     assert fee(*both, outcome=(100, SCORE_UNAVAILABLE)) == [60, 30]
-    assert fee(revealed(JUDGE, 101, 255), revealed(LAZY_JUDGE, 0, 0), outcome=(0, 255)) == [60, 15]
+    assert fee(revealed(JUDGE, 101, 255), revealed(LAZY_JUDGE, 0, 0), outcome=(0, 255)) == [0, 0]
 
 
 def test_epochs_whose_window_has_passed_can_be_finalised() -> None:
@@ -513,7 +526,23 @@ def test_epochs_whose_window_has_passed_can_be_finalised() -> None:
     assert ready_to_finalise(ledger(*TO_FINAL), now=300) == []
 
 
-def test_phases_are_those_of_the_contracts() -> None:
-    assert phase_of(ledger(*TO_FINAL).epochs[EPOCH]) == "final"
-    assert phase_of(ledger(SEALED, *BOTH_COMMITTED, REVEALED).epochs[EPOCH]) == "attest reveal"
-    assert epoch_json(ledger(*TO_FINAL, SLASHED).epochs[EPOCH])["works"][1]["is_slashed"] is True
+@pytest.mark.parametrize(
+    ("happened", "words", "in_the_demo"),
+    [
+        ((), "committing", "training (2 submissions)"),
+        ((SEALED,), "attest commit", "checking"),
+        ((SEALED, *BOTH_COMMITTED, REVEALED), "attest reveal", "revealing"),
+        ((SEALED, *BOTH_COMMITTED, REVEALED, ATTESTED), "attested", "attested"),
+        (TO_SETTLED, "challengeable", "aggregating"),
+        (TO_FINAL, "final", "final"),
+        ((SEALED, (EpochVoid, {"epoch": 0})), "void", "void"),
+    ],
+)
+def test_phases_are_those_of_the_contracts(happened: Sequence[Happening], words: str, in_the_demo: str) -> None:
+    record = ledger(*happened).epochs[EPOCH]
+    assert (phase_words(record), phase_name(record)) == (words, in_the_demo)
+    assert epoch_json(record)["phase"] == words == record.phase.name.lower().replace("_", " ")
+
+
+def test_an_epoch_for_programs_says_who_was_slashed() -> None:
+    assert epoch_json(ledger(*TO_FINAL, SLASHED).epochs[EPOCH])["submissions"][1]["is_slashed"] is True

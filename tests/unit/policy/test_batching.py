@@ -43,7 +43,7 @@ def of_transformers(config: PretrainedConfig, folder: Path) -> CausalPolicy:
     Tokenizer(WordLevel({word: place for place, word in enumerate(WORDS)}, unk_token="w0")).save(
         str(folder / TOKENIZER_NAME)
     )
-    table = {"kind": "hf", "base": None, "path": str(folder), "template": "{prompt}", "eos": "<end>"}
+    table = {"kind": "hf", "path": str(folder), "template": "{prompt}", "eos": "<end>"}
     return initial_policy({**table, "trainable": ["*"]}, SEED)
 
 

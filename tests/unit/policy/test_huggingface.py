@@ -2,15 +2,12 @@
 
 import json
 from pathlib import Path
+from shutil import copytree
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from tokenizers import Tokenizer
-from tokenizers.models import WordLevel
-from tokenizers.pre_tokenizers import Whitespace
-from transformers import AutoModelForCausalLM, LlamaConfig
 
 from assay_core.aggregation.optimizer import WEIGHTS_NAME
 from assay_core.policy import Policy, initial_policy, load_policy, save_policy
@@ -22,10 +19,10 @@ from assay_core.protocol.errors import Malformed, Stop
 from assay_core.protocol.spec import SamplerSpec, ToplocSpec
 from assay_core.protocol.types import Seed
 from assay_core.toploc import Hidden, build_all, check_all
+from tests.unit.policy.models import WORDS, llama, start, word_tokenizer, write_model
 from tests.unit.policy.successor import write_successor
 
 SEED = Seed(bytes(32))
-WORDS = ["<unk>", "<end>", "sort", "one", "two", "three", "four", "five"]
 NOISE = 1e-4
 
 
@@ -33,35 +30,8 @@ NOISE = 1e-4
 def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model as its maker would publish it."""
     folder = tmp_path_factory.mktemp("model")
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=len(WORDS),
-        hidden_size=32,
-        intermediate_size=48,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=64,
-        initializer_range=0.5,
-    )
-    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
-    tokenizer = Tokenizer(WordLevel({word: place for place, word in enumerate(WORDS)}, unk_token="<unk>"))
-    tokenizer.pre_tokenizer = Whitespace()  # pyright: ignore[reportAttributeAccessIssue]
-    tokenizer.add_special_tokens(["<end>"])
-    tokenizer.save(str(folder / TOKENIZER_NAME))
+    write_model(folder, llama())
     return folder
-
-
-def start(folder: Path, **changes: Any) -> dict[str, Any]:
-    return {
-        "kind": "hf",
-        "base": None,
-        "path": str(folder),
-        "template": "sort {prompt}",
-        "eos": "<end>",
-        "trainable": ["model.layers.1.*"],
-        **changes,
-    }
 
 
 @pytest.fixture(scope="module")
@@ -154,6 +124,48 @@ def test_changed_weights_are_told_apart(directory: Path, tmp_path: Path) -> None
     assert not any(passes for _, _, passes in compared)
 
 
+# ---- several tokens that end a completion
+
+ENDS = (WORDS.index("<end>"), WORDS.index("five"))
+
+
+def test_each_of_several_ends_ends_a_completion_and_both_are_what_the_verifier_expects(
+    model_folder: Path, tmp_path: Path
+) -> None:
+    policy = initial_policy(start(model_folder, eos=["<end>", "five"]), SEED)
+    save_policy(policy, tmp_path)
+    loaded = load_policy(tmp_path)
+    assert policy.eos_ids == loaded.eos_ids == ENDS and policy.eos_id == ENDS[0]
+
+    made = agree(policy, loaded, ["one two", "four", "three", "one"] * 8, SamplerSpec(max_new_tokens=12))
+
+    assert {generation.token_ids[-1] for generation, _, _ in made if generation.finish == "eos"} == set(ENDS)
+    for generation, prefill, passes in made:
+        assert not set(generation.token_ids[:-1]) & set(ENDS) and passes
+        assert (generation.token_ids[-1] in ENDS) == (generation.finish == "eos")
+        if generation.finish == "eos":
+            assert prefill.eos_probability_T[-1] > np.exp(prefill.logprobs_T[-1])
+    assert policy.decode([3, 4, 7]) == "one two"
+    greedy = policy.generate_greedy([policy.encode("four")], 40)[0]
+    assert not set(greedy[:-1]) & set(ENDS)
+
+
+def test_one_end_is_written_as_it_always_was(policy: Policy) -> None:
+    assert policy.config["eos"] == "<end>"
+
+
+def test_special_tokens_that_a_model_ends_with_by_its_configuration_are_added(
+    model_folder: Path, tmp_path: Path
+) -> None:
+    folder = copytree(model_folder, tmp_path / "model")
+    tokenizer = word_tokenizer()
+    tokenizer.add_special_tokens(["five"])
+    tokenizer.save(str(folder / TOKENIZER_NAME))
+    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": [7, 1, 3, 99]}))  # 3 is a plain word
+
+    assert initial_policy(start(folder), SEED).config["eos"] == ["<end>", "five"]
+
+
 # ---- adapters
 
 LORA = {"rank": 4, "alpha": 8, "targets": ["*.q_proj", "*.v_proj", "lm_head"]}
@@ -203,17 +215,21 @@ def test_adapter_that_does_not_fit_is_malformed(adapted: Any, tmp_path: Path, ad
 
 
 @pytest.mark.parametrize(
-    "changes",
-    [{"path": None}, {"base": "smollm2-135m-instruct"}, {"path": "/nowhere/at/all"}],
+    ("changes", "message"),
+    [
+        ({"path": None}, "give either base .* or path .*: neither is there"),
+        ({"base": "smollm2-135m-instruct"}, "give either base .* or path .*: both are there"),
+        ({"path": "/nowhere/at/all"}, "policy.path: /nowhere/at/all"),
+    ],
     ids=["neither base nor path", "both", "no such folder"],
 )
-def test_impossible_start_stops_the_initiator(model_folder: Path, changes: dict[str, Any]) -> None:
-    with pytest.raises(Stop):
+def test_impossible_start_stops_the_initiator(model_folder: Path, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(Stop, match=message):
         initial_policy(start(model_folder, **changes), SEED)
 
 
-def test_end_token_that_the_tokenizer_lacks_is_malformed(model_folder: Path) -> None:
-    with pytest.raises(Malformed, match="no token"):
+def test_end_token_that_the_tokenizer_lacks_stops_the_initiator(model_folder: Path) -> None:
+    with pytest.raises(Stop, match=r"^policy\.path: /.*: the tokenizer has no token '<stop>'"):
         initial_policy(start(model_folder, eos="<stop>"), SEED)
 
 
@@ -227,6 +243,11 @@ def test_end_token_that_the_tokenizer_lacks_is_malformed(model_folder: Path) -> 
         ("base", 7),
         ("eos", None),
         ("eos", "<stop>"),
+        ("eos", []),
+        ("eos", ["<end>"]),
+        ("eos", ["<end>", "<end>"]),
+        ("eos", ["<end>", 7]),
+        ("eos", ["<end>", "<stop>"]),
         ("template", "no place"),
         ("template", "{prompt}{prompt}"),
         ("template", 3),
@@ -303,7 +324,8 @@ def test_missing_file_is_malformed(directory: Path, name: str) -> None:
 def test_smollm2_generates_proves_and_is_told_from_a_changed_copy(tmp_path: Path) -> None:
     sampler = SamplerSpec(max_new_tokens=24, temperature=0.8)
     texts = ["What is 2 + 2?", "Say hello to Bob.", "Name three colours, separated by commas."]
-    policy = initial_policy({"kind": "hf", "trainable": ["model.layers.29.*"]}, SEED)
+    start_table = {"kind": "hf", "base": "smollm2-135m-instruct", "trainable": ["model.layers.29.*"]}
+    policy = initial_policy(start_table, SEED)
     save_policy(policy, tmp_path / "v0")
 
     assert sum(path.stat().st_size for path in (tmp_path / "v0").iterdir()) < 16 * 2**20

@@ -44,7 +44,7 @@ def test_an_amount_that_no_balance_can_reach_is_refused() -> None:
 
 def test_money_is_shown_with_its_symbol_and_without_needless_zeros() -> None:
     assert Money("ASSAY", 18).show(10_500_000_000_000_000_000) == "10.5 ASSAY"
-    assert Money("ASSAY", 18).show(1) == "0.000000000000000001 ASSAY"
+    assert Money("ASSAY", 18).show(1) == "1 wei"
     assert plain(-1_500, 3) == "-1.5"
 
 
@@ -57,3 +57,24 @@ def test_rates_become_basis_points(text: str, bps: int) -> None:
 def test_what_is_no_rate_is_refused(text: str) -> None:
     with pytest.raises(Stop, match="rate"):
         parse_rate(text)
+
+
+@pytest.mark.parametrize(
+    ("wei", "shown", "at_least"),
+    [
+        (30_600_000_000_000_000_100, "30.6 ASSAY", "30.600001 ASSAY"),
+        (10_000_000_000_000_000_000, "10 ASSAY", "10 ASSAY"),
+        (999_999_999_999, "999999999999 wei", "0.000001 ASSAY"),
+        (0, "0 ASSAY", "0 ASSAY"),
+        (-1_999_999_900_000_000_000, "-1.999999 ASSAY", "-1.999999 ASSAY"),
+    ],
+)
+def test_amounts_are_shown_as_people_write_them(wei: int, shown: str, at_least: str) -> None:
+    money = Money("ASSAY", 18)
+    assert (money.show(wei), money.at_least(wei)) == (shown, at_least)
+
+
+@given(st.integers(0, 2**120), st.integers(0, 24))
+def test_what_is_shown_is_never_more_and_what_is_asked_never_less(wei: int, decimals: int) -> None:
+    money = Money("", decimals)
+    assert parse_amount(money.show(wei), decimals) <= wei <= parse_amount(money.at_least(wei), decimals)

@@ -11,7 +11,8 @@ from assay_core.protocol.economics import (
     challenge_cost,
     cheat_earns,
     epoch_cost,
-    epoch_works,
+    epoch_fee,
+    epoch_submissions,
     epochs_in_flight,
     finders_part,
     gain_of,
@@ -25,10 +26,10 @@ from assay_core.protocol.economics import (
     plant_deposit,
     quorum_of,
     share_up,
+    submission_payout,
     verifier_fee,
-    work_payout,
 )
-from assay_core.protocol.types import KindTerms, WorkKind, kinds_of
+from assay_core.protocol.types import KindTerms, SubmissionKind, kinds_of
 from tests.unit.economics.terms import TERMS
 
 wei = st.integers(1, 10**30)
@@ -36,7 +37,9 @@ bps = st.integers(1, 10_000)
 WHOLE = 10_000 * 10_000
 TWO_KINDS = replace(
     TERMS,
-    kinds=kinds_of({WorkKind.ROLLOUTS: KindTerms(3 * 10**15, 2_500), WorkKind.TRAINING: KindTerms(7 * 10**15, 10_000)}),
+    kinds=kinds_of(
+        {SubmissionKind.ROLLOUTS: KindTerms(3 * 10**15, 2_500), SubmissionKind.TRAINING: KindTerms(7 * 10**15, 10_000)}
+    ),
 )
 
 
@@ -71,7 +74,7 @@ def test_nothing_to_gain_needs_no_slash() -> None:
 
 
 def test_the_slash_outweighs_the_most_tempting_kind_that_is_asked_for() -> None:
-    assert gain_of(TWO_KINDS, WorkKind.ROLLOUTS) == 64 * 3 * 10**15
+    assert gain_of(TWO_KINDS, SubmissionKind.ROLLOUTS) == 64 * 3 * 10**15
     assert greatest_gain(TWO_KINDS) == 64 * 7 * 10**15
     # The cheaper kind is found so much more rarely that it needs the larger slash.
     assert needed_slash_of(TWO_KINDS) == needed_slash(64 * 3 * 10**15, 5_000, 2_500)
@@ -97,17 +100,23 @@ def test_what_a_cheat_earns_by_hand() -> None:
 
 
 def test_a_fraud_earns_nothing_and_payouts_round_down() -> None:
-    assert [work_payout(3, 10, score) for score in (252, 253, 254, 255)] == [0, 0, 0, 0]
-    assert work_payout(3, 11, 50) == 16
+    assert [submission_payout(3, 10, score) for score in (252, 253, 254, 255)] == [0, 0, 0, 0]
+    assert submission_payout(3, 11, 50) == 16
 
 
-@given(fee=wei, weights=st.lists(st.integers(1, 10**30), min_size=1, max_size=8), works=st.integers(1, 100))
-def test_verifiers_together_never_get_more_than_the_fee(fee: int, weights: list[int], works: int) -> None:
-    assert sum(verifier_fee(fee, weight, sum(weights), 0, works) for weight in weights) <= fee
+@given(fee=wei, weights=st.lists(st.integers(1, 10**30), min_size=1, max_size=8), submissions=st.integers(1, 100))
+def test_verifiers_together_never_get_more_than_the_fee(fee: int, weights: list[int], submissions: int) -> None:
+    assert sum(verifier_fee(fee, weight, sum(weights), 0, submissions) for weight in weights) <= fee
+
+
+def test_an_epoch_has_as_much_of_the_fee_as_submissions_were_paid() -> None:
+    params = replace(TERMS, max_epoch_units=160)  # two submissions and a half, of 64
+    assert [epoch_fee(params, paid) for paid in range(4)] == [0, 2 * 10**17, 4 * 10**17, TERMS.verifier_fee]
 
 
 def test_a_verifier_that_differed_gets_less() -> None:
     assert verifier_fee(100, 1, 2, 5, 10) == 25
+    assert verifier_fee(100, 1, 2, 11, 10) == 0  # frauds that it missed may be more than what was paid
     assert verifier_fee(100, 0, 0, 0, 0) == 0
 
 
@@ -115,17 +124,17 @@ def test_a_verifier_that_differed_gets_less() -> None:
 def test_the_needed_electorate_is_the_least_whose_quorum_outweighs_the_epoch(
     units: int, quorum: int, fee: int, slash: int
 ) -> None:
-    """Also where the last work of an epoch is not a full one."""
+    """Also where the last submission of an epoch is not a full one."""
     params = replace(TERMS, quorum_bps=quorum, verifier_fee=fee, fraud_slash=slash)
     weight, needed = needed_electorate(params, units), needed_weight(params, units)
-    can_be_had = units * (greatest_gain(params) + slash)  # of full works, so many
-    assert (needed - fee - 1) * params.max_work_units < can_be_had <= (needed - fee) * params.max_work_units
+    can_be_had = units * (greatest_gain(params) + slash)  # of full submissions, so many
+    assert (needed - fee - 1) * params.max_submission_units < can_be_had <= (needed - fee) * params.max_submission_units
     assert quorum_of(weight, quorum) >= needed > quorum_of(weight - 1, quorum)
 
 
 @given(gain=st.integers(1, 10**20))
-def test_committing_to_a_plant_takes_more_than_its_work_can_earn(gain: int) -> None:
-    params = replace(TERMS, kinds=kinds_of({WorkKind.FULL: KindTerms(gain, 10_000)}))
+def test_committing_to_a_plant_takes_more_than_its_submission_can_earn(gain: int) -> None:
+    params = replace(TERMS, kinds=kinds_of({SubmissionKind.FULL: KindTerms(gain, 10_000)}))
     assert plant_deposit(params) * 10 >= greatest_gain(params) * 12
     assert (plant_deposit(params) - 1) * 10 < greatest_gain(params) * 12
 
@@ -158,5 +167,5 @@ def test_epochs_in_flight_are_those_opened_before_the_first_is_final(epoch_s: in
     assert epochs_in_flight(replace(TERMS, max_epochs=1), epoch_s) == 1
 
 
-def test_an_epoch_holds_as_many_works_as_its_units() -> None:
-    assert epoch_works(TERMS) == 8
+def test_an_epoch_holds_as_many_submissions_as_its_units() -> None:
+    assert epoch_submissions(TERMS) == 8

@@ -17,12 +17,12 @@ from assay_core.protocol.encoding import (
     merkle_root,
     parse_canonical_json,
     plant_commitment,
+    submission_place,
     uniform_bps,
     vote_commitment,
-    work_place,
 )
 from assay_core.protocol.errors import Malformed
-from assay_core.protocol.types import Address, Epoch, Root, Seed, TaskId, WorkIndex
+from assay_core.protocol.types import Address, Epoch, Root, Seed, SubmissionIndex, TaskId
 
 SEED = Seed(bytes(range(32)))
 leaves = st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | st.text(max_size=20)
@@ -100,7 +100,7 @@ def test_the_type_of_terms_is_that_of_the_contracts() -> None:
 
 @given(st.integers(0, 2**64 - 1), st.integers(0, 2**16 - 1))
 def test_a_place_says_epoch_and_index(epoch: int, index: int) -> None:
-    place = work_place(Epoch(epoch), WorkIndex(index))
+    place = submission_place(Epoch(epoch), SubmissionIndex(index))
     assert (place >> 16, place & 0xFFFF) == (epoch, index)
 
 
@@ -115,13 +115,13 @@ def test_every_part_of_a_commitment_changes_it() -> None:
         vote_commitment(SEED, somebody, 70, True, salt),
         vote_commitment(SEED, somebody, 70, False, b"t" * 32),
     ]
-    here = TaskId(1), Epoch(2), somebody, WorkIndex(3)
+    here = TaskId(1), Epoch(2), somebody, SubmissionIndex(3)
     challenges = [
         challenge_commitment(*here, 70, salt),
         challenge_commitment(TaskId(9), *here[1:], 70, salt),
         challenge_commitment(TaskId(1), Epoch(9), *here[2:], 70, salt),
-        challenge_commitment(*here[:2], other, WorkIndex(3), 70, salt),
-        challenge_commitment(*here[:3], WorkIndex(9), 70, salt),
+        challenge_commitment(*here[:2], other, SubmissionIndex(3), 70, salt),
+        challenge_commitment(*here[:3], SubmissionIndex(9), 70, salt),
         challenge_commitment(*here, 71, salt),
         challenge_commitment(*here, 70, b"t" * 32),
     ]

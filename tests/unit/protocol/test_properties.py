@@ -32,9 +32,9 @@ FORGOTTEN: list[tuple[type[Act], tuple[str, ...], str, tuple[str, ...]]] = [
     (attestations.SlashAbsence, ("WasPresent",), "who has revealed is slashed", ("absence", "absence")),
     (attestations.SlashAbsence, ("AlreadyPenalised",), "absent twice", ("absence", "absence")),
     (attestations.RevealAttestation, ("AlreadyRevealed",), "reveals twice", ("reveal", "reveal")),
-    (attestations.RevealAttestation, ("BadReport",), "judges other works", ("reveal",)),
-    (commitments.CommitWork, ("CommitClosed",), "comes to a closed epoch", ("works", "seal", "wait")),
-    (payouts.Claim, ("WrongWork",), "already|wei from", ("claim", "claim")),
+    (attestations.RevealAttestation, ("BadReport",), "judges other submissions", ("reveal",)),
+    (commitments.CommitSubmission, ("CommitClosed",), "comes to a closed epoch", ("submissions", "seal", "wait")),
+    (payouts.Claim, ("WrongSubmission",), "already|wei from", ("claim", "claim")),
     (payouts.Claim, ("IsFraud",), "a fraud is paid", ("claim", "claim")),
 ]
 
@@ -115,5 +115,5 @@ def facts_of(steps: list[Step]) -> dict[type[Fact], int]:
 
 
 def test_an_honest_life_breaks_nothing() -> None:
-    counts = facts_of(chosen(7, 600, ("goOn", "goOn", "absence", "reveal", "claim", "works")))
+    counts = facts_of(chosen(7, 600, ("goOn", "goOn", "absence", "reveal", "claim", "submissions")))
     assert counts[EpochSealed] > 5 and counts[AttestationRevealed] > 10

@@ -27,12 +27,12 @@ def play(twin: Twin, steps: list[Step]) -> None:
 
 @settings(
     max_examples=6,
-    deadline=None,
     derandomize=True,
     phases=[Phase.generate],
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.large_base_example],
 )
 @given(STEPS)
+@pytest.mark.slow
 def test_whatever_people_do_money_is_conserved_and_somebody_can_end_it_all(steps: list[Step]) -> None:
     twin = make_paper_twin(EVERYBODY)
     play(twin, steps)
@@ -45,6 +45,7 @@ def test_whatever_people_do_money_is_conserved_and_somebody_can_end_it_all(steps
     assert held == SUPPLY
 
 
+@pytest.mark.slow  # three long lives
 def test_steps_come_as_far_as_payments_slashes_and_disputes() -> None:
     """The conservation above would mean little if nothing ever happened."""
     done = set[str]()

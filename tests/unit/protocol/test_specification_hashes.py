@@ -7,11 +7,21 @@ from hypothesis import strategies as st
 
 from assay_core.chain.keys import PolicyWord, WorkerConsent, sign_policy, sign_worker_key
 from assay_core.protocol import encoding
-from assay_core.protocol.types import Address, Epoch, PolicyVersion, Root, Seed, TaskId, TaskParams, WorkIndex, WorkKind
+from assay_core.protocol.types import (
+    Address,
+    Epoch,
+    PolicyVersion,
+    Root,
+    Seed,
+    SubmissionIndex,
+    SubmissionKind,
+    TaskId,
+    TaskParams,
+)
 from assay_core.protocol.types import KindTerms as TypedKind
-from assay_core.protocol.types import Work as TypedWork
+from assay_core.protocol.types import Submission as TypedSubmission
 from specs import hashes
-from specs.words import NOBODY, NONE, KindTerms, Terms, Work
+from specs.words import NOBODY, NONE, KindTerms, Submission, Terms
 from tests.differential.behaviour import TERMS
 
 WORDS = st.binary(min_size=32, max_size=32)
@@ -25,12 +35,14 @@ def typed(address: str) -> Address:
 
 
 @given(ADDRESSES, INDICES, st.integers(0, 3), st.integers(1, 65_535), st.integers(0, 2**32 - 1), WORDS, WORDS)
-def test_works_hash_alike(
+def test_submissions_hash_alike(
     who: str, index: int, kind: int, units: int, version: int, root: bytes, before: bytes
 ) -> None:
-    mine = hashes.work_hash(Work(who, index, kind, units, version, root))
-    theirs = TypedWork(typed(who), WorkIndex(index), WorkKind(kind), units, PolicyVersion(version), Root(root))
-    assert encoding.work_hash(theirs) == mine
+    mine = hashes.submission_hash(Submission(who, index, kind, units, version, root))
+    theirs = TypedSubmission(
+        typed(who), SubmissionIndex(index), SubmissionKind(kind), units, PolicyVersion(version), Root(root)
+    )
+    assert encoding.submission_hash(theirs) == mine
     assert encoding.plant_hash(mine) == hashes.plant_hash(mine)
     assert encoding.running_hash(before, mine) == hashes.words("bytes32 bytes32", before, mine)
 
@@ -48,7 +60,7 @@ def test_challenges_and_plants_hash_alike(
     task_id: int, epoch: int, who: str, index: int, score: int, root: bytes, salt: bytes
 ) -> None:
     task = TaskId(task_id)
-    challenge = encoding.challenge_commitment(task, Epoch(epoch), typed(who), WorkIndex(index), score, salt)
+    challenge = encoding.challenge_commitment(task, Epoch(epoch), typed(who), SubmissionIndex(index), score, salt)
     assert challenge == hashes.challenge(task_id, epoch, who, index, score, salt)
     assert encoding.plant_commitment(task, typed(who), Root(root), salt) == hashes.plant(task_id, who, root, salt)
     assert encoding.decoy_commitment(task, salt) == hashes.plant(task_id, NOBODY, NONE, salt)
@@ -60,7 +72,7 @@ def test_seeds_and_what_they_draw_are_alike(
 ) -> None:
     seed = encoding.epoch_seed(random, before, TaskId(task_id), Epoch(epoch))
     assert seed == hashes.words("bytes32 bytes32 uint256 uint64", random, before, task_id, epoch)
-    panel = encoding.panel_seed(random, TaskId(task_id), Epoch(epoch), WorkIndex(index))
+    panel = encoding.panel_seed(random, TaskId(task_id), Epoch(epoch), SubmissionIndex(index))
     assert panel == hashes.words("bytes32 uint256 uint64 uint16", random, task_id, epoch, index)
     drawn = encoding.must_replay(Seed(seed), index, sampling_bps)
     assert drawn == hashes.is_drawn(seed, index, sampling_bps)

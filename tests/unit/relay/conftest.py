@@ -117,7 +117,7 @@ def make_bundle(tmp_path: Path) -> MakeBundle:
     """A bundle of random files, whose sizes are given by name (`update__0000` is update/0000)."""
 
     def make(
-        name: str = "bundle", *, seed: int = 0, kind: BundleKind = BundleKind.WORK, **sizes: int
+        name: str = "bundle", *, seed: int = 0, kind: BundleKind = BundleKind.SUBMISSION, **sizes: int
     ) -> tuple[Path, Manifest]:
         directory, random = tmp_path / name, np.random.default_rng(seed)
         for file, size in (sizes or {"small": 1_000, "update__0000": SHARD_BYTES + 5_000}).items():

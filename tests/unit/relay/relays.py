@@ -3,7 +3,7 @@
 import asyncio
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -49,6 +49,10 @@ class Observed:
         self._app = app
         self.requests: list[str] = []
         self.delay_s = 0.0
+
+    def wrap(self, outer: Callable[[ASGIApp], ASGIApp]) -> None:
+        """Put something before the application."""
+        self._app = outer(self._app)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":

@@ -1,9 +1,13 @@
 """Relays that lie, break or stay silent, senders that commit to impossible bundles: who is blamed, who is harmed."""
 
 import hashlib
+import logging
 import socket
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import httpx
 import pytest
 from eth_account.signers.local import LocalAccount
 
@@ -12,6 +16,7 @@ from assay_core.bundle.manifest import SHARD_BYTES, BundleKind, BundleLimits, Fi
 from assay_core.protocol.encoding import Json, canonical_json, merkle_root
 from assay_core.protocol.errors import Malformed, MalformedManifest, Unavailable
 from assay_core.protocol.types import Root
+from assay_core.transport.relay.remote import RemoteRelay
 from assay_protocol.devnet.anvil import free_port
 from tests.unit.relay.conftest import MakeBundle, MakeClient, StartLiar, StartRelay
 from tests.unit.relay.relays import LIMITS, RunningRelay, fetch
@@ -90,7 +95,7 @@ def test_nobody_answers(make_client: MakeClient, make_bundle: MakeBundle, traine
 def test_unknown_root_is_unavailable(start_relay: StartRelay, make_client: MakeClient) -> None:
     client = make_client(start_relay())
     with pytest.raises(Unavailable, match="404"):
-        client.fetch(Root(bytes(32)), BundleKind.WORK, LIMITS)
+        client.fetch(Root(bytes(32)), BundleKind.SUBMISSION, LIMITS)
     assert not client.has(Root(bytes(32)))
 
 
@@ -99,7 +104,7 @@ def test_another_manifest_than_asked_for_is_the_relays_fault(
 ) -> None:
     first, _, manifest = published
     path = f"/v1/manifests/{manifest.root.hex()}"
-    liar = start_liar({path: Manifest(BundleKind.WORK, {}, ()).to_bytes()})
+    liar = start_liar({path: Manifest(BundleKind.SUBMISSION, {}, ()).to_bytes()})
     assert open_bundle(fetch(make_client(liar, first), manifest), LIMITS) == manifest
     with pytest.raises(Unavailable, match="another manifest"):
         fetch(make_client(liar, cache="other"), manifest)
@@ -109,7 +114,7 @@ def test_endless_manifest_is_the_relays_fault(make_client: MakeClient, start_lia
     root = Root(bytes(32))
     liar = start_liar({f"/v1/manifests/{root.hex()}": b" " * (5 * 2**20)})
     with pytest.raises(Unavailable, match="more than"):
-        make_client(liar).fetch(root, BundleKind.WORK, LIMITS)
+        make_client(liar).fetch(root, BundleKind.SUBMISSION, LIMITS)
 
 
 def test_relay_that_answers_uploads_with_nonsense(
@@ -125,7 +130,7 @@ def test_relay_that_answers_uploads_with_nonsense(
 # ------------------------------------------------------------------------------------------------- bad senders
 
 
-def committed(files: list[dict[str, Json]], kind: str = "work") -> tuple[Root, bytes]:
+def committed(files: list[dict[str, Json]], kind: str = "submission") -> tuple[Root, bytes]:
     """A manifest that no honest program writes, and the root that a cheat commits to."""
     root = merkle_root([canonical_json({"fields": {}, "kind": kind}), *(canonical_json(file) for file in files)])
     return root, canonical_json({"fields": {}, "files": files, "kind": kind})
@@ -139,28 +144,28 @@ def entry(name: str, data: bytes = b"x") -> dict[str, Json]:
 @pytest.mark.parametrize(
     ("files", "kind"),
     [
-        pytest.param([entry("../escaped")], "work", id="parent folder"),
-        pytest.param([entry("/etc/passwd")], "work", id="absolute"),
-        pytest.param([entry("a/../../b")], "work", id="parent folder inside"),
-        pytest.param([entry("a\\b")], "work", id="backslash"),
-        pytest.param([entry("manifest.json")], "work", id="the manifest itself"),
-        pytest.param([entry("a"), entry("a", b"y")], "work", id="name twice"),
-        pytest.param([entry("b"), entry("a")], "work", id="not in order"),
-        pytest.param([entry("a"), entry("a/b")], "work", id="file and folder"),
-        pytest.param([{**entry("a"), "bytes": 2**50}], "work", id="too large"),
-        pytest.param([{**entry("a"), "shards": []}], "work", id="no shards"),
+        pytest.param([entry("../escaped")], "submission", id="parent folder"),
+        pytest.param([entry("/etc/passwd")], "submission", id="absolute"),
+        pytest.param([entry("a/../../b")], "submission", id="parent folder inside"),
+        pytest.param([entry("a\\b")], "submission", id="backslash"),
+        pytest.param([entry("manifest.json")], "submission", id="the manifest itself"),
+        pytest.param([entry("a"), entry("a", b"y")], "submission", id="name twice"),
+        pytest.param([entry("b"), entry("a")], "submission", id="not in order"),
+        pytest.param([entry("a"), entry("a/b")], "submission", id="file and folder"),
+        pytest.param([{**entry("a"), "bytes": 2**50}], "submission", id="too large"),
+        pytest.param([{**entry("a"), "shards": []}], "submission", id="no shards"),
         pytest.param([entry("a")], "poem", id="unknown kind"),
         pytest.param([entry("a")], "policy", id="another kind"),
     ],
 )
-def test_impossible_manifest_is_held_against_whoever_committed_to_it(
+def test_impossible_manifest_is_held_against_anyone_who_committed_to_it(
     files: list[dict[str, Json]], kind: str, make_client: MakeClient, start_liar: StartLiar, tmp_path: Path
 ) -> None:
     root, data = committed(files, kind)
     client = make_client(start_liar({f"/v1/manifests/{root.hex()}": data}))
     before = {path for path in tmp_path.rglob("*") if ".partial" not in path.parts}
     with pytest.raises(MalformedManifest):
-        client.fetch(root, BundleKind.WORK, LIMITS)
+        client.fetch(root, BundleKind.SUBMISSION, LIMITS)
     assert {path for path in tmp_path.rglob("*") if ".partial" not in path.parts} == before
 
 
@@ -169,7 +174,7 @@ def test_bundle_over_the_readers_limit_is_refused_unread(
 ) -> None:
     first, _, manifest = published
     with pytest.raises(Malformed, match="exceeds the limit"):
-        make_client(first).fetch(manifest.root, BundleKind.WORK, BundleLimits(1_000))
+        make_client(first).fetch(manifest.root, BundleKind.SUBMISSION, BundleLimits(1_000))
     assert first.count("GET /v1/shards") == 0
 
 
@@ -177,9 +182,39 @@ def test_file_whose_hash_does_not_follow_from_its_shards_is_held_against_the_sen
     make_client: MakeClient, start_liar: StartLiar, tmp_path: Path
 ) -> None:
     shards = tuple(hashlib.sha256(bytes([number]) * SHARD_BYTES).digest() for number in (1, 2))
-    manifest = Manifest(BundleKind.WORK, {}, (FileEntry("file", 2 * SHARD_BYTES, bytes(32), shards),))
+    manifest = Manifest(BundleKind.SUBMISSION, {}, (FileEntry("file", 2 * SHARD_BYTES, bytes(32), shards),))
     liar = start_liar({f"/v1/manifests/{manifest.root.hex()}": manifest.to_bytes()})
     with pytest.raises(MalformedManifest, match="follows from its shards"):
         fetch(make_client(liar), manifest)
     assert liar.count("GET /v1/shards") == 0
     assert not (tmp_path / "cache" / manifest.root.hex()).exists()
+
+
+def test_a_relay_that_dies_and_comes_back_is_told_once_each(caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever is asked of it meanwhile, and however often."""
+    port = free_port()
+    caplog.set_level(logging.INFO)
+    with httpx.Client(trust_env=False) as http:
+        relay = RemoteRelay(f"http://127.0.0.1:{port}", http)
+        for _ in range(20):
+            with pytest.raises(Unavailable):
+                relay.has(Root(bytes(32)))
+        with ThreadingHTTPServer(("127.0.0.1", port), Answering) as server:
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            for _ in range(3):
+                assert relay.has(Root(bytes(32)))
+            server.shutdown()
+        relay.close()
+    told = [record.getMessage() for record in caplog.records if record.name.endswith("relay.remote")]
+    assert told == ["relay fails", "relay answers again"]
+
+
+class Answering(BaseHTTPRequestHandler):
+    """Has everything."""
+
+    def do_HEAD(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass

@@ -44,7 +44,7 @@ def test_bundle_opens_as_it_was_built(make_bundle: MakeBundle) -> None:
 
 def test_building_twice_gives_the_same_root(make_bundle: MakeBundle) -> None:
     directory, manifest = make_bundle(a=10)
-    assert build_bundle(directory, BundleKind.WORK, {"seed": 0}).root == manifest.root
+    assert build_bundle(directory, BundleKind.SUBMISSION, {"seed": 0}).root == manifest.root
 
 
 def _change(directory: Path) -> None:
@@ -101,13 +101,13 @@ def test_file_that_no_bundle_can_hold_is_not_built(tmp_path: Path, name: str) ->
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).write_bytes(b"")
     with pytest.raises(MalformedManifest, match="permitted"):
-        build_bundle(tmp_path, BundleKind.WORK, {})
+        build_bundle(tmp_path, BundleKind.SUBMISSION, {})
 
 
 def test_pipe_is_not_a_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(MalformedManifest, match="plain file"):
-        build_bundle(tmp_path, BundleKind.WORK, {})
+        build_bundle(tmp_path, BundleKind.SUBMISSION, {})
 
 
 # -------------------------------------------------------------------------------------------------- the relay's
@@ -277,7 +277,7 @@ def test_shard_that_is_listed_with_two_sizes_is_refused(tmp_path: Path, make_bun
     directory, manifest = make_bundle(a=10)
     entry = manifest.files[0]
     twice = replace(entry, name="b", size_bytes=SHARD_BYTES + 20, shards=(entry.sha256, entry.sha256))
-    impossible = Manifest(BundleKind.WORK, {}, (entry, twice))
+    impossible = Manifest(BundleKind.SUBMISSION, {}, (entry, twice))
     with pytest.raises(MalformedManifest, match="another size"):
         finish(Cache(tmp_path / "cache"), directory, impossible)
 

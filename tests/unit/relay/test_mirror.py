@@ -181,7 +181,7 @@ def test_upstream_that_lies_is_dropped_and_the_mirror_not_blamed(
     manifest = publish(make_client(origin, cache="trainer"), make_bundle(file=500), trainer)
     path = f"/v1/manifests/{manifest.root.hex()}"
     liar = start_liar({path: manifest.to_bytes(), f"/v1/shards/{manifest.files[0].sha256.hex()}": bytes(500)})
-    forger = start_liar({path: Manifest(BundleKind.WORK, {}, ()).to_bytes(), "/v1/bundles": b"{}"})
+    forger = start_liar({path: Manifest(BundleKind.SUBMISSION, {}, ()).to_bytes(), "/v1/bundles": b"{}"})
     mirror = start_relay("mirror", upstreams=[forger.url, liar.url, origin.url], follow_s=0.05)
     client = make_client(mirror)
     until = time.monotonic() + 20
@@ -202,4 +202,4 @@ def test_mirror_of_nobody_that_answers_serves_what_it_has(
     manifest = publish(client, make_bundle(file=500), trainer)
     assert open_bundle(fetch(client, manifest), LIMITS) == manifest
     with pytest.raises(Unavailable, match="404"):
-        client.fetch(Root(bytes(32)), BundleKind.WORK, LIMITS)
+        client.fetch(Root(bytes(32)), BundleKind.SUBMISSION, LIMITS)

@@ -111,6 +111,7 @@ def test_mirror_is_not_kept_waiting_for_what_another_mirror_copies(
     assert answers[origin.url].status_code == 200
 
 
+@pytest.mark.slow
 def test_uploads_that_are_never_finished_do_not_hold_others_up(
     start_relay: StartRelay, make_client: MakeClient, make_bundle: MakeBundle, trainer: LocalAccount, http: httpx.Client
 ) -> None:

@@ -436,6 +436,7 @@ print("ended well")
 """
 
 
+@pytest.mark.slow  # a process that imports all that a relay does
 def test_ctrl_c_ends_the_relay_quietly(tmp_path: Path, http: httpx.Client) -> None:
     port = free_port()
     command = [sys.executable, "-c", SERVE_PROGRAM, str(tmp_path / "served"), str(port)]
@@ -493,7 +494,7 @@ def test_policy_signatures_of_several_relays_are_put_together(
     assert make_client(first).signatures(TaskId(1), Epoch(3)) == []
 
 
-def test_operator_may_sign_anew_but_not_without_end(
+def test_operator_may_sign_again_but_not_without_end(
     relay: RunningRelay, make_client: MakeClient, members: Members, trainer: LocalAccount
 ) -> None:
     client = make_client(relay)

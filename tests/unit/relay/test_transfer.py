@@ -8,6 +8,7 @@ import threading
 import time
 from pathlib import Path
 
+import httpx
 import pytest
 from eth_account.signers.local import LocalAccount
 
@@ -16,7 +17,7 @@ from assay_core.bundle.manifest import SHARD_BYTES, BundleKind, Manifest
 from assay_core.protocol.errors import Stop, Unavailable
 from assay_core.transport.relay.client import RelayClient
 from tests.unit.relay.conftest import MakeBundle, MakeClient, StartRelay
-from tests.unit.relay.relays import CHAIN_ID, LIMITS, Members, RunningRelay, fetch
+from tests.unit.relay.relays import CHAIN_ID, LIMITS, Members, RunningRelay, fetch, upload_headers
 
 
 def test_bundle_arrives_as_it_was_sent(
@@ -102,7 +103,7 @@ def test_equal_shards_are_fetched_once_and_put_everywhere(
     (directory / "zeros").write_bytes(bytes(2 * SHARD_BYTES))
     (directory / "ones").write_bytes(b"1" * SHARD_BYTES * 2)
     (directory / "more_ones").write_bytes(b"1" * SHARD_BYTES)
-    manifest = build_bundle(directory, BundleKind.WORK, {})
+    manifest = build_bundle(directory, BundleKind.SUBMISSION, {})
     relay = start_relay()
     client = make_client(relay)
     client.publish(directory, manifest, trainer)
@@ -119,7 +120,7 @@ from pathlib import Path
 from assay_core.bundle.manifest import BundleKind, BundleLimits
 from assay_core.transport.relay.client import RelayClient
 client = RelayClient([sys.argv[1]], Path(sys.argv[2]), chain_id={CHAIN_ID}, threads=1)
-client.fetch(bytes.fromhex(sys.argv[3]), BundleKind.WORK, BundleLimits(2**30))
+client.fetch(bytes.fromhex(sys.argv[3]), BundleKind.SUBMISSION, BundleLimits(2**30))
 """
 
 
@@ -218,3 +219,36 @@ def test_cache_that_cannot_be_written_stops_the_operator(
     (tmp_path / "cache" / ".partial").write_bytes(b"")
     with pytest.raises(Stop, match="cache"):
         fetch(client, manifest)
+
+
+def test_relays_tell_for_how_long_they_have_had_all_of_a_bundle(
+    start_relay: StartRelay, make_client: MakeClient, make_bundle: MakeBundle, trainer: LocalAccount
+) -> None:
+    now = [1_000.0]
+    first = start_relay("first", clock=lambda: now[0])
+    second = start_relay("second", clock=lambda: now[0])
+    directory, manifest = make_bundle()
+    assert make_client(first, second).held_s(manifest.root) is None
+    make_client(first, clock=lambda: now[0]).publish(directory, manifest, trainer)
+    now[0] += 30
+    make_client(second, clock=lambda: now[0]).publish(directory, manifest, trainer)
+    now[0] += 5
+    assert make_client(second).held_s(manifest.root) == 5
+    assert make_client(second, first).held_s(manifest.root) == 35  # the longest counts
+    first.stop()
+    assert make_client(start_relay("first", clock=lambda: now[0])).held_s(manifest.root) == 35
+
+
+def test_a_relay_has_a_bundle_from_its_last_shard_on(
+    start_relay: StartRelay, make_client: MakeClient, make_bundle: MakeBundle, trainer: LocalAccount, http: httpx.Client
+) -> None:
+    now = [1_000.0]
+    relay = start_relay(clock=lambda: now[0])
+    directory, manifest = make_bundle()
+    headers = upload_headers(trainer, manifest.root, now=now[0])
+    url = f"{relay.url}/v1/manifests/{manifest.root.hex()}"
+    http.put(url, content=manifest.to_bytes(), headers=headers).raise_for_status()
+    now[0] += 30
+    assert make_client(relay).held_s(manifest.root) is None
+    make_client(relay, clock=lambda: now[0]).publish(directory, manifest, trainer)
+    assert make_client(relay).held_s(manifest.root) == 0

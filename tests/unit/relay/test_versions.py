@@ -42,7 +42,7 @@ def test_only_shards_that_changed_are_sent_and_fetched(
         assert relay.count("GET /v1/shards") == 6 + 2 * version
 
 
-def test_damaged_shards_of_another_version_are_fetched_anew(
+def test_damaged_shards_of_another_version_are_fetched_again(
     start_relay: StartRelay, make_client: MakeClient, trainer: LocalAccount, tmp_path: Path
 ) -> None:
     relay = start_relay()

@@ -25,16 +25,17 @@ def test_picture_shows_the_snapshot() -> None:
     assert f"figures {KEPT.digest}" in gas.PICTURE.read_text()
 
 
+@pytest.mark.slow  # draws
 def test_picture_is_the_same_each_time(tmp_path: Path) -> None:
     for name in ("a.svg", "b.svg"):
         gas.draw(tmp_path / name, KEPT)
     assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
 
 
-def test_a_work_costs_less_the_more_there_are() -> None:
-    totals = [KEPT.per_work(works) for works in gas.WORKS]
+def test_a_submission_costs_less_the_more_there_are() -> None:
+    totals = [KEPT.per_submission(submissions) for submissions in gas.SUBMISSIONS]
     assert totals == sorted(totals, reverse=True)
-    assert totals[-1] < gas.PEER_WORK
+    assert totals[-1] < gas.PEER_SUBMISSION
 
 
 def test_every_bounded_operation_costs_less_than_the_peers() -> None:
@@ -43,8 +44,8 @@ def test_every_bounded_operation_costs_less_than_the_peers() -> None:
 
 
 def test_crossed_bound_is_told() -> None:
-    over = replace(KEPT, operations={**KEPT.operations, "commitWork": 97_001})
-    assert "commitWork: 97,001 gas crosses its bound of 97,000" in problems(over, over)
+    over = replace(KEPT, operations={**KEPT.operations, "commitSubmission": 97_001})
+    assert "commitSubmission: 97,001 gas crosses its bound of 97,000" in problems(over, over)
 
 
 @pytest.mark.parametrize("sign", [-1, 1])

@@ -19,8 +19,8 @@ SILENT = {  # what no default of the file's own says: see `TaskFile.params`
     "detection": "all, or k of H steps",
     "challenge_bond": f"`verifier_bond` / {taskfile.CHALLENGE_PART}",
     "juror_fee": f"`verifier_bond` / {taskfile.JUROR_PART}",
-    "max_epoch_units": f"{taskfile.MAX_WORKS_BY_DEFAULT} works",
-    "max_work_units": "one work (`rollout.groups`)",
+    "max_epoch_units": f"{taskfile.MAX_SUBMISSIONS_BY_DEFAULT} submissions",
+    "max_submission_units": "one submission (`rollout.groups`)",
 }
 
 
@@ -51,7 +51,7 @@ PARAMETERS = {row[0]: row for row in _rows("on chain, in the file")}
 def test_every_parameter_has_its_row() -> None:
     names = re.findall(r"`(\w+)`, `(\w+)`", "\n".join(PARAMETERS))
     assert {name for _, name in names} == set(Terms.model_fields)
-    short = {name: f"{name}_bps" for name in (*RATES, "detection")} | {"works_each": "max_works_each"}
+    short = {name: f"{name}_bps" for name in (*RATES, "detection")} | {"submissions_each": "max_submissions_each"}
     on_chain_fields = {field.name for kind in (TaskParams, KindTerms) for field in fields(kind)} - {"kinds"}
     assert {short.get(name, name) for _, name in names} == on_chain_fields
     for on_chain, in_file in names:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from assay_core.toploc.encoding import MIN_MODULUS, MODULI_AT_ONCE, decode, encode, injective_moduli, values_at
 from assay_core.toploc.finite_field import PRIME
+from tests.examples import examples
 
 
 def by_search(positions: list[int]) -> int:
@@ -22,7 +23,7 @@ def test_modulus_is_what_a_search_one_by_one_finds(rows: list[list[int]]) -> Non
     assert injective_moduli(np.array(rows)).tolist() == [by_search(row) for row in rows]
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=examples(30))
 @given(
     far=st.lists(st.integers(PRIME - 200, PRIME), min_size=8, max_size=60, unique=True),
     factor=st.integers(1, 30),
@@ -53,7 +54,6 @@ def test_positions_that_no_modulus_keeps_apart_are_refused() -> None:
         injective_moduli(np.array([positions]))
 
 
-@settings(deadline=None)  # the first one compiles
 @given(data=st.data(), count=st.integers(1, 140), rows=st.integers(1, 3))
 def test_proof_gives_back_the_values_at_its_positions(data: st.DataObject, count: int, rows: int) -> None:
     seed = data.draw(st.integers(0, 2**32 - 1))

@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assay_core.toploc.finite_field import PRIME, evaluate, interpolate, inverses
+from tests.examples import examples
 
 elements = st.integers(0, PRIME - 1)
 
@@ -16,7 +17,6 @@ def horner(coefficients: list[int], point: int) -> int:
     return value
 
 
-@settings(deadline=None)  # the first one compiles
 @given(coefficients=st.lists(elements, min_size=1, max_size=40), points=st.lists(elements, min_size=1, max_size=9))
 def test_evaluation_agrees_with_horner_in_integers(coefficients: list[int], points: list[int]) -> None:
     values = evaluate(np.array([coefficients], dtype=np.float64), np.array([points], dtype=np.float64))
@@ -24,7 +24,6 @@ def test_evaluation_agrees_with_horner_in_integers(coefficients: list[int], poin
     assert values[0].tolist() == [horner(coefficients, point) for point in points]
 
 
-@settings(deadline=None)  # the first one compiles
 @given(data=st.data(), count=st.integers(1, 70))
 def test_interpolation_gives_back_the_polynomial_that_made_the_points(data: st.DataObject, count: int) -> None:
     coefficients = data.draw(st.lists(elements, min_size=count, max_size=count))
@@ -63,7 +62,6 @@ def test_every_element_times_its_inverse_is_one() -> None:
     assert inverses()[0] == 0
 
 
-@settings(deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), count=st.integers(1, 300), rows=st.integers(1, 3))
 def test_interpolation_passes_through_its_points(seed: int, count: int, rows: int) -> None:
     random = np.random.default_rng(seed)
@@ -87,7 +85,7 @@ def test_sum_of_two_polynomials_is_their_values_sum(seed: int, count: int) -> No
     assert np.array_equal(together, (evaluate(first, points) + evaluate(second, points)) % PRIME)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=examples(200))
 @given(quotient=st.integers(0, 2**34 - 1), rest=st.sampled_from([0, 1, PRIME // 2, PRIME - 2, PRIME - 1]))
 def test_remainder_is_exact_on_either_side_of_a_multiple(quotient: int, rest: int) -> None:
     """One coefficient, evaluated anywhere, is its remainder."""

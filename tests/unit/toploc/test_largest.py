@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from assay_core.toploc.compiled import compiled
 from assay_core.toploc.largest import Bf16Bits, largest
+from tests.examples import examples
 
 GNU = pytest.mark.skipif(sys.platform != "linux", reason="the reference's choice is that of GNU's C++ library")
 ZERO, MINUS_ZERO, TINY, ONE, MINUS_ONE, INFINITY, MINUS_INFINITY = 0, 0x8000, 1, 0x3F80, 0xBF80, 0x7F80, 0xFF80
@@ -39,7 +40,7 @@ def normal(chunks: int, elements: int, seed: int) -> Bf16Bits:
 
 
 @GNU
-@settings(deadline=None, max_examples=300)  # the first one compiles
+@settings(max_examples=examples(300))
 @given(
     values=values,
     shape=st.tuples(st.integers(1, 3), st.integers(1, 700)),

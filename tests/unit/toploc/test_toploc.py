@@ -26,6 +26,7 @@ from assay_core.toploc import (
     encode_proof,
     proof_count,
 )
+from tests.examples import examples
 
 VECTORS = Path(__file__).parents[2] / "vectors" / "toploc_reference.json"
 STRICT = ToplocSpec()
@@ -168,7 +169,7 @@ def test_noise_of_another_machine_passes_and_another_model_fails() -> None:
 # ---- structure
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=examples(30))
 @given(
     shapes=st.lists(st.tuples(st.integers(1, 9), st.integers(0, 21)), min_size=1, max_size=4),
     hidden=st.integers(1, 24),
@@ -190,7 +191,7 @@ def test_many_sequences_at_once_are_proved_as_each_alone_and_found_at_distance_z
         assert all(distance.mantissa_mean == 0 for distance in found)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=examples(60))
 @given(
     values=st.lists(st.integers(0, 0x7F7F) | st.integers(0x8000, 0xFF7F), min_size=1, max_size=9),
     prompt=st.integers(1, 5),
@@ -213,7 +214,7 @@ def test_who_recomputes_the_same_finds_distance_zero_whatever_is_equal_or_zero(
     assert distances == [Distance(0, 0.0, 0.0)] * len(sizes)
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(
     hidden=st.sampled_from([8_192, 12_000, 16_384]),
     tokens=st.integers(9, 16),

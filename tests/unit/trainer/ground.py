@@ -1,7 +1,6 @@
-"""Where tests let a trainer work: a chain that is a list of events, a transport that is a folder, a tiny task."""
+"""Where tests let a trainer submission: a chain that is a list of events, a transport that is a folder, a tiny task."""
 
 import shutil
-import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +11,7 @@ from eth_account.signers.local import LocalAccount
 
 from assay_core.bundle.directory import build_bundle, open_bundle
 from assay_core.bundle.manifest import BundleKind, BundleLimits, Manifest
-from assay_core.chain.contracts import WorkRef
+from assay_core.chain.contracts import SubmissionRef
 from assay_core.chain.events import (
     Claimed,
     EpochClosed,
@@ -25,17 +24,20 @@ from assay_core.chain.events import (
     FraudSlashed,
     PolicyPublished,
     ScoresSettled,
+    SubmissionCommitted,
     TaskClosed,
     TaskOpened,
     TrainerDelisted,
     TrainerEnlisted,
-    WorkCommitted,
+    VerifierEnlisted,
 )
 from assay_core.chain.ledger import TaskLedger
-from assay_core.daemon.status import Scalar
+from assay_core.chain.pace import Pace
+from assay_core.chain.signers import Signer
 from assay_core.daemon.stopping import StopFlag
 from assay_core.environments import make_environment
 from assay_core.policy import load_policy
+from assay_core.protocol.economics import needed_electorate
 from assay_core.protocol.errors import Reverted, Unavailable
 from assay_core.protocol.spec import EnvironmentSpec, RecipeSpec, RolloutSpec, SamplerSpec, TaskSpec
 from assay_core.protocol.types import (
@@ -47,27 +49,32 @@ from assay_core.protocol.types import (
     PolicyVersion,
     Root,
     Seed,
+    SubmissionIndex,
+    SubmissionKind,
     TaskId,
     TaskParams,
-    WorkIndex,
-    WorkKind,
     is_paid,
     kinds_of,
 )
+from assay_trainer.adversaries import Adversary
 from assay_trainer.collateral import Collateral
-from assay_trainer.deviations import Deviation
 from assay_trainer.journal import Journal
+from assay_trainer.node import Node
 from assay_trainer.planter import Planter
+from assay_trainer.pulse import Counted, Pulse
+from assay_trainer.submission_builder import Policies
 from assay_trainer.submit import Commission, Commitment
 from assay_trainer.worker import Worker
+from tests.fakes import Notes, QuickStop
 
 TASK = TaskId(7)
 TRAINER = Address("0x00000000000000000000000000000000000000A1")
+JUDGE = Address("0x00000000000000000000000000000000000000C3")
 RIVAL = Address("0x00000000000000000000000000000000000000B2")
 KEY: LocalAccount = Account.from_key(b"\x07" * 32)
 SEED = Seed(bytes(range(32)))
 TERMS: dict[str, Any] = {
-    "kinds": kinds_of({WorkKind.FULL: KindTerms(1, 10_000)}),
+    "kinds": kinds_of({SubmissionKind.FULL: KindTerms(1, 10_000)}),
     "trainer_bond": 100,
     "verifier_bond": 100,
     "fraud_slash": 100,
@@ -75,8 +82,8 @@ TERMS: dict[str, Any] = {
     "juror_fee": 1,
     "verifier_fee": 1,
     "max_epoch_units": 40,
-    "max_work_units": 4,
-    "max_works_each": 3,
+    "max_submission_units": 4,
+    "max_submissions_each": 3,
     "quorum_bps": 6_667,
     "sampling_bps": 5_000,
     "absence_slash_bps": 100,
@@ -123,7 +130,7 @@ class ShardStore:
         assert open_bundle(self.folder / root.hex(), limits, root).kind is kind
         return self.folder / root.hex()
 
-    def publish(self, directory: Path, manifest: Manifest, account: LocalAccount) -> None:
+    def publish(self, directory: Path, manifest: Manifest, account: Signer) -> None:
         if self.is_down:
             raise Unavailable("no relay takes it")
         assert account is KEY
@@ -138,7 +145,7 @@ class ListedChain:
         self.time = 1_000
         self.bond_wei = 1_000
         self.in_flight = 0
-        self.claims: list[list[WorkRef]] = []
+        self.claims: list[list[SubmissionRef]] = []
         self.is_last: list[bool] = []
         self.sends_still = False
         self.params = TaskParams(**(TERMS | terms))
@@ -159,6 +166,8 @@ class ListedChain:
             terms_hash=TERMS_HASH,
             seed=SEED,
         )
+        weight = needed_electorate(self.params, self.params.max_epoch_units)
+        self.add(VerifierEnlisted, verifier=JUDGE, weight=weight, from_epoch=0)
         self.open(0)
 
     def add(self, event: type[Event], /, **fields: Any) -> None:
@@ -173,13 +182,13 @@ class ListedChain:
     def commit_as(self, trainer: Address, root: Root, units: int = 4, version: int = 0) -> Commitment:
         record = self._ledger.open_epoch
         assert record is not None
-        index = WorkIndex(len(record.works))
+        index = SubmissionIndex(len(record.submissions))
         self.add(
-            WorkCommitted,
+            SubmissionCommitted,
             epoch=record.epoch,
             trainer=trainer,
             index=index,
-            kind=WorkKind.FULL,
+            kind=SubmissionKind.FULL,
             units=units,
             policy_version=PolicyVersion(version),
             manifest_root=root,
@@ -195,7 +204,7 @@ class ListedChain:
             EpochSealed,
             epoch=record.epoch,
             seed=seed,
-            works=len(record.works),
+            submissions=len(record.submissions),
             verifiers=1,
             weight=1,
             attest_by=self.time + 100,
@@ -204,13 +213,13 @@ class ListedChain:
             self.open(record.epoch + 1)
 
     def shut(self) -> None:
-        """The open epoch takes no further works."""
+        """The open epoch takes no further submissions."""
         record = self._ledger.open_epoch
         assert record is not None
-        self.add(EpochClosed, epoch=record.epoch, works=len(record.works), seed_block=self._block + 2)
+        self.add(EpochClosed, epoch=record.epoch, submissions=len(record.submissions), seed_block=self._block + 2)
 
     def settle(self, epoch: int, scores: bytes) -> None:
-        self.add(ScoresSettled, epoch=Epoch(epoch), first=WorkIndex(0), scores=scores)
+        self.add(ScoresSettled, epoch=Epoch(epoch), first=SubmissionIndex(0), scores=scores)
         paid = sum(is_paid(score) for score in scores)
         self.add(EpochSettled, epoch=Epoch(epoch), paid=paid, challenge_by=self.time)
 
@@ -227,7 +236,7 @@ class ListedChain:
             FraudSlashed,
             epoch=Epoch(epoch),
             trainer=TRAINER,
-            index=WorkIndex(index),
+            index=SubmissionIndex(index),
             amount=100,
             reporter=RIVAL,
             reporter_amount=10,
@@ -256,11 +265,14 @@ class ListedChain:
     def is_sending(self) -> bool:
         return self.sends_still
 
-    def stake(self, works: int) -> int:
-        """What so many works of ours can be slashed."""
-        return -(-works * SPEC.rollout.groups * self.params.fraud_slash // self.params.max_work_units)
+    def stake(self, submissions: int) -> int:
+        """What so many submissions of ours can be slashed."""
+        return -(-submissions * SPEC.rollout.groups * self.params.fraud_slash // self.params.max_submission_units)
 
     def show(self, wei: int) -> str:
+        return f"{wei} wei"
+
+    def at_least(self, wei: int) -> str:
         return f"{wei} wei"
 
     def collateral(self) -> Collateral:
@@ -275,11 +287,16 @@ class ListedChain:
         self.enlistments += 1
         self.add(TrainerEnlisted, trainer=TRAINER)
 
-    def claim(self, works: Sequence[WorkRef]) -> None:
-        self.claims.append(list(works))
-        for ref in works:
+    def leave(self) -> None:
+        if self.refusals:
+            raise self.refusals.pop(0)
+        self.delist()
+
+    def claim(self, submissions: Sequence[SubmissionRef]) -> None:
+        self.claims.append(list(submissions))
+        for ref in submissions:
             self.in_flight -= 1
-            self.add(Claimed, epoch=ref.epoch, trainer=TRAINER, index=ref.work.index, amount=0)
+            self.add(Claimed, epoch=ref.epoch, trainer=TRAINER, index=ref.submission.index, amount=0)
 
     def commit(self, commission: Commission) -> Commitment:
         self.before_commit()
@@ -288,10 +305,10 @@ class ListedChain:
         record = self._ledger.open_epoch
         if record is not None and record.epoch != commission.epoch:
             raise reverted("WrongEpoch")
-        if record is not None and len(record.works_of(TRAINER)) >= self.params.max_works_each:
-            raise reverted("TooManyWorks")
+        if record is not None and len(record.submissions_of(TRAINER)) >= self.params.max_submissions_each:
+            raise reverted("TooManySubmissions")
         if record is not None and commission.manifest_root in [
-            each.work.manifest_root for each in record.works_of(TRAINER)
+            each.submission.manifest_root for each in record.submissions_of(TRAINER)
         ]:
             raise reverted("RepeatedRoot")
         if self.bond_wei < self.stake(self.in_flight + 1):
@@ -302,40 +319,6 @@ class ListedChain:
         commitment = self.commit_as(TRAINER, commission.manifest_root, commission.units, commission.policy_version)
         self.after_commit()
         return commitment
-
-
-@dataclass
-class Notes:
-    """The status that tests read; `on` may do something at a message, such as crash."""
-
-    seen: list[tuple[str, dict[str, Scalar]]] = field(default_factory=list[tuple[str, dict[str, Scalar]]])
-    on: dict[str, Callable[[], None]] = field(default_factory=dict[str, Callable[[], None]])
-
-    def __call__(self, message: str, /, **fields: Scalar) -> None:
-        self.seen.append((message, fields))
-        self.on.get(message, lambda: None)()
-
-    @property
-    def messages(self) -> list[str]:
-        return [message for message, _ in self.seen]
-
-    def of(self, message: str) -> dict[str, Scalar]:
-        return next(fields for seen, fields in reversed(self.seen) if seen == message)
-
-
-class QuickStop(threading.Event):
-    """A stop flag on which nobody waits long; `after` waits it sets itself, so that a loop ends."""
-
-    def __init__(self, after: int = 1_000) -> None:
-        super().__init__()
-        self.waits: list[float | None] = []
-        self._after = after
-
-    def wait(self, timeout: float | None = None) -> bool:
-        self.waits.append(timeout)
-        if len(self.waits) >= self._after:
-            self.set()
-        return self.is_set()
 
 
 @dataclass
@@ -353,23 +336,21 @@ class Ground:
         self,
         state: str = "state",
         stop: StopFlag | None = None,
-        deviation: Deviation | None = None,
-        works_each: int = 1,
+        adversary: Adversary | None = None,
+        submissions_each: int = 1,
         planter: Planter | None = None,
+        pulse: Pulse | None = None,
     ) -> Worker:
+        flag, pace = stop or QuickStop(), Pace(lambda: None, 0.001)
+        pulse = pulse or Pulse()
+        carrier = Counted(self.shards, pulse)
+        node = Node(self.chain, carrier, KEY, self.journal(state), self.notes, flag, pace, self.remember, pulse)
         return Worker(
-            self.chain,
-            self.shards,
-            KEY,
-            self.journal(state),
-            self.notes,
-            stop or QuickStop(),
-            load_policy=load_policy,
-            make_environment=make_environment,
-            deviation=deviation,
-            poll_s=0.001,
-            tidy_cache=self.remember,
-            works_each=works_each,
+            node,
+            Policies(carrier, load_policy),
+            make_environment,
+            adversary=adversary,
+            submissions_each=submissions_each,
             planter=planter,
         )
 
@@ -397,4 +378,4 @@ def bundle(folder: Path, shards: ShardStore, kind: BundleKind, files: dict[str, 
 
 
 def reverted(error: str) -> Reverted:
-    return Reverted(error, {"taskId": TASK}, "Commitments.commitWork")
+    return Reverted(error, {"taskId": TASK}, "Commitments.commitSubmission")

@@ -22,16 +22,26 @@ from assay_core.chain.events import (
 )
 from assay_core.protocol.encoding import plant_commitment
 from assay_core.protocol.errors import Reverted, Stop
-from assay_core.protocol.types import Address, ChallengeId, DisputePhase, Epoch, PlantState, Root, TaskId, WorkIndex
+from assay_core.protocol.types import (
+    Address,
+    ChallengeId,
+    DisputePhase,
+    Epoch,
+    PlantState,
+    Root,
+    SubmissionIndex,
+    TaskId,
+)
 from assay_trainer.journal import Stage
 from assay_trainer.planter import Planter
-from tests.unit.trainer.ground import RIVAL, TASK, TRAINER, Ground, ListedChain, Notes, reverted
+from tests.fakes import Notes
+from tests.unit.trainer.ground import RIVAL, TASK, TRAINER, Ground, ListedChain, reverted
 
 CONTRACT = Address("0x00000000000000000000000000000000000000AA")
 PAYER = Address("0x00000000000000000000000000000000000000CC")
 VERIFIERS = tuple(Address(f"0x{n:040d}") for n in (1, 2, 3))
 PLANTED, HONEST = Root(b"\x07" * 32), Root(b"\x09" * 32)
-FIRST, WORK = Epoch(0), WorkIndex(0)
+FIRST, SUBMISSION = Epoch(0), SubmissionIndex(0)
 
 
 class Plants(PlantsContract):
@@ -107,7 +117,9 @@ class TwoKeys:
         self.sent.append(call)
         if call.function == "openPlant":
             commitment = next(iter(self.plants.known))
-            self.chain.add(PlantOpened, epoch=FIRST, index=WORK, commitment=commitment, is_in_time=self.is_in_time)
+            self.chain.add(
+                PlantOpened, epoch=FIRST, index=SUBMISSION, commitment=commitment, is_in_time=self.is_in_time
+            )
 
     def epoch_of(self, commitment: bytes) -> Epoch:
         return self.plants.known[commitment]
@@ -165,7 +177,7 @@ def scene(tmp_path: Path) -> Scene:
 
 
 @pytest.mark.parametrize(("rate", "draw", "wanted"), [(0.0, 0.0, False), (0.3, 0.29, True), (0.3, 0.3, False)])
-def test_so_many_works_are_plants_as_the_rate_says(scene: Scene, rate: float, draw: float, wanted: bool) -> None:
+def test_so_many_submissions_are_plants_as_the_rate_says(scene: Scene, rate: float, draw: float, wanted: bool) -> None:
     assert scene.planter(rate, draw).wants_next() is wanted
 
 
@@ -182,7 +194,7 @@ def test_in_a_task_without_challenges_there_are_neither_plants_nor_decoys(scene:
     assert not scene.keys.paid
 
 
-def test_a_plant_names_trainer_and_work_and_is_paid_for_once(scene: Scene) -> None:
+def test_a_plant_names_trainer_and_submission_and_is_paid_for_once(scene: Scene) -> None:
     assert scene.planter().cover(FIRST, PLANTED)
     assert scene.planter().cover(FIRST, PLANTED)  # after a crash
     ((call, amount),) = scene.keys.paid
@@ -255,7 +267,7 @@ def test_it_is_opened_once_its_epoch_is_settled_and_not_before(scene: Scene) -> 
 
 
 def test_the_deposit_of_a_plant_in_a_void_epoch_comes_back(scene: Scene) -> None:
-    """Also where somebody has claimed its work, so that it cannot be opened any more."""
+    """Also where somebody has claimed its submission, so that it cannot be opened any more."""
     scene.planter().cover(FIRST, PLANTED)
     scene.chain.commit_as(TRAINER, PLANTED)
     scene.chain.seal()
@@ -274,7 +286,7 @@ def test_who_paid_what_its_colleagues_found_is_slashed(scene: Scene) -> None:
     scene.advance()
     assert scene.keys.functions == ["openPlant", "slashPaidPlant"]
     assert scene.keys.sent[-1].arguments["verifier"] == VERIFIERS[0]
-    fields = {"index": WORK, "verifier": VERIFIERS[0], "amount": 20, "to_planter": 1}
+    fields = {"index": SUBMISSION, "verifier": VERIFIERS[0], "amount": 20, "to_planter": 1}
     scene.chain.add(PaidPlantSlashed, epoch=FIRST, **fields)
     scene.advance()
     assert not scene.planter().is_pending(PLANTED) and len(scene.keys.paid) == 1
@@ -307,14 +319,14 @@ def test_a_plant_that_all_paid_though_it_was_drawn_is_disputed_and_its_payers_sl
     scene.advance()
     call, amount = scene.keys.paid[-1]
     assert (call.function, amount, call.arguments["score"]) == ("revealChallenge", 0, 255)
-    scene.chain.add(ChallengeRevealed, epoch=FIRST, **fields, index=WORK, standing=100, score=255)
-    decided = {"index": WORK, "score": 255, "phase": DisputePhase.OVERTURNED, "is_against_verifiers": True}
+    scene.chain.add(ChallengeRevealed, epoch=FIRST, **fields, index=SUBMISSION, standing=100, score=255)
+    decided = {"index": SUBMISSION, "score": 255, "phase": DisputePhase.OVERTURNED, "is_against_verifiers": True}
     scene.chain.add(DisputeDecided, epoch=FIRST, **decided)
-    scene.chain.add(ScoreCorrected, epoch=FIRST, index=WORK, score=255)
+    scene.chain.add(ScoreCorrected, epoch=FIRST, index=SUBMISSION, score=255)
     scene.advance()
     assert scene.keys.functions == ["openPlant", *["slashVerdict"] * 3]
     for verifier in VERIFIERS:
-        scene.chain.add(VerdictSlashed, epoch=FIRST, index=WORK, verifier=verifier, amount=20, to_finder=1)
+        scene.chain.add(VerdictSlashed, epoch=FIRST, index=SUBMISSION, verifier=verifier, amount=20, to_finder=1)
     scene.keys.appeals.owed = 3
     scene.advance()
     assert scene.keys.paid[-1][0].function == "claimChallenge"
@@ -345,7 +357,7 @@ def test_a_challenge_that_cannot_be_paid_is_told(scene: Scene) -> None:
     assert "no bond for a challenge" in scene.notes.messages
 
 
-def test_the_deposit_of_a_plant_whose_work_came_too_late_comes_back_at_once(scene: Scene) -> None:
+def test_the_deposit_of_a_plant_whose_submission_came_too_late_comes_back_at_once(scene: Scene) -> None:
     scene.planter().cover(FIRST, PLANTED)
     scene.chain.commit_as(RIVAL, Root(b"\x08" * 32))
     scene.chain.seal()
@@ -366,7 +378,7 @@ def test_a_refund_that_is_refused_is_not_asked_for_again(scene: Scene) -> None:
     assert scene.notes.messages[-2:] == ["plant refused", "plant over"] and not scene.refunded()
 
 
-def test_an_honest_work_gets_a_decoy_that_is_opened_when_plants_are(scene: Scene) -> None:
+def test_an_honest_submission_gets_a_decoy_that_is_opened_when_plants_are(scene: Scene) -> None:
     planter = scene.planter()
     planter.hide(FIRST, HONEST)
     planter.hide(FIRST, HONEST)  # after a crash
@@ -374,7 +386,7 @@ def test_an_honest_work_gets_a_decoy_that_is_opened_when_plants_are(scene: Scene
     decoy = planter._read(HONEST)  # pyright: ignore[reportPrivateUsage]
     assert decoy is not None and amount == 5
     assert call.arguments["commitment"] == plant_commitment(TASK, NO_ADDRESS, Root(bytes(32)), decoy.salt)
-    assert not planter.is_pending(HONEST)  # the work is paid as any other
+    assert not planter.is_pending(HONEST)  # the submission is paid as any other
     scene.chain.commit_as(TRAINER, HONEST)
     scene.chain.seal()
     scene.advance()
@@ -390,14 +402,14 @@ def test_an_honest_work_gets_a_decoy_that_is_opened_when_plants_are(scene: Scene
 
 
 @pytest.mark.parametrize("balance", [0, 1_000])
-def test_where_a_decoy_cannot_be_had_the_work_goes_on_without(scene: Scene, balance: int) -> None:
+def test_where_a_decoy_cannot_be_had_the_submission_goes_on_without(scene: Scene, balance: int) -> None:
     scene.keys.balance, scene.keys.refusal = balance, "EpochNotOpen"
     scene.planter().hide(FIRST, HONEST)
     assert scene.notes.messages == ["decoy refused" if balance else "no deposit for a decoy"]
     assert not scene.keys.paid
 
 
-def test_without_decoys_or_plants_nothing_is_put_beside_honest_works(scene: Scene) -> None:
+def test_without_decoys_or_plants_nothing_is_put_beside_honest_submissions(scene: Scene) -> None:
     keys, folder = scene.keys, scene.folder / "plants"
     Planter(TASK, keys, folder, 1.0, scene.notes, puts_decoys=False).hide(FIRST, HONEST)
     Planter(TASK, keys, folder, 0.0, scene.notes).hide(FIRST, HONEST)
@@ -414,7 +426,7 @@ def test_a_damaged_record_stops(scene: Scene) -> None:
 # ---- in the worker
 
 
-def test_a_plant_is_covered_before_it_is_committed_and_differs_from_honest_work(ground: Ground) -> None:
+def test_a_plant_is_covered_before_it_is_committed_and_differs_from_honest_submission(ground: Ground) -> None:
     keys = keys_of(ground)
     ground.enlisted().chain.refusals = [reverted("CommitClosed")]
     ground.worker("honest").run_once()
@@ -445,7 +457,7 @@ def test_a_plant_that_is_refused_is_not_committed(ground: Ground) -> None:
     assert not ground.chain.commits
 
 
-def test_where_nothing_is_planted_works_are_honest(ground: Ground) -> None:
+def test_where_nothing_is_planted_submissions_are_honest(ground: Ground) -> None:
     keys = keys_of(ground)
     ground.enlisted().worker("planting", planter=planter_of(ground, keys, rate=0.0)).run_once()
     assert not keys.paid
@@ -453,7 +465,7 @@ def test_where_nothing_is_planted_works_are_honest(ground: Ground) -> None:
     assert entry is not None and not entry.is_plant
 
 
-def test_before_an_honest_work_of_who_plants_comes_a_decoy(ground: Ground) -> None:
+def test_before_an_honest_submission_of_who_plants_comes_a_decoy(ground: Ground) -> None:
     keys = keys_of(ground)
     paid_before: list[int] = []
     ground.enlisted().chain.before_commit = lambda: paid_before.append(len(keys.paid))

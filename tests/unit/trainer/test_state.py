@@ -3,7 +3,7 @@
 import json
 import logging
 import os
-import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,14 @@ from hypothesis import strategies as st
 
 from assay_core.chain.creations import CONTRACTS
 from assay_core.daemon.status import StatusFile
-from assay_core.daemon.stopping import Interrupted, check, stopped_by_signals
 from assay_core.protocol.errors import Stop
 from assay_core.protocol.types import Epoch, PolicyVersion, Root, Seed
 from assay_trainer.app import run_trainer
 from assay_trainer.journal import Entry, Journal, Stage, exclusive
 from assay_trainer.settings import TrainerSettings, load_trainer_settings
+from tests.examples import examples
+from tests.machines import fill
+from tests.unit.trainer.ground import Ground, QuickStop
 
 ROOTS = st.binary(min_size=32, max_size=32).map(Root)
 ENTRIES = st.builds(
@@ -32,7 +34,7 @@ ENTRIES = st.builds(
 )
 
 
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 @given(entry=ENTRIES)
 def test_a_journal_entry_survives(tmp_path_factory: pytest.TempPathFactory, entry: Entry) -> None:
     folder = tmp_path_factory.mktemp("journal")
@@ -54,7 +56,8 @@ def test_a_damaged_journal_entry_stops(tmp_path: Path, text: str) -> None:
 
 
 def test_two_trainers_never_share_a_state_directory(tmp_path: Path) -> None:
-    with exclusive(tmp_path), pytest.raises(Stop, match="another trainer"), exclusive(tmp_path):
+    told = rf"another trainer runs in .* \(process {os.getpid()}\): end it, or name another --state-dir"
+    with exclusive(tmp_path), pytest.raises(Stop, match=told), exclusive(tmp_path):
         raise AssertionError("the second came in")
     with exclusive(tmp_path):
         pass
@@ -83,7 +86,11 @@ def test_settings_come_from_file_environment_and_arguments(tmp_path: Path, monke
 
 @pytest.mark.parametrize(
     ("given_settings", "named"),
-    [({"keystore": Path("k")}, "task_id"), ({"task_id": 1}, "keystore"), ({"task_id": 0, "keystore": "k"}, "task_id")],
+    [
+        ({"keystore": Path("k")}, "task_id"),
+        ({"task_id": 1}, "a keystore or a signer is needed"),
+        ({"task_id": 0, "keystore": "k"}, "task_id"),
+    ],
 )
 def test_a_missing_or_impossible_setting_is_named(given_settings: dict[str, Any], named: str) -> None:
     with pytest.raises(Stop, match=named):
@@ -124,14 +131,59 @@ def test_a_missing_key_stops(tmp_path: Path) -> None:
         run_trainer(settings_for(tmp_path, str(tmp_path / "test.json")))
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_first_signal_asks_to_stop_and_gives_the_handler_back(number: signal.Signals) -> None:
-    before = signal.getsignal(number)
-    with stopped_by_signals() as stop:
-        check(stop)
-        os.kill(os.getpid(), number)
-        assert stop.wait(1.0)
-        with pytest.raises(Interrupted):
-            check(stop)
-        assert signal.getsignal(number) == before
-    assert signal.getsignal(number) == before
+def test_a_status_file_that_takes_nothing_is_told_once_and_ends_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING)
+    status = StatusFile(Path("/dev/full"), logging.getLogger("trainer"))
+    for number in range(3):
+        status("inner step", step=number)
+    assert [record.message for record in caplog.records] == ["the status file takes no lines; going on without"]
+
+
+def test_a_status_file_goes_on_once_the_disk_has_room(small_disk: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    path = small_disk / "status.jsonl"
+    status = StatusFile(path, logging.getLogger("trainer"))
+    filler = fill(small_disk)
+    status("lost")
+    status("lost, too")
+    filler.unlink()
+    status("kept")
+    assert [json.loads(line)["message"] for line in path.read_text().splitlines()] == ["kept"]
+    assert [record.message for record in caplog.records] == [
+        "lost",
+        "the status file takes no lines; going on without",
+        "lost, too",
+        "kept",
+        "the status file takes lines again",
+    ]
+
+
+@pytest.mark.parametrize("place", ["task read", "submission begun", "rolled out", "submission made"])
+def test_a_full_disk_is_waited_for_and_told_once(ground: Ground, small_disk: Path, place: str) -> None:
+    ground = replace(ground.enlisted(), folder=small_disk)
+    worker = ground.worker(stop=(stop := QuickStop(after=8)))
+    fillers = list[Path]()
+
+    def full() -> None:
+        if not fillers:
+            fillers.append(fill(small_disk))
+
+    def freed() -> None:
+        if len(stop.waits) >= 3:
+            fillers[0].unlink(missing_ok=True)
+
+    ground.notes.on = {place: full}
+    stop.on_wait = freed
+    worker.run()
+    assert ground.notes.messages.count("waiting for the disk") == 1
+    assert "No space left" in str(ground.notes.of("waiting for the disk")["why"])
+    assert ground.notes.messages.count("the disk takes writes again") == 1
+    assert len(ground.chain.commits) == 1 and set(ground.shards.published) == set(ground.chain.commits)
+
+
+def test_a_signer_stands_in_for_a_keystore(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load_trainer_settings(task_id=1, signer="http://127.0.0.1:9000").keystore is None
+    monkeypatch.setenv("ASSAY_SIGNER", "http://127.0.0.1:9000")
+    assert load_trainer_settings(task_id=1).signer == "http://127.0.0.1:9000"
+    monkeypatch.setenv("ASSAY_SIGNER", "")  # as local networks set it for their processes
+    assert load_trainer_settings(task_id=1, keystore=Path("k")).signer is None

@@ -106,7 +106,7 @@ def test_training_leaves_an_update_and_a_trace(policy: Policy, unproved: list[Un
     steps = train(policy, rollouts, SPEC, SEED, tmp_path)
     assert parse_trace((tmp_path / "trace/steps.json").read_bytes(), 2, 4) == steps
     expected = run_inner_steps(policy, rollouts, SPEC, SEED).pseudo_gradient
-    manifest = build_bundle(tmp_path, BundleKind.WORK, {})
+    manifest = build_bundle(tmp_path, BundleKind.SUBMISSION, {})
     shapes = {name: tensor.shape for name, tensor in expected.items()}
     for name, tensor in read_update(tmp_path, manifest, shapes, codec_named(SPEC.codec)).items():
         assert np.abs(tensor - expected[name]).max() <= np.abs(expected[name]).max() / 200 + 1e-12

@@ -4,12 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from assay_core.chain.events import PolicySkipped
+from assay_core.chain.events import PolicySkipped, VerifierDelisted, VerifierEnlisted
+from assay_core.inspect.waiting import Wait
+from assay_core.protocol.economics import needed_electorate
 from assay_core.protocol.encoding import trainer_seed
 from assay_core.protocol.errors import Stop
-from assay_core.protocol.types import Epoch, KindTerms, PolicyState, Root, Seed, WorkKind, kinds_of
-from assay_trainer.tasks import Assignment, Finished, Idle, next_step, takes_work, workable_spec
-from tests.unit.trainer.ground import RIVAL, SEED, SPEC, TASK, TRAINER, ListedChain
+from assay_core.protocol.types import Epoch, KindTerms, PolicyState, Root, Seed, SubmissionKind, kinds_of
+from assay_trainer.tasks import Assignment, Finished, Idle, next_step, takes_submission, workable_spec
+from tests.unit.trainer.ground import JUDGE, RIVAL, SEED, SPEC, TASK, TRAINER, ListedChain
 
 POLICY = Root(b"\x01" * 32)
 SOME = Root(b"\x02" * 32)
@@ -38,7 +40,19 @@ def test_later_seeds_come_from_the_seal_of_the_epoch_before(chain: ListedChain) 
     assert step.seed == trainer_seed(Seed(b"\x01" * 32), TASK, Epoch(1), TRAINER)
 
 
-def test_a_trainer_with_a_work_waits(chain: ListedChain) -> None:
+def test_an_epoch_that_its_verifiers_could_not_judge_is_not_worked_for(chain: ListedChain) -> None:
+    chain.add(VerifierDelisted, verifier=JUDGE, from_epoch=0)
+    weight = needed_electorate(chain.params, UNITS)
+    chain.add(VerifierEnlisted, verifier=RIVAL, weight=weight - 1, from_epoch=0)
+    step = next_step(chain.refresh(), TRAINER, UNITS)
+    assert isinstance(step, Idle) and "waiting for others" in step.why and "100%" not in step.why
+    chain.add(VerifierEnlisted, verifier=JUDGE, weight=1, from_epoch=0)
+    assert isinstance(next_step(chain.refresh(), TRAINER, UNITS), Assignment)
+    chain.commit_as(RIVAL, SOME)  # one more would make it void for both
+    assert isinstance(next_step(chain.refresh(), TRAINER, UNITS), Idle)
+
+
+def test_a_trainer_with_a_submission_waits(chain: ListedChain) -> None:
     chain.commit_as(TRAINER, SOME)
     assert isinstance(next_step(chain.refresh(), TRAINER, UNITS), Idle)
 
@@ -46,8 +60,9 @@ def test_a_trainer_with_a_work_waits(chain: ListedChain) -> None:
 def test_a_closed_epoch_is_waited_out(chain: ListedChain) -> None:
     chain.commit_as(RIVAL, SOME)
     chain.shut()
-    assert next_step(chain.refresh(), TRAINER, UNITS) == Idle("the open epoch is closed: waiting for the next")
-    assert not takes_work(chain.refresh(), Epoch(0), UNITS, chain.time, margin_s=5)
+    step = next_step(chain.refresh(), TRAINER, UNITS)
+    assert step == Idle("the open epoch is closed: waiting for the next", Wait("epoch 0 to be sealed"))
+    assert not takes_submission(chain.refresh(), Epoch(0), UNITS, chain.time, margin_s=5)
 
 
 def test_a_skipped_policy_is_not_waited_for(chain: ListedChain) -> None:
@@ -60,23 +75,24 @@ def test_a_skipped_policy_is_not_waited_for(chain: ListedChain) -> None:
     assert isinstance(next_step(chain.refresh(), TRAINER, UNITS), Assignment)
 
 
-def test_the_last_epoch_of_a_closed_task_takes_no_work_after_its_window(chain: ListedChain) -> None:
-    assert takes_work(chain.refresh(), Epoch(0), UNITS, chain.time + 1_000, margin_s=5)
+def test_the_last_epoch_of_a_closed_task_takes_no_submission_after_its_window(chain: ListedChain) -> None:
+    assert takes_submission(chain.refresh(), Epoch(0), UNITS, chain.time + 1_000, margin_s=5)
     chain.close()
-    assert takes_work(chain.refresh(), Epoch(0), UNITS, chain.time, margin_s=5)
-    assert not takes_work(chain.refresh(), Epoch(0), UNITS, chain.time + 1_000, margin_s=5)
+    assert takes_submission(chain.refresh(), Epoch(0), UNITS, chain.time, margin_s=5)
+    assert not takes_submission(chain.refresh(), Epoch(0), UNITS, chain.time + 1_000, margin_s=5)
 
 
-def test_a_task_that_asks_for_no_whole_works_stops(tmp_path: Path) -> None:
+def test_a_task_that_asks_for_no_whole_submissions_stops(tmp_path: Path) -> None:
     (tmp_path / "spec.json").write_bytes(SPEC.to_bytes())
-    kinds = kinds_of({WorkKind.LABELS: KindTerms(1, 10_000)})
-    with pytest.raises(Stop, match="parts of works"):
+    kinds = kinds_of({SubmissionKind.LABELS: KindTerms(1, 10_000)})
+    with pytest.raises(Stop, match="parts of submissions"):
         workable_spec(tmp_path, ListedChain(SOME, POLICY, kinds=kinds).params)
 
 
 def test_a_full_epoch_is_waited_out(chain: ListedChain) -> None:
     chain.commit_as(RIVAL, SOME, units=5)
-    assert next_step(chain.refresh(), TRAINER, UNITS) == Idle("the open epoch is full: waiting for the next")
+    step = next_step(chain.refresh(), TRAINER, UNITS)
+    assert step == Idle("the open epoch is full: waiting for the next", Wait("submissions to epoch 0", 1_100))
 
 
 def test_a_trainer_does_not_run_ahead_of_verification_by_more_than_the_staleness(chain: ListedChain) -> None:
@@ -113,11 +129,12 @@ def test_a_closed_task_is_finished_once_its_last_epoch_is_sealed(chain: ListedCh
     assert next_step(chain.refresh(), TRAINER, UNITS) == Finished("the task is closed")
 
 
-def test_a_trainer_stays_until_its_last_works_are_judged(chain: ListedChain) -> None:
+def test_a_trainer_stays_until_its_last_submissions_are_judged(chain: ListedChain) -> None:
     chain.commit_as(TRAINER, SOME)
     chain.close()
     chain.seal(opens_next=False)
-    assert next_step(chain.refresh(), TRAINER, UNITS) == Idle("the task is closed: our last works are being judged")
+    step = next_step(chain.refresh(), TRAINER, UNITS)
+    assert isinstance(step, Idle) and step.why == "the task is closed: our last submissions are being judged"
     assert next_step(chain.refresh(), RIVAL, UNITS) == Finished("the task is closed")
     chain.void(0)
     assert next_step(chain.refresh(), TRAINER, UNITS) == Finished("the task is closed")
@@ -141,17 +158,17 @@ def test_a_task_is_finished_after_its_last_epoch() -> None:
         pytest.param(0, 5, 0, False, id="no room"),
     ],
 )
-def test_a_work_is_sent_only_where_it_will_be_taken(
+def test_a_submission_is_sent_only_where_it_will_be_taken(
     chain: ListedChain, epoch: int, units: int, late_s: int, taken: bool
 ) -> None:
     chain.commit_as(RIVAL, SOME)
-    assert takes_work(chain.refresh(), Epoch(epoch), units, chain.time + late_s, margin_s=5) is taken
+    assert takes_submission(chain.refresh(), Epoch(epoch), units, chain.time + late_s, margin_s=5) is taken
 
 
 def test_a_sealed_epoch_takes_nothing(chain: ListedChain) -> None:
     chain.commit_as(RIVAL, SOME)
     chain.seal(opens_next=False)
-    assert not takes_work(chain.refresh(), Epoch(0), UNITS, chain.time, margin_s=5)
+    assert not takes_submission(chain.refresh(), Epoch(0), UNITS, chain.time, margin_s=5)
 
 
 def test_a_spec_is_read_from_its_bundle(chain: ListedChain, tmp_path: Path) -> None:
@@ -167,7 +184,7 @@ def test_a_spec_that_is_none_stops(chain: ListedChain, tmp_path: Path, data: byt
         workable_spec(tmp_path, chain.params)
 
 
-def test_a_spec_whose_works_the_contract_would_refuse_stops(tmp_path: Path) -> None:
+def test_a_spec_whose_submissions_the_contract_would_refuse_stops(tmp_path: Path) -> None:
     (tmp_path / "spec.json").write_bytes(SPEC.to_bytes())
     with pytest.raises(Stop, match="takes at most 3"):
-        workable_spec(tmp_path, ListedChain(SOME, POLICY, max_work_units=3).params)
+        workable_spec(tmp_path, ListedChain(SOME, POLICY, max_submission_units=3).params)

@@ -129,7 +129,7 @@ def test_a_gradient_that_is_not_finite_is_refused_and_the_policy_restored(policy
     assert state_digest(policy.trainable()) == digest
 
 
-def test_whoever_stops_the_run_in_its_middle_finds_the_policy_restored(policy: Policy) -> None:
+def test_anyone_who_stops_the_run_in_its_middle_finds_the_policy_restored(policy: Policy) -> None:
     digest = state_digest(policy.trainable())
 
     def interrupt(number: int, _: object) -> None:

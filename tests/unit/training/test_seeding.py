@@ -1,4 +1,4 @@
-"""Prompts and uniforms follow from the work's seed alone."""
+"""Prompts and uniforms follow from the submission's seed alone."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,14 @@ from hypothesis import strategies as st
 from assay_core.protocol.encoding import derive
 from assay_core.protocol.spec import EnvironmentSpec, RolloutSpec, SamplerSpec, TaskSpec
 from assay_core.protocol.types import Seed
-from assay_core.training.seeding import group_uniforms, permutation, raw_stream, raw_streams, uniforms, work_prompts
+from assay_core.training.seeding import (
+    group_uniforms,
+    permutation,
+    raw_stream,
+    raw_streams,
+    submission_prompts,
+    uniforms,
+)
 
 SEEDS = st.binary(min_size=32, max_size=32).map(Seed)
 SEED = Seed(bytes(range(32)))
@@ -80,7 +87,7 @@ def test_prompts_are_asked_for_by_index() -> None:
         def prompt(self, seed: Seed, index: int) -> str:
             return f"{seed.hex()[:4]}/{index}"
 
-    assert work_prompts(Naming(), SEED, 3) == ["0001/0", "0001/1", "0001/2"]
+    assert submission_prompts(Naming(), SEED, 3) == ["0001/0", "0001/1", "0001/2"]
 
 
 @pytest.mark.parametrize("other", [Seed(bytes(32)), Seed(bytes(range(1, 33)))])

@@ -81,14 +81,14 @@ def written(folder: Path, change: Callable[[dict[str, Any]], dict[str, Any]]) ->
     write_state(folder, 0, state_of(np.random.default_rng(3)))
     path = folder / state_name(0)
     save_file(change(load_file(path)), path)
-    return read_state(folder, build_bundle(folder, BundleKind.WORK, {}), 0, SHAPES)
+    return read_state(folder, build_bundle(folder, BundleKind.SUBMISSION, {}), 0, SHAPES)
 
 
 def test_what_is_written_is_read_back_and_fits_its_bound(tmp_path: Path) -> None:
     state = state_of(np.random.default_rng(3))
     for number in range(3):
         write_state(tmp_path, number, state)
-    manifest = build_bundle(tmp_path, BundleKind.WORK, {})
+    manifest = build_bundle(tmp_path, BundleKind.SUBMISSION, {})
     assert [entry.name for entry in manifest.files] == [state_name(number) for number in range(3)]
     assert manifest.size_bytes <= states_bytes(SHAPES, 3)
     assert_same(read_state(tmp_path, manifest, 2, SHAPES), state)
@@ -140,4 +140,4 @@ def test_truncated_state_is_malformed(tmp_path: Path) -> None:
     path = tmp_path / state_name(0)
     path.write_bytes(path.read_bytes()[:-4])
     with pytest.raises(MalformedUpdate, match="not a safetensors file"):
-        read_state(tmp_path, build_bundle(tmp_path, BundleKind.WORK, {}), 0, SHAPES)
+        read_state(tmp_path, build_bundle(tmp_path, BundleKind.SUBMISSION, {}), 0, SHAPES)

@@ -21,7 +21,7 @@ from assay_core.bundle.directory import build_bundle
 from assay_core.bundle.manifest import BundleKind, BundleLimits, Manifest
 from assay_core.protocol.types import Address
 from assay_protocol.devnet.anvil import free_port
-from tests.unit.transport.boards_running import Members, RunningBoard
+from tests.unit.transport.trackers_running import Members, RunningTracker
 
 LIMITS = BundleLimits(bundle_bytes=64 * 2**20)
 MakeBundle = Callable[..., tuple[Path, Manifest]]
@@ -93,7 +93,9 @@ def trainer() -> LocalAccount:
 
 @pytest.fixture
 def make_bundle(tmp_path: Path) -> MakeBundle:
-    def make(name: str = "bundle", *, seed: int = 0, kind: BundleKind = BundleKind.WORK, mib: float = 9.5) -> object:
+    def make(
+        name: str = "bundle", *, seed: int = 0, kind: BundleKind = BundleKind.SUBMISSION, mib: float = 9.5
+    ) -> object:
         directory = tmp_path / name
         (directory / "update").mkdir(parents=True)
         random = np.random.default_rng(seed)
@@ -111,7 +113,7 @@ def members() -> Members:
 
 
 @pytest.fixture
-def board(members: Members) -> Iterator[RunningBoard]:
-    running = RunningBoard(free_port(), members)
+def tracker(members: Members) -> Iterator[RunningTracker]:
+    running = RunningTracker(free_port(), members)
     yield running
     running.stop()

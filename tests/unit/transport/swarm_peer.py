@@ -21,7 +21,7 @@ def main(settings: dict[str, Any]) -> None:
     state = Path(settings["state"])
     place = SwarmPlace("127.0.0.1", 0, state, upload_bytes_per_s=settings.get("upload_bytes_per_s", 0))
     with SwarmClient(
-        settings["boards"], state / "cache", place, account, chain_id=CHAIN_ID, patience_s=20, announce_s=0.5
+        settings["trackers"], state / "cache", place, account, chain_id=CHAIN_ID, timeout_s=20, announce_s=0.5
     ) as client:
         print(json.dumps({"port": client.port}), flush=True)
         for line in sys.stdin:
@@ -32,7 +32,7 @@ def main(settings: dict[str, Any]) -> None:
                     client.publish(Path(argument), read_manifest(Path(argument)), account)
                 elif command == "fetch":
                     root, limits = Root(bytes.fromhex(argument)), BundleLimits(2**30)
-                    open_bundle(client.fetch(root, BundleKind.WORK, limits), limits, root)
+                    open_bundle(client.fetch(root, BundleKind.SUBMISSION, limits), limits, root)
                 elif command == "uploaded":
                     answer = client.uploaded_bytes
                 print(json.dumps({"answer": answer}), flush=True)

@@ -22,6 +22,8 @@ from assay_core.transport.engine import Engine, PolicySignature
 from tests.unit.aggregation.steps import first_version, next_version
 from tests.unit.transport.conftest import LIMITS, MakeBundle, ObjectServer
 
+pytestmark = pytest.mark.slow
+
 TASK, EPOCH = TaskId(7), Epoch(2)
 SIGNED = PolicySignature(Address("0x" + "Ab" * 20), Root(b"\x05" * 32), b"\x06" * 65)
 
@@ -58,9 +60,9 @@ def test_bundle_comes_back_whole_and_verified(
     assert not engine.has(manifest.root)
     engine.publish(directory, manifest, trainer)
     assert engine.has(manifest.root)
-    found = engine.fetch(manifest.root, BundleKind.WORK, LIMITS)
+    found = engine.fetch(manifest.root, BundleKind.SUBMISSION, LIMITS)
     assert open_bundle(found, LIMITS, manifest.root) == manifest
-    assert engine.fetch(manifest.root, BundleKind.WORK, LIMITS) == found  # now from the cache
+    assert engine.fetch(manifest.root, BundleKind.SUBMISSION, LIMITS) == found  # now from the cache
 
 
 def test_policy_is_made_from_the_version_before(
@@ -93,7 +95,7 @@ def test_publishing_again_writes_only_what_is_missing_or_damaged(
     assert {key for key in after if after[key] != before[key]} == {
         shard_key(prefix, manifest, place) for place in (0, 1)
     }
-    assert bucket.fetch(manifest.root, BundleKind.WORK, LIMITS)
+    assert bucket.fetch(manifest.root, BundleKind.SUBMISSION, LIMITS)
 
 
 def test_bundle_is_not_there_before_its_last_shard(
@@ -104,7 +106,7 @@ def test_bundle_is_not_there_before_its_last_shard(
     object_server.delete(manifest_key(prefix, manifest))  # as if killed before the last step
     assert not bucket.has(manifest.root)
     with pytest.raises(Unavailable, match="has no"):
-        bucket.fetch(manifest.root, BundleKind.WORK, LIMITS)
+        bucket.fetch(manifest.root, BundleKind.SUBMISSION, LIMITS)
 
 
 def test_corrupt_shard_is_never_used_and_the_rest_is_kept(
@@ -115,11 +117,11 @@ def test_corrupt_shard_is_never_used_and_the_rest_is_kept(
     good = object_server.get(shard_key(prefix, manifest, 2))
     object_server.put(shard_key(prefix, manifest, 2), bytes(len(good)))
     with pytest.raises(Unavailable, match="corrupt"):
-        bucket.fetch(manifest.root, BundleKind.WORK, LIMITS)
+        bucket.fetch(manifest.root, BundleKind.SUBMISSION, LIMITS)
     assert bucket.cache.find(manifest.root) is None
     object_server.put(shard_key(prefix, manifest, 2), good)
     object_server.delete(shard_key(prefix, manifest, 0))  # not needed any more: it had come before
-    assert bucket.fetch(manifest.root, BundleKind.WORK, LIMITS)
+    assert bucket.fetch(manifest.root, BundleKind.SUBMISSION, LIMITS)
 
 
 def test_object_larger_than_it_may_be_is_not_read(
@@ -129,10 +131,10 @@ def test_object_larger_than_it_may_be_is_not_read(
     bucket.publish(directory, manifest, trainer)
     object_server.put(shard_key(prefix, manifest), bytes(4 * 2**20 + 1))
     with pytest.raises(Unavailable, match="exceeds 4194304 bytes"):
-        bucket.fetch(manifest.root, BundleKind.WORK, LIMITS)
+        bucket.fetch(manifest.root, BundleKind.SUBMISSION, LIMITS)
     object_server.put(manifest_key(prefix, manifest), bytes(MAX_MANIFEST_BYTES + 1))
     with pytest.raises(Unavailable, match="exceeds"):
-        bucket.fetch(manifest.root, BundleKind.WORK, LIMITS)
+        bucket.fetch(manifest.root, BundleKind.SUBMISSION, LIMITS)
 
 
 def test_another_manifest_is_not_held_against_the_sender(
@@ -143,7 +145,7 @@ def test_another_manifest_is_not_held_against_the_sender(
     _, other = make_bundle("other", seed=1)
     object_server.put(manifest_key(prefix, manifest), other.to_bytes())
     with pytest.raises(Unavailable, match="another one"):
-        bucket.fetch(manifest.root, BundleKind.WORK, LIMITS)
+        bucket.fetch(manifest.root, BundleKind.SUBMISSION, LIMITS)
 
 
 def test_impossible_bundle_is_its_senders_fault(
@@ -152,13 +154,13 @@ def test_impossible_bundle_is_its_senders_fault(
     directory, manifest = make_bundle()
     bucket.publish(directory, manifest, trainer)
     with pytest.raises(MalformedManifest, match="exceeds the limit"):
-        bucket.fetch(manifest.root, BundleKind.WORK, BundleLimits(bundle_bytes=1_000))
-    with pytest.raises(MalformedManifest, match="is a work, not a policy"):
+        bucket.fetch(manifest.root, BundleKind.SUBMISSION, BundleLimits(bundle_bytes=1_000))
+    with pytest.raises(MalformedManifest, match="is a submission, not a policy"):
         bucket.fetch(manifest.root, BundleKind.POLICY, LIMITS)
-    escaping = Manifest(BundleKind.WORK, {}, (replace(manifest.files[0], name="../escaped"),))
+    escaping = Manifest(BundleKind.SUBMISSION, {}, (replace(manifest.files[0], name="../escaped"),))
     object_server.put(manifest_key(prefix, escaping), escaping.to_bytes())
     with pytest.raises(Malformed, match="not a permitted file name"):
-        bucket.fetch(escaping.root, BundleKind.WORK, LIMITS)
+        bucket.fetch(escaping.root, BundleKind.SUBMISSION, LIMITS)
 
 
 def test_signatures_are_kept_and_those_that_are_none_are_passed_over(
@@ -168,9 +170,9 @@ def test_signatures_are_kept_and_those_that_are_none_are_passed_over(
     bucket.post_signature(TASK, EPOCH, SIGNED)
     bucket.post_signature(TASK, EPOCH, SIGNED)  # once more changes nothing
     bucket.post_signature(TASK, Epoch(3), replace(SIGNED, signature=b"\x07" * 65))
-    board = f"{prefix}/signatures/{TASK}/{EPOCH}"
-    object_server.put(f"{board}/0xnonsense", b"{}")
-    object_server.put(f"{board}/0xhuge", bytes(MAX_SIGNATURE_BYTES + 1))
+    tracker = f"{prefix}/signatures/{TASK}/{EPOCH}"
+    object_server.put(f"{tracker}/0xnonsense", b"{}")
+    object_server.put(f"{tracker}/0xhuge", bytes(MAX_SIGNATURE_BYTES + 1))
     (found,) = bucket.signatures(TASK, EPOCH)
     assert int(found.operator, 16) == int(SIGNED.operator, 16)
     assert (found.policy_root, found.signature) == (SIGNED.policy_root, SIGNED.signature)
@@ -181,7 +183,7 @@ def test_server_that_is_down_is_retried_later(tmp_path: Path, make_bundle: MakeB
         directory, manifest = make_bundle()
         for act in (
             lambda: client.publish(directory, manifest, trainer),
-            lambda: client.fetch(manifest.root, BundleKind.WORK, LIMITS),
+            lambda: client.fetch(manifest.root, BundleKind.SUBMISSION, LIMITS),
             lambda: client.has(manifest.root),
             lambda: client.signatures(TASK, EPOCH),
             lambda: client.post_signature(TASK, EPOCH, SIGNED),

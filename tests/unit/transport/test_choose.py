@@ -14,7 +14,7 @@ from assay_core.transport.swarm.engine import SwarmClient
 from assay_trainer.settings import load_trainer_settings
 from assay_verifier.settings import load_verifier_settings
 
-BOARDS = ["http://127.0.0.1:9"]
+TRACKERS = ["http://127.0.0.1:9"]
 
 
 def opened(name: str, folder: Path, tables: dict[str, dict[str, Any]] | None = None) -> Any:
@@ -22,7 +22,7 @@ def opened(name: str, folder: Path, tables: dict[str, dict[str, Any]] | None = N
 
 
 def test_the_name_decides(tmp_path: Path) -> None:
-    tables = {"s3": {"bucket": "assay"}, "swarm": {"boards": BOARDS, "host": "127.0.0.1"}}
+    tables = {"s3": {"bucket": "assay"}, "swarm": {"trackers": TRACKERS, "host": "127.0.0.1"}}
     for name, kind in (("relay", RelayClient), ("s3", BucketClient), ("swarm", SwarmClient)):
         with opened(name, tmp_path, tables) as engine:
             assert isinstance(engine, kind)
@@ -30,9 +30,9 @@ def test_the_name_decides(tmp_path: Path) -> None:
 
 
 def test_the_environment_outranks_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ASSAY_SWARM_BOARDS", "http://127.0.0.1:9, http://127.0.0.1:10")
+    monkeypatch.setenv("ASSAY_SWARM_TRACKERS", "http://127.0.0.1:9, http://127.0.0.1:10")
     monkeypatch.setenv("ASSAY_SWARM_HOST", "127.0.0.1")
-    with opened("swarm", tmp_path, {"swarm": {"boards": "not used", "host": "192.0.2.1"}}) as engine:
+    with opened("swarm", tmp_path, {"swarm": {"trackers": "not used", "host": "192.0.2.1"}}) as engine:
         assert engine.port > 0
     monkeypatch.setenv("ASSAY_S3_BUCKET", "assay")
     with opened("s3", tmp_path) as engine:
@@ -55,8 +55,8 @@ def test_uploads_go_to_every_relay_or_to_the_first(tmp_path: Path, monkeypatch: 
         ("pigeon", {}, "no engine is named 'pigeon'"),
         ("s3", {}, "ASSAY_S3_BUCKET"),
         ("s3", {"s3": {"bucket": "assay", "secret": "x"}}, r"secret.*\[s3\]"),
-        ("swarm", {}, "ASSAY_SWARM_BOARDS"),
-        ("swarm", {"swarm": {"boards": BOARDS, "port": 70_000}}, "port"),
+        ("swarm", {}, "ASSAY_SWARM_TRACKERS"),
+        ("swarm", {"swarm": {"trackers": TRACKERS, "port": 70_000}}, "port"),
     ],
 )
 def test_impossible_choice_stops(name: str, tables: dict[str, dict[str, Any]], why: str, tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ def test_both_roles_take_the_setting(load: Any, monkeypatch: pytest.MonkeyPatch,
     with pytest.raises(Stop, match="engine"):
         load(**given)
     file = tmp_path / "settings.toml"
-    file.write_text('engine = "swarm"\n[engines.swarm]\nboards = ["http://a"]\n')
+    file.write_text('engine = "swarm"\n[engines.swarm]\ntrackers = ["http://a"]\n')
     monkeypatch.delenv("ASSAY_ENGINE")
     found = load(file, **given)
-    assert (found.engine, found.engines["swarm"]["boards"]) == ("swarm", ["http://a"])
+    assert (found.engine, found.engines["swarm"]["trackers"]) == ("swarm", ["http://a"])

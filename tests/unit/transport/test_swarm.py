@@ -1,4 +1,4 @@
-"""A swarm of real peers. Whoever serves a torrent, only what the bundle's root commits to is ever used."""
+"""A swarm of real peers. Anyone who serves a torrent, only what the bundle's root commits to is ever used."""
 
 import hashlib
 import json
@@ -24,10 +24,10 @@ from assay_core.transport.assembly import places
 from assay_core.transport.engine import Engine, PolicySignature
 from assay_core.transport.swarm.engine import SwarmClient, SwarmPlace
 from assay_core.transport.swarm.torrents import TorrentSession, make_torrent, settled_shard
-from assay_core.transport.swarm.trackers import Boards
-from tests.unit.transport.boards_running import RunningBoard
+from assay_core.transport.swarm.trackers import Trackers
 from tests.unit.transport.conftest import LIMITS, MakeBundle
 from tests.unit.transport.swarm_peer import CHAIN_ID
+from tests.unit.transport.trackers_running import RunningTracker
 
 pytestmark = pytest.mark.slow  # seconds each: peers find each other at their own pace
 TASK, EPOCH = TaskId(7), Epoch(2)
@@ -37,24 +37,24 @@ lt: Any = libtorrent
 class Peers:
     """Clients in this process, and peers as processes."""
 
-    def __init__(self, folder: Path, board: RunningBoard) -> None:
+    def __init__(self, folder: Path, tracker: RunningTracker) -> None:
         self._folder = folder
-        self._board = board
+        self._tracker = tracker
         self._clients: list[SwarmClient] = []
         self._processes: list[PeerProcess] = []
 
     def client(self, name: str, key: int, **changes: Any) -> SwarmClient:
         state = self._folder / name
         account = Account.from_key(bytes([key]) * 32)
-        options = {"patience_s": 3, "announce_s": 0.3, **changes}
+        options = {"timeout_s": 3, "announce_s": 0.3, **changes}
         place = SwarmPlace("127.0.0.1", 0, state)
         self._clients.append(
-            SwarmClient([self._board.url], state / "cache", place, account, chain_id=CHAIN_ID, **options)
+            SwarmClient([self._tracker.url], state / "cache", place, account, chain_id=CHAIN_ID, **options)
         )
         return self._clients[-1]
 
     def process(self, name: str, key: int, **settings: Any) -> "PeerProcess":
-        self._processes.append(PeerProcess(self._folder / name, key, [self._board.url], settings))
+        self._processes.append(PeerProcess(self._folder / name, key, [self._tracker.url], settings))
         return self._processes[-1]
 
     def close(self) -> None:
@@ -65,8 +65,8 @@ class Peers:
 
 
 class PeerProcess:
-    def __init__(self, state: Path, key: int, boards: list[str], settings: dict[str, Any]) -> None:
-        given = json.dumps({"state": str(state), "key": key, "boards": boards, **settings})
+    def __init__(self, state: Path, key: int, trackers: list[str], settings: dict[str, Any]) -> None:
+        given = json.dumps({"state": str(state), "key": key, "trackers": trackers, **settings})
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.unit.transport.swarm_peer", given],
             stdin=subprocess.PIPE,
@@ -101,8 +101,8 @@ class PeerProcess:
 
 
 @pytest.fixture
-def peers(tmp_path: Path, board: RunningBoard) -> Iterator[Peers]:
-    group = Peers(tmp_path, board)
+def peers(tmp_path: Path, tracker: RunningTracker) -> Iterator[Peers]:
+    group = Peers(tmp_path, tracker)
     yield group
     group.close()
 
@@ -135,10 +135,10 @@ def test_bundle_comes_whole_and_verified_and_is_served_on(
     assert not engine.has(manifest.root)
     first.publish(directory, manifest, trainer)
     assert engine.has(manifest.root)
-    found = engine.fetch(manifest.root, BundleKind.WORK, LIMITS)
+    found = engine.fetch(manifest.root, BundleKind.SUBMISSION, LIMITS)
     assert open_bundle(found, LIMITS, manifest.root) == manifest
     first.close()
-    assert open_bundle(third.fetch(manifest.root, BundleKind.WORK, LIMITS), LIMITS, manifest.root) == manifest
+    assert open_bundle(third.fetch(manifest.root, BundleKind.SUBMISSION, LIMITS), LIMITS, manifest.root) == manifest
 
 
 def test_peer_that_restarts_serves_what_it_had(peers: Peers, make_bundle: MakeBundle, trainer: LocalAccount) -> None:
@@ -148,7 +148,7 @@ def test_peer_that_restarts_serves_what_it_had(peers: Peers, make_bundle: MakeBu
     first.close()
     again = peers.client("first", 1, announce_s=3_600)  # what it has it announces at once
     assert again.port != 0
-    found = peers.client("second", 2, patience_s=15).fetch(manifest.root, BundleKind.WORK, LIMITS)
+    found = peers.client("second", 2, timeout_s=15).fetch(manifest.root, BundleKind.SUBMISSION, LIMITS)
     assert open_bundle(found, LIMITS, manifest.root) == manifest
 
 
@@ -167,15 +167,15 @@ def test_nobody_has_it(peers: Peers) -> None:
     client = peers.client("first", 1)
     assert not client.has(Root(bytes(32)))
     with pytest.raises(Unavailable, match="no peer of the swarm has bundle"):
-        client.fetch(Root(bytes(32)), BundleKind.WORK, LIMITS)
+        client.fetch(Root(bytes(32)), BundleKind.SUBMISSION, LIMITS)
 
 
-def test_dead_peers_cost_a_time_limit(peers: Peers, board: RunningBoard) -> None:
+def test_dead_peers_cost_a_time_limit(peers: Peers, tracker: RunningTracker) -> None:
     account = Account.from_key(b"\x02" * 32)
-    notices = Boards((board.url,), account, CHAIN_ID)
+    notices = Trackers((tracker.url,), account, CHAIN_ID)
     notices.announce(Root(bytes(32)), "ab" * 32, 9, is_whole=True)
     with pytest.raises(Unavailable, match="nobody in the swarm sends its description"):
-        peers.client("first", 1, patience_s=1).fetch(Root(bytes(32)), BundleKind.WORK, LIMITS)
+        peers.client("first", 1, timeout_s=1).fetch(Root(bytes(32)), BundleKind.SUBMISSION, LIMITS)
     notices.close()
 
 
@@ -183,12 +183,12 @@ def test_dead_peers_cost_a_time_limit(peers: Peers, board: RunningBoard) -> None
 
 
 class Liar:
-    """Serves any folder as the torrent of any root, and says so on the board."""
+    """Serves any folder as the torrent of any root, and says so on the tracker."""
 
-    def __init__(self, folder: Path, board: RunningBoard, key: int = 2) -> None:
+    def __init__(self, folder: Path, tracker: RunningTracker, key: int = 2) -> None:
         self._folder = folder
         self._session = TorrentSession("127.0.0.1", 0)
-        self._boards = Boards((board.url,), Account.from_key(bytes([key]) * 32), CHAIN_ID)
+        self._trackers = Trackers((tracker.url,), Account.from_key(bytes([key]) * 32), CHAIN_ID)
 
     def serve(self, root: Root, files: dict[str, bytes], folder: str | None = None) -> str:
         name = folder or root.hex()
@@ -201,18 +201,18 @@ class Liar:
         data = bytes(lt.bencode(torrent.generate()))
         self._session.seed(self._folder, data)
         info_hash = str(lt.load_torrent_buffer(data).info_hashes.v2)
-        self._boards.announce(root, info_hash, self._session.port, is_whole=True)
+        self._trackers.announce(root, info_hash, self._session.port, is_whole=True)
         return info_hash
 
     def close(self) -> None:
         self._session.close()
-        self._boards.close()
+        self._trackers.close()
 
 
 @pytest.fixture
-def liar(tmp_path: Path, board: RunningBoard) -> Iterator[Liar]:
+def liar(tmp_path: Path, tracker: RunningTracker) -> Iterator[Liar]:
     (tmp_path / "liar").mkdir()
-    found = Liar(tmp_path / "liar", board)
+    found = Liar(tmp_path / "liar", tracker)
     yield found
     found.close()
 
@@ -248,11 +248,11 @@ def test_torrent_that_lies_is_dropped_and_the_honest_one_used(
     client = peers.client("second", 3)
     liar.serve(manifest.root, files, folder)
     with pytest.raises(Unavailable, match=r"said to be bundle|corrupt|another one"):
-        client.fetch(manifest.root, BundleKind.WORK, LIMITS)
+        client.fetch(manifest.root, BundleKind.SUBMISSION, LIMITS)
     assert client.cache.find(manifest.root) is None
     assert not list((tmp_path / "second" / "staging").glob("*"))
     peers.client("first", 1).publish(directory, manifest, trainer)
-    assert open_bundle(client.fetch(manifest.root, BundleKind.WORK, LIMITS), LIMITS, manifest.root) == manifest
+    assert open_bundle(client.fetch(manifest.root, BundleKind.SUBMISSION, LIMITS), LIMITS, manifest.root) == manifest
 
 
 @pytest.mark.parametrize("before", [None, "unwritten"])
@@ -282,12 +282,12 @@ def test_impossible_bundle_is_its_senders_fault(
     directory, manifest = make_bundle(mib=1.5)
     peers.client("first", 1).publish(directory, manifest, trainer)
     client = peers.client("second", 3)
-    with pytest.raises(MalformedManifest, match="is a work, not a policy"):
+    with pytest.raises(MalformedManifest, match="is a submission, not a policy"):
         client.fetch(manifest.root, BundleKind.POLICY, LIMITS)
-    escaping = Manifest(BundleKind.WORK, {}, (replace(manifest.files[0], name="../escaped"),))
+    escaping = Manifest(BundleKind.SUBMISSION, {}, (replace(manifest.files[0], name="../escaped"),))
     liar.serve(escaping.root, {"manifest.json": escaping.to_bytes(), "escaped": b""})
     with pytest.raises(MalformedManifest, match="not a permitted file name"):
-        client.fetch(escaping.root, BundleKind.WORK, LIMITS)
+        client.fetch(escaping.root, BundleKind.SUBMISSION, LIMITS)
 
 
 def test_bundle_over_the_limit_is_not_downloaded(
@@ -297,11 +297,11 @@ def test_bundle_over_the_limit_is_not_downloaded(
     first = peers.client("first", 1)
     first.publish(directory, manifest, trainer)
     with pytest.raises(Unavailable, match="larger than that may be"):
-        peers.client("second", 3).fetch(manifest.root, BundleKind.WORK, BundleLimits(1_000))
+        peers.client("second", 3).fetch(manifest.root, BundleKind.SUBMISSION, BundleLimits(1_000))
     assert first.uploaded_bytes == 0
 
 
-def test_outsiders_write_nothing(peers: Peers, board: RunningBoard, make_bundle: MakeBundle) -> None:
+def test_outsiders_write_nothing(peers: Peers, tracker: RunningTracker, make_bundle: MakeBundle) -> None:
     directory, manifest = make_bundle(mib=0.1)
     outsider = Account.from_key(b"\x09" * 32)
     client = peers.client("outsider", 9)

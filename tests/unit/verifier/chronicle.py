@@ -36,13 +36,13 @@ from assay_core.chain.events import (
     PolicySkipped,
     ScoreCorrected,
     ScoresSettled,
+    SubmissionCommitted,
     TaskClosed,
     TaskOpened,
     TrainerEnlisted,
     VerifierEnlisted,
     VoteCommitted,
     VoteRevealed,
-    WorkCommitted,
 )
 from assay_core.chain.ledger import TaskLedger
 from assay_core.chain.records import EpochRecord
@@ -58,18 +58,18 @@ from assay_core.protocol.types import (
     PolicyVersion,
     Root,
     Seed,
+    SubmissionIndex,
+    SubmissionKind,
     TaskId,
     TaskParams,
-    WorkIndex,
-    WorkKind,
     is_paid,
     kinds_of,
 )
 from assay_verifier.chores import Contracts
-from tests.unit.verifier.honest import SPEC_ROOT, TASK_SEED
+from tests.submissions import SPEC_ROOT, TASK_SEED
 
 PARAMS = TaskParams(
-    kinds=kinds_of({WorkKind.FULL: KindTerms(10, 10_000)}),
+    kinds=kinds_of({SubmissionKind.FULL: KindTerms(10, 10_000)}),
     trainer_bond=100,
     verifier_bond=100,
     fraud_slash=50,
@@ -77,8 +77,8 @@ PARAMS = TaskParams(
     juror_fee=1,
     verifier_fee=3,
     max_epoch_units=100,
-    max_work_units=10,
-    max_works_each=4,
+    max_submission_units=10,
+    max_submissions_each=4,
     quorum_bps=6_667,
     sampling_bps=10_000,
     absence_slash_bps=500,
@@ -152,21 +152,21 @@ class Chronicle:
         for verifier in verifiers:
             self._tell(VerifierEnlisted, verifier=verifier, weight=weight, from_epoch=first)
 
-    def work(self, trainer: Address, root: Root, *, epoch: int = 0, version: int = 0, units: int = 4) -> None:
+    def submission(self, trainer: Address, root: Root, *, epoch: int = 0, version: int = 0, units: int = 4) -> None:
         self._tell(
-            WorkCommitted,
+            SubmissionCommitted,
             epoch=Epoch(epoch),
             trainer=trainer,
-            index=WorkIndex(len(self.record(epoch).works)),
-            kind=WorkKind.FULL,
+            index=SubmissionIndex(len(self.record(epoch).submissions)),
+            kind=SubmissionKind.FULL,
             units=units,
             policy_version=PolicyVersion(version),
             manifest_root=root,
         )
 
     def close(self, epoch: int = 0) -> None:
-        works = len(self.record(epoch).works)
-        self._tell(EpochClosed, epoch=Epoch(epoch), works=works, seed_block=self.block + 2)
+        submissions = len(self.record(epoch).submissions)
+        self._tell(EpochClosed, epoch=Epoch(epoch), submissions=submissions, seed_block=self.block + 2)
 
     def seal(self, epoch: int = 0, attest_by: int = 1_000) -> None:
         self.close(epoch)
@@ -175,7 +175,7 @@ class Chronicle:
             EpochSealed,
             epoch=Epoch(epoch),
             seed=derive(Seed(bytes(32)), "seal", epoch, self.block),
-            works=len(self.record(epoch).works),
+            submissions=len(self.record(epoch).submissions),
             verifiers=len(weights),
             weight=sum(weights.values()),
             attest_by=attest_by,
@@ -202,7 +202,7 @@ class Chronicle:
         )
 
     def settle_some(self, scores: bytes, epoch: int = 0) -> None:
-        first = WorkIndex(len(self.record(epoch).settled))
+        first = SubmissionIndex(len(self.record(epoch).settled))
         self._tell(ScoresSettled, epoch=Epoch(epoch), first=first, scores=scores)
 
     def settle(self, scores: bytes, epoch: int = 0, challenge_by: int = 2_000) -> None:
@@ -221,9 +221,9 @@ class Chronicle:
             ChallengeRevealed,
             epoch=Epoch(epoch),
             id=number,
-            index=WorkIndex(index),
+            index=SubmissionIndex(index),
             challenger=record.challenges[number].challenger,
-            standing=record.score_of(WorkIndex(index)),
+            standing=record.score_of(SubmissionIndex(index)),
             score=score,
         )
 
@@ -231,30 +231,30 @@ class Chronicle:
         self._tell(ChallengeExpired, epoch=Epoch(epoch), id=number, burnt=1)
 
     def dispute(self, index: int, score: int, epoch: int = 0) -> None:
-        """Somebody challenges a work, and says so."""
+        """Somebody challenges a submission, and says so."""
         self.reveal_challenge(self.challenge(CONTRACT, bytes(32), epoch), index, score, epoch)
 
     def summon(self, index: int, epoch: int = 0, seed_block: int = 77) -> None:
-        self._tell(PanelSummoned, epoch=Epoch(epoch), index=WorkIndex(index), seed_block=seed_block)
+        self._tell(PanelSummoned, epoch=Epoch(epoch), index=SubmissionIndex(index), seed_block=seed_block)
 
     def draw(self, index: int, *jurors: Address, epoch: int = 0, commit_by: int = 3_000) -> None:
         self._tell(
             PanelDrawn,
             epoch=Epoch(epoch),
-            index=WorkIndex(index),
+            index=SubmissionIndex(index),
             seed=derive(Seed(bytes(32)), "panel", epoch, index),
             jurors=jurors,
             commit_by=commit_by,
         )
 
     def commit_vote(self, juror: Address, commitment: bytes, index: int = 0, epoch: int = 0) -> None:
-        self._tell(VoteCommitted, epoch=Epoch(epoch), index=WorkIndex(index), juror=juror, commitment=commitment)
+        self._tell(VoteCommitted, epoch=Epoch(epoch), index=SubmissionIndex(index), juror=juror, commitment=commitment)
 
     def vote(self, juror: Address, score: int, index: int = 0, epoch: int = 0, *, beyond: bool = False) -> None:
         self._tell(
             VoteRevealed,
             epoch=Epoch(epoch),
-            index=WorkIndex(index),
+            index=SubmissionIndex(index),
             juror=juror,
             score=score,
             beyond=beyond,
@@ -267,19 +267,21 @@ class Chronicle:
         self._tell(
             DisputeDecided,
             epoch=Epoch(epoch),
-            index=WorkIndex(index),
+            index=SubmissionIndex(index),
             score=score,
             phase=phase,
             is_against_verifiers=is_against_verifiers,
         )
         if phase is DisputePhase.OVERTURNED:
-            self._tell(ScoreCorrected, epoch=Epoch(epoch), index=WorkIndex(index), score=score)
+            self._tell(ScoreCorrected, epoch=Epoch(epoch), index=SubmissionIndex(index), score=score)
 
     def plant(self, index: int, epoch: int = 0) -> None:
-        """A work turns out to have been planted."""
+        """A submission turns out to have been planted."""
         commitment = bytes([index + 1]) * 32
         self._tell(PlantCommitted, commitment=commitment, planter=CONTRACT, deposit=1)
-        self._tell(PlantOpened, epoch=Epoch(epoch), index=WorkIndex(index), commitment=commitment, is_in_time=True)
+        self._tell(
+            PlantOpened, epoch=Epoch(epoch), index=SubmissionIndex(index), commitment=commitment, is_in_time=True
+        )
 
     def skip(self, epoch: int = 0, state: PolicyState = PolicyState.SKIPPED) -> None:
         self._tell(PolicySkipped, epoch=Epoch(epoch), state=state)
@@ -302,7 +304,7 @@ class Chronicle:
             FraudSlashed,
             epoch=Epoch(epoch),
             trainer=trainer,
-            index=WorkIndex(index),
+            index=SubmissionIndex(index),
             amount=50,
             reporter=trainer,
             reporter_amount=1,

@@ -1,10 +1,10 @@
-"""From accepted works to the next policy: the same bytes for everybody, signed, and published by a quorum."""
+"""From accepted submissions to the next policy: the same bytes for everybody, signed, and published by a quorum."""
 
 import os
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -21,16 +21,15 @@ from assay_core.environments import make_environment
 from assay_core.policy import load_policy
 from assay_core.protocol.errors import Malformed, Stop, Unavailable
 from assay_core.protocol.spec import OuterSpec, TaskSpec
-from assay_core.protocol.types import Address, DisputePhase, Epoch, Root, TaskId, WorkIndex
+from assay_core.protocol.types import Address, DisputePhase, Epoch, Root, SubmissionIndex, TaskId
 from assay_core.transport.engine import PolicySignature
-from assay_verifier.aggregate import Aggregator, Signer, accepted, base_of, next_epoch
+from assay_verifier.aggregate import Aggregator, SigningDomain, accepted, base_of, next_epoch
 from assay_verifier.database import Sessions, migrate, open_database, session_factory
 from assay_verifier.inbox import Inbox, JudgeContext
 from assay_verifier.models import PolicyRow
-from assay_verifier.rotation import Rotation
-from assay_verifier.transactions import Transactions
+from tests.fakes import Notes
 from tests.unit.verifier.chronicle import CONTRACT, Chronicle, contracts
-from tests.unit.verifier.fakes import Sent, ShardStore, Silent
+from tests.unit.verifier.fakes import Sent, ShardStore, node_of
 from tests.unit.verifier.honest import SPEC, Bundle, HonestTrainer
 
 CHAIN_ID = 31_337
@@ -47,7 +46,7 @@ class Colleague:
     aggregator: Aggregator
     sent: Sent
     sessions: Sessions
-    status: Silent
+    status: Notes
 
 
 @dataclass
@@ -59,34 +58,25 @@ class Scene:
     def colleague(self, number: int, spec: TaskSpec = SPEC) -> Colleague:
         engine = open_database(f"sqlite:///{self.folder / f'{number}.db'}")
         migrate(engine)
-        sessions, sent, status = session_factory(engine), Sent(), Silent()
-        inbox = Inbox(self.shards, spec)
-        aggregator = Aggregator(
-            spec,
-            Signer(VERIFIERS[number], KEYS[number], CHAIN_ID, CONTRACT, lambda key: key),
-            contracts().policies,
-            Transactions(sent, sessions, TaskId(1)),
-            inbox,
-            self.shards,
-            sessions,
-            self.folder / f"policies-{number}",
-            Rotation(VERIFIERS[number], step_s=0.0),
-            status,
-        )
+        sessions, sent, status = session_factory(engine), Sent(), Notes()
+        who, key, inbox = VERIFIERS[number], KEYS[number], Inbox(self.shards, spec)
+        node = node_of(who, key, sent, self.shards, sessions, status)
+        signer = SigningDomain(CHAIN_ID, CONTRACT, lambda key: key)
+        aggregator = Aggregator(node, spec, signer, contracts().policies, inbox, self.folder / f"policies-{number}")
         return Colleague(aggregator, sent, sessions, status)
 
 
 @pytest.fixture
 def scene(trainer: HonestTrainer, policy_bundle: Bundle, tmp_path: Path) -> Scene:
-    """A settled epoch with two accepted works and a fraud, judged by three verifiers."""
+    """A settled epoch with two accepted submissions and a fraud, judged by three verifiers."""
     shards = ShardStore()
     chronicle = Chronicle(shards.add(policy_bundle))
     chronicle.verifier(*VERIFIERS)
     parts = trainer.parts()
     for scale, name in zip((1.0, 0.5, 3.0), TRAINERS, strict=True):
         scaled = {key: value * scale for key, value in parts.update.items()}
-        work = trainer.write(type(parts)(parts.header, parts.rollouts, scaled, parts.trace))
-        chronicle.work(name, shards.add(work))
+        submission = trainer.write(type(parts)(parts.header, parts.rollouts, scaled, parts.trace))
+        chronicle.submission(name, shards.add(submission))
     chronicle.seal()
     chronicle.settle(bytes([100, 40, 255]))
     return Scene(shards, chronicle, tmp_path)
@@ -113,6 +103,7 @@ def test_honest_verifiers_derive_the_same_policy_and_a_quorum_publishes_it_once(
     load_policy(scene.shards.bundles[root])
 
 
+@pytest.mark.slow  # a process that imports all that a verifier does
 def test_another_process_with_other_threads_derives_the_same_root(scene: Scene) -> None:
     """The bundle again, from the files alone and in memory at once, in a process with four threads."""
     scene.colleague(0).aggregator.advance(scene.chronicle.ledger)
@@ -132,11 +123,11 @@ from assay_core.protocol.spec import parse_spec
 from assay_core.bundle.directory import build_bundle, read_manifest
 import numpy as np
 spec = parse_spec(bytes.fromhex({SPEC.to_bytes().hex()!r}))
-base, works, target = Path(sys.argv[1]), [Path(each) for each in sys.argv[3:]], Path(sys.argv[2])
+base, submissions, target = Path(sys.argv[1]), [Path(each) for each in sys.argv[3:]], Path(sys.argv[2])
 weights = {{name: value.detach().numpy() for name, value in load_policy(base).trainable().items()}}
 shapes = {{name: value.shape for name, value in weights.items()}}
 codec = codec_named(spec.codec)
-parts = [Contribution(i, 4 * score, read_update(works[i], read_manifest(works[i]), shapes, codec))
+parts = [Contribution(i, 4 * score, read_update(submissions[i], read_manifest(submissions[i]), shapes, codec))
          for i, score in ((1, 40), (0, 100))]
 mean = aggregate(parts, Rule(spec.outer.rule, spec.outer.clip_norm_ratio))
 zeros = {{name: np.zeros(shape, np.float32) for name, shape in shapes.items()}}
@@ -147,10 +138,10 @@ fields = {{"task": 1, "epoch": 0, "version": 1, "parent": read_manifest(base).ro
 print(build_bundle(target, BundleKind.POLICY, fields).root.hex())
 """
     record = scene.chronicle.record()
-    works = [str(scene.shards.bundles[each.work.manifest_root]) for each in record.works]
+    submissions = [str(scene.shards.bundles[each.submission.manifest_root]) for each in record.submissions]
     base = scene.shards.bundles[scene.chronicle.ledger.task.policy_root]
     done = subprocess.run(
-        [sys.executable, "-c", script, str(base), str(scene.folder / "again"), *works],
+        [sys.executable, "-c", script, str(base), str(scene.folder / "again"), *submissions],
         capture_output=True,
         text=True,
         check=True,
@@ -237,7 +228,7 @@ def test_published_policy_that_differs_is_told_and_gone_on_from(scene: Scene) ->
     colleague.aggregator.advance(scene.chronicle.ledger)
     scene.chronicle.publish(Root(b"\x42" * 32))
     assert colleague.aggregator.advance(scene.chronicle.ledger)  # ours is still posted: others may want to know
-    assert "policy differs from ours" in colleague.status.said
+    assert "policy differs from ours" in colleague.status.messages
     assert not colleague.aggregator.advance(scene.chronicle.ledger)
     assert base_of(scene.chronicle.ledger, Epoch(1)).policy_root == Root(b"\x42" * 32)
 
@@ -246,7 +237,7 @@ def test_crash_after_deriving_signs_the_same_root_again(scene: Scene) -> None:
     scene.colleague(0).aggregator.advance(scene.chronicle.ledger)
     again = scene.colleague(0)  # the same database and folder
     assert again.aggregator.advance(scene.chronicle.ledger)
-    assert again.status.said == ["policy signed"]
+    assert again.status.messages == ["policy signed"]
 
 
 def test_relays_that_are_down_delay_the_signature(scene: Scene) -> None:
@@ -260,9 +251,9 @@ def test_relays_that_are_down_delay_the_signature(scene: Scene) -> None:
     assert colleague.aggregator.advance(scene.chronicle.ledger) and scene.shards.board
 
 
-def test_accepted_work_that_is_lost_delays_until_the_quorum_publishes(scene: Scene) -> None:
+def test_accepted_submission_that_is_lost_delays_until_the_quorum_publishes(scene: Scene) -> None:
     colleague = scene.colleague(0)
-    del scene.shards.bundles[scene.chronicle.record().works[0].work.manifest_root]
+    del scene.shards.bundles[scene.chronicle.record().submissions[0].submission.manifest_root]
     with pytest.raises(Unavailable):
         colleague.aggregator.advance(scene.chronicle.ledger)
     scene.chronicle.publish(Root(b"\x42" * 32))
@@ -273,9 +264,8 @@ def test_accepted_work_that_is_lost_delays_until_the_quorum_publishes(scene: Sce
 
 def test_verifier_that_was_not_enlisted_at_the_seal_signs_nothing(scene: Scene) -> None:
     outsider = scene.colleague(0)
-    outsider.aggregator._signer = Signer(  # pyright: ignore[reportPrivateUsage]
-        TRAINERS[0], KEYS[0], CHAIN_ID, CONTRACT, lambda key: key
-    )
+    node = outsider.aggregator._node  # pyright: ignore[reportPrivateUsage]
+    outsider.aggregator._node = replace(node, verifier=TRAINERS[0])  # pyright: ignore[reportPrivateUsage]
     assert not outsider.aggregator.advance(scene.chronicle.ledger)
 
 
@@ -299,7 +289,7 @@ def test_undecided_epoch_holds_back_later_ones() -> None:
     chronicle = Chronicle(Root(bytes(32)))
     chronicle.verifier(*VERIFIERS)
     for epoch in (0, 1):
-        chronicle.work(TRAINERS[0], Root(bytes([epoch]) * 32), epoch=epoch)
+        chronicle.submission(TRAINERS[0], Root(bytes([epoch]) * 32), epoch=epoch)
         chronicle.seal(epoch)
     chronicle.settle(bytes([100]), epoch=1)
     assert next_epoch(chronicle.ledger, never) is None
@@ -308,10 +298,10 @@ def test_undecided_epoch_holds_back_later_ones() -> None:
 
 
 @pytest.mark.parametrize("scores", [bytes([0]), bytes([255])])
-def test_epoch_without_an_accepted_work_becomes_no_policy(scores: bytes) -> None:
+def test_epoch_without_an_accepted_submission_becomes_no_policy(scores: bytes) -> None:
     chronicle = Chronicle(Root(bytes(32)))
     for epoch in (0, 1):
-        chronicle.work(TRAINERS[0], Root(bytes([epoch]) * 32), epoch=epoch)
+        chronicle.submission(TRAINERS[0], Root(bytes([epoch]) * 32), epoch=epoch)
         chronicle.seal(epoch)
     chronicle.settle(scores, epoch=0)
     chronicle.settle(bytes([1]), epoch=1)
@@ -322,30 +312,30 @@ def test_epoch_without_an_accepted_work_becomes_no_policy(scores: bytes) -> None
 @pytest.mark.parametrize("scores", [bytes([254]), bytes([255]), bytes([0])], ids=["unavailable", "fraud", "unpaid"])
 def test_only_what_is_paid_counts(scores: bytes) -> None:
     chronicle = Chronicle(Root(bytes(32)))
-    chronicle.work(TRAINERS[0], ROOT)
-    chronicle.work(TRAINERS[1], ROOT)
+    chronicle.submission(TRAINERS[0], ROOT)
+    chronicle.submission(TRAINERS[1], ROOT)
     chronicle.seal()
     chronicle.settle(scores + bytes([40]))
-    assert [(each.work.index, score) for each, score in accepted(chronicle.record())] == [(1, 40)]
+    assert [(each.submission.index, score) for each, score in accepted(chronicle.record())] == [(1, 40)]
 
 
 def test_an_appeal_moves_money_and_no_policy() -> None:
-    """Whoever signs before it is decided and whoever signs after it have to sign the same root."""
+    """Anyone who signs before it is decided and anyone who signs after it have to sign the same root."""
     chronicle = Chronicle(Root(bytes(32)))
-    chronicle.work(TRAINERS[0], ROOT)
+    chronicle.submission(TRAINERS[0], ROOT)
     chronicle.seal()
     chronicle.settle(bytes([100]))
     before = accepted(chronicle.record())
     chronicle.dispute(0, 0)
     chronicle.decide(0, 0, DisputePhase.OVERTURNED)
-    assert chronicle.record().score_of(WorkIndex(0)) == 0 and accepted(chronicle.record()) == before
+    assert chronicle.record().score_of(SubmissionIndex(0)) == 0 and accepted(chronicle.record()) == before
 
 
 def test_a_late_policy_is_waited_for_until_the_chain_skips_it() -> None:
     """By the clock alone some would go on from another policy than the rest."""
     chronicle = Chronicle(Root(bytes(32)))
     for epoch in (0, 1):
-        chronicle.work(TRAINERS[0], Root(bytes([epoch]) * 32), epoch=epoch)
+        chronicle.submission(TRAINERS[0], Root(bytes([epoch]) * 32), epoch=epoch)
         chronicle.seal(epoch)
         chronicle.settle(bytes([100]), epoch=epoch, challenge_by=1)
     assert next_epoch(chronicle.ledger, never) is chronicle.record(0)
@@ -354,17 +344,17 @@ def test_a_late_policy_is_waited_for_until_the_chain_skips_it() -> None:
     assert base_of(chronicle.ledger, Epoch(1)).version == 0
 
 
-def test_works_that_make_no_policy_are_given_up_and_the_next_epoch_waits_for_the_skip(scene: Scene) -> None:
+def test_submissions_that_make_no_policy_are_given_up_and_the_next_epoch_waits_for_the_skip(scene: Scene) -> None:
     colleague = scene.colleague(0)
-    for committed in scene.chronicle.record().works:
-        (scene.shards.bundles[committed.work.manifest_root] / "update" / "0000.safetensors").write_bytes(b"rot")
-    scene.chronicle.work(TRAINERS[0], ROOT, epoch=1)
+    for committed in scene.chronicle.record().submissions:
+        (scene.shards.bundles[committed.submission.manifest_root] / "update" / "0000.safetensors").write_bytes(b"rot")
+    scene.chronicle.submission(TRAINERS[0], ROOT, epoch=1)
     scene.chronicle.seal(1)
     scene.chronicle.settle(bytes([100]), epoch=1)
     assert colleague.aggregator.advance(scene.chronicle.ledger)
     assert not colleague.aggregator.advance(scene.chronicle.ledger)
     scene.chronicle.skip(0)
-    with pytest.raises(Unavailable):  # it wants the work of epoch 1, which is on no relay
+    with pytest.raises(Unavailable):  # it wants the submission of epoch 1, which is on no relay
         colleague.aggregator.advance(scene.chronicle.ledger)
 
 
@@ -375,7 +365,7 @@ def test_verifiers_go_on_from_the_same_policy_when_one_was_skipped(scene: Scene)
     early.aggregator.advance(scene.chronicle.ledger)
     skipped = scene.shards.board.pop().policy_root
     scene.chronicle.skip(0)
-    scene.chronicle.work(TRAINERS[0], scene.chronicle.record().works[0].work.manifest_root, epoch=1)
+    scene.chronicle.submission(TRAINERS[0], scene.chronicle.record().submissions[0].submission.manifest_root, epoch=1)
     scene.chronicle.seal(1)
     scene.chronicle.settle(bytes([100]), epoch=1)
     for colleague in (early, late):
@@ -390,12 +380,12 @@ def test_verifiers_go_on_from_the_same_policy_when_one_was_skipped(scene: Scene)
 def test_void_and_overtaken_epochs_are_passed_over() -> None:
     chronicle = Chronicle(Root(bytes(32)))
     for epoch in (0, 1, 2):
-        chronicle.work(TRAINERS[0], Root(bytes([epoch]) * 32), epoch=epoch)
+        chronicle.submission(TRAINERS[0], Root(bytes([epoch]) * 32), epoch=epoch)
         chronicle.seal(epoch)
     chronicle.void(0)
     chronicle.settle(bytes([100]), epoch=1)
     chronicle.settle(bytes([100]), epoch=2)
-    chronicle.skip(1)  # as whoever publishes a later one has to
+    chronicle.skip(1)  # as anyone who publishes a later one has to
     chronicle.publish(Root(b"\x09" * 32), epoch=2)
     assert next_epoch(chronicle.ledger, lambda record: record.policy is not None) is None
     assert base_of(chronicle.ledger, Epoch(2)).version == 0

@@ -12,26 +12,23 @@ from web3 import Web3
 from assay_core.bundle.evidence import compared_norm
 from assay_core.bundle.trajectory import Rollouts
 from assay_core.chain.contracts import AppealsContract
-from assay_core.environments import make_environment
-from assay_core.policy import load_policy
 from assay_core.protocol.encoding import canonical_json, must_replay, vote_commitment
 from assay_core.protocol.errors import Reason, Unavailable
-from assay_core.protocol.types import Address, DisputePhase, Epoch, Seed, TaskId, WorkIndex
+from assay_core.protocol.types import Address, DisputePhase, Epoch, Seed, SubmissionIndex, TaskId
 from assay_core.training.seeding import seed_of_nth
 from assay_verifier.appeals import Appeals
 from assay_verifier.attester import Attester
 from assay_verifier.database import Sessions, migrate, open_database, session_factory
-from assay_verifier.inbox import Inbox, JudgeContext
 from assay_verifier.judge import compare_again, compare_with_peers
 from assay_verifier.judging_queue import Judged, JudgingQueue
 from assay_verifier.models import AppealRow
 from assay_verifier.recorder import Recorder
-from assay_verifier.sealed import Envelope
-from assay_verifier.transactions import Transactions
 from assay_verifier.verdict import Verdict, conclude, failed, passed
-from tests.unit.verifier.chronicle import CONTRACT, PARAMS, Chronicle, contracts
-from tests.unit.verifier.fakes import Sent, ShardStore, Silent
-from tests.unit.verifier.honest import TRAINER, Bundle, HonestTrainer
+from tests.fakes import Notes
+from tests.submissions import TRAINER
+from tests.unit.verifier.chronicle import CONTRACT, PARAMS, Chronicle
+from tests.unit.verifier.fakes import Sent, ShardStore, attester_of, judging_queue, node_of
+from tests.unit.verifier.honest import Bundle, HonestTrainer
 
 VERIFIER, JUROR, OTHER = (Address(f"0x{n:040d}") for n in (1, 21, 22))
 FRAUD, UNAVAILABLE, FULL = 255, 254, 100
@@ -43,13 +40,13 @@ class Panel(AppealsContract):
 
     phase = DisputePhase.APPEAL_COMMIT
 
-    def phase_of(self, task_id: TaskId, epoch: Epoch, index: WorkIndex) -> DisputePhase:
+    def phase_of(self, task_id: TaskId, epoch: Epoch, index: SubmissionIndex) -> DisputePhase:
         return self.phase
 
 
 @dataclass
 class Scene:
-    """A verifier that attests, and a juror that did not, each with its own docket."""
+    """A verifier that attests, and a juror that did not, each with its own queue."""
 
     chronicle: Chronicle
     shards: ShardStore
@@ -71,7 +68,7 @@ class Scene:
         return self.attester.write(self.chronicle.record(), self.judge()).report
 
     def call(self, standing: bytes, index: int = 0) -> None:
-        """A panel of two is called for the dispute about one work."""
+        """A panel of two is called for the dispute about one submission."""
         self.chronicle.settle(standing)
         self.chronicle.dispute(index, 1)
         self.chronicle.draw(index, JUROR, OTHER, JUROR)
@@ -81,7 +78,7 @@ class Scene:
 
     def vote(self, standing: int, index: int = 0, now: int = 0) -> tuple[int, bool]:
         """Score, and whether it is beyond the draw."""
-        self.call(bytes([standing]) * len(self.chronicle.record().works), index)
+        self.call(bytes([standing]) * len(self.chronicle.record().submissions), index)
         assert self.advance(now)
         return self.written(index)
 
@@ -92,46 +89,28 @@ class Scene:
 
 
 def spot_checking(trainer: HonestTrainer) -> HonestTrainer:
-    """One completion of a work is prefilled."""
+    """One completion of a submission is prefilled."""
     checks = trainer.spec.checks.model_copy(update={"completions_checked": 1})
     return replace(trainer, spec=trainer.spec.model_copy(update={"checks": checks}))
 
 
-def sealed(trainer: HonestTrainer, policy: Bundle, works: list[Bundle], folder: Path, sampling_bps: int) -> Scene:
-    shards, sent, status = ShardStore(), Sent(), Silent()
+def sealed(trainer: HonestTrainer, policy: Bundle, submissions: list[Bundle], folder: Path, sampling_bps: int) -> Scene:
+    shards, sent, status = ShardStore(), Sent(), Notes()
     chronicle = Chronicle(shards.add(policy), replace(PARAMS, sampling_bps=sampling_bps))
     chronicle.verifier(VERIFIER)
-    for work in works:
-        chronicle.work(TRAINER, shards.add(work))
+    for submission in submissions:
+        chronicle.submission(TRAINER, shards.add(submission))
     chronicle.seal()
     engine = open_database(f"sqlite:///{folder / 'verifier.db'}")
     migrate(engine)
     sessions = session_factory(engine)
     Recorder(sessions, trainer.spec).record(chronicle.ledger, {})
-    transactions = Transactions(sent, sessions, TaskId(1))
     panel = Panel(Web3(), CONTRACT)
     key = Account.from_key(b"\x01" * 32)
-    attester = Attester(
-        TaskId(1),
-        VERIFIER,
-        key,
-        contracts().attestations,
-        transactions,
-        shards,
-        sessions,
-        Envelope(key, 31_337, CONTRACT),
-        folder / "evidence",
-        status,
-    )
-    appeals = Appeals(TaskId(1), JUROR, panel, transactions, queue(trainer, shards), sessions, status)
-    return Scene(chronicle, shards, sessions, sent, panel, queue(trainer, shards), appeals, attester)
-
-
-def queue(trainer: HonestTrainer, shards: ShardStore) -> JudgingQueue:
-    inbox = Inbox(shards, trainer.spec)
-    return JudgingQueue(
-        trainer.spec, inbox, JudgeContext(inbox, make_environment(trainer.spec.environment), load_policy)
-    )
+    verifier, juror = (node_of(who, key, sent, shards, sessions, status) for who in (VERIFIER, JUROR))
+    attester = attester_of(verifier, folder / "evidence")
+    appeals = Appeals(juror, panel, judging_queue(shards, trainer.spec))
+    return Scene(chronicle, shards, sessions, sent, panel, judging_queue(shards, trainer.spec), appeals, attester)
 
 
 def with_a_lie_that_was_not_drawn(trainer: HonestTrainer, seed: Seed) -> Bundle:
@@ -149,11 +128,11 @@ def with_a_lie_that_was_not_drawn(trainer: HonestTrainer, seed: Seed) -> Bundle:
 
 
 def lying_scene(trainer: HonestTrainer, policy: Bundle, folder: Path, sampling_bps: int) -> Scene:
-    """The seed of a chronicle does not depend on the work, so that the lie can be put beside what it draws."""
+    """The seed of a chronicle does not depend on the submission, so that the lie can be put beside what it draws."""
     trainer = spot_checking(trainer)
     honest = trainer.write(trainer.parts())
     seed = sealed(trainer, policy, [honest], folder, sampling_bps).chronicle.record().seed
-    assert seed is not None and must_replay(seed, WorkIndex(0), sampling_bps) == (sampling_bps == 10_000)
+    assert seed is not None and must_replay(seed, SubmissionIndex(0), sampling_bps) == (sampling_bps == 10_000)
     return sealed(trainer, policy, [with_a_lie_that_was_not_drawn(trainer, seed)], folder, sampling_bps)
 
 
@@ -184,20 +163,20 @@ def test_a_fraud_that_what_was_drawn_shows_is_laid_to_those_who_paid_it(
     assert scene.vote(standing=FULL) == (FRAUD, False)
 
 
-def test_honest_work_stands_in_full(trainer: HonestTrainer, policy_bundle: Bundle, tmp_path: Path) -> None:
+def test_honest_submission_stands_in_full(trainer: HonestTrainer, policy_bundle: Bundle, tmp_path: Path) -> None:
     scene = sealed(trainer, policy_bundle, [trainer.write(trainer.parts())], tmp_path, 1)
     assert scene.vote(standing=FULL) == (FULL, False)
 
 
-def test_a_work_is_judged_as_it_was_drawn_and_in_full(
+def test_a_submission_is_judged_as_it_was_drawn_and_in_full(
     trainer: HonestTrainer, policy_bundle: Bundle, tmp_path: Path
 ) -> None:
     scene = lying_scene(trainer, policy_bundle, tmp_path, 10_000)
     ledger, record = scene.chronicle.ledger, scene.chronicle.record()
     (attested,) = scene.judge()
-    as_drawn = scene.queue.judge_as_drawn(ledger, record, WorkIndex(0), {})
+    as_drawn = scene.queue.judge_as_drawn(ledger, record, SubmissionIndex(0), {})
     assert canonical_json(as_drawn.json()) == canonical_json(attested.verdict.json())
-    in_full = scene.queue.judge_in_full(ledger, record, WorkIndex(0), {})
+    in_full = scene.queue.judge_in_full(ledger, record, SubmissionIndex(0), {})
     assert (in_full.score, in_full.reason) == (FRAUD, Reason.PROOF_MISMATCH)
 
 
@@ -235,7 +214,7 @@ def test_a_juror_commits_reveals_and_claims_once(trainer: HonestTrainer, policy_
     assert not scene.advance()
     scene.panel.phase = DisputePhase.APPEAL_REVEAL
     assert scene.advance()
-    reveal, seed = scene.sent.calls[-1], scene.chronicle.record().disputes[WorkIndex(0)].seed
+    reveal, seed = scene.sent.calls[-1], scene.chronicle.record().disputes[SubmissionIndex(0)].seed
     salt = reveal.arguments["salt"]
     assert reveal.function == "revealVote" and seed is not None and isinstance(salt, bytes)
     assert commitment == vote_commitment(seed, JUROR, FULL, False, salt)
@@ -285,13 +264,13 @@ VERDICTS = st.lists(
 def test_the_same_inputs_give_the_same_verdict_in_attestation_and_appeal(alone: list[Verdict]) -> None:
     """The norms of those that failed for their size alone count, as they did when the epoch was attested."""
     attested = compare_with_peers(alone, RATIO)
-    evidence = {WorkIndex(index): compared_norm(each.json()) for index, each in enumerate(attested)}
+    evidence = {SubmissionIndex(index): compared_norm(each.json()) for index, each in enumerate(attested)}
     norms = {index: norm for index, norm in evidence.items() if norm is not None}
-    assert [compare_again(each, WorkIndex(index), norms, RATIO) for index, each in enumerate(alone)] == attested
+    assert [compare_again(each, SubmissionIndex(index), norms, RATIO) for index, each in enumerate(alone)] == attested
 
 
 def scaled(trainer: HonestTrainer, number: int, scale: float) -> Bundle:
-    """The trainer's work of that number, of an update that is so many times too large."""
+    """The trainer's submission of that number, of an update that is so many times too large."""
     seed = seed_of_nth(trainer.seed, number)
     author = replace(trainer, seed=seed, folder=trainer.folder / f"{number}")
     parts = author.parts()
@@ -302,11 +281,11 @@ def test_a_juror_compares_an_update_with_those_that_the_attestation_knew(
     trainer: HonestTrainer, policy_bundle: Bundle, tmp_path: Path
 ) -> None:
     """It did not judge the others: it reads as much of them as tells whose updates counted."""
-    works = [scaled(trainer, number, scale) for number, scale in enumerate((1.0, 1e-3, 1e-3, 1e-3))]
-    scene = sealed(trainer, policy_bundle, works, tmp_path, 0)
+    submissions = [scaled(trainer, number, scale) for number, scale in enumerate((1.0, 1e-3, 1e-3, 1e-3))]
+    scene = sealed(trainer, policy_bundle, submissions, tmp_path, 0)
     judged = scene.judge()
     assert [each.verdict.score for each in judged] == [0, FULL, FULL, FULL]  # the first is far larger than the others
-    attested = {each.case.work.index: compared_norm(each.verdict.json()) for each in judged}
+    attested = {each.case.submission.index: compared_norm(each.verdict.json()) for each in judged}
     scene.chronicle.settle(bytes(each.verdict.score for each in judged))
     assert scene.appeals._queue.norms(scene.chronicle.ledger, scene.chronicle.record()) == attested  # pyright: ignore[reportPrivateUsage]
 
@@ -314,8 +293,8 @@ def test_a_juror_compares_an_update_with_those_that_the_attestation_knew(
 def test_of_frauds_and_of_what_was_not_to_be_had_no_update_counts(
     trainer: HonestTrainer, policy_bundle: Bundle, tmp_path: Path
 ) -> None:
-    works = [scaled(trainer, number, 1.0) for number in range(3)]
-    scene = sealed(trainer, policy_bundle, works, tmp_path, 0)
+    submissions = [scaled(trainer, number, 1.0) for number in range(3)]
+    scene = sealed(trainer, policy_bundle, submissions, tmp_path, 0)
     scene.chronicle.settle(bytes([FULL, FRAUD, UNAVAILABLE]))
     norms = scene.queue.norms(scene.chronicle.ledger, scene.chronicle.record())
     assert norms.keys() == {0}

@@ -9,19 +9,20 @@ from eth_account import Account
 
 from assay_core.protocol.encoding import attestation_commitment, parse_canonical_json
 from assay_core.protocol.errors import Reason, Reverted
-from assay_core.protocol.types import Address, Root, Seed, TaskId
+from assay_core.protocol.types import Address, Root, Seed
 from assay_verifier.attester import REPORT_NAME, Attester
 from assay_verifier.case import parse_case
 from assay_verifier.database import Sessions, migrate, open_database, session_factory
 from assay_verifier.judging_queue import Judged
-from assay_verifier.models import AttestationRow, EvidenceRow, TransactionRow, WorkRow
+from assay_verifier.models import AttestationRow, EvidenceRow, SubmissionRow, TransactionRow
 from assay_verifier.recorder import Recorder
 from assay_verifier.sealed import Envelope
-from assay_verifier.transactions import Transactions
 from assay_verifier.verdict import conclude, failed, passed
-from tests.unit.verifier.chronicle import CONTRACT, Chronicle, contracts
-from tests.unit.verifier.fakes import Sent, ShardStore, Silent
-from tests.unit.verifier.honest import SPEC, TRAINER, plain_case
+from tests.fakes import Notes
+from tests.submissions import TRAINER
+from tests.unit.verifier.chronicle import CONTRACT, Chronicle
+from tests.unit.verifier.fakes import Sent, ShardStore, attester_of, node_of
+from tests.unit.verifier.honest import SPEC, plain_case
 
 KEY = Account.from_key(b"\x01" * 32)
 VERIFIER = Address(KEY.address)
@@ -35,23 +36,12 @@ class Scene:
     sent: Sent
     sessions: Sessions
     folder: Path
-    status: Silent
+    status: Notes
 
     def attester(self) -> Attester:
         """As a new process would build it."""
-        transactions = Transactions(self.sent, self.sessions, TaskId(1))
-        return Attester(
-            TaskId(1),
-            VERIFIER,
-            KEY,
-            contracts().attestations,
-            transactions,
-            self.shards,
-            self.sessions,
-            Envelope(KEY, 31_337, CONTRACT),
-            self.folder / "evidence",
-            self.status,
-        )
+        node = node_of(VERIFIER, KEY, self.sent, self.shards, self.sessions, self.status)
+        return attester_of(node, self.folder / "evidence")
 
     def lose_everything(self) -> None:
         """But for the key: another machine goes on."""
@@ -68,14 +58,14 @@ def new_database(path: Path) -> Sessions:
 
 @pytest.fixture
 def scene(tmp_path: Path) -> Scene:
-    """A sealed epoch with one work, recorded in the database."""
+    """A sealed epoch with one submission, recorded in the database."""
     sessions = new_database(tmp_path / "verifier.db")
     chronicle = Chronicle(ROOT)
     chronicle.verifier(VERIFIER)
-    chronicle.work(TRAINER, ROOT)
+    chronicle.submission(TRAINER, ROOT)
     chronicle.seal()
     Recorder(sessions, SPEC).record(chronicle.ledger, {})
-    return Scene(chronicle, ShardStore(), Sent(), sessions, tmp_path, Silent())
+    return Scene(chronicle, ShardStore(), Sent(), sessions, tmp_path, Notes())
 
 
 def judged(score: int = 100) -> list[Judged]:
@@ -90,8 +80,13 @@ def test_commitment_is_that_of_the_written_report(scene: Scene) -> None:
     expected = attestation_commitment(Seed(row.seed), VERIFIER, bytes([100]), row.salt)
     assert [call.arguments["commitment"] for call in scene.sent.calls] == [expected]
     with scene.sessions() as session:
-        work = session.get_one(WorkRow, (1, 0, 0))
-        assert (work.score, work.reason, work.mean_reward, work.update_norm) == (100, None, 0.25, 0.5)
+        submission = session.get_one(SubmissionRow, (1, 0, 0))
+        assert (submission.score, submission.reason, submission.mean_reward, submission.update_norm) == (
+            100,
+            None,
+            0.25,
+            0.5,
+        )
         assert session.get_one(AttestationRow, (1, 0)).committed
 
 
@@ -152,7 +147,7 @@ def test_evidence_is_published_with_the_reveal_and_not_before(scene: Scene) -> N
     call = scene.sent.calls[-1]
     assert call.arguments["evidenceRoot"] == row.evidence_root and call.arguments["report"] == row.report
     directory = scene.shards.bundles[Root(row.evidence_root)]
-    document = parse_canonical_json((directory / "works/0.json").read_bytes())
+    document = parse_canonical_json((directory / "submissions/0.json").read_bytes())
     assert isinstance(document, dict) and parse_case(document["case"]) == judged()[0].case
     assert (directory / REPORT_NAME).read_bytes() == row.report
 
@@ -218,7 +213,7 @@ def test_a_commitment_that_another_key_sealed_is_not_opened(scene: Scene) -> Non
     assert committed.commitment == commitment_to(row)
 
 
-def test_epoch_that_a_reorganisation_sealed_anew_is_judged_anew(scene: Scene) -> None:
+def test_epoch_that_a_reorganisation_sealed_again_is_judged_again(scene: Scene) -> None:
     attester = scene.attester()
     before = attester.write(scene.chronicle.record(), judged())
     scene.chronicle.record().seed = Seed(b"\x06" * 32)

@@ -1,4 +1,6 @@
-"""An epoch full of bad works: each is told what is wrong with it, and none costs the honest work anything."""
+"""An epoch full of bad submissions: each is told what is wrong with it, and none costs the honest submission
+anything.
+"""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,28 +11,26 @@ import pytest
 from eth_account import Account
 
 from assay_core.bundle.trajectory import Completion, Rollouts
-from assay_core.environments import make_environment
-from assay_core.policy import load_policy
 from assay_core.protocol.errors import Reason
 from assay_core.protocol.types import Address, Root, TaskId
 from assay_core.training.seeding import seed_of_nth
-from assay_verifier.aggregate import Aggregator, Signer
+from assay_verifier.aggregate import Aggregator, SigningDomain
 from assay_verifier.database import migrate, open_database, session_factory
-from assay_verifier.inbox import Inbox, JudgeContext
-from assay_verifier.judging_queue import Judged, JudgingQueue
-from assay_verifier.rotation import Rotation
-from assay_verifier.transactions import Transactions
+from assay_verifier.inbox import Inbox
+from assay_verifier.judging_queue import Judged
 from assay_verifier.verdict import report_bytes
+from tests.fakes import Notes
+from tests.submissions import TRAINER
 from tests.unit.verifier.chronicle import CONTRACT, Chronicle, contracts
-from tests.unit.verifier.fakes import Sent, ShardStore, Silent
-from tests.unit.verifier.honest import SPEC, TRAINER, Bundle, HonestTrainer
+from tests.unit.verifier.fakes import Sent, ShardStore, judging_queue, node_of
+from tests.unit.verifier.honest import SPEC, Bundle, HonestTrainer
 
 KEY = Account.from_key(b"\x01" * 32)
 LOST, IMPOSSIBLE = Root(b"\x01" * 32), Root(b"\x02" * 32)
 
 
-def work(trainer: HonestTrainer, change: Callable[[Completion], Completion] = lambda row: row) -> Bundle:
-    """An honest work but for one of its completions."""
+def submission(trainer: HonestTrainer, change: Callable[[Completion], Completion] = lambda row: row) -> Bundle:
+    """An honest submission but for one of its completions."""
     parts = trainer.parts()
     first, *others = parts.rollouts.completions
     rollouts = Rollouts(parts.rollouts.group_size, (change(first), *others))
@@ -58,8 +58,7 @@ def truncated(row: Completion) -> Completion:
 
 
 def judged(chronicle: Chronicle, shards: ShardStore) -> list[Judged]:
-    inbox = Inbox(shards, SPEC)
-    queue = JudgingQueue(SPEC, inbox, JudgeContext(inbox, make_environment(SPEC.environment), load_policy))
+    queue = judging_queue(shards)
     while queue.judge_next(chronicle.ledger, chronicle.record()):
         pass
     queue.close(chronicle.ledger, chronicle.record())
@@ -72,19 +71,10 @@ def next_policy(chronicle: Chronicle, shards: ShardStore, folder: Path) -> Root:
     """The root that a verifier derives from the settled epoch."""
     engine = open_database(f"sqlite:///{folder / 'verifier.db'}")
     migrate(engine)
-    sessions, inbox, verifier = session_factory(engine), Inbox(shards, SPEC), Address(KEY.address)
-    aggregator = Aggregator(
-        SPEC,
-        Signer(verifier, KEY, 31_337, CONTRACT, lambda key: key),
-        contracts().policies,
-        Transactions(Sent(), sessions, TaskId(1)),
-        inbox,
-        shards,
-        sessions,
-        folder / "policies",
-        Rotation(verifier),
-        Silent(),
-    )
+    verifier = Address(KEY.address)
+    node = node_of(verifier, KEY, Sent(), shards, session_factory(engine), Notes())
+    signer = SigningDomain(31_337, CONTRACT, lambda key: key)
+    aggregator = Aggregator(node, SPEC, signer, contracts().policies, Inbox(shards, SPEC), folder / "policies")
     return aggregator.build(TaskId(1), chronicle.record(), chronicle.ledger.newest_policy()).root
 
 
@@ -93,26 +83,26 @@ def shards() -> ShardStore:
     return ShardStore(impossible={IMPOSSIBLE})
 
 
-def epoch_of(policy: Root, works: list[Root]) -> Chronicle:
+def epoch_of(policy: Root, submissions: list[Root]) -> Chronicle:
     chronicle = Chronicle(policy)
-    for root in works:
-        chronicle.work(TRAINER, root)
+    for root in submissions:
+        chronicle.submission(TRAINER, root)
     chronicle.seal()
     return chronicle
 
 
-def test_bad_works_are_told_why_and_cost_nobody_else_anything(
+def test_bad_submissions_are_told_why_and_cost_nobody_else_anything(
     trainer: HonestTrainer, policy_bundle: Bundle, shards: ShardStore, tmp_path: Path
 ) -> None:
     nth = [replace(trainer, seed=seed_of_nth(trainer.seed, n), folder=tmp_path / f"by-{n}") for n in range(8)]
-    policy, honest = shards.add(policy_bundle), shards.add(work(nth[7]))
+    policy, honest = shards.add(policy_bundle), shards.add(submission(nth[7]))
     bad: list[tuple[Root, Reason, str]] = [
         (LOST, Reason.UNAVAILABLE, "no relay"),
         (IMPOSSIBLE, Reason.MALFORMED, "differs from its hash"),
-        (shards.add(work(nth[2], truncated)), Reason.MALFORMED, "proof"),
-        (shards.add(work(nth[3], too_long)), Reason.MALFORMED, "completion"),
-        (shards.add(work(nth[4], lambda row: replace(row, reward=float("nan")))), Reason.MALFORMED, "reward"),
-        (shards.add(work(nth[5], lambda row: replace(row, reward=float("inf")))), Reason.MALFORMED, "reward"),
+        (shards.add(submission(nth[2], truncated)), Reason.MALFORMED, "proof"),
+        (shards.add(submission(nth[3], too_long)), Reason.MALFORMED, "completion"),
+        (shards.add(submission(nth[4], lambda row: replace(row, reward=float("nan")))), Reason.MALFORMED, "reward"),
+        (shards.add(submission(nth[5], lambda row: replace(row, reward=float("inf")))), Reason.MALFORMED, "reward"),
         (shards.add(with_nan_update(nth[6])), Reason.BAD_UPDATE, "finite"),
     ]
     crowded = epoch_of(policy, [*(root for root, _, _ in bad), honest])

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from assay_core.protocol.encoding import Json, canonical_json, parse_canonical_json
 from assay_core.protocol.errors import Malformed
 from assay_core.protocol.spec import CheckSpec
-from assay_core.protocol.types import Root, Seed, WorkIndex
+from assay_core.protocol.types import Root, Seed, SubmissionIndex
 from assay_verifier.case import Case, case_from_header, parse_case
 from tests.unit.verifier.honest import SPEC, HonestTrainer, plain_case
 
@@ -24,7 +24,7 @@ def test_case_reads_back_from_evidence(case: Case) -> None:
         assert parse_case(parse_canonical_json(canonical_json(each.json()))) == each
 
 
-@pytest.mark.parametrize("name", ["task", "trainer_seed", "spec", "work", "max_staleness", "spec_root"])
+@pytest.mark.parametrize("name", ["task", "trainer_seed", "spec", "submission", "max_staleness", "spec_root"])
 def test_case_that_lacks_something_is_malformed(case: Case, name: str) -> None:
     value = dict(case.json())
     del value[name]
@@ -41,10 +41,10 @@ def test_case_with_an_impossible_field_is_malformed(case: Case, name: str, value
 
 
 def test_case_about_nobody_is_malformed(case: Case) -> None:
-    work = case.json()["work"]
-    assert isinstance(work, dict)
+    submission = case.json()["submission"]
+    assert isinstance(submission, dict)
     with pytest.raises(Malformed, match="checksummed"):
-        parse_case({**case.json(), "work": {**work, "trainer": "0xabc"}})
+        parse_case({**case.json(), "submission": {**submission, "trainer": "0xabc"}})
 
 
 def test_header_alone_makes_a_case_in_which_everything_is_checked(trainer: HonestTrainer) -> None:
@@ -54,9 +54,12 @@ def test_header_alone_makes_a_case_in_which_everything_is_checked(trainer: Hones
     assert trainer.judge(trainer.parts(), case=case).verdict.score == 100
 
 
-def test_share_of_works_that_is_replayed_is_the_sampling_rate(case: Case) -> None:
+def test_share_of_submissions_that_is_replayed_is_the_sampling_rate(case: Case) -> None:
     sampled = replace(case, sampling_bps=2_500)
-    drawn = [replace(sampled, work=replace(case.work, index=WorkIndex(index))).is_replayed for index in range(4_000)]
+    drawn = [
+        replace(sampled, submission=replace(case.submission, index=SubmissionIndex(index))).is_replayed
+        for index in range(4_000)
+    ]
     assert 900 < sum(drawn) < 1_100
 
 
@@ -86,7 +89,10 @@ def test_steps_to_repeat_are_fixed_by_the_seed(seed: bytes, wanted: int, count: 
 
 def test_each_step_is_drawn_as_often_as_any_other(case: Case) -> None:
     sampled = step_wise(case, 1)
-    drawn = [replace(sampled, work=replace(case.work, index=WorkIndex(n))).steps_replayed(4)[0] for n in range(4_000)]
+    drawn = [
+        replace(sampled, submission=replace(case.submission, index=SubmissionIndex(n))).steps_replayed(4)[0]
+        for n in range(4_000)
+    ]
     assert all(900 < drawn.count(step) < 1_100 for step in range(4))
 
 

@@ -8,23 +8,20 @@ from eth_account import Account
 from web3 import Web3
 
 from assay_core.chain.contracts import AppealsContract, PanelsContract, TokenContract
-from assay_core.environments import make_environment
-from assay_core.policy import load_policy
 from assay_core.protocol.encoding import challenge_commitment
-from assay_core.protocol.types import Address, ChallengeId, DisputePhase, Epoch, PanelClass, TaskId, WorkIndex
+from assay_core.protocol.types import Address, ChallengeId, DisputePhase, Epoch, PanelClass, SubmissionIndex, TaskId
 from assay_verifier.attester import Attester
 from assay_verifier.challenger import Challenger, Purse
 from assay_verifier.database import Sessions, migrate, open_database, session_factory
-from assay_verifier.inbox import Inbox, JudgeContext
 from assay_verifier.judging_queue import JudgingQueue
 from assay_verifier.models import ChallengeRow
 from assay_verifier.recorder import Recorder
 from assay_verifier.rotation import Rotation
-from assay_verifier.sealed import Envelope
-from assay_verifier.transactions import Transactions
-from tests.unit.verifier.chronicle import CONTRACT, PARAMS, Chronicle, contracts
-from tests.unit.verifier.fakes import Sent, ShardStore, Silent
-from tests.unit.verifier.honest import TRAINER, Bundle, HonestTrainer
+from tests.fakes import Notes
+from tests.submissions import TRAINER
+from tests.unit.verifier.chronicle import CONTRACT, PARAMS, Chronicle
+from tests.unit.verifier.fakes import Sent, ShardStore, attester_of, judging_queue, node_of
+from tests.unit.verifier.honest import Bundle, HonestTrainer
 
 KEY = Account.from_key(b"\x01" * 32)
 VERIFIER = Address(KEY.address)
@@ -66,7 +63,7 @@ class Scene:
     shards: ShardStore
     sent: Sent
     sessions: Sessions
-    status: Silent
+    status: Notes
     token: Held
     appeals: Owing
     panels: Pool
@@ -77,9 +74,9 @@ class Scene:
     def challenger(self) -> Challenger:
         """As a new process would build it."""
         purse = Purse(VERIFIER, self.token, self.appeals, self.panels)
-        transactions = Transactions(self.sent, self.sessions, TaskId(1))
         turns = Rotation(VERIFIER, clock=lambda: self.clock_s)
-        return Challenger(TaskId(1), purse, transactions, self.queue, self.sessions, turns, self.status)
+        node = node_of(VERIFIER, KEY, self.sent, self.shards, self.sessions, self.status, turns)
+        return Challenger(node, purse, self.queue)
 
     def attest(self) -> bytes:
         ledger, record = self.chronicle.ledger, self.chronicle.record()
@@ -88,7 +85,7 @@ class Scene:
         judged = self.queue.judgements(ledger, record, give_up=True)
         assert judged is not None
         report = self.attester.write(record, judged).report
-        self.queue.forget(ledger, record)
+        self.queue.forget(record)
         return report
 
     def advance(self, challenger: Challenger, now: int = 0) -> bool:
@@ -104,39 +101,27 @@ class Scene:
         return self.chronicle.challenge(VERIFIER, commitment)
 
 
-def scene_of(trainer: HonestTrainer, policy: Bundle, folder: Path, work: Bundle, sampling_bps: int = 10_000) -> Scene:
-    shards, sent, status = ShardStore(), Sent(), Silent()
+def scene_of(
+    trainer: HonestTrainer, policy: Bundle, folder: Path, submission: Bundle, sampling_bps: int = 10_000
+) -> Scene:
+    shards, sent, status = ShardStore(), Sent(), Notes()
     chronicle = Chronicle(shards.add(policy), replace(PARAMS, sampling_bps=sampling_bps))
     chronicle.verifier(VERIFIER)
-    chronicle.work(TRAINER, shards.add(work))
+    chronicle.submission(TRAINER, shards.add(submission))
     chronicle.seal()
     engine = open_database(f"sqlite:///{folder / 'verifier.db'}")
     migrate(engine)
     sessions = session_factory(engine)
     Recorder(sessions, trainer.spec).record(chronicle.ledger, {})
-    inbox = Inbox(shards, trainer.spec)
-    queue = JudgingQueue(
-        trainer.spec, inbox, JudgeContext(inbox, make_environment(trainer.spec.environment), load_policy)
-    )
-    attester = Attester(
-        TaskId(1),
-        VERIFIER,
-        KEY,
-        contracts().attestations,
-        Transactions(sent, sessions, TaskId(1)),
-        shards,
-        sessions,
-        Envelope(KEY, 31_337, CONTRACT),
-        folder / "evidence",
-        status,
-    )
+    queue = judging_queue(shards, trainer.spec)
+    attester = attester_of(node_of(VERIFIER, KEY, sent, shards, sessions, status), folder / "evidence")
     web3 = Web3()
     held, owing, pool = Held(web3, CONTRACT), Owing(web3, CONTRACT), Pool(web3, CONTRACT)
     return Scene(chronicle, shards, sent, sessions, status, held, owing, pool, queue, attester)
 
 
 def turned(trainer: HonestTrainer) -> Bundle:
-    """A work whose update no training on its rollouts gives."""
+    """A submission whose update no training on its rollouts gives."""
     parts = trainer.parts()
     return trainer.write(replace(parts, update={name: -value for name, value in parts.update.items()}))
 
@@ -160,7 +145,7 @@ def test_a_paid_fraud_is_challenged_revealed_and_what_it_wins_claimed(paid_fraud
     assert (reveal["id"], reveal["index"], reveal["score"]) == (number, 0, 255)
     salt = reveal["salt"]
     assert isinstance(salt, bytes)
-    expected = challenge_commitment(TaskId(1), Epoch(0), VERIFIER, WorkIndex(0), 255, salt)
+    expected = challenge_commitment(TaskId(1), Epoch(0), VERIFIER, SubmissionIndex(0), 255, salt)
     assert scene.chronicle.record().challenges[number].commitment == expected
     scene.chronicle.reveal_challenge(number, 0, 255)
     assert not scene.advance(challenger, CHALLENGE_BY)
@@ -179,7 +164,7 @@ def test_where_no_panel_can_be_seated_nothing_is_put_down(paid_fraud: Scene) -> 
     scene, challenger = paid_fraud, paid_fraud.challenger()
     scene.panels.seats = 14
     scene.advance(challenger)
-    assert not scene.functions() and scene.status.said[-1] == "no panel for a challenge"
+    assert not scene.functions() and scene.status.messages[-1] == "no panel for a challenge"
     scene.panels.seats = 15
     scene.advance(challenger)
     assert scene.functions() == ["approve", "commitChallenge"]
@@ -188,12 +173,12 @@ def test_where_no_panel_can_be_seated_nothing_is_put_down(paid_fraud: Scene) -> 
 def test_against_the_slash_for_a_plant_a_challenge_is_made_without_a_panel(paid_fraud: Scene) -> None:
     scene = paid_fraud
     scene.panels.seats = 0
-    scene.chronicle.record().plants[WorkIndex(0)] = b"\x05" * 32
+    scene.chronicle.record().plants[SubmissionIndex(0)] = b"\x05" * 32
     assert scene.advance(scene.challenger())
     assert scene.functions() == ["approve", "commitChallenge"]
 
 
-def test_honest_work_that_is_called_fraud_is_defended(
+def test_honest_submission_that_is_called_fraud_is_defended(
     trainer: HonestTrainer, policy_bundle: Bundle, tmp_path: Path
 ) -> None:
     scene = scene_of(trainer, policy_bundle, tmp_path, trainer.write(trainer.parts()))
@@ -239,7 +224,7 @@ def test_it_puts_down_no_more_than_it_holds_and_says_so(paid_fraud: Scene) -> No
     scene, challenger = paid_fraud, paid_fraud.challenger()
     scene.token.balance = COST - 1
     scene.advance(challenger)
-    assert not scene.sent.calls and "cannot pay for a challenge" in scene.status.said
+    assert not scene.sent.calls and "cannot pay for a challenge" in scene.status.messages
     scene.token.balance = COST
     assert scene.advance(challenger)
 

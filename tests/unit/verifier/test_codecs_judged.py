@@ -1,4 +1,6 @@
-"""Every codec that a task may name: honest works pass through it, and replay finds what it finds without a codec."""
+"""Every codec that a task may name: honest submissions pass through it, and replay finds what it finds without a
+codec.
+"""
 
 from dataclasses import replace
 from typing import get_args
@@ -11,7 +13,8 @@ from assay_core.protocol.errors import Reason
 from assay_core.protocol.spec import TaskSpec
 from assay_verifier.checks.replay import NAME_CHOICE
 from assay_verifier.judge import Judgement
-from tests.unit.verifier.honest import HonestTrainer, Parts
+from tests.submissions import Draft
+from tests.unit.verifier.honest import HonestTrainer
 
 CODECS: tuple[CodecName, ...] = get_args(CodecName)
 FLOAT_NOISE = 1e-4  # a thousand times what other hardware was seen to do
@@ -27,7 +30,7 @@ def outcome(judgement: Judgement) -> tuple[int, Reason | None]:
     return judgement.verdict.score, judgement.verdict.reason
 
 
-def noisy(parts: Parts) -> Parts:
+def noisy(parts: Draft) -> Draft:
     random = np.random.default_rng(3)
     update = {
         name: (tensor * (1 + FLOAT_NOISE * random.standard_normal(tensor.shape))).astype(np.float32)

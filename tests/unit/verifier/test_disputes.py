@@ -7,21 +7,21 @@ import pytest
 from assay_core.chain.blame import fooled, suspects
 from assay_core.chain.records import DisputeRecord, EpochRecord, Reveal, Vote
 from assay_core.protocol.encoding import derive, uniform_bps
-from assay_core.protocol.types import Address, DisputePhase, Epoch, Root, Seed, WorkIndex
+from assay_core.protocol.types import Address, DisputePhase, Epoch, Root, Seed, SubmissionIndex
 from assay_verifier.disputes import absent_jurors
 from tests.unit.verifier.chronicle import PARAMS
 
 VERIFIERS = tuple(Address(f"0x{n:040d}") for n in (1, 2, 3))
 JURORS = tuple(Address(f"0x{n:040d}") for n in (21, 22, 23))
 SEED = Seed(b"\x05" * 32)
-WORK = WorkIndex(0)
+SUBMISSION = SubmissionIndex(0)
 DRAW = uniform_bps(derive(SEED, "replay", 0))
-DRAWN = replace(PARAMS, sampling_bps=DRAW + 1)  # the seed picks work 0 for a replay
+DRAWN = replace(PARAMS, sampling_bps=DRAW + 1)  # the seed picks submission 0 for a replay
 NOT_DRAWN = replace(PARAMS, sampling_bps=DRAW)
 
 
 def record(*reports: int, settled: int = 100) -> EpochRecord:
-    """Of one work, of which the verifiers said this."""
+    """Of one submission, of which the verifiers said this."""
     reveals = {
         verifier: Reveal(bytes([report]), Root(b"e" * 32), 100, (1, 0))
         for verifier, report in zip(VERIFIERS, reports, strict=False)
@@ -33,7 +33,7 @@ def record(*reports: int, settled: int = 100) -> EpochRecord:
 
 
 def dispute(standing: int, score: int, outcome: DisputePhase, *, is_against_verifiers: bool) -> DisputeRecord:
-    found = DisputeRecord(WORK, standing, (1, 0), outcome=outcome, score=score, seats=dict.fromkeys(JURORS, 1))
+    found = DisputeRecord(SUBMISSION, standing, (1, 0), outcome=outcome, score=score, seats=dict.fromkeys(JURORS, 1))
     found.is_against_verifiers = is_against_verifiers
     return found
 
@@ -71,21 +71,21 @@ def test_a_meaningless_byte_stands_for_the_zero_that_it_counts_as() -> None:
 
 def planted(*reports: int) -> EpochRecord:
     found = record(*reports, settled=255)
-    found.plants[WORK], found.is_final = b"p" * 32, True
-    found.plants_in_time.add(WORK)
+    found.plants[SUBMISSION], found.is_final = b"p" * 32, True
+    found.plants_in_time.add(SUBMISSION)
     return found
 
 
 def test_who_paid_a_plant_that_was_drawn_pays_for_it_once() -> None:
     plant = planted(100, 255, 1)
-    assert list(fooled(plant, WORK, DRAWN)) == [VERIFIERS[0], VERIFIERS[2]]
-    plant.paid_plants[WORK, VERIFIERS[0]] = 20
-    assert list(fooled(plant, WORK, DRAWN)) == [VERIFIERS[2]]
+    assert list(fooled(plant, SUBMISSION, DRAWN)) == [VERIFIERS[0], VERIFIERS[2]]
+    plant.paid_plants[SUBMISSION, VERIFIERS[0]] = 20
+    assert list(fooled(plant, SUBMISSION, DRAWN)) == [VERIFIERS[2]]
 
 
 def test_who_could_not_have_known_or_did_not_pay_pays_nothing() -> None:
-    assert list(fooled(planted(100, 100, 100), WORK, NOT_DRAWN)) == []
-    assert list(fooled(planted(0, 254, 255), WORK, DRAWN)) == []
+    assert list(fooled(planted(100, 100, 100), SUBMISSION, NOT_DRAWN)) == []
+    assert list(fooled(planted(0, 254, 255), SUBMISSION, DRAWN)) == []
 
 
 @pytest.mark.parametrize("what", ["open", "no plant", "late", "not fraud", "by appeal", "undecided"])
@@ -99,12 +99,12 @@ def test_before_a_plant_is_found_out_by_the_verifiers_nobody_pays(what: str) -> 
     elif what == "late":
         plant.plants_in_time.clear()
     elif what == "undecided":
-        plant.disputes[WORK] = dispute(255, 255, DisputePhase.UNDECIDED, is_against_verifiers=False)
+        plant.disputes[SUBMISSION] = dispute(255, 255, DisputePhase.UNDECIDED, is_against_verifiers=False)
     elif what == "not fraud":
         plant.settled = bytes([100])
     else:
-        plant.disputes[WORK] = dispute(100, 255, DisputePhase.OVERTURNED, is_against_verifiers=True)
-    assert list(fooled(plant, WORK, DRAWN)) == []
+        plant.disputes[SUBMISSION] = dispute(100, 255, DisputePhase.OVERTURNED, is_against_verifiers=True)
+    assert list(fooled(plant, SUBMISSION, DRAWN)) == []
 
 
 # ---- jurors

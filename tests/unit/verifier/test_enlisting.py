@@ -5,18 +5,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from eth_account import Account
 
 from assay_core.chain.contracts import Call
 from assay_core.chain.sender import Receipt
+from assay_core.protocol.amounts import Money
 from assay_core.protocol.errors import Reverted, Stop
-from assay_core.protocol.types import Address, KindTerms, Root, TaskId, WorkKind, kinds_of
+from assay_core.protocol.types import Address, KindTerms, Root, SubmissionKind, kinds_of
 from assay_verifier.database import migrate, open_database, session_factory
 from assay_verifier.enlisting import NOT_TAKEN_S, Enlister
-from assay_verifier.transactions import Transactions
+from tests.fakes import Notes
+from tests.submissions import TRAINER
 from tests.unit.verifier.chronicle import PARAMS, TERMS_HASH, Chronicle, contracts
-from tests.unit.verifier.fakes import Sent, Silent
-from tests.unit.verifier.honest import TRAINER
+from tests.unit.verifier.fakes import Sent, ShardStore, node_of
 
+KEY = Account.from_key(b"\x01" * 32)
 VERIFIER, *OTHERS = (Address(f"0x{n:040d}") for n in (1, 2, 3))
 
 
@@ -41,13 +44,12 @@ class Scene:
     def enlister(self, free_bond: int = 150, weight: int | None = None) -> Enlister:
         engine = open_database(f"sqlite:///{self.folder / 'verifier.db'}")
         migrate(engine)
-        transactions = Transactions(self.sent, session_factory(engine), TaskId(1))
+        node = node_of(VERIFIER, KEY, self.sent, ShardStore(), session_factory(engine), Notes())
         return Enlister(
-            VERIFIER,
+            node,
             contracts().verifiers,
             lambda: free_bond,
-            transactions,
-            Silent(),
+            Money("wei", 0),
             weight_wei=weight,
             clock=lambda: self.clock_s,
         )
@@ -70,7 +72,7 @@ def test_it_names_the_terms_that_it_saw_and_how_much_of_its_bond_judges(
     assert scene.arguments()["termsHash"] == TERMS_HASH and scene.arguments()["weight"] == told
 
 
-def test_whoever_is_enlisted_does_not_enlist(scene: Scene) -> None:
+def test_anyone_who_is_enlisted_does_not_enlist(scene: Scene) -> None:
     scene.chronicle.verifier(VERIFIER)
     assert not scene.enlister().advance(scene.chronicle.ledger) and not scene.sent.calls
 
@@ -109,7 +111,7 @@ def test_a_weight_that_no_task_takes_is_named_as_such(scene: Scene) -> None:
 
 def test_who_still_owes_votes_is_not_stopped(scene: Scene) -> None:
     scene.chronicle.verifier(VERIFIER)
-    scene.chronicle.work(TRAINER, Root(b"\x01" * 32))
+    scene.chronicle.submission(TRAINER, Root(b"\x01" * 32))
     scene.chronicle.seal()
     del scene.chronicle.ledger.verifiers[VERIFIER]
     scene.sent.refusal = "WeightTooSmall"
@@ -127,8 +129,8 @@ def test_a_task_of_rules_that_we_do_not_know_is_not_enlisted_for(scene: Scene) -
     assert not scene.sent.calls
 
 
-def test_a_task_that_asks_for_parts_of_works_is_not_enlisted_for(scene: Scene) -> None:
-    kinds = kinds_of({WorkKind.FULL: KindTerms(10, 10_000), WorkKind.LABELS: KindTerms(1, 10_000)})
+def test_a_task_that_asks_for_parts_of_submissions_is_not_enlisted_for(scene: Scene) -> None:
+    kinds = kinds_of({SubmissionKind.FULL: KindTerms(10, 10_000), SubmissionKind.LABELS: KindTerms(1, 10_000)})
     scene.chronicle.ledger.task.params = replace(PARAMS, kinds=kinds)
-    with pytest.raises(Stop, match="parts of works"):
+    with pytest.raises(Stop, match="parts of submissions"):
         scene.enlister().advance(scene.chronicle.ledger)

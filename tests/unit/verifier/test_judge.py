@@ -1,4 +1,6 @@
-"""Honest works pass every check; each lie is caught by the check that is there for it, and scored as it deserves."""
+"""Honest submissions pass every check; each lie is caught by the check that is there for it, and scored as it
+deserves.
+"""
 
 import copy
 import time
@@ -24,12 +26,13 @@ from assay_core.protocol.types import Address, Epoch, PolicyVersion, Root, Seed
 from assay_core.training.inner import run_inner_steps
 from assay_verifier.judge import Judgement, compare_with_peers, judge, malformed, unavailable
 from assay_verifier.verdict import report_bytes
-from tests.unit.verifier.honest import HonestTrainer, LocalBench, Parts
+from tests.submissions import Draft, LoadedContext
+from tests.unit.verifier.honest import HonestTrainer
 
 OTHER = Address(to_checksum_address("0x" + "b2" * 20))
 
 
-def with_row(parts: Parts, position: int, change: Callable[[Completion], Completion]) -> Parts:
+def with_row(parts: Draft, position: int, change: Callable[[Completion], Completion]) -> Draft:
     rows = list(parts.rollouts.completions)
     rows[position] = change(rows[position])
     return replace(parts, rollouts=Rollouts(parts.rollouts.group_size, tuple(rows)))
@@ -48,7 +51,7 @@ def another_model(policy: Policy) -> Policy:
     return other
 
 
-def test_honest_work_is_worth_its_full_price(trainer: HonestTrainer) -> None:
+def test_honest_submission_is_worth_its_full_price(trainer: HonestTrainer) -> None:
     judgement = trainer.judge(trainer.parts())
     assert outcome(judgement) == (100, None)
     assert [finding.check for finding in judgement.verdict.findings] == [
@@ -76,7 +79,7 @@ def test_honest_work_is_worth_its_full_price(trainer: HonestTrainer) -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        pytest.param({"trainer": OTHER}, id="another's work copied"),
+        pytest.param({"trainer": OTHER}, id="another's submission copied"),
         pytest.param({"epoch": Epoch(1)}, id="another epoch"),
         pytest.param({"policy_version": PolicyVersion(1)}, id="another policy version"),
         pytest.param({"policy_root": Root(b"\x07" * 32)}, id="another policy"),
@@ -84,7 +87,7 @@ def test_honest_work_is_worth_its_full_price(trainer: HonestTrainer) -> None:
         pytest.param({"spec_root": Root(b"\x07" * 32)}, id="another task bundle"),
     ],
 )
-def test_work_that_names_something_else_earns_nothing_and_is_no_fraud(
+def test_submission_that_names_something_else_earns_nothing_and_is_no_fraud(
     trainer: HonestTrainer, changes: dict[str, object]
 ) -> None:
     parts = trainer.parts()
@@ -109,7 +112,7 @@ def test_policy_that_was_not_yet_published_is_not_loaded(trainer: HonestTrainer)
 def test_units_that_are_not_the_groups_rolled_out_earn_nothing(trainer: HonestTrainer) -> None:
     parts = trainer.parts()
     case = trainer.case(trainer.write(parts))
-    case = replace(case, work=replace(case.work, units=40))
+    case = replace(case, submission=replace(case.submission, units=40))
     assert outcome(trainer.judge(parts, case=case)) == (0, Reason.WRONG_IDENTITY)
 
 
@@ -301,7 +304,7 @@ def test_update_of_zeros_is_fraud_when_replayed(trainer: HonestTrainer) -> None:
     assert outcome(trainer.judge(replace(parts, update=zeros))) == (255, Reason.REPLAY_MISMATCH)
 
 
-def test_work_that_is_not_sampled_is_not_replayed(trainer: HonestTrainer) -> None:
+def test_submission_that_is_not_sampled_is_not_replayed(trainer: HonestTrainer) -> None:
     parts = trainer.parts()
     altered = replace(parts, update={name: -value for name, value in parts.update.items()})
     case = replace(trainer.case(trainer.write(altered)), sampling_bps=0)
@@ -379,7 +382,7 @@ def space_out_the_trace(folder: Path) -> None:
 @pytest.mark.parametrize(
     "tamper", [add_a_file, drop_the_rollouts, break_the_table, empty_the_trace, space_out_the_trace]
 )
-def test_bytes_that_are_no_work_are_malformed(trainer: HonestTrainer, tamper: Callable[[Path], None]) -> None:
+def test_bytes_that_are_no_submission_are_malformed(trainer: HonestTrainer, tamper: Callable[[Path], None]) -> None:
     assert outcome(trainer.judge(trainer.parts(), tamper)) == (0, Reason.MALFORMED)
 
 
@@ -390,12 +393,12 @@ def test_missing_update_earns_nothing(trainer: HonestTrainer) -> None:
 
 def test_header_that_is_incomplete_is_malformed(trainer: HonestTrainer) -> None:
     bundle = trainer.write(trainer.parts())
-    manifest = build_bundle(bundle.directory, BundleKind.WORK, {"task": 1})
-    context = LocalBench(trainer.policy, trainer.environment)
+    manifest = build_bundle(bundle.directory, BundleKind.SUBMISSION, {"task": 1})
+    context = LoadedContext(trainer.policy, trainer.environment)
     assert outcome(judge(trainer.case(bundle), context, bundle.directory, manifest)) == (0, Reason.MALFORMED)
 
 
-# ---- an epoch's works together
+# ---- an epoch's submissions together
 
 
 def test_update_far_larger_than_the_others_earns_nothing_and_is_no_fraud(trainer: HonestTrainer) -> None:
@@ -406,7 +409,7 @@ def test_update_far_larger_than_the_others_earns_nothing_and_is_no_fraud(trainer
     assert compared[2].reason is Reason.BAD_UPDATE
 
 
-def test_works_that_teach_nothing_do_not_make_outliers_of_those_that_do(trainer: HonestTrainer) -> None:
+def test_submissions_that_teach_nothing_do_not_make_outliers_of_those_that_do(trainer: HonestTrainer) -> None:
     honest = trainer.judge(trainer.parts()).verdict
     empty = replace(honest, update_norm=0.0)
     compared = compare_with_peers([empty, honest, empty], trainer.spec.checks.max_update_norm_ratio)
@@ -420,11 +423,11 @@ def test_what_was_refused_before_does_not_move_the_median(trainer: HonestTrainer
     assert compared[-1].score == 100
 
 
-def test_unreachable_and_impossible_works_are_no_fraud() -> None:
+def test_unreachable_and_impossible_submissions_are_no_fraud() -> None:
     assert report_bytes([unavailable("no relay has it"), malformed("its manifest is none")]) == bytes([254, 0])
 
 
-def test_work_without_an_informative_group_is_accepted_with_a_zero_update(trainer: HonestTrainer) -> None:
+def test_submission_without_an_informative_group_is_accepted_with_a_zero_update(trainer: HonestTrainer) -> None:
     never_solved = EnvironmentSpec(name="sorting", args={"digits": 7})
     trainer.spec = trainer.spec.model_copy(update={"environment": never_solved})
     trainer.environment = make_environment(never_solved)
@@ -439,7 +442,7 @@ def test_judging_twice_gives_the_same_evidence(trainer: HonestTrainer) -> None:
     assert canonical_json(first.json()) == canonical_json(second.json())
 
 
-def test_judging_a_small_work_takes_well_under_two_seconds(trainer: HonestTrainer) -> None:
+def test_judging_a_small_submission_takes_well_under_two_seconds(trainer: HonestTrainer) -> None:
     rollout = trainer.spec.rollout.model_copy(update={"groups": 16, "group_size": 8})
     trainer.spec = trainer.spec.model_copy(update={"rollout": rollout})
     parts = trainer.parts()

@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from assay_trainer.deviations import HalfRead
+from assay_trainer.adversaries import HalfRead
 from assay_verifier.judge import judge
-from tests.unit.verifier.honest import HonestTrainer, LocalBench
+from tests.submissions import LoadedContext
+from tests.unit.verifier.honest import HonestTrainer
 
 
 @pytest.mark.parametrize("way", ["whole", "steps"])
@@ -20,5 +21,5 @@ def test_a_plant_is_fraud_to_who_replays_it_and_to_nobody_else(
     half = trainer.parts(HalfRead().rollouts_for_training(rollouts))
     bundle = trainer.write(replace(half, rollouts=rollouts))
     case = replace(trainer.case(bundle), sampling_bps=sampling_bps)
-    context = LocalBench(trainer.policy, trainer.environment)
+    context = LoadedContext(trainer.policy, trainer.environment)
     assert judge(case, context, bundle.directory, bundle.manifest).verdict.score == score

@@ -6,6 +6,7 @@ Starts a PostgreSQL of its own on loopback, from Debian's package or from the PA
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -19,25 +20,22 @@ from alembic.migration import MigrationContext
 from eth_account import Account
 from fastapi.testclient import TestClient
 from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
 
-from assay_core.environments import make_environment
-from assay_core.policy import load_policy
 from assay_core.protocol.errors import Stop
 from assay_core.protocol.types import Address, Root, TaskId
 from assay_protocol.devnet.anvil import free_port
 from assay_verifier.api import create_api
-from assay_verifier.attester import Attester
-from assay_verifier.database import migrate, open_database, session_factory
-from assay_verifier.inbox import Inbox, JudgeContext
-from assay_verifier.judging_queue import JudgingQueue
+from assay_verifier.database import database_fault, migrate, open_database, session_factory, sole_writer
 from assay_verifier.models import AttestationRow, Base
 from assay_verifier.recorder import Recorder
-from assay_verifier.sealed import Envelope
-from assay_verifier.transactions import Transactions
 from assay_verifier.verdict import report_bytes
-from tests.unit.verifier.chronicle import CONTRACT, Chronicle, contracts
-from tests.unit.verifier.fakes import Sent, ShardStore, Silent
-from tests.unit.verifier.honest import SPEC, TRAINER, Bundle, HonestTrainer
+from tests.fakes import Notes
+from tests.machines import PYTHON_PATH
+from tests.submissions import TRAINER
+from tests.unit.verifier.chronicle import Chronicle
+from tests.unit.verifier.fakes import Sent, ShardStore, attester_of, judging_queue, node_of
+from tests.unit.verifier.honest import SPEC, Bundle, HonestTrainer
 
 pytestmark = pytest.mark.slow
 
@@ -92,7 +90,7 @@ def server() -> Iterator[str]:
         await_port(port, node, folder / "log")
         yield f"postgresql+psycopg://assay@127.0.0.1:{port}/postgres"
     finally:
-        node.terminate()
+        node.send_signal(signal.SIGINT)  # SIGTERM would wait for connections that a failed test left open
         node.wait(20)
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -146,29 +144,17 @@ def test_epoch_is_recorded_judged_attested_and_shown(
     sessions, shards, sent = session_factory(engine), ShardStore(), Sent()
     chronicle = Chronicle(shards.add(policy_bundle))
     chronicle.verifier(VERIFIER)
-    chronicle.work(TRAINER, shards.add(trainer.write(trainer.parts())))
+    chronicle.submission(TRAINER, shards.add(trainer.write(trainer.parts())))
     recorder = Recorder(sessions, SPEC)
     recorder.record(chronicle.ledger, {})
     chronicle.seal()
     recorder.record(chronicle.ledger, {})
-    inbox = Inbox(shards, SPEC)
-    queue = JudgingQueue(SPEC, inbox, JudgeContext(inbox, make_environment(SPEC.environment), load_policy))
+    queue = judging_queue(shards)
     while queue.judge_next(chronicle.ledger, chronicle.record()):
         pass
     judged = queue.judgements(chronicle.ledger, chronicle.record(), give_up=False)
     assert judged is not None
-    attester = Attester(
-        TaskId(1),
-        VERIFIER,
-        KEY,
-        contracts().attestations,
-        Transactions(sent, sessions, TaskId(1)),
-        shards,
-        sessions,
-        Envelope(KEY, 31_337, CONTRACT),
-        tmp_path / "evidence",
-        Silent(),
-    )
+    attester = attester_of(node_of(VERIFIER, KEY, sent, shards, sessions, Notes()), tmp_path / "evidence")
     row = attester.write(chronicle.record(), judged)
     attester.commit(chronicle.record())
     with sessions() as session, session.begin():
@@ -176,19 +162,77 @@ def test_epoch_is_recorded_judged_attested_and_shown(
         assert (kept.report, kept.salt, kept.committed) == (report_bytes([judged[0].verdict]), row.salt, True)
         assert kept.written_at.tzinfo is not None
         kept.revealed = True
-    work = TestClient(create_api(sessions)).get("/tasks/1/epochs/0/works/0").json()
-    assert (work["score"], work["trainer"]) == (100, TRAINER)
+    submission = TestClient(create_api(sessions)).get("/tasks/1/epochs/0/submissions/0").json()
+    assert (submission["score"], submission["trainer"]) == (100, TRAINER)
 
 
-def test_work_replaced_by_a_reorganisation_loses_its_evidence(engine: Engine) -> None:
+def test_submission_replaced_by_a_reorganisation_loses_its_evidence(engine: Engine) -> None:
     sessions = session_factory(engine)
     recorder = Recorder(sessions, SPEC)
     for root in (Root(b"\x01" * 32), Root(b"\x02" * 32)):
         chronicle = Chronicle(Root(b"\x05" * 32))
-        chronicle.work(TRAINER, root)
+        chronicle.submission(TRAINER, root)
         recorder.record(chronicle.ledger, {})
-    works = TestClient(create_api(sessions)).get("/tasks/1/epochs/0/works").json()
-    assert [work["manifest_root"].removeprefix("0x") for work in works] == [(b"\x02" * 32).hex()]
+    submissions = TestClient(create_api(sessions)).get("/tasks/1/epochs/0/submissions").json()
+    assert [submission["manifest_root"].removeprefix("0x") for submission in submissions] == [(b"\x02" * 32).hex()]
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql"])
+def test_a_url_as_hosters_write_it_works(server: str, scheme: str) -> None:
+    engine = open_database(server.replace("postgresql+psycopg", scheme))
+    migrate(engine)
+    empty(engine)
+
+
+def test_schema_of_a_newer_release_is_told_without_the_password(engine: Engine) -> None:
+    with engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(Stop, match="newer release of Assay") as caught:
+        migrate(open_database(str(engine.url.set(password="geheim").render_as_string(hide_password=False))))
+    assert "geheim" not in str(caught.value) and "9999" in str(caught.value)
+
+
+def test_one_verifier_at_a_time_writes_a_task_and_the_other_is_named(server: str) -> None:
+    script = """if True:
+        import sys
+        from assay_verifier.database import *
+        with sole_writer(open_database(sys.argv[1]), 1):
+            print("held", flush=True)
+            sys.stdin.readline()
+    """
+    command = [sys.executable, "-c", script, server]
+    env = {**os.environ, "PYTHONPATH": PYTHON_PATH}
+    holder = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env)
+    assert holder.stdout is not None and holder.stdout.readline() == "held\n"
+    engine = open_database(server)
+    try:
+        with pytest.raises(Stop, match=f"process {holder.pid} on "), sole_writer(engine, TaskId(1)):
+            pass
+        with sole_writer(engine, TaskId(2)):  # another task is another matter
+            pass
+        holder.kill()
+        holder.wait()
+        deadline = time.monotonic() + STARTS_WITHIN_S
+        while not is_free(engine):
+            assert time.monotonic() < deadline, "the lock outlived its holder"
+    finally:
+        holder.kill()
+        engine.dispose()
+
+
+def is_free(engine: Engine) -> bool:
+    try:
+        with sole_writer(engine, TaskId(1)):
+            return True
+    except Stop:
+        return False
+
+
+def test_a_connection_that_is_lost_is_this_machines_trouble(engine: Engine) -> None:
+    with engine.connect() as connection, pytest.raises(DBAPIError) as caught:
+        connection.exec_driver_sql("SELECT pg_terminate_backend(pg_backend_pid())")
+    assert str(database_fault(caught.value)).startswith("the database does not answer")
+    assert database_fault(ValueError("no")) is None
 
 
 def test_server_that_is_down_stops_the_operator() -> None:

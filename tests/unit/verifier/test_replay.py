@@ -67,7 +67,7 @@ def test_poison_in_a_few_elements_is_seen_by_the_largest_alone(count: int) -> No
 
 
 def test_large_elements_left_out_are_seen_too() -> None:
-    """The union holds our largest elements as well as the work's."""
+    """The union holds our largest elements as well as the submission's."""
     honest = update()
     far = with_few(honest, 8, 8e-3)
     found = by_name(check(with_few(far, 8, 0.0), far, LIMITS))

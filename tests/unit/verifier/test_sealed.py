@@ -21,11 +21,14 @@ def envelope(key: object = KEY, chain_id: int = 31_337, contract: Address = CONT
     return Envelope(key, chain_id, contract)  # pyright: ignore[reportArgumentType]
 
 
+ENVELOPE, SAME_KEYS = envelope(), envelope()
+
+
 @given(report=st.binary(max_size=1_024))
 def test_who_has_nothing_left_but_its_key_reads_what_it_had_sealed(report: bytes) -> None:
     secret = replace(SECRET, report=report)
-    sealed = envelope().seal(secret, SUBJECT)
-    assert envelope().open(sealed, SUBJECT) == secret
+    sealed = ENVELOPE.seal(secret, SUBJECT)
+    assert SAME_KEYS.open(sealed, SUBJECT) == secret
     assert len(sealed) == len(report) + OVERHEAD_BYTES <= len(report) + SEALED_OVERHEAD
 
 
@@ -57,7 +60,7 @@ def test_a_report_of_one_epoch_does_not_pass_for_that_of_another(other: Subject)
 @given(noise=st.binary(max_size=200))
 def test_what_was_never_sealed_is_refused(noise: bytes) -> None:
     with pytest.raises(Malformed):
-        envelope().open(noise, SUBJECT)
+        ENVELOPE.open(noise, SUBJECT)
 
 
 def test_equal_reports_cannot_be_told_by_their_seals() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import cast
 
 import pytest
+from eth_account import Account
 from web3 import Web3
 
 from assay_core.bundle.directory import build_bundle
@@ -13,15 +14,15 @@ from assay_core.bundle.manifest import BundleKind
 from assay_core.chain.contracts import AppealsContract, Call, VerifierCollateral, VerifiersContract
 from assay_core.protocol.encoding import report_hash
 from assay_core.protocol.errors import Stop
-from assay_core.protocol.types import Address, DisputePhase, Epoch, EpochPhase, Root, TaskId, WorkIndex
+from assay_core.protocol.types import Address, DisputePhase, Epoch, EpochPhase, Root, SubmissionIndex, TaskId
 from assay_verifier.chores import Contracts
 from assay_verifier.database import migrate, open_database, session_factory
 from assay_verifier.inbox import judgeable_spec
 from assay_verifier.rotation import Rotation
-from assay_verifier.settle import FEE_BATCH, STEP, Housekeeper, works_at_once
-from assay_verifier.transactions import Transactions
+from assay_verifier.settle import FEE_BATCH, STEP, Housekeeper, submissions_at_once
+from tests.fakes import Notes
 from tests.unit.verifier.chronicle import CONTRACT, PARAMS, Chronicle, contracts
-from tests.unit.verifier.fakes import Sent, ShardStore, Silent
+from tests.unit.verifier.fakes import Sent, ShardStore, node_of
 from tests.unit.verifier.honest import SPEC, Bundle
 
 VERIFIERS = tuple(Address(f"0x{n:040d}") for n in (1, 2, 3))
@@ -38,12 +39,12 @@ class Clock:
         return self.now
 
 
-def chronicle_of_two_works() -> Chronicle:
+def chronicle_of_two_submissions() -> Chronicle:
     chronicle = Chronicle(ROOT)
     chronicle.verifier(*VERIFIERS)
     chronicle.trainer(*TRAINERS[:2])
-    chronicle.work(TRAINERS[0], Root(b"\x01" * 32))
-    chronicle.work(TRAINERS[1], Root(b"\x02" * 32))
+    chronicle.submission(TRAINERS[0], Root(b"\x01" * 32))
+    chronicle.submission(TRAINERS[1], Root(b"\x02" * 32))
     chronicle.seal()
     return chronicle
 
@@ -52,7 +53,7 @@ def chronicle_of_two_works() -> Chronicle:
 
 
 def test_colleagues_act_one_after_the_other() -> None:
-    chronicle, clock = chronicle_of_two_works(), Clock()
+    chronicle, clock = chronicle_of_two_submissions(), Clock()
     turns = [Rotation(verifier, clock, step_s=1.0) for verifier in VERIFIERS]
 
     def whose() -> list[bool]:
@@ -66,14 +67,14 @@ def test_colleagues_act_one_after_the_other() -> None:
 
 
 def test_line_moves_on_with_each_epoch() -> None:
-    chronicle = chronicle_of_two_works()
+    chronicle = chronicle_of_two_submissions()
     places = [[Rotation(v, Clock()).place(chronicle.ledger, epoch) for v in VERIFIERS] for epoch in range(4)]
     assert places == [[0, 1, 2], [2, 0, 1], [1, 2, 0], [0, 1, 2]]
     assert Rotation(TRAINERS[0], Clock()).place(chronicle.ledger, 0) == 3
 
 
 def test_refusals_are_asked_about_ever_more_rarely() -> None:
-    chronicle, clock = chronicle_of_two_works(), Clock()
+    chronicle, clock = chronicle_of_two_submissions(), Clock()
     turns = Rotation(VERIFIERS[0], clock)
     assert turns.is_ours("settle", chronicle.ledger, 0)
     turns.refused("settle")
@@ -93,7 +94,7 @@ class Disputes(AppealsContract):
 
     phase = DisputePhase.REVEALED
 
-    def phase_of(self, task_id: TaskId, epoch: Epoch, index: WorkIndex) -> DisputePhase:
+    def phase_of(self, task_id: TaskId, epoch: Epoch, index: SubmissionIndex) -> DisputePhase:
         return self.phase
 
 
@@ -134,10 +135,10 @@ def scene(tmp_path: Path) -> Scene:
         plain.plants,
         plain.unbonding_period_s,
     )
-    transactions = Transactions(sent, session_factory(engine), TaskId(1))
-    turns = Rotation(VERIFIERS[0], step_s=0.0)
-    housekeeper = Housekeeper(VERIFIERS[0], ours, transactions, headers.get, turns, Silent())
-    return Scene(chronicle_of_two_works(), ShardStore(), sent, housekeeper, appeals, tmp_path, headers)
+    key = Account.from_key(b"\x01" * 32)
+    node = node_of(VERIFIERS[0], key, sent, ShardStore(), session_factory(engine), Notes())
+    housekeeper = Housekeeper(node, ours, headers.get)
+    return Scene(chronicle_of_two_submissions(), ShardStore(), sent, housekeeper, appeals, tmp_path, headers)
 
 
 def reports_in(call: Call) -> Sequence[bytes]:
@@ -152,19 +153,19 @@ def test_every_distinct_report_is_handed_in_in_order_of_its_hash(scene: Scene) -
     assert reports_in(scene.sent.calls[0]) == sorted(set(reports), key=report_hash)
 
 
-def chronicle_of_many_works(works: int) -> Chronicle:
+def chronicle_of_many_submissions(submissions: int) -> Chronicle:
     chronicle = Chronicle(ROOT)
     chronicle.verifier(*VERIFIERS)
-    for number in range(works):
-        chronicle.work(TRAINERS[0], Root(number.to_bytes(32, "big")))
+    for number in range(submissions):
+        chronicle.submission(TRAINERS[0], Root(number.to_bytes(32, "big")))
     chronicle.seal()
     for number, verifier in enumerate(VERIFIERS):
-        chronicle.reveal(verifier, bytes([number]) * works, ROOT)
+        chronicle.reveal(verifier, bytes([number]) * submissions, ROOT)
     return chronicle
 
 
 def test_a_large_epoch_is_settled_in_parts_that_go_on_where_the_last_one_stopped(scene: Scene) -> None:
-    scene.chronicle = chronicle_of_many_works(1_000)
+    scene.chronicle = chronicle_of_many_submissions(1_000)
     counts: list[int] = []
     while len(scene.chronicle.record().settled) < 1_000:
         assert scene.housekeeper.settle(scene.chronicle.ledger, scene.chronicle.record())
@@ -175,17 +176,17 @@ def test_a_large_epoch_is_settled_in_parts_that_go_on_where_the_last_one_stopped
 
 
 def test_what_a_node_finds_too_much_for_a_block_is_settled_in_smaller_parts(scene: Scene) -> None:
-    scene.chronicle = chronicle_of_many_works(500)
+    scene.chronicle = chronicle_of_many_submissions(500)
     scene.sent.fits = lambda call: cast("int", call.arguments["count"]) <= 100
     assert scene.housekeeper.settle(scene.chronicle.ledger, scene.chronicle.record())
     assert 50 < cast("int", scene.sent.calls[0].arguments["count"]) <= 100  # and no smaller than needed
 
 
 def test_parts_are_the_smaller_the_more_reports_differ() -> None:
-    assert works_at_once(1, 1_024) == 1_024
-    sizes = [works_at_once(reports, 1_024) for reports in range(2, 65)]
+    assert submissions_at_once(1, 1_024) == 1_024
+    sizes = [submissions_at_once(reports, 1_024) for reports in range(2, 65)]
     assert sizes == sorted(sizes, reverse=True) and min(sizes) >= STEP
-    assert works_at_once(64, 5) == 5
+    assert submissions_at_once(64, 5) == 5
 
 
 def test_refused_settlement_is_tried_again_later(scene: Scene) -> None:
@@ -198,7 +199,7 @@ def test_refused_settlement_is_tried_again_later(scene: Scene) -> None:
 
 
 def test_an_epoch_is_sealed_by_the_header_of_its_seeds_block_where_the_node_tells_it(scene: Scene) -> None:
-    scene.chronicle.work(TRAINERS[0], ROOT, epoch=1)
+    scene.chronicle.submission(TRAINERS[0], ROOT, epoch=1)
     assert not scene.housekeeper.seal(scene.chronicle.ledger, scene.chronicle.record(1))  # it is not closed
     scene.chronicle.close(1)
     seed_block = scene.chronicle.record(1).seed_block
@@ -209,7 +210,7 @@ def test_an_epoch_is_sealed_by_the_header_of_its_seeds_block_where_the_node_tell
 
 
 def test_where_no_header_is_told_the_contract_says_from_when_on_it_does_without(scene: Scene) -> None:
-    scene.chronicle.work(TRAINERS[0], ROOT, epoch=1)
+    scene.chronicle.submission(TRAINERS[0], ROOT, epoch=1)
     scene.chronicle.close(1)
     assert scene.housekeeper.seal(scene.chronicle.ledger, scene.chronicle.record(1))
     assert scene.functions() == ["sealEpoch"]
@@ -257,13 +258,14 @@ def test_fees_are_claimed_by_the_batch_and_what_is_left_in_the_end(scene: Scene)
     chronicle = scene.chronicle
     for epoch in range(FEE_BATCH + 1):
         if epoch:
-            chronicle.work(TRAINERS[0], Root(epoch.to_bytes(32, "big")), epoch=epoch)
+            chronicle.submission(TRAINERS[0], Root(epoch.to_bytes(32, "big")), epoch=epoch)
             chronicle.seal(epoch)
         if epoch < FEE_BATCH:
             assert not scene.housekeeper.claim_fees(chronicle.ledger)
-        chronicle.reveal(VERIFIERS[0], bytes(2), ROOT, epoch=epoch)
-        chronicle.settle(bytes(2), epoch=epoch)
+        chronicle.reveal(VERIFIERS[0], bytes([1, 0]), ROOT, epoch=epoch)
+        chronicle.settle(bytes([1, 0]), epoch=epoch)
         chronicle.finalise(epoch)
+        chronicle.publish(ROOT, epoch)
     assert scene.housekeeper.claim_fees(chronicle.ledger)
     assert len(cast("list[Epoch]", scene.sent.calls[0].arguments["epochs"])) == FEE_BATCH
     for record in list(chronicle.ledger.epochs.values())[:FEE_BATCH]:
@@ -290,6 +292,7 @@ def test_our_bond_is_not_asked_for_before(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("content", [None, b"{}", b"not JSON"])
+@pytest.mark.slow
 def test_task_whose_spec_cannot_be_read_stops_the_verifier(scene: Scene, content: bytes | None) -> None:
     directory = scene.folder / "task"
     directory.mkdir()

@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 
 from assay_core.protocol.spec import RecipeSpec
 from assay_verifier.checks.update import CODEC_SLACK, check_norm, check_peers, largest_norm
+from tests.examples import examples
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50))
 @given(
     steps=st.integers(1, 12),
     size=st.integers(1, 20),

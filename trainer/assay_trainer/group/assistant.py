@@ -1,4 +1,6 @@
-"""An assistant: no key, no chain; it computes its share of each inner step of its leader's works, until told to end."""
+"""An assistant: no key, no chain; it computes its share of each inner step of its leader's submissions, until told
+to end.
+"""
 
 import re
 import secrets
@@ -25,7 +27,7 @@ from assay_trainer.group.offer import Offer, Stack
 from assay_trainer.group.steps import take_step
 from assay_trainer.group.training import Training
 
-CACHED = 4  # bundles that stay on disk: two works' task and policy
+CACHED = 4  # bundles that stay on disk: two submissions' task and policy
 JOIN_S = 60.0  # the others may be in the middle of a step of that length
 ROOT = re.compile(r"[0-9a-f]{64}")
 
@@ -53,7 +55,7 @@ class Assistant:
         self._host = host
         self._poll_s = poll_s
         self._held: tuple[Root, Policy] | None = None
-        self._over: str | None = None  # the last work that we are through with
+        self._over: str | None = None  # the last submission that we are through with
         self._said: str | None = None
 
     def run(self) -> None:
@@ -72,7 +74,7 @@ class Assistant:
     def run_once(self) -> None:
         """One look at what there is to do, and all of it. Raises Unavailable, Stop, Interrupted."""
         offer = self._leader.offer()
-        if offer is None or offer.work == self._over:
+        if offer is None or offer.submission == self._over:
             self._say("waiting for work")
             return
         try:
@@ -83,7 +85,7 @@ class Assistant:
             self._help(offer, offer.stack, spec, policy)
         except Malformed as error:
             self._status("work refused", epoch=offer.epoch, why=str(error))
-        self._over = offer.work
+        self._over = offer.submission
 
     def _fetched(self, offer: Offer) -> tuple[TaskSpec, Policy]:
         """What can be fetched before there are rollouts. Raises Malformed: not what the roots stand for."""
@@ -97,21 +99,23 @@ class Assistant:
 
     def _help(self, offer: Offer, stack: Stack, spec: TaskSpec, policy: Policy) -> None:
         rollouts = parse_rollouts(
-            self._leader.rollouts(offer.work, stack, spec.limits.work_bytes), RolloutLimits.of(spec)
+            self._leader.rollouts(offer.submission, stack, spec.limits.submission_bytes), RolloutLimits.of(spec)
         )
         place = SyncPlace(stack.lighthouse, self._host or self._leader.own_host(), secrets.randbelow(SEATS))
         self._said = None
         with borrowed(policy):
-            training = Training(bytes.fromhex(offer.work), Learner(policy, spec), plan_of(rollouts, spec, offer.seed))
+            training = Training(
+                bytes.fromhex(offer.submission), Learner(policy, spec), plan_of(rollouts, spec, offer.seed)
+            )
             group = SyncGroup(place, training.state, training.load, limits=_limits_of(offer.exchange_ms / 1_000))
             try:
-                self._leader.ready(offer.work)
+                self._leader.ready(offer.submission)
                 self._share(offer, training, group)
             finally:
                 group.close()
 
     def _share(self, offer: Offer, training: Training, group: SyncGroup) -> None:
-        """Raises Unavailable: the leader is gone before the work is done."""
+        """Raises Unavailable: the leader is gone before the submission is done."""
         self._status("joined", epoch=offer.epoch)
         steps = 0
 
@@ -122,7 +126,7 @@ class Assistant:
 
         while not training.is_done:
             take_step(training, group, is_leader=False, note=note, keep_on=self._still_wanted(offer))
-        self._status("work done", epoch=offer.epoch, steps=steps)
+        self._status("submission done", epoch=offer.epoch, steps=steps)
 
     def _still_wanted(self, offer: Offer) -> Callable[[], None]:
         """Called before each attempt at a step: after one that failed, the leader says whether it goes on."""
@@ -134,13 +138,13 @@ class Assistant:
             attempts += 1
             if attempts > 1:
                 now = self._leader.offer()
-                if now is None or now.work != offer.work:
-                    raise Unavailable("the leader's work is over")
+                if now is None or now.submission != offer.submission:
+                    raise Unavailable("the leader's submission is over")
 
         return check
 
     def _tidy(self, used: set[str]) -> None:
-        """Remove bundles that no work has needed lately."""
+        """Remove bundles that no submission has needed lately."""
         others = [path for path in self._cache.iterdir() if ROOT.fullmatch(path.name) and path.name not in used]
         others.sort(key=lambda path: path.stat().st_mtime, reverse=True)
         for path in others[CACHED - len(used) :]:
@@ -153,4 +157,4 @@ class Assistant:
 
 
 def _limits_of(exchange_s: float) -> SyncLimits:
-    return SyncLimits(exchange_s=exchange_s, join_s=max(JOIN_S, exchange_s), patience_s=2 * exchange_s)
+    return SyncLimits(exchange_s=exchange_s, join_s=max(JOIN_S, exchange_s), deadline_s=2 * exchange_s)

@@ -56,16 +56,16 @@ class LeaderClient:
             raise Stop(f"who answers at {self._host}:{self._port} does not know the group's secret")
         return parse_offer(body)
 
-    def ready(self, work: str) -> None:
+    def ready(self, submission: str) -> None:
         """Say that we have joined."""
-        with self._get(f"/ready/{work}/{self._name}"):
+        with self._get(f"/ready/{submission}/{self._name}"):
             pass
 
-    def rollouts(self, work: str, stack: Stack, most_bytes: int) -> bytes:
-        """The file of a work's rollouts. Raises Malformed: larger than the task allows, or of another hash."""
+    def rollouts(self, submission: str, stack: Stack, most_bytes: int) -> bytes:
+        """The file of a submission's rollouts. Raises Malformed: larger than the task allows, or of another hash."""
         if stack.size_bytes > most_bytes:
             raise Malformed(f"rollouts of {stack.size_bytes} bytes exceed the task's {most_bytes}")
-        with self._get(f"/rollouts/{work}") as (answer, _):
+        with self._get(f"/rollouts/{submission}") as (answer, _):
             data = self._read(answer, stack.size_bytes)
         if hashlib.sha256(data).digest() != stack.sha256:
             raise Malformed("the leader's rollouts differ from its offer")

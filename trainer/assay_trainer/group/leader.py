@@ -1,4 +1,4 @@
-"""The leader's side of a group: offer the work, then take its inner steps with whoever comes, or alone."""
+"""The leader's side of a group: offer the submission, then take its inner steps with anyone who comes, or alone."""
 
 import hashlib
 import secrets
@@ -47,7 +47,7 @@ SEATS = 1_000_000
 
 
 class Leader:
-    """Offers each work to the assistants that ask, from `with` to its end."""
+    """Offers each submission to the assistants that ask, from `with` to its end."""
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class Leader:
         self._status = status
         self._stop = stop
         self._exchange_s = exchange_s
-        self._limits = SyncLimits(exchange_s=exchange_s, join_s=exchange_s, patience_s=2 * exchange_s)
+        self._limits = SyncLimits(exchange_s=exchange_s, join_s=exchange_s, deadline_s=2 * exchange_s)
         self._board = Board()
         self._server = LeaderServer(host, port, secret, self._board)
         self._bundles: dict[Root, Path] = {}
@@ -89,12 +89,12 @@ class Leader:
         return self._members
 
     def prepare(self, assignment: Assignment, spec: TaskSpec, spec_root: Root) -> None:
-        """Let assistants fetch what the work needs while we roll out. Raises Unavailable."""
+        """Let assistants fetch what the submission needs while we roll out. Raises Unavailable."""
         policy = self._fetcher.fetch(assignment.policy_root, BundleKind.POLICY, BundleLimits(spec.limits.policy_bytes))
         task = self._fetcher.fetch(spec_root, BundleKind.TASK, LIMITS)
         self._bundles = {assignment.policy_root: policy, spec_root: task}
         self._offer = Offer(
-            work=secrets.token_hex(16),
+            submission=secrets.token_hex(16),
             epoch=assignment.epoch,
             seed=assignment.seed,
             spec_root=spec_root,
@@ -104,7 +104,7 @@ class Leader:
         self._board.show(self._offer, self._bundles)
 
     def inner_steps(self, rollouts_file: Path) -> InnerSteps:
-        """As `run_inner_steps` of offchain/recipe, with the assistants of the work prepared last."""
+        """As `run_inner_steps`, with the assistants of the submission prepared last."""
         return partial(self._run_inner_steps, rollouts_file)
 
     def _run_inner_steps(
@@ -131,7 +131,7 @@ class Leader:
 
         with borrowed(policy) as before:
             learner = Learner(policy, spec)
-            training = Training(self._work(), learner, plan_of(rollouts, spec, seed), took_step)
+            training = Training(self._submission(), learner, plan_of(rollouts, spec, seed), took_step)
             tally = self._train(training, rollouts_file)
             pseudo_gradient = difference(before, learner.parameters)
         self._status("inner steps shared", **asdict(tally))
@@ -147,15 +147,15 @@ class Leader:
         except MalformedUpdate:
             raise
         except (Unavailable, Malformed) as error:
-            self._status("group given up for this work, going on alone", step=training.step, why=str(error))
+            self._status("group given up for this submission, going on alone", step=training.step, why=str(error))
         self._board.clear()
         alone = Alone(lambda: training.step)
         while not training.is_done:
             self._take_step(training, alone, tally)
         return tally
 
-    def _work(self) -> bytes:
-        return bytes.fromhex(self._offer.work) if self._offer is not None else bytes(16)
+    def _submission(self) -> bytes:
+        return bytes.fromhex(self._offer.submission) if self._offer is not None else bytes(16)
 
     @contextmanager
     def _group(self, training: Training, rollouts_file: Path) -> Generator[SyncGroup]:
@@ -176,7 +176,7 @@ class Leader:
     def _invite(self, rollouts_file: Path, lighthouse: str) -> None:
         """Complete the offer, and give assistants that are there a moment to fetch the rollouts."""
         if self._offer is None:
-            raise Unavailable("no work was prepared for the group")
+            raise Unavailable("no submission was prepared for the group")
         with rollouts_file.open("rb") as stream:
             stack = Stack(rollouts_file.stat().st_size, hashlib.file_digest(stream, "sha256").digest(), lighthouse)
         self._board.show(replace(self._offer, stack=stack), self._bundles, rollouts_file)
@@ -200,7 +200,7 @@ class Leader:
 
 @dataclass
 class Tally:
-    """What the group did for one work."""
+    """What the group did for one submission."""
 
     steps: int = 0
     shared: int = 0  # by two members or more

@@ -12,7 +12,7 @@ from assay_core.protocol.types import Root, Seed
 HEX16, HEX32 = re.compile(r"[0-9a-f]{32}"), re.compile(r"[0-9a-f]{64}")
 LIGHTHOUSE = re.compile(r"http://[A-Za-z0-9.:\[\]-]{1,255}")
 MAX_OFFER_BYTES = 4_096
-NAMES = {"epoch", "exchange_ms", "lighthouse", "policy_root", "rollouts", "seed", "spec_root", "work"}
+NAMES = {"epoch", "exchange_ms", "lighthouse", "policy_root", "rollouts", "seed", "spec_root", "submission"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +26,9 @@ class Stack:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """One work of the leader's. `stack` is None until it has rolled out: the policy can be fetched meanwhile."""
+    """One submission of the leader's. `stack` is None until it has rolled out: the policy can be fetched meanwhile."""
 
-    work: str  # 32 hex digits, new at each attempt
+    submission: str  # 32 hex digits, new at each attempt
     epoch: int
     seed: Seed
     spec_root: Root
@@ -49,13 +49,13 @@ class Offer:
                 "rollouts": stack,
                 "seed": self.seed.hex(),
                 "spec_root": self.spec_root.hex(),
-                "work": self.work,
+                "submission": self.submission,
             }
         )
 
 
 def parse_offer(data: bytes) -> Offer | None:
-    """None: the leader has no work for now. Raises Malformed: not what `to_bytes` writes."""
+    """None: the leader has no submission for now. Raises Malformed: not what `to_bytes` writes."""
     if not data:
         return None
     if len(data) > MAX_OFFER_BYTES:
@@ -63,11 +63,11 @@ def parse_offer(data: bytes) -> Offer | None:
     value = parse_canonical_json(data)
     if not isinstance(value, Mapping) or set(value) != NAMES:
         _refuse(f"it must have exactly {', '.join(sorted(NAMES))}")
-    work = value["work"]
-    if not isinstance(work, str) or not HEX16.fullmatch(work):
-        _refuse("a work must be 32 lower-case hex digits")
+    submission = value["submission"]
+    if not isinstance(submission, str) or not HEX16.fullmatch(submission):
+        _refuse("a submission must be 32 lower-case hex digits")
     return Offer(
-        work=work,
+        submission=submission,
         epoch=_integer(value["epoch"]),
         seed=Seed(_hash(value["seed"])),
         spec_root=Root(_hash(value["spec_root"])),

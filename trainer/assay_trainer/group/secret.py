@@ -3,7 +3,7 @@
 Assistants ask over plain HTTP. Each request carries a nonce and its HMAC-SHA256 under the secret; the answer that says
 what to work on (the offer) carries one over that nonce and its bytes. All else that an assistant fetches is checked
 against hashes in the offer. Nothing here is hidden from the network: rollouts and policies are published anyway. The
-MACs keep strangers from being served, and from handing us work.
+MACs keep strangers from being served, and from handing us submission.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ SECRET_BYTES = 32
 def read_secret(path: Path) -> bytes:
     """The group's secret. Raises Stop: there is none, or it is too short, or others may read it."""
     try:
-        mode, text = path.stat().st_mode, path.read_text().strip()
+        mode, text = path.stat().st_mode, path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise Stop(f"cannot read the group's secret {path}: copy the file that the leader uses") from error
     if mode & 0o077:
@@ -39,16 +39,18 @@ def make_secret(path: Path) -> bytes:
             handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         except OSError as error:
             raise Stop(f"cannot write the group's secret {path}: {error.strerror}") from error
-        with os.fdopen(handle, "w") as stream:
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
             stream.write(secrets.token_hex(SECRET_BYTES) + "\n")
     return read_secret(path)
 
 
 def request_mac(secret: bytes, nonce: str, path: str) -> str:
+    """Proves to a leader that a request comes from somebody who knows the group's secret."""
     return _mac(secret, "request", nonce, path.encode())
 
 
 def answer_mac(secret: bytes, nonce: str, body: bytes) -> str:
+    """Proves to an assistant that an answer comes from its leader."""
     return _mac(secret, "answer", nonce, body)
 
 

@@ -46,12 +46,12 @@ class Board:
             self._ready.clear()
 
     def clear(self) -> None:
-        """No work for now. What was shown may still be fetched."""
+        """No submission for now. What was shown may still be fetched."""
         with self._lock:
             self._offer = self._rollouts = None
 
     def offer_for(self, assistant: str) -> bytes:
-        """Empty: no work for now."""
+        """Empty: no submission for now."""
         with self._lock:
             now = self.clock()
             self._seen = {name: at for name, at in self._seen.items() if now - at < PRESENT_S}
@@ -59,9 +59,9 @@ class Board:
                 self._seen[assistant] = now
             return b"" if self._offer is None else self._offer.to_bytes()
 
-    def note_ready(self, work: str, assistant: str) -> bool:
+    def note_ready(self, submission: str, assistant: str) -> bool:
         with self._lock:
-            if self._offer is None or self._offer.work != work or len(self._ready) >= MAX_ASSISTANTS:
+            if self._offer is None or self._offer.submission != submission or len(self._ready) >= MAX_ASSISTANTS:
                 return False
             self._ready.add(assistant)
             return True
@@ -73,9 +73,9 @@ class Board:
             present = {name for name, at in self._seen.items() if now - at < PRESENT_S}
             return len(present - self._ready)
 
-    def rollouts_of(self, work: str) -> Path | None:
+    def rollouts_of(self, submission: str) -> Path | None:
         with self._lock:
-            return self._rollouts if self._offer is not None and self._offer.work == work else None
+            return self._rollouts if self._offer is not None and self._offer.submission == submission else None
 
     def file_of(self, root: str, name: str) -> Path | None:
         """A file of a bundle: only what its manifest names."""
@@ -156,10 +156,10 @@ def _handler(secret: bytes, board: Board) -> type[BaseHTTPRequestHandler]:
                 case ["offer", assistant] if HEX16.fullmatch(assistant):
                     body = board.offer_for(assistant)
                     self._answer(200, body, answer_mac(secret, nonce, body))
-                case ["ready", work, assistant] if HEX16.fullmatch(assistant):
-                    self._answer(200 if board.note_ready(work, assistant) else 404)
-                case ["rollouts", work]:
-                    self._send(board.rollouts_of(work))
+                case ["ready", submission, assistant] if HEX16.fullmatch(assistant):
+                    self._answer(200 if board.note_ready(submission, assistant) else 404)
+                case ["rollouts", submission]:
+                    self._send(board.rollouts_of(submission))
                 case ["bundles", root, name]:
                     self._send(board.file_of(root, name))
                 case _:

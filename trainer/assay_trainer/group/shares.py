@@ -34,7 +34,7 @@ def share_of(costs_B: Sequence[int], rank: int, peers: int) -> range:
 class Counted:
     """What goes with a gradient: tokens of the samples behind it, their loss, and how many leaders had a part in it.
 
-    `marks`: the sum of the members' marks, each that of the work it is at.
+    `marks`: the sum of the members' marks, each that of the submission it is at.
     """
 
     tokens: int
@@ -68,9 +68,9 @@ def counted_in(total: Float32) -> Counted:
     return Counted(_whole(tokens), loss, _whole(leaders), _whole(marks))
 
 
-def mark_of(work: bytes) -> int:
-    """A number that other works hardly share, small enough for float32 to add up those of 256 members exactly."""
-    return int.from_bytes(work[:2], "big")
+def mark_of(submission: bytes) -> int:
+    """A number that other submissions hardly share, small enough for float32 to add up those of 256 members exactly."""
+    return int.from_bytes(submission[:2], "big")
 
 
 def _whole(value: float) -> int:

@@ -1,9 +1,9 @@
-"""An inner step of a work, divided among the members of a group.
+"""An inner step of a submission, divided among the members of a group.
 
 Every member holds the same parameters and moments. It computes the gradient of its share of the batch, divided by the
 tokens of the whole batch; the sum over the members is the gradient that one process alone would have, up to float
 noise, and all clip it and step in the same way. A member that is lost takes its share with it: the tokens behind the
-sum fall short, and those who are left divide the step anew. A member that joins takes the state over.
+sum fall short, and those who are left divide the step again. A member that joins takes the state over.
 
 A step counts only with the leader in it: it writes the trace, of which it may miss no step.
 """
@@ -29,12 +29,12 @@ def take_step(
     keep_on: Callable[[], None],
     note: Callable[[Added], None] = lambda added: None,
 ) -> None:
-    """The next inner step, with whoever is there. Another member's state may move `training` further before it.
+    """The next inner step, with anyone who is there. Another member's state may move `training` further before it.
 
     `note` is told how the sum came about, before the step is taken. Raises MalformedUpdate: the gradient is not finite.
-    Malformed: a member is at another work. Unavailable: no exchange succeeded. And what `keep_on` raises.
+    Malformed: a member is at another submission. Unavailable: no exchange succeeded. And what `keep_on` raises.
     """
-    peers, mark = 1, mark_of(training.work)
+    peers, mark = 1, mark_of(training.submission)
 
     def share(turn: Turn) -> Float32:
         nonlocal peers

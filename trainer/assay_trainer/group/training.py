@@ -1,4 +1,4 @@
-"""A work's inner steps in progress: the state that the members of a group share, and the parts of a step."""
+"""A submission's inner steps in progress: the state that the members of a group share, and the parts of a step."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -15,19 +15,19 @@ from assay_core.training.trace import StepTrace
 Arrays = Mapping[str, npt.NDArray[Any]]
 OnStepTaken = Callable[[int, StepTrace, Learner], None]
 PARAMETER, FIRST, SECOND = "parameter/", "first/", "second/"
-WORK = "work"  # [16] bytes: which work this is
+SUBMISSION = "submission"  # [16] bytes: which submission this is
 PROGRESS = "progress"  # [3], float64: inner steps taken; loss and gradient norm of the last
 
 
 class Training:
-    """The step that a work's training stands at; `state` and `load` carry it from one member to another.
+    """The step that a submission's training stands at; `state` and `load` carry it from one member to another.
 
-    `work` (16 bytes) tells works apart. `on_step` is called after each step with its number, also after one that
-    another member's state brought.
+    `submission` (16 bytes) tells submissions apart. `on_step` is called after each step with its number, also after one
+    that another member's state brought.
     """
 
-    def __init__(self, work: bytes, learner: Learner, plan: Plan, on_step: OnStepTaken | None = None) -> None:
-        self.work = work
+    def __init__(self, submission: bytes, learner: Learner, plan: Plan, on_step: OnStepTaken | None = None) -> None:
+        self.submission = submission
         self._learner = learner
         self._plan = plan
         self._on_step = on_step
@@ -64,17 +64,17 @@ class Training:
         arrays: dict[str, npt.NDArray[Any]] = {
             prefix + name: array for prefix, part in parts for name, array in part.items()
         }
-        arrays[WORK] = np.frombuffer(self.work, np.uint8)
+        arrays[SUBMISSION] = np.frombuffer(self.submission, np.uint8)
         arrays[PROGRESS] = np.array([self.step, *self._last], np.float64)
         return arrays
 
     def load(self, state: Arrays) -> None:
         """Go on from another member's state, which has our names, shapes and types.
 
-        Raises Malformed: it is of another work, of a step that there is not, or that we have left behind.
+        Raises Malformed: it is of another submission, of a step that there is not, or that we have left behind.
         """
-        if state[WORK].tobytes() != self.work:
-            raise Malformed("a member of the group is at another work")
+        if state[SUBMISSION].tobytes() != self.submission:
+            raise Malformed("a member of the group is at another submission")
         step, loss, norm = (float(value) for value in state[PROGRESS])
         if not (step.is_integer() and self.step <= step <= len(self._plan.order)):
             raise Malformed(f"a member of the group is at inner step {step:g}, we are at {self.step}")

@@ -1,12 +1,12 @@
-"""Check 8: a work that repeats another one, of its epoch or of the epoch before, is checked in full.
+"""Check 8: a submission that repeats another one, of its epoch or of the epoch before, is checked in full.
 
-Likeness is a suspicion and never a verdict: whoever copies may well be the first to commit, and where prompts are few
-honest rollouts can be equal. So it takes the luck out of the spot check for both, the copy and what it was copied from:
-every completion is prefilled and the update replayed, and only the lie fails.
+Likeness is a suspicion and never a verdict: anyone who copies may well be the first to commit, and where prompts are
+few honest rollouts can be equal. So it takes the luck out of the spot check for both, the copy and what it was copied
+from: every completion is prefilled and the update replayed, and only the lie fails.
 
 Updates are compared by sketches: sums of their numbers, with signs drawn from the epoch's seed, in BUCKETS buckets. The
 cosine of two sketches is that of the updates up to about (1 - cosine²) / √BUCKETS, and since the seed is not known
-before all works are committed, nobody can craft a copy whose sketch looks different.
+before all submissions are committed, nobody can craft a copy whose sketch looks different.
 
 Shapes: E elements of an update, K buckets.
 """
@@ -35,16 +35,16 @@ Tensors = Mapping[str, npt.NDArray[np.float32]]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sketch:
-    """What of a work is compared with others: `work` names it, `rollouts` is a hash over all token ids."""
+    """What of a submission is compared with others: `submission` names it, `rollouts` is a hash over all token ids."""
 
-    work: str
+    submission: str
     rollouts: bytes
     update_K: npt.NDArray[np.float64]  # of length 1; all zeros for an update of zeros, which resembles nothing
 
 
-def sketch(work: str, rollouts: Rollouts, update: Tensors, epoch_seed: Seed) -> Sketch:
+def sketch(submission: str, rollouts: Rollouts, update: Tensors, epoch_seed: Seed) -> Sketch:
     """Sketches are comparable when they were drawn with the same seed from updates with the same tensors."""
-    return Sketch(work, _rollouts_hash(rollouts), _update_sketch(update, derive(epoch_seed, "sketch")))
+    return Sketch(submission, _rollouts_hash(rollouts), _update_sketch(update, derive(epoch_seed, "sketch")))
 
 
 def likeness(one: Sketch, other: Sketch) -> float:
@@ -55,19 +55,19 @@ def likeness(one: Sketch, other: Sketch) -> float:
 
 
 def closest(own: Sketch, others: Sequence[Sketch]) -> tuple[float, str | None]:
-    """The greatest likeness among the other works, and whose it is."""
-    found = [(likeness(own, other), other.work) for other in others if other.work != own.work]
+    """The greatest likeness among the other submissions, and whose it is."""
+    found = [(likeness(own, other), other.submission) for other in others if other.submission != own.submission]
     return max(found, default=(0.0, None))
 
 
 def check(own: Sketch, others: Sequence[Sketch], max_cosine: float) -> tuple[Finding, bool]:
-    """The finding, which never decides, and whether the work is to be checked in full."""
-    alike, work = closest(own, others)
-    if work is None or alike <= max_cosine:
+    """The finding, which never decides, and whether the submission is to be checked in full."""
+    alike, submission = closest(own, others)
+    if submission is None or alike <= max_cosine:
         return passed(
-            NAME, alike, SAME, f"repeats none of {len(others)} other works; the closest is {alike:.2f}"
+            NAME, alike, SAME, f"repeats none of {len(others)} other submissions; the closest is {alike:.2f}"
         ), False
-    return passed(NAME, alike, SAME, f"resembles work {work} by {alike:.3f}, so all of it is checked"), True
+    return passed(NAME, alike, SAME, f"resembles submission {submission} by {alike:.3f}, so all of it is checked"), True
 
 
 def _rollouts_hash(rollouts: Rollouts) -> bytes:

@@ -4,10 +4,8 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from assay_core.bundle.trajectory import Rollouts
-from assay_core.environments import Environment, Prompt
+from assay_core.environments import Prompt
 from assay_core.protocol.errors import Reason
-from assay_core.protocol.types import Seed
-from assay_core.training.seeding import work_prompts
 from assay_verifier.verdict import Finding, failed, passed
 
 NAME = "prompts"
@@ -15,10 +13,6 @@ NAME = "prompts"
 
 class Encoder(Protocol):
     def encode(self, text: str) -> list[int]: ...
-
-
-def derive_prompts(environment: Environment, trainer_seed: Seed, groups: int) -> list[Prompt]:
-    return work_prompts(environment, trainer_seed, groups)
 
 
 def check(rollouts: Rollouts, prompts: Sequence[Prompt], encoder: Encoder) -> Finding:

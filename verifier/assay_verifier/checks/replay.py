@@ -1,15 +1,15 @@
-"""Check 10: inner steps again, on the work's own rollouts, and what comes of them compared with what it claims.
+"""Check 10: inner steps again, on the submission's own rollouts, and what comes of them compared with what it claims.
 
 Either all of them from the declared policy, and the updates are compared: ours passes through the task's codec as the
-trainer's did. Or single steps, each from the state before it that the work holds, and the states after it are compared.
-Other hardware moves them by float noise; a skipped, altered or poisoned step moves them much further.
+trainer's did. Or single steps, each from the state before it that the submission holds, and the states after it are
+compared. Other hardware moves them by float noise; a skipped, altered or poisoned step moves them much further.
 
 Three measures: direction and length of the whole, and the relative error over the largest elements of either alone,
 where poison in a few elements shows that is too little for the others. AdamW's moments have one each.
 
 A sparse codec chooses what it keeps, and after few steps of Adam many elements are equal but for float noise, which
-then decides. So the work's own choice is compared by what it is worth: elements that are nearly the largest will do.
-The largest are then those among what the work keeps.
+then decides. So the submission's own choice is compared by what it is worth: elements that are nearly the largest will
+do. The largest are then those among what the submission keeps.
 """
 
 import math
@@ -49,10 +49,10 @@ def compare(claimed: Tensors, ours: Tensors, codec: Codec, limits: CheckSpec) ->
 
 
 def check_choice(claimed: Tensors, ours: Tensors, best: Tensors, limits: CheckSpec) -> Finding:
-    """How much shorter our update is over the elements that the work keeps than over those that we would keep."""
+    """How much shorter our update is over the elements that the submission keeps than over those that we would keep."""
     most, found = norm(_where_kept(ours, best)), norm(_where_kept(ours, claimed))
     missed = 1 - found / most if most else 0.0
-    detail = f"the elements that the work keeps miss {missed:.3g} of the norm that the largest have"
+    detail = f"the elements that the submission keeps miss {missed:.3g} of the norm that the largest have"
     limit = limits.max_replay_norm_error
     return measure(NAME_CHOICE, Reason.REPLAY_MISMATCH, max(0.0, missed), limit, detail)
 
@@ -108,11 +108,11 @@ def check_steps(
     repeat: Callable[[int, InnerState | None], InnerState],
     limits: CheckSpec,
 ) -> Iterator[Finding]:
-    """Take steps of a work again; the first failure, or else the worst of each measure over all steps.
+    """Take steps of a submission again; the first failure, or else the worst of each measure over all steps.
 
     Args:
         policy: its trainable parameters, which the first step starts from.
-        read: the work's state after a step.
+        read: the submission's state after a step.
         repeat: takes a step from the state before it, None before the first.
     """
     worst: dict[str, Finding] = {}
@@ -195,7 +195,7 @@ def _where_kept(tensors: Tensors, pattern: Tensors) -> dict[str, npt.NDArray[np.
 
 
 def _inner(left: Tensors, right: Tensors) -> float:
-    """Inner product in float64. Not `np.dot`: BLAS starts threads, which fight for the cores with everybody else's."""
+    """Inner product in float64. Not NumPy's dot: BLAS starts threads, which fight for the cores with others'."""
     return math.fsum(float(np.sum(left[name].astype(np.float64) * right[name])) for name in left)
 
 

@@ -5,7 +5,7 @@ sampling, edited or hand-picked completions. Each uniform has to lie within its 
 distribution. Another machine's rounding moves the interval's ends, and now and then a token with it; how often and how
 far is the task's model of honest noise, and the check is a test of that hypothesis with a stated rate of false alarms.
 
-Shapes: S sets of tokens (single tokens, completions, the whole work).
+Shapes: S sets of tokens (single tokens, completions, the whole submission).
 """
 
 import math
@@ -22,7 +22,7 @@ from assay_verifier.verdict import Finding, measure
 
 NAME_LOGPROBS = "sampling logprobs"
 NAME_TOKENS = "sampling tokens"
-LEVELS = ("token", "completion", "work")
+LEVELS = ("token", "completion", "submission")
 
 Floats = npt.NDArray[np.float64]
 
@@ -46,10 +46,10 @@ def check_logprobs(checked: Sequence[Prefilled], limits: CheckSpec) -> Finding:
 def check_tokens(checked: Sequence[Prefilled], limits: CheckSpec) -> Finding:
     """How improbable the uniforms' distances from their tokens' intervals are for honest noise, as -log10 of a p-value.
 
-    The distances are added up over single tokens, completions and the work, because cheats differ in where they
+    The distances are added up over single tokens, completions and the submission, because cheats differ in where they
     deviate: one edited answer stands out by itself, a slightly wrong temperature only in the sum. Under the task's
-    noise model an honest work fails with probability `false_positive_rate` at most: each sum's p-value is Chernoff's
-    bound, and all sums of all three levels share the rate (Bonferroni).
+    noise model an honest submission fails with probability `false_positive_rate` at most: each sum's p-value is
+    Chernoff's bound, and all sums of all three levels share the rate (Bonferroni).
     """
     if not checked:
         return measure(NAME_TOKENS, Reason.SAMPLING_MISMATCH, 0.0, _threshold(limits), "no completion was drawn")

@@ -1,8 +1,8 @@
-"""Where a task is replayed step by step: a work's states hang together, and the update is what lies between them.
+"""Where a task is replayed step by step: a submission's states hang together, and the update is what lies between them.
 
-Cheap, so every work is checked. From state to state each element must have moved as AdamW moves it, for some gradient:
-the moments say for which. So only the gradients of steps that are not drawn are taken on faith, and no step can make
-more of a gradient than AdamW does. A mismatch earns 0: it never pays, so it needs no slash.
+Cheap, so every submission is checked. From state to state each element must have moved as AdamW moves it, for some
+gradient: the moments say for which. So only the gradients of steps that are not drawn are taken on faith, and no step
+can make more of a gradient than AdamW does. A mismatch earns 0: it never pays, so it needs no slash.
 """
 
 import math
@@ -63,12 +63,12 @@ def check(
     recipe: RecipeSpec,
     codec: Codec,
 ) -> Iterator[Finding]:
-    """Look at all states of a work, one in memory at a time beside the one before it.
+    """Look at all states of a submission, one in memory at a time beside the one before it.
 
     Args:
         policy: its trainable parameters.
-        read: the work's state after a step. Raises MalformedUpdate: it is none.
-        claimed: the work's update, decoded.
+        read: the submission's state after a step. Raises MalformedUpdate: it is none.
+        claimed: the submission's update, decoded.
     """
     nothing = {name: np.zeros_like(parameter) for name, parameter in policy.items()}
     before, most, place = InnerState(policy, nothing, nothing), 0.0, ""

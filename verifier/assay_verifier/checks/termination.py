@@ -5,7 +5,7 @@ an end of sequence that the policy would practically never draw shows that a com
 uniform did hit its sliver. Both earn 0 only: they look at every completion, and honest luck must not cost a bond.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from assay_core.bundle.trajectory import Completion, Rollouts
 from assay_core.protocol.errors import Reason
@@ -17,10 +17,10 @@ NAME = "termination"
 NAME_PLAUSIBLE = "termination plausible"
 
 
-def check(rollouts: Rollouts, spec: TaskSpec, eos_id: int) -> Finding:
-    """EOS exactly once and last when `finish` is "eos"; exactly the length limit and no EOS when it is "length"."""
+def check(rollouts: Rollouts, spec: TaskSpec, eos_ids: Collection[int]) -> Finding:
+    """One EOS, and that last, when `finish` is "eos"; exactly the length limit and no EOS when it is "length"."""
     for position, row in enumerate(rollouts.completions):
-        if fault := _fault(row, spec.sampler.max_new_tokens, eos_id):
+        if fault := _fault(row, spec.sampler.max_new_tokens, eos_ids):
             group, member = divmod(position, rollouts.group_size)
             detail = f"completion {member} of group {group} {fault}"
             evidence = {"group": group, "member": member, "finish": row.finish, "tokens": len(row.completion_ids)}
@@ -28,10 +28,10 @@ def check(rollouts: Rollouts, spec: TaskSpec, eos_id: int) -> Finding:
     return passed(NAME, 0, 0, "every completion ends with its end of sequence or at the length limit")
 
 
-def _fault(row: Completion, max_new_tokens: int, eos_id: int) -> str | None:
-    if eos_id in row.completion_ids[:-1]:
+def _fault(row: Completion, max_new_tokens: int, eos_ids: Collection[int]) -> str | None:
+    if any(token in eos_ids for token in row.completion_ids[:-1]):
         return "goes on after its end of sequence"
-    ends_with_eos = row.completion_ids[-1] == eos_id
+    ends_with_eos = row.completion_ids[-1] in eos_ids
     if row.finish == "eos" and not ends_with_eos:
         return "claims an end of sequence that is not there"
     if row.finish == "length" and ends_with_eos:

@@ -19,7 +19,8 @@ NAME = "toploc"
 def check(checked: Sequence[Prefilled], limits: ToplocSpec) -> Finding:
     """The first chunk outside of the thresholds, else the mean error of all, else the most exponent mismatches.
 
-    The mean over a work tells small systematic errors (a policy quantised to 8 bits) from the bad luck of one proof.
+    The mean over a submission tells small systematic errors (a policy quantised to 8 bits) from the bad luck of one
+    proof.
 
     Raises MalformedProof: too few or too many proofs, or one of the wrong length.
     """
@@ -39,11 +40,11 @@ def check(checked: Sequence[Prefilled], limits: ToplocSpec) -> Finding:
     chunks = sum(len(each) for each in distances)
     if not wrong:
         mean = fmean(distance.mantissa_mean for each in distances for distance in each) if chunks else 0.0
-        if not mean <= limits.max_work_mantissa_mean:
+        if not mean <= limits.max_submission_mantissa_mean:
             detail = (
                 f"the mantissas in {chunks} proofs are off by {mean:.3g} on average, though no single proof is far off"
             )
-            return failed(NAME, Reason.PROOF_MISMATCH, mean, limits.max_work_mantissa_mean, detail)
+            return failed(NAME, Reason.PROOF_MISMATCH, mean, limits.max_submission_mantissa_mean, detail)
         detail = (
             f"{chunks} proofs match the declared policy; at most {worst} exponents of a proof differ, mantissas by "
             f"{mean:.3g} on average"

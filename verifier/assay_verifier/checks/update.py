@@ -2,7 +2,7 @@
 
 Three measures. Against the recipe: no H steps of AdamW move a parameter further than a known bound, so a larger update
 was not trained (fraud). Against the trace: the batches are those that the seed dictates, and without a step nothing
-moves. Against the epoch's other works, once all are judged: far larger than the median earns 0, and is no fraud,
+moves. Against the epoch's other submissions, once all are judged: far larger than the median earns 0, and is no fraud,
 because the others decide where the median lies.
 """
 
@@ -82,6 +82,6 @@ def check_peers(length: float, others: Sequence[float], max_ratio: float) -> Fin
     if not lengths:
         return passed(COMPARED, 0, max_ratio, "no update of this epoch moves anything")
     middle = median(lengths)
-    detail = f"the update's norm is {length / middle:.3g} times the median of {len(lengths)} works"
+    detail = f"the update's norm is {length / middle:.3g} times the median of {len(lengths)} submissions"
     evidence = {"norm": repr(length), "median": repr(middle)}
     return measure(COMPARED, Reason.BAD_UPDATE, length / middle, max_ratio, detail, evidence=evidence, fraud=False)

@@ -1,4 +1,4 @@
-"""The explorer: tasks, epochs with their scores, and for each work what was checked and what failed."""
+"""The explorer: tasks, epochs with their scores, and for each submission what was checked and what failed."""
 
 from collections.abc import Iterator
 from pathlib import Path as FilePath
@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from assay_core.protocol.encoding import parse_canonical_json
 from assay_core.protocol.types import SCORE_FRAUD
 from assay_verifier.database import Sessions
-from assay_verifier.models import AttestationRow, EpochRow, EvidenceRow, PolicyRow, TaskRow, WorkRow
+from assay_verifier.models import AttestationRow, EpochRow, EvidenceRow, PolicyRow, SubmissionRow, TaskRow
 from assay_verifier.showing import is_shown, shown_epochs, without_verdict
 
 MAX_ID = 2**63 - 1
@@ -39,6 +39,7 @@ def score_words(score: int | None) -> str:
 
 
 def score_class(score: int | None) -> str:
+    """The CSS class of a score."""
     if score is None:
         return "open"
     if score == SCORE_FRAUD:
@@ -55,6 +56,16 @@ def _templates() -> Environment:
     return templates
 
 
+TEMPLATES = _templates()
+
+
+def render(request: Request, name: str, status: int = 200, **values: Any) -> HTMLResponse:
+    """A page; its links start with the prefix that a proxy serves it under."""
+    root = str(request.scope.get("root_path", "")).rstrip("/")
+    text = TEMPLATES.get_template(name).render(root=root, status=status, **values)
+    return HTMLResponse(text, status_code=status, headers=HEADERS)
+
+
 def _session(request: Request) -> Iterator[Session]:
     sessions: Sessions = request.app.state.sessions
     with sessions() as session:
@@ -62,65 +73,82 @@ def _session(request: Request) -> Iterator[Session]:
 
 
 Read = Annotated[Session, Depends(_session)]
-Templates = Annotated[Environment, Depends(_templates)]
 
 
-def _page(templates: Environment, name: str, **values: Any) -> HTMLResponse:
-    return HTMLResponse(templates.get_template(name).render(**values), headers=HEADERS)
+@pages.get("/docs", response_class=HTMLResponse)
+def show_docs(request: Request) -> HTMLResponse:
+    """What the service answers, out of its OpenAPI description."""
+    calls = [
+        {
+            "method": method.upper(),
+            "path": path,
+            "query": [each["name"] for each in call.get("parameters", []) if each["in"] == "query"],
+            "words": call.get("description", ""),
+        }
+        for path, methods in request.app.openapi()["paths"].items()
+        for method, call in methods.items()
+    ]
+    return render(request, "docs.html", calls=calls)
 
 
 @pages.get("/", response_class=HTMLResponse)
-def show_tasks(session: Read, templates: Templates) -> HTMLResponse:
+def show_tasks(session: Read, request: Request) -> HTMLResponse:
     """The task list."""
     tasks = session.scalars(select(TaskRow).order_by(TaskRow.task_id).limit(SHOWN)).all()
-    return _page(templates, "tasks.html", tasks=tasks)
+    return render(request, "tasks.html", tasks=tasks)
 
 
 @pages.get("/explorer/tasks/{task_id}", response_class=HTMLResponse)
-def show_task(task_id: TaskNumber, session: Read, templates: Templates) -> HTMLResponse:
-    """A task's epochs, the newest first, each with the scores of its works; and its policies."""
+def show_task(task_id: TaskNumber, session: Read, request: Request) -> HTMLResponse:
+    """A task's epochs, the newest first, each with the scores of its submissions; and its policies."""
     task = session.get(TaskRow, task_id)
     if task is None:
         raise HTTPException(404, f"this verifier knows no task {task_id}")
     epochs = session.scalars(
         select(EpochRow).where(EpochRow.task_id == task_id).order_by(EpochRow.epoch.desc()).limit(SHOWN)
     ).all()
-    works: dict[int, list[WorkRow]] = {row.epoch: [] for row in epochs}
+    submissions: dict[int, list[SubmissionRow]] = {row.epoch: [] for row in epochs}
     shown = shown_epochs(session, task_id)
-    query = select(WorkRow).where(WorkRow.task_id == task_id, WorkRow.epoch.in_(works)).order_by(WorkRow.index)
-    for work in session.scalars(query):
-        works[work.epoch].append(work if work.epoch in shown else without_verdict(work))
+    query = (
+        select(SubmissionRow)
+        .where(SubmissionRow.task_id == task_id, SubmissionRow.epoch.in_(submissions))
+        .order_by(SubmissionRow.index)
+    )
+    for submission in session.scalars(query):
+        submissions[submission.epoch].append(submission if submission.epoch in shown else without_verdict(submission))
     policies = session.scalars(
         select(PolicyRow).where(PolicyRow.task_id == task_id).order_by(PolicyRow.version.desc()).limit(SHOWN)
     ).all()
-    return _page(templates, "task.html", task=task, epochs=epochs, works=works, policies=policies)
+    return render(request, "task.html", task=task, epochs=epochs, submissions=submissions, policies=policies)
 
 
 @pages.get("/explorer/tasks/{task_id}/epochs/{epoch}", response_class=HTMLResponse)
-def show_epoch(task_id: TaskNumber, epoch: EpochNumber, session: Read, templates: Templates) -> HTMLResponse:
-    """The works of one epoch."""
+def show_epoch(task_id: TaskNumber, epoch: EpochNumber, session: Read, request: Request) -> HTMLResponse:
+    """The submissions of one epoch."""
     row = session.get(EpochRow, (task_id, epoch))
     if row is None:
         raise HTTPException(404, f"this verifier knows no epoch {task_id}/{epoch}")
-    works = session.scalars(
-        select(WorkRow).where(WorkRow.task_id == task_id, WorkRow.epoch == epoch).order_by(WorkRow.index)
+    submissions = session.scalars(
+        select(SubmissionRow)
+        .where(SubmissionRow.task_id == task_id, SubmissionRow.epoch == epoch)
+        .order_by(SubmissionRow.index)
     ).all()
     attestation = session.get(AttestationRow, (task_id, epoch))
     shown = is_shown(session, task_id, epoch)
-    works = works if shown else [without_verdict(work) for work in works]
-    return _page(templates, "epoch.html", epoch=row, works=works, attestation=attestation, shown=shown)
+    submissions = submissions if shown else [without_verdict(submission) for submission in submissions]
+    return render(request, "epoch.html", epoch=row, submissions=submissions, attestation=attestation, shown=shown)
 
 
-@pages.get("/explorer/tasks/{task_id}/epochs/{epoch}/works/{index}", response_class=HTMLResponse)
-def show_work(
-    task_id: TaskNumber, epoch: EpochNumber, index: Index, session: Read, templates: Templates
+@pages.get("/explorer/tasks/{task_id}/epochs/{epoch}/submissions/{index}", response_class=HTMLResponse)
+def show_submission(
+    task_id: TaskNumber, epoch: EpochNumber, index: Index, session: Read, request: Request
 ) -> HTMLResponse:
-    """One work: every check, what it measured, against which threshold."""
-    work = session.get(WorkRow, (task_id, epoch, index))
-    if work is None:
-        raise HTTPException(404, f"this verifier knows no work {task_id}/{epoch}/{index}")
+    """One submission: every check, what it measured, against which threshold."""
+    submission = session.get(SubmissionRow, (task_id, epoch, index))
+    if submission is None:
+        raise HTTPException(404, f"this verifier knows no submission {task_id}/{epoch}/{index}")
     if not is_shown(session, task_id, epoch):
-        return _page(templates, "work.html", work=without_verdict(work), document=None)
+        return render(request, "submission.html", submission=without_verdict(submission), document=None)
     evidence = session.get(EvidenceRow, (task_id, epoch, index))
     document: Any = parse_canonical_json(evidence.document.encode()) if evidence else None
-    return _page(templates, "work.html", work=work, document=document)
+    return render(request, "submission.html", submission=submission, document=document)

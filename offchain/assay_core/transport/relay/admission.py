@@ -1,6 +1,7 @@
 """Who may upload to a relay: signature, expiry, permission; all before a body is read."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 from fastapi import HTTPException, Request
 
@@ -28,7 +29,7 @@ class Gate:
         signature, expires_at = _signature_headers(request)
         now = self._clock()
         if not now < expires_at <= now + self._max_signature_s:
-            raise HTTPException(401, f"upload signature expired or is valid for too long: {expires_at}, now {int(now)}")
+            raise HTTPException(401, _off(expires_at - now, self._max_signature_s, now))
         try:
             key = self._signers.get(
                 (root, expires_at, signature),
@@ -40,6 +41,13 @@ class Gate:
         if payer is None:
             raise HTTPException(403, f"{key} may not upload: bond it, or open a task with it, first")
         return payer
+
+
+def _off(left_s: float, most_s: float, now: float) -> str:
+    """What is wrong with a signature that is valid for `left_s` more seconds: mostly, a clock."""
+    what = f"expired {-left_s:.0f} s ago" if left_s <= 0 else f"is valid for {left_s:.0f} s, and {most_s:.0f} are taken"
+    here = datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return f"the upload's signature {what}: by this relay's clock it is {here}; set your clock"
 
 
 def _signature_headers(request: Request) -> tuple[bytes, int]:

@@ -1,4 +1,4 @@
-"""The client of several relays: uploads to all, downloads from whoever has it, believes none.
+"""The client of several relays: uploads to all, downloads from anyone who has it, believes none.
 
 A relay that does not answer is tried last for a while; one that sends wrong bytes is dropped for good. Each shard is
 verified before it reaches the disk, so a bundle goes on after a kill where it stood.
@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import httpx
-from eth_account.signers.local import LocalAccount
 
 from assay_core.bundle.manifest import (
     MAX_MANIFEST_BYTES,
@@ -24,20 +23,22 @@ from assay_core.bundle.manifest import (
     parse_manifest,
 )
 from assay_core.bundle.rebuild import Rebuilder
+from assay_core.chain.signers import Signer
 from assay_core.protocol.errors import MalformedManifest, Stop, Unavailable
 from assay_core.protocol.types import Epoch, Root, TaskId
-from assay_core.transport.cache import Cache
+from assay_core.transport.cache import Cache, cache_trouble
 from assay_core.transport.engine import PolicySignature
 from assay_core.transport.relay.download import download
 from assay_core.transport.relay.messages import SignatureIn
-from assay_core.transport.relay.remote import Lied, RemoteRelay
+from assay_core.transport.relay.remote import CorruptResponse, RemoteRelay
 from assay_core.transport.relay.upload import EXPIRES_HEADER, ROOT_HEADER, SIGNATURE_HEADER, sign_upload
+from assay_core.transport.web import open_http
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 UploadTo = Literal["every", "first"]
-SIGNATURE_VALID_S = 3_600
+SIGNATURE_VALID_S = 12 * 3_600  # half of what relays take, so that a clock may be hours off in either direction
 MIRROR_LOOK_S = 0.05
 
 
@@ -63,9 +64,9 @@ class RelayClient:
         if not relays:
             raise Stop("no relay is configured: name at least one")
         timeout = httpx.Timeout(read_timeout_s, connect=connect_timeout_s)
-        self._http = httpx.Client(timeout=timeout, trust_env=False)
+        self._http = open_http(timeout)
         self._relays = [
-            RemoteRelay(url, self._http, connect_s=connect_timeout_s, patience_s=read_timeout_s, shun_s=shun_s)
+            RemoteRelay(url, self._http, connect_s=connect_timeout_s, timeout_s=read_timeout_s, shun_s=shun_s)
             for url in dict.fromkeys(url.rstrip("/") for url in relays)
         ]
         self._threads = threads
@@ -95,7 +96,7 @@ class RelayClient:
 
     # ------------------------------------------------------------------------------------------------ publish
 
-    def publish(self, directory: Path, manifest: Manifest, account: LocalAccount) -> None:
+    def publish(self, directory: Path, manifest: Manifest, account: Signer) -> None:
         """See `Engine.publish`. A relay that fails is left out, with a warning, when another one succeeds."""
         expires_at = int(self._clock()) + SIGNATURE_VALID_S
         headers = {
@@ -139,9 +140,9 @@ class RelayClient:
                 relay.get_manifest(manifest.root)
                 is_copying = True
                 continue
-            except (Lied, Unavailable):
-                patience_s = relay.patience_s(manifest.size_bytes) if is_copying else self._mirrored_within_s
-            if time.monotonic() - began > patience_s:
+            except (CorruptResponse, Unavailable):
+                timeout_s = relay.timeout_s(manifest.size_bytes) if is_copying else self._mirrored_within_s
+            if time.monotonic() - began > timeout_s:
                 break
             time.sleep(MIRROR_LOOK_S)
         return False
@@ -180,11 +181,15 @@ class RelayClient:
                     download(shards, self._honest, partial.write, threads=self._threads, stall_s=self._stall_s)
                 return self._cache.finish(partial)
         except OSError as error:
-            raise Stop(f"the cache cannot be written: {error}") from error
+            raise cache_trouble(error) from error
 
     def has(self, root: Root) -> bool:
         """See `Engine.has`."""
         return any(self._answers(lambda relay: relay.has(root)))
+
+    def held_s(self, root: Root) -> float | None:
+        """See `Engine.held_s`."""
+        return max((held for held in self._answers(lambda relay: relay.held_s(root)) if held is not None), default=None)
 
     def _fetch_manifest(self, root: Root, limits: BundleLimits) -> Manifest:
         data = self._from_any_relay(lambda relay: relay.get_manifest(root), f"bundle {root.hex()}")
@@ -214,7 +219,7 @@ class RelayClient:
             try:
                 with relay.busy():
                     return get(relay)
-            except Lied as error:
+            except CorruptResponse as error:
                 relay.drop(str(error))
                 faults.append(str(error))
             except Unavailable as error:
@@ -228,7 +233,7 @@ class RelayClient:
         for relay in relays:
             try:
                 yield ask(relay)
-            except Lied as error:
+            except CorruptResponse as error:
                 relay.drop(str(error))
                 faults.append(str(error))
             except Unavailable as error:
@@ -255,8 +260,9 @@ class RelayClient:
             except Stop as error:
                 refusals.append(str(error))
         faults = "; ".join(retry + refusals)
-        if done and faults:
-            log.warning("not on every relay", extra={"what": what, "faults": faults})
+        if done and faults:  # a relay that does not answer is told once, by itself
+            level = logging.WARNING if refusals else logging.DEBUG
+            log.log(level, "not on every relay", extra={"what": what, "faults": faults})
         elif refusals and not retry:
             raise Stop(f"{what} is refused: {faults}")
         elif not done:

@@ -1,7 +1,7 @@
 """Many shards from many relays at once: the fast ones do the most, and none can hold the others up.
 
 Each shard is asked of the relay that would be done with it first. One that a relay drags along is asked of another as
-well, and whoever comes second is abandoned. So a slow relay, or one that has gone silent, costs a moment.
+well, and anyone who comes second is abandoned. So a slow relay, or one that has gone silent, costs a moment.
 """
 
 import threading
@@ -11,13 +11,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from assay_core.protocol.errors import Unavailable
-from assay_core.transport.relay.remote import Coming, Lied, RemoteRelay
+from assay_core.transport.relay.remote import Coming, CorruptResponse, RemoteRelay
 from assay_core.transport.relay.wire import Abandoned, Call
 
 Take = Callable[[bytes, memoryview], None]
 """What is done with a verified shard; called from several threads. The memory is only lent."""
 
-DRAGS_S = 1.0  # an answer that takes longer, and thrice as long as another relay would, is asked for twice
+DRAGS_S = 1.0  # an answer that takes longer, and three times as long as another relay would, is asked for twice
 AGAIN_S = 0.05
 COMING = ""  # no fault
 TICK_S = 0.1
@@ -94,7 +94,7 @@ class _Download:
             raise self._failure
 
     def _add_thread(self) -> None:
-        thread = threading.Thread(target=self._work, name="shardcast", daemon=True)
+        thread = threading.Thread(target=self._submission, name="shardcast", daemon=True)
         self._threads.append(thread)
         thread.start()
 
@@ -103,7 +103,7 @@ class _Download:
         now = time.monotonic()
         for shard in self._under_way:
             for relay, call in shard.calls.items():
-                if now > call.started_at + relay.patience_s(shard.size):
+                if now > call.started_at + relay.timeout_s(shard.size):
                     call.abandon("too slow")
         calls = [call for shard in self._under_way for call in shard.calls.values()]
         if now > self._last_progress + self._stall_s and not any(call.received for call in calls):
@@ -113,7 +113,7 @@ class _Download:
 
     # ---------------------------------------------------------------------------------------------- one thread
 
-    def _work(self) -> None:
+    def _submission(self) -> None:
         buffer = memoryview(bytearray(self._buffer_bytes))
         while (job := self._next()) is not None:
             shard, relay, call = job
@@ -127,13 +127,13 @@ class _Download:
                     self._take(shard.digest, into)
             except Abandoned as abandoned:
                 if not shard.is_taken and self._failure is None:
-                    relay.shun()
+                    relay.shun("stalls")
                 fault = f"{relay} does not answer: {abandoned}"
             except Coming:
                 fault = COMING
-            except Lied as lie:
-                relay.drop(str(lie))
-                fault = str(lie)
+            except CorruptResponse as corrupt:
+                relay.drop(str(corrupt))
+                fault = str(corrupt)
             except Unavailable as unavailable:
                 fault = str(unavailable)
             except BaseException as other:  # noqa: BLE001 — raised again where the caller waits

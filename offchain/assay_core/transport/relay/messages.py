@@ -34,6 +34,12 @@ class Listed(BaseModel):
     bundles: Annotated[list[ListedBundle], Field(max_length=256)]
 
 
+class Held(BaseModel):
+    """For how long a relay has had all of a bundle, by its own clock."""
+
+    held_s: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
 class SignatureIn(BaseModel):
     """What is put on the policy board."""
 

@@ -10,7 +10,8 @@ import secrets
 import sqlite3
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -21,8 +22,9 @@ from assay_core.protocol.errors import ProtocolError, Rejected, Unavailable
 from assay_core.protocol.types import Root
 from assay_core.transport.relay.authority import Remembered
 from assay_core.transport.relay.download import download
-from assay_core.transport.relay.remote import Lied, RemoteRelay
+from assay_core.transport.relay.remote import CorruptResponse, RemoteRelay
 from assay_core.transport.relay.shard_store import MIRROR, ShardStore
+from assay_core.transport.web import open_http
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +49,17 @@ class MirrorSettings:
     threads: int = 4
     copies_at_once: int = 3
     connect_s: float = 3.0
-    patience_s: float = 15.0
+    timeout_s: float = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamState:
+    """How long ago a relay that is copied from has answered, and failed; None: never yet. Dropped: it has lied."""
+
+    url: str
+    success_age_s: float | None
+    failure_age_s: float | None
+    is_dropped: bool
 
 
 class Mirror:
@@ -57,14 +69,15 @@ class Mirror:
         self._settings = settings
         self._shards = shards
         self._name = secrets.token_hex(8)
-        self._http = httpx.Client(
-            timeout=httpx.Timeout(settings.patience_s, connect=settings.connect_s), trust_env=False
-        )
+        self._http = open_http(httpx.Timeout(settings.timeout_s, connect=settings.connect_s))
         self._by_hops = [[self._remote(url, hops) for url in settings.upstreams] for hops in range(1, MAX_HOPS + 1)]
         self._absent = Remembered[Root, str](lambda why: ABSENT_S if why else 0.0, time.monotonic)
         self._asking = dict[Root, threading.Event]()
         self._copying = set[Root]()
         """Being copied, or to be copied again."""
+        self.copies = Counter[str]()
+        """Attempts to copy a bundle: done, or failed."""
+        self._followed_at = time.monotonic()
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self._copies = ThreadPoolExecutor(settings.copies_at_once, thread_name_prefix="mirror")
@@ -83,6 +96,29 @@ class Mirror:
         self._http.close()
         for relay in self._by_hops[0]:
             relay.close()
+
+    @property
+    def follow_age_s(self) -> float:
+        """Since all upstreams were asked for what is new; 0 where they are not followed."""
+        return time.monotonic() - self._followed_at if self._settings.follow_s > 0 else 0.0
+
+    def states(self) -> list[UpstreamState]:
+        """How each upstream has behaved, be it asked for a client of ours or on behalf of another mirror."""
+        now = time.monotonic()
+
+        def age(times: Iterable[float | None]) -> float | None:
+            newest = max((at for at in times if at is not None), default=None)
+            return None if newest is None else now - newest
+
+        return [
+            UpstreamState(
+                str(relays[0]),
+                age(relay.answered_at for relay in relays),
+                age(relay.failed_at for relay in relays),
+                any(relay.is_dropped for relay in relays),
+            )
+            for relays in zip(*self._by_hops, strict=True)
+        ]
 
     def upstreams(self, hops: int) -> list[RemoteRelay]:
         """Those that have not lied, the likely fastest first, for a request that came through `hops` mirrors."""
@@ -103,7 +139,7 @@ class Mirror:
             if asked is None:
                 self._asking[root] = done
         if asked is not None:  # for somebody else
-            asked.wait(MUTUAL_S if hops else self._settings.patience_s)
+            asked.wait(MUTUAL_S if hops else self._settings.timeout_s)
             return
         try:
             trail = f"{trail} {self._name}".strip()
@@ -129,9 +165,9 @@ class Mirror:
                 self._shards.add_manifest(manifest, data, MIRROR, self._settings.quota_bytes)
                 self._copy_soon(root)
                 return ""
-            except Lied as lie:
-                relay.drop(str(lie))
-                faults.append(str(lie))
+            except CorruptResponse as corrupt:
+                relay.drop(str(corrupt))
+                faults.append(str(corrupt))
             except (Unavailable, Rejected) as error:
                 faults.append(str(error))
         return "; ".join(faults) or "no upstream answers"
@@ -151,8 +187,10 @@ class Mirror:
         try:
             if missing := self._shards.missing(root):
                 self._copy_once(root, missing)
+                self.copies["done"] += 1
                 log.info("bundle mirrored", extra={"root": root.hex(), "shards": len(missing)})
         except (ProtocolError, OSError, sqlite3.OperationalError) as error:  # such as a full disk
+            self.copies["failed"] += 1
             log.warning("bundle not mirrored yet", extra={"root": root.hex(), "why": str(error)})
         except Exception:  # a thread's outermost loop
             log.exception("mirroring failed")
@@ -211,12 +249,13 @@ class Mirror:
                     for bundle in relay.list_since(cursors[str(relay)]).bundles:
                         self._want(Root(bytes.fromhex(bundle.root)), relay)
                         cursors[str(relay)] = bundle.added_at
-                except Lied as lie:
-                    relay.drop(str(lie))
+                except CorruptResponse as corrupt:
+                    relay.drop(str(corrupt))
                 except Unavailable as error:
-                    log.warning("upstream cannot be followed", extra={"relay": str(relay), "why": str(error)})
+                    log.debug("upstream cannot be followed", extra={"relay": str(relay), "why": str(error)})
                 except Exception:  # a thread's outermost loop
                     log.exception("following failed")
+            self._followed_at = time.monotonic()
 
     def _want(self, root: Root, at: RemoteRelay) -> None:
         if self._shards.manifest_path(root, unfinished=True) is not None:
@@ -233,5 +272,5 @@ class Mirror:
     def _remote(self, url: str, hops: int) -> RemoteRelay:
         settings = self._settings
         return RemoteRelay(
-            url.rstrip("/"), self._http, connect_s=settings.connect_s, patience_s=settings.patience_s, hops=hops
+            url.rstrip("/"), self._http, connect_s=settings.connect_s, timeout_s=settings.timeout_s, hops=hops
         )

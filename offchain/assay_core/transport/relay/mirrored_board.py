@@ -12,7 +12,7 @@ from assay_core.protocol.errors import Rejected, Unavailable
 from assay_core.protocol.types import Epoch, TaskId
 from assay_core.transport.engine import PolicySignature
 from assay_core.transport.relay.authority import Remembered, SignatureChecker
-from assay_core.transport.relay.remote import Lied, RemoteRelay
+from assay_core.transport.relay.remote import CorruptResponse, RemoteRelay
 from assay_core.transport.relay.shard_store import ShardStore
 
 log = logging.getLogger(__name__)
@@ -50,8 +50,8 @@ class MirroredBoard:
                 continue
             try:
                 self._take(task_id, epoch, relay.signatures(task_id, epoch))
-            except Lied as lie:
-                relay.drop(str(lie))
+            except CorruptResponse as corrupt:
+                relay.drop(str(corrupt))
             except (Unavailable, Rejected) as error:
                 log.info("board not mirrored", extra={"relay": str(relay), "why": str(error)})
 

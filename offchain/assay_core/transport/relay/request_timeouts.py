@@ -131,21 +131,26 @@ class PunctualProtocol(HttpToolsProtocol):
         """Raises OSError (TimeoutError is one), RuntimeError: the client has left, or takes the bytes too slowly."""
         if os.fstat(file.fileno()).st_size != size:
             raise OSError("the file has another size than was announced")
-        os.posix_fadvise(file.fileno(), 0, size, os.POSIX_FADV_WILLNEED)
-        start, slice_bytes, patience_s = self._send_at_once(file, size), SLICE_BYTES, float(self.timeout_keep_alive)
+        if hasattr(os, "posix_fadvise"):  # macOS has none
+            os.posix_fadvise(file.fileno(), 0, size, os.POSIX_FADV_WILLNEED)
+        start, slice_bytes, timeout_s = self._send_at_once(file, size), SLICE_BYTES, float(self.timeout_keep_alive)
         while start < size:
             begun_at = self.loop.time()
-            async with asyncio.timeout(patience_s):
+            async with asyncio.timeout(timeout_s):
                 sent = await self.loop.sendfile(self.transport, file, start, min(slice_bytes, size - start))
             if not sent:
                 raise OSError("the file has shrunk")
             start += sent
             if self.loop.time() - begun_at < QUICK_S:  # the same pace for more at once: each call costs something
-                slice_bytes, patience_s = 4 * SLICE_BYTES, 4.0 * self.timeout_keep_alive
+                slice_bytes, timeout_s = 4 * SLICE_BYTES, 4.0 * self.timeout_keep_alive
 
     def _send_at_once(self, file: FileIO, size: int) -> int:
         """Hand the kernel what it takes without waiting: asyncio goes through its loop twice for each slice."""
-        if self.transport.get_write_buffer_size() or self.transport.get_extra_info("sslcontext") is not None:
+        if (
+            not hasattr(os, "sendfile")
+            or self.transport.get_write_buffer_size()
+            or self.transport.get_extra_info("sslcontext") is not None
+        ):
             return 0  # what goes before it, or what would encrypt it, is not the kernel's
         sent, socket = 0, self.transport.get_extra_info("socket").fileno()
         with suppress(BlockingIOError):

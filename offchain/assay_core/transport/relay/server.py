@@ -1,7 +1,7 @@
 """The relay: an HTTP service that keeps shards and manifests and is trusted for availability only.
 
-PUT/GET/HEAD /v1/manifests/{root}, PUT/GET/HEAD /v1/shards/{sha256} (ranges), GET /v1/bundles?after=,
-PUT/GET /v1/tasks/{task}/epochs/{epoch}/signatures[/{operator}], GET /v1/health.
+PUT/GET/HEAD /v1/manifests/{root}, PUT/GET/HEAD /v1/shards/{sha256} (ranges), GET /v1/bundles[/{root}],
+PUT/GET /v1/tasks/{task}/epochs/{epoch}/signatures[/{operator}], GET /v1/health, /health, /metrics.
 """
 
 import asyncio
@@ -27,6 +27,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
 from assay_core.bundle.manifest import MAX_MANIFEST_BYTES, SHARD_BYTES, BundleKind, BundleLimits, parse_manifest
+from assay_core.daemon.health import STALE_AFTER_S
 from assay_core.protocol.errors import Malformed, Rejected, Stop, Unavailable
 from assay_core.protocol.types import Address, Epoch, Root, TaskId
 from assay_core.transport.engine import PolicySignature
@@ -39,6 +40,7 @@ from assay_core.transport.relay.messages import (
     TRAIL_HEADER,
     Board,
     Health,
+    Held,
     Listed,
     ListedBundle,
     Missing,
@@ -50,6 +52,7 @@ from assay_core.transport.relay.mirrored_board import MirroredBoard
 from assay_core.transport.relay.request_timeouts import PunctualProtocol, RequestTimeouts
 from assay_core.transport.relay.serving import FOREVER, RangedResponse, WholeShards
 from assay_core.transport.relay.shard_store import DiskFull, Keep, QuotaExceeded, ShardStore
+from assay_core.transport.relay.telemetry import REASON, Measured, Telemetry
 from assay_core.transport.relay.upload import ROOT_HEADER
 
 log = logging.getLogger(__name__)
@@ -82,7 +85,7 @@ class RelaySettings(BaseSettings):
     """Uploads are refused when they would leave less of the disk free."""
     task_keep_s: float = 365 * DAY_S
     policy_keep_s: float = 7 * DAY_S
-    work_keep_s: float = 7 * DAY_S
+    submission_keep_s: float = 7 * DAY_S
     evidence_keep_s: float = 30 * DAY_S
     newest_kept: Annotated[int, Field(ge=1)] = 16
     """That many bundles of each kind and payer outlive their window."""
@@ -99,12 +102,14 @@ class RelaySettings(BaseSettings):
     idle_s: float = 20.0
     min_bytes_per_s: Annotated[int, Field(gt=0)] = 16_384
     max_connections: Annotated[int, Field(gt=0)] = 512
+    stale_after_s: Annotated[float, Field(gt=0)] = STALE_AFTER_S
+    """For how long the store may not answer, or upstreams not be asked, before /health says 503."""
 
     def keep(self) -> dict[BundleKind, Keep]:
         seconds = {
             BundleKind.TASK: self.task_keep_s,
             BundleKind.POLICY: self.policy_keep_s,
-            BundleKind.WORK: self.work_keep_s,
+            BundleKind.SUBMISSION: self.submission_keep_s,
             BundleKind.EVIDENCE: self.evidence_keep_s,
         }
         return {kind: Keep(seconds[kind], self.newest_kept) for kind in BundleKind}
@@ -126,15 +131,26 @@ def create_relay(
     shards = ShardStore(settings.directory, settings.keep(), settings.incomplete_s, clock)
 
     mirror = Mirror(settings.mirror(), shards) if settings.upstreams else None
+    telemetry = Telemetry(
+        shards,
+        mirror,
+        settings.directory,
+        stale_after_s=settings.stale_after_s,
+        min_free_bytes=settings.min_free_bytes,
+        clock=clock,
+    )
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
         arrivals.listen(asyncio.get_running_loop())
-        collector = asyncio.create_task(_collect_regularly(shards, settings.collect_every_s))
+        chores = _collect_regularly(shards, settings.collect_every_s), telemetry.beat_regularly()
+        tasks = [asyncio.create_task(chore) for chore in chores]
         yield
-        collector.cancel()
-        with suppress(asyncio.CancelledError):
-            await collector
+        for task in tasks:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+        telemetry.ends()
         if mirror is not None:
             await run_in_threadpool(mirror.close)
         shards.close()
@@ -143,6 +159,8 @@ def create_relay(
     app.add_middleware(RequestTimeouts, idle_s=settings.idle_s, min_bytes_per_s=settings.min_bytes_per_s)
     arrivals = Arrivals(shards)
     app.add_middleware(WholeShards, shards=shards, arrivals=arrivals, most_wait_s=settings.idle_s / 2)
+    app.add_middleware(Measured, telemetry=telemetry)
+    telemetry.serve_on(app)
     _answer_errors(app)
     gate = Gate(authoriser, chain_id=settings.chain_id, max_signature_s=settings.max_signature_s, clock=clock)
     _serve_manifests(app, shards, gate, settings, mirror)
@@ -179,6 +197,7 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def server_config(settings: RelaySettings, app: FastAPI) -> uvicorn.Config:
+    """How uvicorn serves a relay: no WebSockets, no log of accesses, bounded requests."""
     return uvicorn.Config(
         app,
         host=settings.host,
@@ -236,6 +255,13 @@ def _serve_manifests(
         """Bundles that began to come in after a moment of this relay's clock, oldest first, 256 at most."""
         found = shards.bundles_since(after)
         return Listed(bundles=[ListedBundle(root=root.hex(), added_at=added_at) for root, added_at in found])
+
+    @app.get("/v1/bundles/{root}")
+    def get_bundle(root: Hex32) -> Held:  # pyright: ignore[reportUnusedFunction]
+        """For how long all of a bundle has been here; else 404. No mirror asks others for it."""
+        if (held_s := shards.held_s(_root(root))) is None:
+            raise HTTPException(404, "not here, or not in full")
+        return Held(held_s=held_s)
 
 
 # ------------------------------------------------------------------------------------------------------- shards
@@ -380,8 +406,12 @@ def _file_response(path: Path | None, name: str, media_type: str, request: Reque
 def _answer_errors(app: FastAPI) -> None:
     """Protocol errors become responses that say whose fault it is."""
 
-    def answer(status: int) -> Callable[[Request, Exception], JSONResponse]:
-        return lambda _, error: JSONResponse({"detail": str(error)[:500]}, status)
+    def answer(status: int, reason: str | None = None) -> Callable[[Request, Exception], JSONResponse]:
+        def refuse(request: Request, error: Exception) -> JSONResponse:
+            request.scope[REASON] = reason
+            return JSONResponse({"detail": str(error)[:500]}, status)
+
+        return refuse
 
     def answer_disk(_: Request, error: Exception) -> JSONResponse:
         if isinstance(error, OSError) and error.errno not in DISK_FAULTS:
@@ -390,12 +420,14 @@ def _answer_errors(app: FastAPI) -> None:
         return JSONResponse({"detail": "this relay cannot store anything now: use another"}, 507)
 
     app.add_exception_handler(Rejected, answer(400))
-    app.add_exception_handler(QuotaExceeded, answer(413))
+    app.add_exception_handler(QuotaExceeded, answer(413, "quota"))
     app.add_exception_handler(Unavailable, answer(503))
     app.add_exception_handler(DiskFull, answer(507))
     for error in (OSError, sqlite3.OperationalError):  # the disk: full, or worse
         app.add_exception_handler(error, answer_disk)
-    app.add_exception_handler(ClientDisconnect, answer(400))  # nobody reads it; the log stays free of tracebacks
+    app.add_exception_handler(
+        ClientDisconnect, answer(400, "client_left")
+    )  # nobody reads it; the log stays free of tracebacks
 
 
 async def _collect_regularly(shards: ShardStore, every_s: float) -> None:

@@ -5,7 +5,6 @@ renamed, and from that moment served. It is synced afterwards, and only then cou
 which of the files are in use, and which were synced: at start others are removed, or hashed again.
 """
 
-import fcntl
 import hashlib
 import os
 import shutil
@@ -21,6 +20,7 @@ from typing import IO
 
 from assay_core.bundle.directory import OWN_LIMITS, sync_directory, write_atomically
 from assay_core.bundle.manifest import BundleKind, Manifest, parse_manifest
+from assay_core.daemon.lock import take_lock
 from assay_core.protocol.errors import Malformed, MalformedManifest, Rejected, Stop, Unavailable
 from assay_core.protocol.types import Address, Epoch, Root, TaskId
 from assay_core.transport.engine import PolicySignature
@@ -30,6 +30,7 @@ CREATE TABLE IF NOT EXISTS bundles (
     root BLOB PRIMARY KEY, kind TEXT NOT NULL, payer TEXT NOT NULL, bytes INTEGER NOT NULL,
     added_at REAL NOT NULL, complete INTEGER NOT NULL
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS finished (root BLOB PRIMARY KEY, at REAL NOT NULL) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS bundles_by_payer ON bundles (payer, kind, added_at);
 CREATE TABLE IF NOT EXISTS pieces (
     root BLOB NOT NULL REFERENCES bundles ON DELETE CASCADE, sha256 BLOB NOT NULL, bytes INTEGER NOT NULL,
@@ -45,9 +46,10 @@ CREATE TABLE IF NOT EXISTS signatures (
 """
 MIRROR = Address("0x0000000000000000000000000000000000000000")
 """Pays for what is copied from other relays."""
-MAX_ROOTS_PER_OPERATOR = 4  # an operator that found its own mistake may sign anew, not without end
+MAX_ROOTS_PER_OPERATOR = 4  # an operator that found its own mistake may sign again, not without end
 BUNDLE_OVERHEAD_BYTES = 4_096  # so that empty bundles are not free
 MOST_LISTED = 256
+LOCK_NAME = "relay.lock"
 
 
 class QuotaExceeded(Rejected):
@@ -112,6 +114,13 @@ class ShardStore:
             rows = self._index.execute(query, (added_at, MOST_LISTED)).fetchall()
         return [(Root(root), at) for root, at in rows]
 
+    def held_s(self, root: Root) -> float | None:
+        """For how many seconds all of a bundle has been here; None: it is not."""
+        query = "SELECT at FROM finished JOIN bundles USING (root) WHERE root = ? AND complete"
+        with self._lock:
+            row = self._index.execute(query, (root,)).fetchone()
+        return None if row is None else max(self._clock() - row[0], 0.0)
+
     def unfinished_of(self, payer: Address) -> list[Root]:
         """Bundles begun for a payer that shards are missing of."""
         with self._lock:
@@ -121,7 +130,7 @@ class ShardStore:
     def missing(self, root: Root) -> dict[bytes, int]:
         """Size of each shard of a bundle that is not here, by hash. Empty, too, if the bundle is not known.
 
-        In the manifest's order, in which clients ask: whoever copies in another one has what nobody waits for yet.
+        In the manifest's order, in which clients ask: anyone who copies in another one has what nobody waits for yet.
         """
         with self._lock:
             sizes = self._missing(root)
@@ -303,7 +312,8 @@ class ShardStore:
             ).fetchall()
             self._index.executemany("DELETE FROM shards WHERE sha256 = ?", shards)
             self._index.executemany("DELETE FROM settled WHERE sha256 = ?", shards)
-            self._index.execute("DELETE FROM bundles WHERE root = ?", (root,))
+            for table in ("bundles", "finished"):
+                self._index.execute(f"DELETE FROM {table} WHERE root = ?", (root,))
         self._manifest_file(root).unlink(missing_ok=True)
         for (digest,) in shards:
             self._shard_file(digest).unlink(missing_ok=True)
@@ -327,6 +337,10 @@ class ShardStore:
                 AND (settled.sha256 IS NULL OR shards.bytes IS NULL OR shards.bytes != pieces.bytes)
             )""",
             (root,),
+        )
+        self._index.execute(  # the first time counts, also after a restart
+            "INSERT OR IGNORE INTO finished SELECT root, ? FROM bundles WHERE root = ? AND complete",
+            (self._clock(), root),
         )
 
     def _missing(self, root: Root) -> dict[bytes, int]:
@@ -367,6 +381,7 @@ class ShardStore:
             self._index.execute("UPDATE bundles SET complete = 0")
             for name in roots & on_disk:
                 self._finish(Root(bytes.fromhex(name)))
+            self._index.execute("DELETE FROM finished WHERE root NOT IN (SELECT root FROM bundles WHERE complete)")
 
     def _knows(self, root: Root) -> bool:
         return self._index.execute("SELECT 1 FROM bundles WHERE root = ?", (root,)).fetchone() is not None
@@ -467,9 +482,9 @@ def _settles(path: Path, digest: bytes) -> bool:
 
 def _claim(directory: Path) -> IO[bytes]:
     directory.mkdir(parents=True, exist_ok=True)
-    claim = (directory / "relay.lock").open("wb")
+    claim = (directory / LOCK_NAME).open("wb")
     try:
-        fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        take_lock(claim.fileno())
     except OSError as error:
         claim.close()
         raise Stop(f"another relay uses {directory}: give each its own") from error

@@ -6,9 +6,9 @@ A relay never sees a key. A signature that leaks can only upload the same bundle
 from typing import Any
 
 from eth_account import Account
-from eth_account.messages import SignableMessage, encode_typed_data
-from eth_account.signers.local import LocalAccount
+from eth_account.messages import encode_typed_data
 
+from assay_core.chain.signers import Signer
 from assay_core.protocol.errors import Malformed
 from assay_core.protocol.types import Address, Root
 
@@ -19,9 +19,9 @@ ROOT_HEADER = "X-Assay-Root"
 TYPES = {"Upload": [{"name": "root", "type": "bytes32"}, {"name": "expires", "type": "uint256"}]}
 
 
-def sign_upload(account: LocalAccount, chain_id: int, root: Root, expires_at: int) -> bytes:
-    """65 bytes r, s, v. `expires_at` is in seconds since 1970."""
-    return bytes(account.sign_message(_message(chain_id, root, expires_at)).signature)
+def sign_upload(account: Signer, chain_id: int, root: Root, expires_at: int) -> bytes:
+    """65 bytes r, s, v. `expires_at` is in seconds since 1970. Raises what the signer does."""
+    return bytes(account.sign_typed_data(*_typed(chain_id, root, expires_at)).signature)
 
 
 def recover_uploader(chain_id: int, root: Root, expires_at: int, signature: bytes) -> Address:
@@ -30,11 +30,12 @@ def recover_uploader(chain_id: int, root: Root, expires_at: int, signature: byte
         raise Malformed(f"an upload signature has 65 bytes, this one {len(signature)}")
     recover: Any = Account.recover_message  # pyright: ignore[reportUnknownVariableType]  # a combomethod
     try:
-        return Address(str(recover(_message(chain_id, root, expires_at), signature=signature)))
+        return Address(str(recover(encode_typed_data(*_typed(chain_id, root, expires_at)), signature=signature)))
     except Exception as error:  # eth-keys, eth-account and eth-utils each raise their own
         raise Malformed(f"upload signature cannot be recovered: {error}") from error
 
 
-def _message(chain_id: int, root: Root, expires_at: int) -> SignableMessage:
+def _typed(chain_id: int, root: Root, expires_at: int) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """Domain, types and values."""
     domain = {"name": "Assay Relay", "version": "1", "chainId": chain_id}
-    return encode_typed_data(domain, TYPES, {"root": root, "expires": expires_at})
+    return domain, TYPES, {"root": root, "expires": expires_at}

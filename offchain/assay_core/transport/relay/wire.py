@@ -1,4 +1,4 @@
-"""Shards over HTTP/1.1 straight into memory that the caller owns: the standard library, `recv_into`, no copies.
+"""Shards over HTTP/1.1 straight into memory that the caller owns: the standard library, no copies.
 
 The bytes of a shard are hashed while the next ones come in; both happen outside of Python's global lock.
 """
@@ -34,7 +34,7 @@ class Call:
         self._lock = threading.Lock()
 
     def abandon(self, why: str) -> None:
-        """End the request; whoever waits for it gets Abandoned."""
+        """End the request; anyone who waits for it gets Abandoned."""
         with self._lock:
             self.abandoned = why
             if self._socket is not None:

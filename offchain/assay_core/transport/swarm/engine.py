@@ -1,6 +1,6 @@
 """Bundles in a BitTorrent swarm: every peer that has a bundle serves it, and no relay keeps anything.
 
-Who serves what is told by noticeboards, which keep no bundles. A peer that publishes must stay reachable until others
+Who serves what is told by trackers, which keep no bundles. A peer that publishes must stay reachable until others
 have a copy. What libtorrent brings is staged, checked against the bundle's root shard by shard, and only then enters
 the cache; a torrent that turns out to be another is not asked for again.
 """
@@ -12,17 +12,16 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from eth_account.signers.local import LocalAccount
-
 from assay_core.bundle.directory import read_manifest, write_atomically
 from assay_core.bundle.manifest import HEX32, BundleKind, BundleLimits, Manifest
+from assay_core.chain.signers import Signer
 from assay_core.protocol.errors import Malformed, ProtocolError, Unavailable
 from assay_core.protocol.types import Epoch, Root, TaskId
 from assay_core.transport.assembly import Corrupt, assemble, places, read_shard
 from assay_core.transport.cache import Cache
 from assay_core.transport.engine import PolicySignature
 from assay_core.transport.swarm.torrents import Download, Peer, TorrentSession, make_torrent
-from assay_core.transport.swarm.trackers import Boards
+from assay_core.transport.swarm.trackers import Trackers
 
 log = logging.getLogger(__name__)
 
@@ -46,23 +45,23 @@ class SwarmClient:
 
     def __init__(
         self,
-        boards: Sequence[str],
+        trackers: Sequence[str],
         cache: Path,
         place: SwarmPlace,
-        account: LocalAccount,
+        account: Signer,
         *,
         chain_id: int,
-        patience_s: float = 30.0,
+        timeout_s: float = 30.0,
         announce_s: float = ANNOUNCE_S,
     ) -> None:
-        self._boards = Boards(tuple(boards), account, chain_id)
+        self._trackers = Trackers(tuple(trackers), account, chain_id)
         self._cache_folder = cache.absolute()
         self._cache = Cache(self._cache_folder)
         self._torrents = place.state.absolute() / "torrents"
         self._staging = place.state.absolute() / "staging"
         self._torrents.mkdir(parents=True, exist_ok=True)
         self._session = TorrentSession(place.host, place.port, place.upload_bytes_per_s)
-        self._patience_s = patience_s
+        self._timeout_s = timeout_s
         self._lock = threading.Lock()
         self._seeded: dict[Root, str] = {}
         self._published: set[Root] = set()
@@ -85,7 +84,7 @@ class SwarmClient:
         self._closing.set()
         self._announcer.join()
         self._session.close()
-        self._boards.close()
+        self._trackers.close()
 
     @property
     def cache(self) -> Cache:
@@ -102,8 +101,8 @@ class SwarmClient:
 
     # ------------------------------------------------------------------------------------------------- bundles
 
-    def publish(self, directory: Path, manifest: Manifest, account: LocalAccount) -> None:
-        """See `Engine.publish`. Returns once a board knows that we have it: nobody else may have a copy yet."""
+    def publish(self, directory: Path, manifest: Manifest, account: Signer) -> None:
+        """See `Engine.publish`. Returns once a tracker knows that we have it: nobody else may have a copy yet."""
         limits = BundleLimits(manifest.size_bytes, max(1, len(manifest.files)))
         assemble(self._cache, _Folder(directory, manifest), manifest.root, manifest.kind, limits)
         self._published.add(manifest.root)
@@ -115,7 +114,7 @@ class SwarmClient:
         if (found := self._cache.find(root)) is not None:
             return found
         faults: list[str] = []
-        for info_hash in dict.fromkeys(holder.info_hash for holder in self._boards.holders(root)):
+        for info_hash in dict.fromkeys(holder.info_hash for holder in self._trackers.holders(root)):
             if info_hash in self._fakes:
                 continue
             try:
@@ -129,26 +128,30 @@ class SwarmClient:
 
     def has(self, root: Root) -> bool:
         """Whether some peer is known to have the whole bundle."""
-        return self._cache.find(root) is not None or any(each.is_whole for each in self._boards.holders(root))
+        return self._cache.find(root) is not None or any(each.is_whole for each in self._trackers.holders(root))
 
-    # --------------------------------------------------------------------------------------------------- board
+    def held_s(self, root: Root) -> float | None:
+        """None: nobody here is trusted to say it."""
+        return None
+
+    # --------------------------------------------------------------------------------------------------- tracker
 
     def post_signature(self, task_id: TaskId, epoch: Epoch, signed: PolicySignature) -> None:
-        """See `Engine.post_signature`. Posted again from time to time, as boards forget when they restart."""
-        self._boards.post(task_id, epoch, signed)
+        """See `Engine.post_signature`. Posted again from time to time, as trackers forget when they restart."""
+        self._trackers.post(task_id, epoch, signed)
         with self._lock:
             self._posted = [*self._posted, (task_id, epoch, signed)][-MAX_REPOSTED:]
 
     def signatures(self, task_id: TaskId, epoch: Epoch) -> list[PolicySignature]:
         """See `Engine.signatures`."""
-        return self._boards.signatures(task_id, epoch)
+        return self._trackers.signatures(task_id, epoch)
 
     # ------------------------------------------------------------------------------------------------ fetching
 
     def _fetch_torrent(self, root: Root, kind: BundleKind, limits: BundleLimits, info_hash: str) -> Path:
         def find_peers() -> list[Peer]:
             try:
-                holders = self._boards.holders(root)
+                holders = self._trackers.holders(root)
             except Unavailable:
                 return []
             return [(holder.host, holder.port) for holder in holders if holder.info_hash == info_hash]
@@ -156,7 +159,7 @@ class SwarmClient:
         staging = self._staging / info_hash
         is_over = False
         try:
-            with self._session.downloading(info_hash, staging, self._patience_s) as download:
+            with self._session.downloading(info_hash, staging, self._timeout_s) as download:
                 source = _Peers(download, limits, find_peers, lambda: self._offer_parts(root, info_hash))
                 found = assemble(self._cache, source, root, kind, limits)
             is_over = True
@@ -173,7 +176,7 @@ class SwarmClient:
     def _offer_parts(self, root: Root, info_hash: str) -> None:
         """Peers that are still fetching serve each other what they have."""
         try:
-            self._boards.announce(root, info_hash, self.port, is_whole=False)
+            self._trackers.announce(root, info_hash, self.port, is_whole=False)
         except ProtocolError as error:
             log.info("not announced", extra={"root": root.hex(), "why": str(error)})
 
@@ -210,7 +213,7 @@ class SwarmClient:
             self._seeded[root] = info_hash
 
     def _announce(self, root: Root) -> None:
-        self._boards.announce(root, self._seeded[root], self.port, is_whole=True)
+        self._trackers.announce(root, self._seeded[root], self.port, is_whole=True)
 
     def _try_to_announce(self, root: Root) -> None:
         try:
@@ -219,7 +222,7 @@ class SwarmClient:
             log.info("not announced", extra={"root": root.hex(), "why": str(error)})
 
     def _announce_for_ever(self, every_s: float) -> None:
-        """At once, too: whoever starts again serves at another port than boards still name."""
+        """At once, too: anyone who starts again serves at another port than trackers still name."""
         while not self._closing.is_set():
             try:
                 self._announce_all()
@@ -242,7 +245,7 @@ class SwarmClient:
         for task_id, epoch, signed in list(self._posted):
             if not self._closing.is_set():
                 try:
-                    self._boards.post(task_id, epoch, signed)
+                    self._trackers.post(task_id, epoch, signed)
                 except ProtocolError:
                     return
 

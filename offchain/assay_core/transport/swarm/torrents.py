@@ -51,7 +51,7 @@ Peer = tuple[str, int]
 
 
 class FakeTorrent(Corrupt):
-    """A torrent that is not the bundle it was said to be. Whoever sent it is a liar, the bundle is not touched."""
+    """A torrent that is not the bundle it was said to be. Anyone who sent it is a liar, the bundle is not touched."""
 
 
 class TorrentSession:
@@ -89,7 +89,7 @@ class TorrentSession:
         self._remove(handle)
 
     @contextmanager
-    def downloading(self, info_hash: str, staging: Path, patience_s: float) -> Generator["Download"]:
+    def downloading(self, info_hash: str, staging: Path, timeout_s: float) -> Generator["Download"]:
         """A torrent that is being fetched into `staging/<root>/`; what came stays there for the next attempt."""
         parameters = lt.parse_magnet_uri(f"magnet:?xt=urn:btmh:1220{info_hash}")
         staging.mkdir(parents=True, exist_ok=True)
@@ -97,7 +97,7 @@ class TorrentSession:
         parameters.flags = lt.torrent_flags.default_dont_download
         handle = self._session.add_torrent(parameters)
         try:
-            yield Download(handle, staging, patience_s)
+            yield Download(handle, staging, timeout_s)
         finally:
             self._remove(handle)
 
@@ -114,10 +114,10 @@ class TorrentSession:
 class Download:
     """A torrent whose peers, names, sizes and bytes are all unproven. Raises Unavailable when nothing more comes."""
 
-    def __init__(self, handle: Any, staging: Path, patience_s: float) -> None:
+    def __init__(self, handle: Any, staging: Path, timeout_s: float) -> None:
         self._handle = handle
         self._staging = staging
-        self._patience_s = patience_s
+        self._timeout_s = timeout_s
         self._find_peers: Callable[[], Sequence[Peer]] = tuple
         self._dialled_at = -REDIAL_S
 
@@ -186,7 +186,7 @@ class Download:
                 raise Stop(f"a torrent cannot be written: {status.errc.message()}")
             if status.total_payload_download != before:
                 moved_at, before = time.monotonic(), status.total_payload_download
-            if time.monotonic() - moved_at > self._patience_s:
+            if time.monotonic() - moved_at > self._timeout_s:
                 raise Unavailable(f"nobody in the swarm sends {what}: {status.num_peers} peers connected")
             self._dial()
             time.sleep(POLL_S)

@@ -1,8 +1,9 @@
 """The meeting point of a swarm: which peers hold which bundle, and the policy signatures. It keeps no bundle.
 
 PUT/GET /v1/swarm/{root}, PUT/GET /v1/tasks/{task}/epochs/{epoch}/signatures[/{operator}]. Everything is soft: holders
-announce themselves again and again, so a board that starts anew is complete within one round, and several boards need
-not know each other. A board can hide peers, and name peers that do not exist; it cannot make anybody use wrong bytes.
+announce themselves again and again, so a tracker that starts again is complete within one round, and several trackers
+need not know each other. A tracker can hide peers, and name peers that do not exist; it cannot make anybody use wrong
+bytes.
 """
 
 import logging
@@ -82,7 +83,7 @@ class Holder:
 
 
 class Notes:
-    """What is on a board, in memory and bounded: the oldest leave first."""
+    """What is on a tracker, in memory and bounded: the oldest leave first."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -137,7 +138,7 @@ class Notes:
             del self._holders[key]
 
 
-def create_noticeboard(
+def create_tracker(
     authoriser: Authoriser,
     checker: SignatureChecker,
     *,
@@ -145,8 +146,8 @@ def create_noticeboard(
     idle_s: float = 20.0,
     clock: Callable[[], float] = time.time,
 ) -> FastAPI:
-    """The board as an application."""
-    app = FastAPI(title="Assay swarm board", version="1", redirect_slashes=False)
+    """The tracker as an application."""
+    app = FastAPI(title="Assay swarm tracker", version="1", redirect_slashes=False)
     app.add_middleware(RequestTimeouts, idle_s=idle_s, min_bytes_per_s=1_024)
     app.add_exception_handler(Unavailable, lambda _, error: JSONResponse({"detail": str(error)[:500]}, 503))
     gate = Gate(authoriser, chain_id=chain_id, max_signature_s=MAX_SIGNATURE_S, clock=clock)
@@ -204,7 +205,7 @@ def create_noticeboard(
     return app
 
 
-def serve_noticeboard(app: FastAPI, host: str, port: int) -> None:
+def serve_tracker(app: FastAPI, host: str, port: int) -> None:
     """Serve until Ctrl-C or SIGTERM. Raises Stop: the port is taken."""
     try:
         listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
@@ -222,6 +223,6 @@ def serve_noticeboard(app: FastAPI, host: str, port: int) -> None:
             timeout_keep_alive=20,
             timeout_graceful_shutdown=3,
         )
-        log.info("board listens", extra={"host": host, "port": listener.getsockname()[1]})
+        log.info("tracker listens", extra={"host": host, "port": listener.getsockname()[1]})
         with suppress(KeyboardInterrupt):  # uvicorn raises the signal again once it has shut down
             uvicorn.Server(config).run(sockets=[listener])

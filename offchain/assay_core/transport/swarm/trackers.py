@@ -1,4 +1,4 @@
-"""Several noticeboards as one: written to all, read from all, none believed."""
+"""Several trackers as one: written to all, read from all, none believed."""
 
 import ipaddress
 import logging
@@ -7,42 +7,42 @@ from collections import Counter
 from collections.abc import Callable
 from typing import TypeVar
 
-import httpx
-from eth_account.signers.local import LocalAccount
 from eth_utils.address import to_checksum_address
 from pydantic import ValidationError
 
+from assay_core.chain.signers import Signer
 from assay_core.protocol.errors import Stop, Unavailable
 from assay_core.protocol.types import Address, Epoch, Root, TaskId
 from assay_core.transport.engine import PolicySignature
+from assay_core.transport.relay.client import SIGNATURE_VALID_S
 from assay_core.transport.relay.messages import Board, SignatureIn
-from assay_core.transport.relay.remote import Lied, RemoteRelay
+from assay_core.transport.relay.remote import CorruptResponse, RemoteRelay
 from assay_core.transport.relay.upload import EXPIRES_HEADER, SIGNATURE_HEADER, sign_upload
 from assay_core.transport.swarm.tracker import NoticeIn, NoticeOut, Notices
+from assay_core.transport.web import open_http
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-MAX_BOARD_BYTES = 2**20
-SIGNATURE_VALID_S = 3_600
+MAX_TRACKER_BYTES = 2**20
 JSON = {"Content-Type": "application/json"}
 
 
-class Boards:
-    """Safe to use from several threads. Raises Unavailable when no board answers, Stop when all refuse."""
+class Trackers:
+    """Safe to use from several threads. Raises Unavailable when no tracker answers, Stop when all refuse."""
 
-    def __init__(self, urls: tuple[str, ...], account: LocalAccount, chain_id: int, timeout_s: float = 10.0) -> None:
+    def __init__(self, urls: tuple[str, ...], account: Signer, chain_id: int, timeout_s: float = 10.0) -> None:
         if not urls:
-            raise Stop("no swarm board is configured: name at least one")
-        self._http = httpx.Client(timeout=timeout_s, trust_env=False)
-        self._boards = [RemoteRelay(url, self._http) for url in dict.fromkeys(url.rstrip("/") for url in urls)]
+            raise Stop("no swarm tracker is configured: name at least one")
+        self._http = open_http(timeout_s)
+        self._trackers = [RemoteRelay(url, self._http) for url in dict.fromkeys(url.rstrip("/") for url in urls)]
         self._account = account
         self._chain_id = chain_id
 
     def close(self) -> None:
         self._http.close()
-        for board in self._boards:
-            board.close()
+        for tracker in self._trackers:
+            tracker.close()
 
     def announce(self, root: Root, info_hash: str, port: int, *, is_whole: bool) -> None:
         """Say that we serve a bundle at this port."""
@@ -50,7 +50,7 @@ class Boards:
         signature = sign_upload(self._account, self._chain_id, root, expires_at).hex()
         headers = {EXPIRES_HEADER: str(expires_at), SIGNATURE_HEADER: signature, **JSON}
         body = NoticeIn(info_hash=info_hash, port=port, is_whole=is_whole).model_dump_json().encode()
-        self._on_all(lambda board: board.put(f"/v1/swarm/{root.hex()}", body, headers))
+        self._on_all(lambda tracker: tracker.put(f"/v1/swarm/{root.hex()}", body, headers))
 
     def holders(self, root: Root) -> list[NoticeOut]:
         """Who says that it serves a bundle; whole copies and then the most named torrents first."""
@@ -63,7 +63,7 @@ class Boards:
     def post(self, task_id: TaskId, epoch: Epoch, signed: PolicySignature) -> None:
         body = SignatureIn(policy_root=signed.policy_root.hex(), signature=signed.signature.hex()).model_dump_json()
         path = f"/v1/tasks/{task_id}/epochs/{epoch}/signatures/{signed.operator}"
-        self._on_all(lambda board: board.put(path, body.encode(), JSON))
+        self._on_all(lambda tracker: tracker.put(path, body.encode(), JSON))
 
     def signatures(self, task_id: TaskId, epoch: Epoch) -> list[PolicySignature]:
         answers = self._from_all(f"/v1/tasks/{task_id}/epochs/{epoch}/signatures", Board.model_validate_json)
@@ -80,20 +80,20 @@ class Boards:
 
     def _from_all(self, path: str, parse: Callable[[bytes], T]) -> list[T]:
         answers, faults = list[T](), list[str]()
-        for board in self._boards:
+        for tracker in self._trackers:
             try:
-                answers.append(parse(board.get(path, MAX_BOARD_BYTES)))
-            except (Unavailable, Lied, ValidationError) as error:
-                faults.append(f"{board}: {str(error).splitlines()[0]}")
+                answers.append(parse(tracker.get(path, MAX_TRACKER_BYTES)))
+            except (Unavailable, CorruptResponse, ValidationError) as error:
+                faults.append(f"{tracker}: {str(error).splitlines()[0]}")
         if not answers:
-            raise Unavailable(f"no swarm board answers: {'; '.join(faults)}")
+            raise Unavailable(f"no swarm tracker answers: {'; '.join(faults)}")
         return answers
 
     def _on_all(self, act: Callable[[RemoteRelay], object]) -> None:
         done, retry, refusals = 0, list[str](), list[str]()
-        for board in self._boards:
+        for tracker in self._trackers:
             try:
-                act(board)
+                act(tracker)
                 done += 1
             except Unavailable as error:
                 retry.append(str(error))
@@ -101,11 +101,11 @@ class Boards:
                 refusals.append(str(error))
         if done:
             if faults := "; ".join(retry + refusals):
-                log.warning("not on every board", extra={"faults": faults})
+                log.warning("not on every tracker", extra={"faults": faults})
         elif retry:
-            raise Unavailable(f"no swarm board answers: {'; '.join(retry + refusals)}")
+            raise Unavailable(f"no swarm tracker answers: {'; '.join(retry + refusals)}")
         else:
-            raise Stop(f"swarm boards refuse: {'; '.join(refusals)}")
+            raise Stop(f"swarm trackers refuse: {'; '.join(refusals)}")
 
 
 def _is_address(host: str) -> bool:

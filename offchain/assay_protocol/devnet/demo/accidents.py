@@ -20,7 +20,7 @@ WATCH_S = 0.05
 class Victim:
     """A process to kill when it `is_time`; if that is not all, at the next `moment`, which may be short.
 
-    Its death must not hurt the works of `bystanders`.
+    Its death must not hurt the submissions of `bystanders`.
     """
 
     name: str
@@ -82,7 +82,7 @@ class Accidents:
         return (*(_since(each, ledger) for each in self._happened), *never)
 
     def are_survived(self, ledger: TaskLedger) -> bool:
-        """All have happened, and works made since have been accepted, and policies published."""
+        """All have happened, and submissions made since have been accepted, and policies published."""
         return all(each.accepted and each.policies for each in self.aftermath(ledger))
 
     def state_of(self, name: str) -> ProcessState:
@@ -92,16 +92,16 @@ class Accidents:
 
 def _since(accident: Accident, ledger: TaskLedger) -> Aftermath:
     scores = [
-        ledger.epochs[epoch].score_of(committed.work.index)
+        ledger.epochs[epoch].score_of(committed.submission.index)
         for epoch in ledger.epochs
-        for committed in ledger.epochs[epoch].works
-        if committed.work.trainer in accident.victim.bystanders and committed.position[0] > accident.block
+        for committed in ledger.epochs[epoch].submissions
+        if committed.submission.trainer in accident.victim.bystanders and committed.position[0] > accident.block
     ]
     return Aftermath(
         name=accident.victim.name,
         at_s=round(accident.at_s, 1),
         exit_code=accident.exit_code,
         policies=sum(each.position[0] > accident.block for each in ledger.policies),
-        works=len(scores),
+        submissions=len(scores),
         accepted=sum(score is not None and is_paid(score) for score in scores),
     )

@@ -1,4 +1,6 @@
-"""One trainer of the demo on two machines: an assistant shares its inner steps, until it is killed amid a work's."""
+"""One trainer of the demo on two machines: an assistant shares its inner steps, until it is killed amid a
+submission's.
+"""
 
 import importlib.util
 import json
@@ -10,7 +12,7 @@ from typing import Any
 
 from assay_core.protocol.types import TaskId
 from assay_protocol.devnet.anvil import free_port
-from assay_protocol.devnet.demo.outcome import GroupWork
+from assay_protocol.devnet.demo.outcome import GroupSubmission
 from assay_protocol.devnet.localnet import Party
 from assay_protocol.devnet.processes import Children
 
@@ -50,10 +52,10 @@ class Group:
             return False
         return last.get("message") == "inner step" and last.get("members", 1) > 1
 
-    def work(self) -> GroupWork:
+    def submission(self) -> GroupSubmission:
         """What the two did together, as the leader counted it."""
         done = [said for said in self._said() if said.get("message") == "inner steps shared"]
-        return GroupWork(
+        return GroupSubmission(
             leader=self.leader.name,
             assistant=self.assistant,
             inner_steps=sum(each["steps"] for each in done),
@@ -63,7 +65,7 @@ class Group:
     def _said(self) -> Iterator[dict[str, Any]]:
         if not self.status_file.exists():
             return
-        for line in self.status_file.read_text().splitlines():
+        for line in self.status_file.read_text(encoding="utf-8").splitlines():
             try:
                 yield json.loads(line)
             except ValueError:  # it is being written

@@ -9,14 +9,14 @@ from assay_core.bundle.directory import read_manifest
 from assay_core.bundle.manifest import BundleKind, BundleLimits
 from assay_core.chain.abis import entries, signature
 from assay_core.chain.connection import Chain
-from assay_core.chain.contracts import WorkRef
+from assay_core.chain.creations import CONTRACTS
 from assay_core.chain.ledger import EpochRecord, TaskLedger
 from assay_core.environments.interface import Environment
+from assay_core.inspect.earnings import policy_of, submissions_of
 from assay_core.policy.bundle import load_policy
 from assay_core.policy.evaluate import evaluate
-from assay_core.protocol.economics import work_payout
 from assay_core.protocol.spec import TaskSpec
-from assay_core.protocol.types import SCORE_FRAUD, Address, Epoch, Role, Root, Seed, is_paid
+from assay_core.protocol.types import SCORE_FRAUD, Address, Epoch, EpochPhase, PolicyState, Role, Root, Seed, is_paid
 from assay_core.transport.choose import Transport
 from assay_core.transport.engine import Engine
 from assay_protocol.devnet.demo.outcome import GasUse, Spread, Traffic, TrainerOutcome
@@ -75,18 +75,18 @@ class RewardCurve:
 
 
 def phase_name(epoch: EpochRecord) -> str:
-    """Where an epoch stands, in a word."""
-    if epoch.is_void:
-        return "void"
-    if epoch.is_final:
-        return "final"
-    if epoch.is_settled:
-        return "policy published" if epoch.policy else "aggregating"
-    if epoch.is_attested:
-        return "attested"
-    if epoch.reveals:
-        return "revealing"
-    return "checking" if epoch.is_sealed else f"training ({len(epoch.works)} works)"
+    """Where an epoch stands, in a word that says what goes on."""
+    match epoch.phase:
+        case EpochPhase.COMMITTING:
+            return f"training ({len(epoch.submissions)} submissions)"
+        case EpochPhase.ATTEST_COMMIT:
+            return "checking"
+        case EpochPhase.ATTEST_REVEAL:
+            return "revealing"
+        case EpochPhase.CHALLENGEABLE:
+            return "policy published" if epoch.policy else "aggregating"
+        case phase:
+            return phase.name.lower()
 
 
 def snapshot(
@@ -106,7 +106,7 @@ def snapshot(
     epochs = list(ledger.epochs.values())
     is_closed = ledger.task.is_closed
     pending = tuple(
-        (each.epoch, phase_name(each)) for each in epochs if not each.is_over and (each.works or not is_closed)
+        (each.epoch, phase_name(each)) for each in epochs if not each.is_over and (each.submissions or not is_closed)
     )
     return Snapshot(
         elapsed_s=elapsed_s,
@@ -127,12 +127,11 @@ def snapshot(
 
 
 def _trainer_row(chain: Chain, ledger: TaskLedger, party: Party, honest: bool, sent: Traffic | None) -> TrainerRow:
-    refs = works_of(ledger, party.address)
     outcome = trainer_outcome(ledger, party, honest)
     return TrainerRow(
         name=party.name,
         honest=honest,
-        scores=tuple(ledger.epochs[ref.epoch].score_of(ref.work.index) for ref in refs),
+        scores=tuple(each.score for each in submissions_of(ledger, party.address)),
         bonded_wei=chain.staking.bond_of(party.address, Role.TRAINER).bonded_wei,
         slashed_wei=outcome.slashed_wei,
         earned_wei=outcome.owed_wei,
@@ -158,7 +157,7 @@ def _news(ledger: TaskLedger, cast: Cast) -> list[str]:
     for epoch in ledger.epochs.values():
         for index, fraud in epoch.frauds.items():
             name = cast.name_of(fraud.trainer)
-            text = f"[red]{name} lost {fraud.amount / 10**18:g} tokens for work {epoch.epoch}/{index}[/red]"
+            text = f"[red]{name} lost {fraud.amount / 10**18:g} tokens for submission {epoch.epoch}/{index}[/red]"
             lines.append((fraud.position, text))
         if epoch.policy:
             root = epoch.policy.policy_root.hex()
@@ -167,28 +166,19 @@ def _news(ledger: TaskLedger, cast: Cast) -> list[str]:
     return [text for _, text in sorted(lines)]
 
 
-def works_of(ledger: TaskLedger, trainer: Address) -> list[WorkRef]:
-    """Every work of a trainer, by epoch and index."""
-    return [
-        WorkRef(ledger.task_id, record.epoch, committed.work)
-        for record in ledger.epochs.values()
-        for committed in record.works_of(trainer)
-    ]
-
-
 def trainer_outcome(ledger: TaskLedger, party: Party, honest: bool) -> TrainerOutcome:
     """Rebuilt from events alone: what final scores are worth, what was claimed, what was slashed."""
-    works = accepted = owed = claimed = slashed = 0
-    for ref in works_of(ledger, party.address):
-        epoch, index = ledger.epochs[ref.epoch], ref.work.index
-        score = epoch.score_of(index)
-        works += 1
-        claimed += epoch.claims.get(index, 0)
-        slashed += epoch.frauds[index].amount if index in epoch.frauds else 0
-        if epoch.is_final and score is not None and is_paid(score):
-            accepted += 1
-            owed += work_payout(ref.work.units, ledger.task.params.kinds[ref.work.kind].unit_price, score)
-    return TrainerOutcome(party.name, honest, works, accepted, owed, claimed, slashed)
+    earned = list(submissions_of(ledger, party.address))
+    paid = [each for each in earned if each.is_final and each.score is not None and is_paid(each.score)]
+    return TrainerOutcome(
+        party.name,
+        honest,
+        submissions=len(earned),
+        accepted=len(paid),
+        owed_wei=sum(each.earned_wei for each in paid),
+        claimed_wei=sum(each.claimed_wei or 0 for each in earned),
+        slashed_wei=sum(each.slashed_wei for each in earned),
+    )
 
 
 def derived_roots(engine: Engine, ledger: TaskLedger, cast: Cast) -> list[dict[str, str]]:
@@ -207,15 +197,16 @@ def slashes_by_version(ledger: TaskLedger, cast: Cast) -> list[tuple[int, str]]:
 
 
 def both_cheats_slashed(ledger: TaskLedger, cast: Cast) -> bool:
+    """Whether each cheat has lost a bond at least once."""
     slashed = {fraud.trainer for epoch in ledger.epochs.values() for fraud in epoch.frauds.values()}
     return all(each.address in slashed for each in cast.cheats)
 
 
 def frauds_are_slashed(ledger: TaskLedger) -> bool:
-    """No work with a final fraud score is left whose trainer still has the bond to lose."""
+    """No submission with a final fraud score is left whose trainer still has the bond to lose."""
     for epoch in ledger.epochs.values():
-        for committed in epoch.works:
-            index = committed.work.index
+        for committed in epoch.submissions:
+            index = committed.submission.index
             if epoch.is_final and epoch.score_of(index) == SCORE_FRAUD and index not in epoch.frauds:
                 return False
     return True
@@ -238,20 +229,18 @@ def gas_by_function(chain: Chain) -> dict[str, GasUse]:
 
 
 def _selectors(chain: Chain) -> Mapping[tuple[str, bytes], str]:
-    contracts = (
-        chain.staking,
-        chain.registry,
-        chain.commitments,
-        chain.verifiers,
-        chain.attestations,
-        chain.policies,
-        chain.panels,
-        chain.appeals,
-        chain.payouts,
-        chain.plants,
-    )
+    contracts = (getattr(chain, field) for field in CONTRACTS if field != "token")
     return {
         (str(contract.address), keccak(text=signature(entry))[:4]): f"{contract.name}.{entry['name']}"
         for contract in contracts
         for entry in entries(contract.name, "function")
     }
+
+
+def is_over(ledger: TaskLedger) -> bool:
+    """Every epoch that has submissions is final or void, its policy is out if one is due, and its frauds are
+    slashed.
+    """
+    judged = [each for each in ledger.epochs.values() if each.submissions]
+    are_over = all(each.is_over and policy_of(each) is not PolicyState.PENDING for each in judged)
+    return are_over and frauds_are_slashed(ledger)

@@ -16,7 +16,7 @@ class TrainerOutcome:
 
     name: str
     honest: bool
-    works: int
+    submissions: int
     accepted: int
     owed_wei: int
     claimed_wei: int
@@ -33,17 +33,17 @@ class GasUse:
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """What one trainer's works weigh, and what its part of data-parallel training would have.
+    """What one trainer's submissions weigh, and what its part of data-parallel training would have.
 
-    `update_bytes`: the updates as sent; `work_bytes`: with rollouts, proofs and traces.
+    `update_bytes`: the updates as sent; `submission_bytes`: with rollouts, proofs and traces.
     """
 
     name: str
     parameters: int
-    works: int = 0
+    submissions: int = 0
     inner_steps: int = 0
     update_bytes: int = 0
-    work_bytes: int = 0
+    submission_bytes: int = 0
 
     @property
     def data_parallel_bytes(self) -> int:
@@ -85,21 +85,22 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class Aftermath:
-    """What followed on the death of a process: policies published since, works committed since by those it served.
+    """What followed on the death of a process: policies published since, submissions committed since by those it
+    served.
 
-    `at_s`, `exit_code`: None where it never happened. `accepted`: of `works`, those with a score that pays.
+    `at_s`, `exit_code`: None where it never happened. `accepted`: of `submissions`, those with a score that pays.
     """
 
     name: str
     at_s: float | None
     exit_code: int | None
     policies: int
-    works: int
+    submissions: int
     accepted: int
 
 
 @dataclass(frozen=True, slots=True)
-class GroupWork:
+class GroupSubmission:
     """Inner steps of a trainer with an assistant, and how many of them the two took together."""
 
     leader: str
@@ -124,7 +125,7 @@ class DemoOutcome:
     traffic: tuple[Traffic, ...]
     spread: Spread
     aftermath: tuple[Aftermath, ...]
-    group: GroupWork | None  # None: no trainer has an assistant
+    group: GroupSubmission | None  # None: no trainer has an assistant
     min_rise: float = MIN_RISE
 
     def failures(self) -> list[str]:
@@ -172,10 +173,11 @@ def _broken_by_trainers(trainers: Sequence[TrainerOutcome]) -> Sequence[str]:
             if trainer.slashed_wei:
                 broken.append(f"honest {trainer.name} was slashed {trainer.slashed_wei} wei")
             if not trainer.accepted:
-                broken.append(f"honest {trainer.name} had no work accepted")
-            elif trainer.accepted < trainer.works:
+                broken.append(f"honest {trainer.name} had no submission accepted")
+            elif trainer.accepted < trainer.submissions:
                 broken.append(
-                    f"only {trainer.accepted} of {trainer.works} works of honest {trainer.name} were accepted"
+                    f"only {trainer.accepted} of {trainer.submissions} submissions of "
+                    f"honest {trainer.name} were accepted"
                 )
             if trainer.claimed_wei != trainer.owed_wei:
                 broken.append(f"{trainer.name} claimed {trainer.claimed_wei} wei and is owed {trainer.owed_wei}")
@@ -197,8 +199,10 @@ def _broken_by_deaths(aftermath: Sequence[Aftermath]) -> Sequence[str]:
             broken.append(f"{each.name} was not killed: it ended with exit code {each.exit_code}")
         if not each.policies:
             broken.append(f"no policy version was published after {each.name} was killed")
-        if not each.works or each.accepted < each.works:
-            broken.append(f"after {each.name} was killed, {each.accepted} of {each.works} works were accepted")
+        if not each.submissions or each.accepted < each.submissions:
+            broken.append(
+                f"after {each.name} was killed, {each.accepted} of {each.submissions} submissions were accepted"
+            )
     return broken
 
 
@@ -208,9 +212,11 @@ def _broken_by_traffic(trainers: Sequence[TrainerOutcome], traffic: Sequence[Tra
     measured = {each.name: each for each in traffic}
     for trainer in (each for each in trainers if each.honest):
         sent = measured.get(trainer.name)
-        if sent is None or sent.works < trainer.accepted:
-            found = sent.works if sent else 0
-            broken.append(f"{trainer.accepted} works of {trainer.name} were accepted, but {found} could be fetched")
-        elif sent.works and sent.times_fewer <= sent.inner_steps / sent.works:
+        if sent is None or sent.submissions < trainer.accepted:
+            found = sent.submissions if sent else 0
+            broken.append(
+                f"{trainer.accepted} submissions of {trainer.name} were accepted, but {found} could be fetched"
+            )
+        elif sent.submissions and sent.times_fewer <= sent.inner_steps / sent.submissions:
             broken.append(f"the updates of {trainer.name} are only {sent.times_fewer:.0f} times smaller than gradients")
     return broken

@@ -15,9 +15,8 @@ from assay_core.chain.event_store import EventStore
 from assay_core.chain.follow import TaskFollower
 from assay_core.chain.ledger import TaskLedger
 from assay_core.environments.registry import make_environment
-from assay_core.inspect.earnings import policy_of
 from assay_core.protocol.errors import Stop, Unavailable
-from assay_core.protocol.types import PolicyState, TaskId
+from assay_core.protocol.types import TaskId
 from assay_core.transport.choose import EngineName, Transport
 from assay_core.transport.engine import fetch_spec
 from assay_protocol.devnet.demo import observe
@@ -30,11 +29,12 @@ from assay_protocol.devnet.demo.traffic import TrafficMeter
 from assay_protocol.devnet.demo.view import Snapshot, print_line, render, save_screen
 from assay_protocol.devnet.localnet import LocalNetwork, Party
 from assay_protocol.devnet.processes import Children
+from assay_protocol.tasks import network_task
 
 TOKEN = 10**18
 LOOK_SECONDS = 0.5
 LINE_SECONDS = 5.0
-DEVIATIONS = ("other-model", "altered-update")
+ADVERSARIES = ("other-model", "altered-update")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,17 +46,25 @@ class DemoPlan:
 
     task_file: Path
     out: Path
-    rise: float
-    train_seconds: float
-    settle_seconds: float
-    prompts: int  # held out, to measure with
+    rise: float = 0.4
+    train_seconds: float = 600
+    settle_seconds: float = 300
+    prompts: int = 256  # held out, to measure with
     threads: int = 1
     engine: EngineName = "relay"
     min_rise: float = MIN_RISE  # less is a failure
     is_assisted: bool = False
     verifiers: int = 3
     honest: int = 3
-    versions_before_death: int = 3  # of the policy, version 0 included; by then works are under way everywhere
+    versions_before_death: int = 3  # of the policy, version 0 included; by then submissions are under way everywhere
+
+
+def make_plan(out: Path, engine: EngineName, *, is_real: bool) -> DemoPlan:
+    """The demo of minutes, or the one with a real model, which takes as long as it takes."""
+    if is_real:
+        real = network_task("real")
+        return DemoPlan(real, out, rise=0.35, train_seconds=6 * 3600, settle_seconds=7200, prompts=32, engine=engine)
+    return DemoPlan(network_task("sorting"), out, engine=engine, is_assisted=True)
 
 
 class Demo:
@@ -88,8 +96,8 @@ class Demo:
                 watch = _Watch(self, seen, follower, show)
                 watch.until("training", lambda ledger: self._is_shown(ledger, seen), self._plan.train_seconds)
                 self._network.send(cast.initiator, self._network.chain.registry.close_task(task_id))
-                over = watch.until("finishing the last epochs", _is_over, self._plan.settle_seconds)
-                if not _is_over(over):
+                over = watch.until("finishing the last epochs", observe.is_over, self._plan.settle_seconds)
+                if not observe.is_over(over):
                     raise Stop(f"the last epochs did not end in time; see the logs in {self._plan.out / 'logs'}")
                 self._pay_out(cast, task_id, show)
                 ledger = watch.until("paid out", lambda _: True, 0)
@@ -105,13 +113,12 @@ class Demo:
         def several(role: str, count: int) -> tuple[Party, ...]:
             return tuple(network.party(f"{role}-{n}", 1_000 * TOKEN) for n in range(1, count + 1))
 
-        cast = Cast(
+        return Cast(
             initiator=network.party("initiator", 10_000 * TOKEN),
             verifiers=several("verifier", self._plan.verifiers),
             honest=several("trainer", self._plan.honest),
-            cheats=several("cheat", len(DEVIATIONS)),
+            cheats=several("cheat", len(ADVERSARIES)),
         )
-        return cast
 
     def _make_group(self, cast: Cast, task_id: TaskId) -> Group | None:
         leader = cast.honest[-1]
@@ -138,18 +145,11 @@ class Demo:
         return victims
 
     def _open_task(self, cast: Cast) -> TaskId:
-        done = self._assay(cast.initiator, "task", "open", str(self._plan.task_file), "--json")
+        task_id = self._network.open_task(cast.initiator, self._plan.task_file)
         if self._plan.engine == "swarm":  # the command has ended, and nobody else has a copy yet
             arguments = ("swarm", "seed", "--keystore", cast.initiator.name)
             self._children.assay("initiator-seed", *arguments, env=self._network.env_of(cast.initiator.name))
-        return TaskId(int(json.loads(done)["task_id"]))
-
-    def _assay(self, party: Party, *arguments: str) -> str:
-        """Run one `assay` command as a party, to its end. Returns what it printed."""
-        name = f"{party.name}-{arguments[0]}-{arguments[1]}"
-        return self._children.run_assay(
-            name, *arguments, "--keystore", party.name, env=self._network.env_of(party.name)
-        )
+        return task_id
 
     def _observation(
         self, engine: Transport, ledger: TaskLedger, cast: Cast, accidents: Accidents, group: Group | None
@@ -164,27 +164,17 @@ class Demo:
         self._network.bond_trainers(cast.trainers, params)
         self._network.tick()
         for party in cast.verifiers:
-            self._work(party, "verifier", task_id)
+            self._start_worker(party, "verifier", task_id)
         for party in cast.honest:
             is_leader = group is not None and party is group.leader
-            self._work(party, "trainer", task_id, *(group.leaders_options if group and is_leader else ()))
+            self._start_worker(party, "trainer", task_id, *(group.leaders_options if group and is_leader else ()))
         if group is not None:
             group.start_assistant(self._children, self._network.env_of(group.assistant))
-        for party, deviation in zip(cast.cheats, DEVIATIONS, strict=True):
-            self._work(party, "trainer", task_id, "--deviation", deviation)
+        for party, adversary in zip(cast.cheats, ADVERSARIES, strict=True):
+            self._start_worker(party, "trainer", task_id, "--adversary", adversary)
 
-    def _work(self, party: Party, role: str, task_id: TaskId, *more: str) -> None:
-        arguments = (
-            role,
-            "run",
-            "--task",
-            str(task_id),
-            "--keystore",
-            party.name,
-            "--threads",
-            str(self._plan.threads),
-        )
-        self._children.assay(party.name, *arguments, *more, env=self._network.env_of(party.name))
+    def _start_worker(self, party: Party, role: str, task_id: TaskId, *more: str) -> None:
+        self._network.start_daemon(party, role, task_id, "--threads", str(self._plan.threads), *more)
 
     # -- while it runs
 
@@ -220,8 +210,9 @@ class Demo:
             seen.accidents.strike(ledger)
 
     def check_children(self, cast: Cast, *, is_closing: bool) -> None:
-        """A slashed cheat has nothing left to do, and once the task is closed so has every trainer."""
-        self._children.check(frozenset(each.name for each in (cast.trainers if is_closing else cast.cheats)))
+        """A slashed cheat has nothing left to do, and once the task is closed so has everybody in the end."""
+        may_end = (*cast.trainers, *cast.verifiers) if is_closing else cast.cheats
+        self._children.check(frozenset(each.name for each in may_end))
 
     @contextmanager
     def _screen(self) -> Generator[Callable[[str | Snapshot], None]]:
@@ -238,17 +229,20 @@ class Demo:
         show("everybody claims")
         number = str(task_id)
         with ThreadPoolExecutor(8) as pool:
-            claims = [pool.submit(self._assay, each, "rewards", "claim", "--task", number) for each in cast.trainers]
+            claims = [
+                pool.submit(self._network.assay, each, "rewards", "claim", "--task", number) for each in cast.trainers
+            ]
             claims += [
-                pool.submit(self._assay, each, "rewards", "claim-fees", "--task", number) for each in cast.verifiers
+                pool.submit(self._network.assay, each, "rewards", "claim-fees", "--task", number)
+                for each in cast.verifiers
             ]
             for claim in claims:
                 claim.result()
-        self._assay(cast.initiator, "task", "refund", number)
+        self._network.assay(cast.initiator, "task", "refund", number)
 
     def _judge(self, ledger: TaskLedger, seen: "_Seen", engine: Transport) -> DemoOutcome:
         seen.curve.update(ledger)
-        with suppress(Unavailable):  # a work that nobody serves any more is not measured
+        with suppress(Unavailable):  # a submission that nobody serves any more is not measured
             seen.traffic.update(ledger)
         cast = seen.cast
         outcome = DemoOutcome(
@@ -264,10 +258,10 @@ class Demo:
             traffic=tuple(seen.traffic.sent[name] for name in sorted(seen.traffic.sent)),
             spread=seen.curve.spread,
             aftermath=seen.accidents.aftermath(ledger),
-            group=seen.group.work() if seen.group is not None else None,
+            group=seen.group.submission() if seen.group is not None else None,
             min_rise=self._plan.min_rise,
         )
-        (self._plan.out / "summary.json").write_text(json.dumps(outcome.summary(), indent=2) + "\n")
+        (self._plan.out / "summary.json").write_text(json.dumps(outcome.summary(), indent=2) + "\n", encoding="utf-8")
         slashes = observe.slashes_by_version(ledger, cast)
         draw_rewards(self._plan.out / "reward.png", outcome.rewards, slashes, seen.curve.spec.title)
         return outcome
@@ -329,10 +323,3 @@ class _Lines:
             self._next = self._elapsed_s() + LINE_SECONDS
             self._stage = shown.stage
             print_line(self._console, shown)
-
-
-def _is_over(ledger: TaskLedger) -> bool:
-    """Every epoch that has works is final or void, its policy is out if one is due, and its frauds are slashed."""
-    judged = [each for each in ledger.epochs.values() if each.works]
-    are_over = all(each.is_over and policy_of(each) is not PolicyState.PENDING for each in judged)
-    return are_over and observe.frauds_are_slashed(ledger)

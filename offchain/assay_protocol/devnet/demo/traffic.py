@@ -1,4 +1,4 @@
-"""What trainers sent: the sizes of their works, as anybody who fetches them finds them."""
+"""What trainers sent: the sizes of their submissions, as anybody who fetches them finds them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -18,7 +18,7 @@ from assay_protocol.devnet.localnet import Party
 
 @dataclass(slots=True)
 class TrafficMeter:
-    """Fetches each work of the trainers it watches once its epoch is settled: verifiers have it by then, too."""
+    """Fetches each submission of the trainers it watches once its epoch is settled: verifiers have it by then, too."""
 
     engine: Engine
     spec: TaskSpec
@@ -28,28 +28,28 @@ class TrafficMeter:
     _parameters: int = 0
 
     def update(self, ledger: TaskLedger) -> None:
-        """Measure the works that are new. Raises Unavailable: one cannot be had yet."""
+        """Measure the submissions that are new. Raises Unavailable: one cannot be had yet."""
         if not self._parameters:
             self._parameters = self._count_parameters(ledger)
         for record in ledger.epochs.values():
             if not record.is_settled:
                 continue
             for party in self.trainers:
-                for committed in record.works_of(party.address):
-                    if committed.work.manifest_root not in self._measured:
-                        self._add(party.name, committed.work.manifest_root)
+                for committed in record.submissions_of(party.address):
+                    if committed.submission.manifest_root not in self._measured:
+                        self._add(party.name, committed.submission.manifest_root)
 
     def _add(self, name: str, root: Root) -> None:
-        directory = self.engine.fetch(root, BundleKind.WORK, BundleLimits(self.spec.limits.work_bytes))
+        directory = self.engine.fetch(root, BundleKind.SUBMISSION, BundleLimits(self.spec.limits.submission_bytes))
         manifest = read_manifest(directory)
         before = self.sent.get(name, Traffic(name, self._parameters))
         self.sent[name] = replace(
             before,
-            works=before.works + 1,
+            submissions=before.submissions + 1,
             inner_steps=before.inner_steps + self.spec.recipe.inner_steps,
             update_bytes=before.update_bytes
             + sum(each.size_bytes for each in manifest.files if each.name.startswith("update/")),
-            work_bytes=before.work_bytes + manifest.size_bytes,
+            submission_bytes=before.submission_bytes + manifest.size_bytes,
         )
         self._measured.add(root)
 

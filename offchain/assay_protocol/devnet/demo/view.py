@@ -15,7 +15,7 @@ from rich.text import Text
 from assay_core.protocol.types import SCORE_FRAUD
 
 ETHER = 10**18
-WORKS_SHOWN = 14
+SUBMISSIONS_SHOWN = 14
 CHART_ROWS = 6
 SCREEN_COLUMNS = 110
 
@@ -123,16 +123,16 @@ def _chart(rewards: Sequence[float]) -> Text:
 
 def _trainers(rows: Sequence[TrainerRow]) -> Table:
     table = Table(expand=True, box=None, header_style="bold", pad_edge=False)
-    for column in ("trainer", "works (✓ paid  ✗ fraud  ○ unpaid  · pending)"):
+    for column in ("trainer", "submissions (✓ paid  ✗ fraud  ○ unpaid  · pending)"):
         table.add_column(column)
     for column in ("sent per step", "bond", "slashed", "earned", "balance"):
         table.add_column(column, justify="right")
     for row in rows:
         name = Text(row.name, style="" if row.honest else "red")
-        works = Text.assemble(*(_mark(score) for score in row.scores[-WORKS_SHOWN:]))
+        submissions = Text.assemble(*(_mark(score) for score in row.scores[-SUBMISSIONS_SHOWN:]))
         amounts = (row.bonded_wei, row.slashed_wei, row.earned_wei, row.balance_wei)
         sent = "" if row.bytes_per_step is None else kilobytes(row.bytes_per_step)
-        table.add_row(name, works, sent, *(tokens(amount) for amount in amounts))
+        table.add_row(name, submissions, sent, *(tokens(amount) for amount in amounts))
     return table
 
 

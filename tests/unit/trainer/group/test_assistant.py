@@ -17,15 +17,15 @@ from assay_core.bundle.trajectory import Rollouts
 from assay_core.environments import make_environment
 from assay_core.policy import Policy, load_policy
 from assay_core.protocol.errors import Malformed, Stop, Unavailable
-from assay_core.protocol.types import Root, Seed
+from assay_core.protocol.types import Seed
 from assay_core.training.inner import run_inner_steps
 from assay_trainer.group.client import LeaderClient
 from assay_trainer.group.offer import Offer, Stack
 from assay_trainer.group.server import Board, LeaderServer
-from assay_trainer.prover import prove
-from assay_trainer.rollout import roll_out
+from assay_trainer.prover import proved_rollouts
 from assay_trainer.tasks import Assignment
-from tests.unit.trainer.ground import SPEC, Notes, QuickStop, ShardStore, bundle
+from tests.fakes import Notes, QuickStop
+from tests.unit.trainer.ground import SPEC, ShardStore, bundle
 
 pytest.importorskip("torchft")
 
@@ -73,7 +73,7 @@ def scene(tmp_path: Path, policy_folder: Path) -> Iterator[Scene]:
     made.server.close()
 
 
-def test_without_work_it_waits_and_says_so_once(scene: Scene) -> None:
+def test_without_submission_it_waits_and_says_so_once(scene: Scene) -> None:
     scene.assistant.run()
     assert scene.notes.messages == ["assistant started", "waiting for work", "assistant stopped"]
 
@@ -92,7 +92,7 @@ def test_policy_is_fetched_and_loaded_once_while_the_leader_rolls_out(scene: Sce
     assert scene.loaded == [scene.folder / "cache" / scene.policy_root.hex()]
 
 
-def test_only_bundles_of_the_last_works_stay_on_disk(scene: Scene) -> None:
+def test_only_bundles_of_the_last_submissions_stay_on_disk(scene: Scene) -> None:
     for number in range(6):
         root = bundle(scene.folder / f"task-{number}", scene.shards, BundleKind.TASK, {"spec.json": SPEC.to_bytes()})
         other = scene.folder / "cache" / bytes([number]).hex().rjust(64, "0")
@@ -104,7 +104,7 @@ def test_only_bundles_of_the_last_works_stay_on_disk(scene: Scene) -> None:
     assert len(kept) == 4 and {scene.task_root.hex(), scene.policy_root.hex()} <= set(kept)
 
 
-def test_work_without_a_spec_is_refused_and_not_looked_at_again(scene: Scene) -> None:
+def test_submission_without_a_spec_is_refused_and_not_looked_at_again(scene: Scene) -> None:
     root = bundle(scene.folder / "empty", scene.shards, BundleKind.TASK, {"other.json": b"{}"})
     scene.show(replace(scene.offer(), spec_root=root))
     scene.assistant.run_once()
@@ -122,11 +122,10 @@ def test_rollouts_that_are_none_are_refused(scene: Scene) -> None:
 
 
 def rolled_out(policy: Policy) -> Rollouts:
-    rows = roll_out(policy, make_environment(SPEC.environment), SPEC, SEED)
-    return Rollouts(SPEC.rollout.group_size, tuple(row for batch in rows for row in prove(batch, SPEC.toploc)))
+    return proved_rollouts(policy, make_environment(SPEC.environment), SPEC, SEED)
 
 
-def test_lighthouse_that_is_gone_is_no_reason_to_give_the_work_up(scene: Scene, policy_folder: Path) -> None:
+def test_lighthouse_that_is_gone_is_no_reason_to_give_the_submission_up(scene: Scene, policy_folder: Path) -> None:
     data = rollouts_bytes(rolled_out(load_policy(policy_folder)))
     scene.show(scene.offer(Stack(len(data), hashlib.sha256(data).digest(), "http://127.0.0.1:9")), data)
     with pytest.raises(Unavailable, match="no lighthouse"):
@@ -134,16 +133,6 @@ def test_lighthouse_that_is_gone_is_no_reason_to_give_the_work_up(scene: Scene, 
     scene.board.clear()
     scene.assistant.run_once()
     assert scene.notes.messages == ["waiting for work"]
-
-
-class Fetched:
-    """A transport that has the bundles of a scene."""
-
-    def __init__(self, scene: Scene) -> None:
-        self._scene = scene
-
-    def fetch(self, root: Root, kind: BundleKind, limits: BundleLimits) -> Path:
-        return self._scene.shards.fetch(root, kind, limits)
 
 
 def test_leader_without_assistants_makes_the_same_update_as_a_trainer_without_a_group(
@@ -155,7 +144,7 @@ def test_leader_without_assistants_makes_the_same_update_as_a_trainer_without_a_
     file.write_bytes(rollouts_bytes(rollouts))
     assignment = Assignment(1, 0, "0xA1", SEED, 0, scene.policy_root)  # pyright: ignore[reportArgumentType]
     stop = QuickStop(after=10**6)
-    with Leader("127.0.0.1", 0, SECRET, Fetched(scene), scene.notes, stop, exchange_s=2) as leader:
+    with Leader("127.0.0.1", 0, SECRET, scene.shards, scene.notes, stop, exchange_s=2) as leader:
         leader.prepare(assignment, SPEC, scene.task_root)
         found = leader.inner_steps(file)(policy, rollouts, SPEC, SEED)
     expected = run_inner_steps(policy, rollouts, SPEC, SEED)
@@ -174,10 +163,12 @@ def test_leader_whose_group_cannot_start_trains_alone(scene: Scene, policy_folde
     policy = load_policy(policy_folder)
     rollouts = rolled_out(policy)
     stop = QuickStop(after=10**6)
-    with Leader("127.0.0.1", 0, SECRET, Fetched(scene), scene.notes, stop, exchange_s=2) as leader:
+    with Leader("127.0.0.1", 0, SECRET, scene.shards, scene.notes, stop, exchange_s=2) as leader:
         found = leader.inner_steps(scene.folder / "none")(policy, rollouts, SPEC, SEED)  # nothing was prepared
     assert len(found.trace) == 2
-    assert "no work was prepared" in str(scene.notes.of("group given up for this work, going on alone")["why"])
+    assert "no submission was prepared" in str(
+        scene.notes.of("group given up for this submission, going on alone")["why"]
+    )
 
 
 @pytest.mark.slow  # a process that imports all that a trainer does

@@ -21,11 +21,11 @@ from assay_core.training.inner import Learner, plan_of, run_inner_steps
 from assay_core.training.trace import StepTrace
 from assay_trainer.group.shares import counted_in
 from assay_trainer.group.steps import take_step
-from assay_trainer.group.training import PROGRESS, WORK, Training
+from assay_trainer.group.training import PROGRESS, SUBMISSION, Training
 from assay_trainer.prover import prove
 from assay_trainer.rollout import roll_out
 
-WORK_ID = bytes(range(16))
+SUBMISSION_ID = bytes(range(16))
 SEED = Seed(bytes(range(32)))
 SPEC = TaskSpec(
     title="sort three digits",
@@ -93,10 +93,10 @@ def together(rollouts: Rollouts, room: Room) -> tuple[list[Training], list[Added
     """All members to the end, each in a thread with a policy of its own; and what the leader (rank 0) noted."""
     noted: list[Added] = []
     trainings = [
-        Training(WORK_ID, Learner(new_policy(), SPEC), plan_of(rollouts, SPEC, SEED)) for _ in range(room.peers)
+        Training(SUBMISSION_ID, Learner(new_policy(), SPEC), plan_of(rollouts, SPEC, SEED)) for _ in range(room.peers)
     ]
 
-    def work(rank: int) -> None:
+    def submission(rank: int) -> None:
         seat = room.seat(rank, trainings[rank])
         while not trainings[rank].is_done:
             take_step(
@@ -107,7 +107,7 @@ def together(rollouts: Rollouts, room: Room) -> tuple[list[Training], list[Added
                 note=noted.append if rank == 0 else lambda added: None,
             )
 
-    threads = [threading.Thread(target=work, args=(rank,)) for rank in range(room.peers)]
+    threads = [threading.Thread(target=submission, args=(rank,)) for rank in range(room.peers)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -150,7 +150,10 @@ def test_lost_share_is_noticed_and_its_step_done_again_by_all(rollouts: Rollouts
 def test_leader_alone_makes_the_same_bits_as_without_a_group(rollouts: Rollouts) -> None:
     traces: list[StepTrace] = []
     training = Training(
-        WORK_ID, Learner(new_policy(), SPEC), plan_of(rollouts, SPEC, SEED), lambda _, trace, __: traces.append(trace)
+        SUBMISSION_ID,
+        Learner(new_policy(), SPEC),
+        plan_of(rollouts, SPEC, SEED),
+        lambda _, trace, __: traces.append(trace),
     )
     while not training.is_done:
         take_step(training, Alone(lambda: training.step), is_leader=True, keep_on=lambda: None)
@@ -161,7 +164,7 @@ def test_leader_alone_makes_the_same_bits_as_without_a_group(rollouts: Rollouts)
 
 
 def one_step(rollouts: Rollouts) -> Training:
-    training = Training(WORK_ID, Learner(new_policy(), SPEC), plan_of(rollouts, SPEC, SEED))
+    training = Training(SUBMISSION_ID, Learner(new_policy(), SPEC), plan_of(rollouts, SPEC, SEED))
     take_step(training, Alone(lambda: training.step), is_leader=True, keep_on=lambda: None)
     return training
 
@@ -170,7 +173,7 @@ def test_joiner_takes_parameters_moments_and_step_over_and_goes_on_alike(rollout
     ahead = one_step(rollouts)
     seen: list[tuple[int, StepTrace]] = []
     joiner = Training(
-        WORK_ID,
+        SUBMISSION_ID,
         Learner(new_policy(), SPEC),
         plan_of(rollouts, SPEC, SEED),
         lambda step, trace, _: seen.append((step, trace)),
@@ -195,14 +198,14 @@ def test_state_of_a_step_that_there_is_not_or_that_is_behind_is_refused(rollouts
     assert training.step == 1
 
 
-def test_state_of_another_work_is_refused(rollouts: Rollouts) -> None:
+def test_state_of_another_submission_is_refused(rollouts: Rollouts) -> None:
     training = one_step(rollouts)
-    with pytest.raises(Malformed, match="at another work"):
-        training.load(training.state() | {WORK: np.zeros(16, np.uint8)})
+    with pytest.raises(Malformed, match="at another submission"):
+        training.load(training.state() | {SUBMISSION: np.zeros(16, np.uint8)})
 
 
-def test_sum_with_a_member_that_is_at_another_work_does_not_count(rollouts: Rollouts) -> None:
-    training = Training(WORK_ID, Learner(new_policy(), SPEC), plan_of(rollouts, SPEC, SEED))
+def test_sum_with_a_member_that_is_at_another_submission_does_not_count(rollouts: Rollouts) -> None:
+    training = Training(SUBMISSION_ID, Learner(new_policy(), SPEC), plan_of(rollouts, SPEC, SEED))
 
     def with_a_stray_mark(total: Float32) -> Float32:
         total[-1] += 7
@@ -241,7 +244,7 @@ def _without_a_number(total: Float32) -> Float32:
 
 def test_gradient_that_is_no_number_is_no_whole_sum_of_several_but_ends_a_training_alone(rollouts: Rollouts) -> None:
     for peers, verdict in ((2, False), (1, True)):
-        training = Training(WORK_ID, Learner(new_policy(), SPEC), plan_of(rollouts, SPEC, SEED))
+        training = Training(SUBMISSION_ID, Learner(new_policy(), SPEC), plan_of(rollouts, SPEC, SEED))
         # half of the samples are ours with two members: the counters are made whole, so that only the number counts
         adder = Sum(lambda total: _whole(_without_a_number(total), training, peers), peers)  # noqa: B023
         with pytest.raises(MalformedUpdate):
@@ -256,7 +259,7 @@ def _whole(total: Float32, training: Training, peers: int) -> Float32:
 
 
 def test_step_without_the_leader_does_not_count(rollouts: Rollouts) -> None:
-    training = Training(WORK_ID, Learner(new_policy(), SPEC), plan_of(rollouts, SPEC, SEED))
+    training = Training(SUBMISSION_ID, Learner(new_policy(), SPEC), plan_of(rollouts, SPEC, SEED))
     adder = Sum(lambda total: total, 1)
     take_step(training, adder, is_leader=False, keep_on=lambda: None)
     assert adder.verdict is False

@@ -76,7 +76,7 @@ def test_assistant_gets_offer_rollouts_and_bundle(
     offer = shown(board, manifest, tmp_path)
     assert client.offer() == offer
     assert offer.stack is not None
-    assert client.rollouts(offer.work, offer.stack, 1_000) == ROLLOUTS
+    assert client.rollouts(offer.submission, offer.stack, 1_000) == ROLLOUTS
     place = client.fetch(manifest.root, tmp_path / "cache", LIMITS)
     assert (place / "weights" / "0.safetensors").read_bytes() == bytes(3_000)
     assert client.own_host() == "127.0.0.1"
@@ -103,7 +103,7 @@ def test_leader_waits_for_assistants_that_asked_lately_until_they_are_ready(mani
     board.show(offer_of(manifest.root), {})
     assert board.awaited() == 2
     assert board.note_ready("ab" * 16, "a" * 32)
-    assert not board.note_ready("cd" * 16, "b" * 32)  # of another work
+    assert not board.note_ready("cd" * 16, "b" * 32)  # of another submission
     assert board.awaited() == 1
     now += 10
     assert board.awaited() == 0
@@ -120,7 +120,7 @@ def get(server: LeaderServer, path: str, secret: bytes = SECRET, nonce: str = "n
     return status
 
 
-def test_whoever_does_not_know_the_secret_gets_nothing(server: LeaderServer) -> None:
+def test_anyone_who_does_not_know_the_secret_gets_nothing(server: LeaderServer) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=5)
     connection.request("GET", "/offer/" + "a" * 32)
     answer = connection.getresponse()
@@ -165,14 +165,14 @@ def test_only_what_is_shown_can_be_fetched(
     assert get(server, path.replace("ROOT", manifest.root.hex())) == 404
 
 
-def test_work_that_is_over_is_not_offered(
+def test_submission_that_is_over_is_not_offered(
     board: Board, client: LeaderClient, manifest: Manifest, tmp_path: Path
 ) -> None:
     offer = shown(board, manifest, tmp_path)
     board.clear()
     assert client.offer() is None
     with pytest.raises(Unavailable, match="404"):
-        client.ready(offer.work)
+        client.ready(offer.submission)
 
 
 # -- what an assistant refuses
@@ -190,7 +190,7 @@ def test_rollouts_that_differ_from_the_offer_are_refused(
     offer = shown(board, manifest, tmp_path, data)
     assert offer.stack is not None
     with pytest.raises(Malformed, match=r"differ from its offer|more than the 400 bytes"):
-        client.rollouts(offer.work, offer.stack, 1_000)
+        client.rollouts(offer.submission, offer.stack, 1_000)
 
 
 def test_bundle_that_differs_from_its_root_is_refused_and_not_kept(
@@ -235,7 +235,7 @@ def test_offers_are_read_as_they_were_written(manifest: Manifest) -> None:
         (b'"epoch":3', b'"epoch":true', "integers from 0"),
         (b'"epoch":3', b'"epoch": 3', "canonical"),
         (b'"epoch":3', b'"epocz":3', "exactly"),
-        (b'"work":"ab', b'"work":"AB', "32 lower-case"),
+        (b'"submission":"ab', b'"submission":"AB', "32 lower-case"),
         (b'"seed":"00', b'"seed":"0', "64 lower-case"),
         (b'"lighthouse":"http:', b'"lighthouse":"file:', "lighthouse must be"),
         (b'"lighthouse":"http://127.0.0.1:9000"', b'"lighthouse":null', "lighthouse must be"),
@@ -250,7 +250,7 @@ def test_offer_that_is_none_is_refused(before: bytes, after: bytes, why: str) ->
 
 
 def test_long_offer_is_not_parsed() -> None:
-    long = replace(offer_of(Root(bytes(32))), work="ab" * 5_000)
+    long = replace(offer_of(Root(bytes(32))), submission="ab" * 5_000)
     with pytest.raises(Malformed, match="bytes exceed"):
         parse_offer(long.to_bytes())
 

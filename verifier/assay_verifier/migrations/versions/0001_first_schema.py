@@ -72,7 +72,7 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_transactions_task_id"), ["task_id"], unique=False)
 
     op.create_table(
-        "works",
+        "submissions",
         sa.Column("task_id", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("epoch", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("index", sa.Integer(), autoincrement=False, nullable=False),
@@ -88,9 +88,9 @@ def upgrade() -> None:
         sa.Column("settled_score", sa.Integer(), nullable=True),
         sa.PrimaryKeyConstraint("task_id", "epoch", "index"),
     )
-    with op.batch_alter_table("works", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_works_manifest_root"), ["manifest_root"], unique=False)
-        batch_op.create_index(batch_op.f("ix_works_trainer"), ["trainer"], unique=False)
+    with op.batch_alter_table("submissions", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_submissions_manifest_root"), ["manifest_root"], unique=False)
+        batch_op.create_index(batch_op.f("ix_submissions_trainer"), ["trainer"], unique=False)
 
     op.create_table(
         "evidence",
@@ -100,19 +100,45 @@ def upgrade() -> None:
         sa.Column("document", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(
             ["task_id", "epoch", "index"],
-            ["works.task_id", "works.epoch", "works.index"],
+            ["submissions.task_id", "submissions.epoch", "submissions.index"],
         ),
+        sa.PrimaryKeyConstraint("task_id", "epoch", "index"),
+    )
+    op.create_table(
+        "appeals",
+        sa.Column("task_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("epoch", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("index", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("seed", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("score", sa.Integer(), nullable=False),
+        sa.Column("salt", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("written_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("beyond", sa.Boolean(), nullable=False, server_default=sa.false()),
+        sa.PrimaryKeyConstraint("task_id", "epoch", "index"),
+    )
+    op.create_table(
+        "challenges",
+        sa.Column("task_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("epoch", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("index", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("seed", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("score", sa.Integer(), nullable=False),
+        sa.Column("salt", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("is_over", sa.Boolean(), nullable=False),
+        sa.Column("written_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("task_id", "epoch", "index"),
     )
 
 
 def downgrade() -> None:
+    op.drop_table("challenges")
+    op.drop_table("appeals")
     op.drop_table("evidence")
-    with op.batch_alter_table("works", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_works_trainer"))
-        batch_op.drop_index(batch_op.f("ix_works_manifest_root"))
+    with op.batch_alter_table("submissions", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_submissions_trainer"))
+        batch_op.drop_index(batch_op.f("ix_submissions_manifest_root"))
 
-    op.drop_table("works")
+    op.drop_table("submissions")
     with op.batch_alter_table("transactions", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_transactions_task_id"))
 
