@@ -61,7 +61,8 @@ def test_weights_that_change_afterwards_show_in_the_logs(monkeypatch: pytest.Mon
     def has_no_last_change(h: History, task_id: int, verifier: str) -> int:
         return 0
 
-    monkeypatch.setattr(rules, "next_to_close", reaches_back)
+    monkeypatch.setattr(rules, "next_with_a_place", reaches_back)
+    monkeypatch.setattr(rules, "leaves_from", reaches_back)
     monkeypatch.setattr(rules, "last_change", has_no_last_change)
     twin = make_paper_twin(EVERYBODY)
     behaviour = Behaviour(twin)
