@@ -95,16 +95,14 @@ check: .build/forge/compiled slither ## Style, types, import rules, generated fi
 	$(VENV)/python tools/trees.py --check
 	$(VENV)/codespell
 
-# of what the slow tests beside it do with the same seed
-BEGINNING := tests/fuzz/test_parsers.py::test_hostile_bytes_give_a_typed_error_and_nothing_else
 test: test-contracts ## Everything: contracts, units, chain, slow, the demo
-	$(PYTEST) -m "not e2e" --hypothesis-profile full --deselect $(BEGINNING)
+	$(PYTEST) -m "not e2e" --hypothesis-profile full
 	$(VENV)/pytest -m e2e
 
 # What is too long for every change, and run before one is called done that concerns it: about three hours on two cores.
 test-long: test cheats fuzz fuzz-contracts long-run soak bench-noise ## Everything, at length: cheats × 50, random seeds, 10,000 epochs, an hour of accidents, noise
 
-test-quick: $(SETUP) ## The offline tests that are not slow: four and a half minutes of processor time, side by side
+test-quick: $(SETUP) ## The offline tests that are not slow: about two and a half minutes of processor time, side by side
 	$(PYTEST)
 
 test-contracts: .build/forge/compiled ## Forge: units, fuzz, invariants, gas bounds

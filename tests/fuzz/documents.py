@@ -81,8 +81,7 @@ def manifest(folder: Path) -> Target:
         documents([sample, {**sample, "files": []}], raw=HOSTILE_JSON),
         read,
         [MANIFEST.to_bytes()],
-        HOSTILE_JSON,
-        bombs,
+        [*HOSTILE_JSON, *bombs],
     )
 
 
@@ -158,8 +157,7 @@ def evidence(folder: Path) -> Target:
         documents([sample], raw=HOSTILE_JSON),
         read,
         [canonical_json(sample)],
-        HOSTILE_JSON,
-        [bomb],
+        [*HOSTILE_JSON, bomb],
         typed=(Rejected, Unavailable),
     )
 

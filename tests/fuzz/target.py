@@ -17,7 +17,7 @@ MEMORY_FACTOR = 64
 class Target:
     """`read` takes one input and returns, or raises one of `typed`; anything else is a fault of the reader.
 
-    `always` are inputs that are tried first, every time; `bombs` are as large as any that is read, and tried at length.
+    `always` are inputs that are tried first, every time.
     The memory allowed is `memory_bytes` and MEMORY_FACTOR times the input. `cost` is roughly how many times dearer an
     example is than one of a small document.
     """
@@ -27,7 +27,6 @@ class Target:
     read: Callable[[Any], object]
     valid: Sequence[Any]
     always: Sequence[Any] = ()
-    bombs: Sequence[Any] = ()
     typed: tuple[type[Exception], ...] = (Rejected,)
     memory_bytes: int = MEMORY_BYTES
     cost: int = field(default=1)

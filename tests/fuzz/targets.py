@@ -8,5 +8,4 @@ from tests.fuzz.services import SERVICES
 from tests.fuzz.submissions import SUBMISSIONS
 from tests.fuzz.target import Makers
 
-QUICK: Makers = {**DOCUMENTS, **CHAIN, **BINARIES, **SERVICES, **SUBMISSIONS}
-MAKERS: Makers = {**QUICK, **MODELS}
+MAKERS: Makers = {**DOCUMENTS, **CHAIN, **BINARIES, **SERVICES, **SUBMISSIONS, **MODELS}
