@@ -19,7 +19,7 @@ PYTEST := $(VENV)/pytest -n auto --maxprocesses 4 --dist worksteal
 
 SETUP := .venv/installed .venv-ape/installed node_modules/installed .build/solcx/solc-v0.8.37
 
-.PHONY: soak bench-economics long-run bench-noise bench-noise-smollm2 bench-shardcast help setup abi wheel lock fmt check test test-long test-quick test-contracts demo bench-gossip bench-toploc bench-codecs bench-aggregation bench-diloco gas cheats slither trees fuzz fuzz-contracts bench-verify clean
+.PHONY: soak bench-economics long-run bench-noise bench-noise-smollm2 bench-shardcast help setup abi wheel lock fmt check test test-long test-quick test-contracts demo bench-gossip bench-toploc bench-codecs bench-aggregation bench-diloco gas cheats slither types trees fuzz fuzz-contracts bench-verify clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -84,10 +84,13 @@ fmt: $(SETUP) ## Format everything
 slither: .venv-slither/installed .build/slither/compiled ## Look for known weaknesses in the contracts; exceptions are explained beside them
 	PATH=$$(dirname $(FORGE)):$$PATH .venv-slither/bin/slither . --ignore-compile --foundry-out-directory .build/slither/out
 
-check: .build/forge/compiled slither ## Style, types, import rules, generated files
+types: $(SETUP)
+	$(NODE)/pyright
+
+check: .build/forge/compiled ## Style, types, import rules, generated files
 	$(VENV)/ruff check .
 	$(VENV)/ruff format --check .
-	$(NODE)/pyright
+	$(MAKE) --no-print-directory --jobs 2 --output-sync types slither
 	$(VENV)/lint-imports
 	$(FORGE) fmt --check
 	$(NODE)/solhint --max-warnings 0 'contracts/**/*.sol'
